@@ -1,0 +1,67 @@
+"""What can be configured, as one value. Nothing in the kernel asks for a preset's name."""
+
+from dataclasses import dataclass
+
+Region = tuple[int, int]
+"""Physical addresses, bytes: first, and first after the end."""
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """The kernel's build-time choices (seL4's ``config.cmake``) and the machine it is built for.
+
+    Times are in microseconds unless the name says ticks; sizes in log2 bytes (``_bits``).
+    """
+
+    root_cnode_bits: int = 13
+    num_domains: int = 1
+    domain_schedule_length: int = 2
+    retype_fan_out_limit: int = 256
+    max_irq: int = 95
+    """Highest interrupt number of the controller; the kernel's timer is ``max_irq + 1``."""
+    timer_hz: int = 10_000_000
+    kernel_wcet_us: int = 10
+    timer_precision_us: int = 1
+    boot_time_slice_us: int = 5_000
+    work_units_per_preemption: int = 100
+    reset_chunk_bits: int = 8
+    debug: bool = True
+    """Answer the debug system calls; without it they are unknown system calls."""
+    has_iommu: bool = False
+    has_set_trigger: bool = True
+    ram: tuple[Region, ...] = ((0x80200000, 0x140000000),)
+    """Memory that untypeds are cut from, ascending."""
+    reserved: tuple[Region, ...] = ((0x2000000, 0x2200000), (0xC000000, 0xC600000))
+    """Device windows that the kernel keeps for itself; user space gets no untyped for them."""
+    device_top: int = 1 << 39
+    kernel_image: Region = (0x84000000, 0x84030000)
+    """Where the kernel's image lies; below ``kernel_boot_end`` it is given back as untypeds."""
+    kernel_boot_end: int = 0x84000000
+
+    @property
+    def timer_irq(self) -> int:
+        """The interrupt number under which the kernel's own timer is known."""
+        return self.max_irq + 1
+
+    @property
+    def ticks_per_us(self) -> int:
+        """Timer ticks in a microsecond."""
+        return self.timer_hz // 1_000_000
+
+    @property
+    def min_budget_us(self) -> int:
+        """The least budget: entering and leaving the kernel must fit into it."""
+        return 2 * self.kernel_wcet_us
+
+    @property
+    def max_period_us(self) -> int:
+        """The longest period whose sums still fit into a word."""
+        return ((1 << 64) - 1) // self.ticks_per_us // 8
+
+
+PRESETS: dict[str, KernelConfig] = {
+    "golden": KernelConfig(root_cnode_bits=12, ram=((0x80200000, 0xC0000000),)),
+    "sel4test": KernelConfig(reset_chunk_bits=20),
+    "microkit": KernelConfig(root_cnode_bits=17, num_domains=64, domain_schedule_length=256, reset_chunk_bits=20),
+    "demo": KernelConfig(num_domains=4, domain_schedule_length=16, ram=((0x80200000, 0x90000000),)),
+}

@@ -1,0 +1,1 @@
+"""The loop that drives kernel and machine, and one file for each CPU model's glue."""

@@ -1,0 +1,102 @@
+"""The loop: run the current thread until it traps, give the trap to the kernel, again.
+
+A CPU model is anything with ``run(thread) -> Trap``. Time passes in three ways: a thread computes, a system call or
+a unit of a long operation costs what ``Costs`` says, or everybody waits and the clock jumps to the next event.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from capkernel.abi.registers import SYSCALL_REGISTER
+from capkernel.abi.words import signed
+from capkernel.kernel import syscall
+from capkernel.kernel.objects import TCB
+from capkernel.kernel.state import State
+from hwmodel.cpu import trap as traps
+from hwmodel.cpu.trap import Trap
+from hwmodel.machine import Machine
+
+
+class CPU(Protocol):
+    """A CPU model's glue."""
+
+    def run(self, thread: TCB) -> Trap:
+        """Run the thread from its registers until something traps; leave its registers up to date."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Virtual time, in ticks of 100 ns, that the kernel takes."""
+
+    syscall: int = 0
+    """Each system call, fault or other exception."""
+
+
+HostHandler = Callable[[TCB, int], bool]
+"""Called when a program speaks to its driver; false ends the run."""
+
+
+class Loop:
+    """A kernel on a machine with a CPU. ``entries`` counts kernel entries by kind of trap."""
+
+    def __init__(
+        self, state: State, machine: Machine, cpu: CPU, costs: Costs | None = None, on_host: HostHandler | None = None
+    ) -> None:
+        self.state = state
+        self.machine = machine
+        self.cpu = cpu
+        self.costs = costs or Costs()
+        self.on_host = on_host
+        self.entries = 0
+        self.observers: list[Callable[[Trap], None]] = []
+
+    def run(self, *, until: int | None = None, max_entries: int | None = None) -> str:
+        """Run until nothing can happen any more; returns why it stopped: idle, halted, host, time or entries."""
+        state, machine = self.state, self.machine
+        last_entry = None if max_entries is None else self.entries + max_entries
+        while not machine.halted:
+            if until is not None and machine.now() >= until:
+                return "time"
+            if last_entry is not None and self.entries >= last_entry:
+                return "entries"
+            if machine.irq_pending():
+                self.enter(traps.STOP_INTERRUPTED)
+                continue
+            if state.current is state.idle:
+                if not self._wait():
+                    return "idle"
+                continue
+            trap = self.cpu.run(state.current)
+            if trap.kind == traps.HOST:
+                if self.on_host is None or not self.on_host(state.current, trap.value):
+                    return "host"
+            elif trap.kind != traps.INTERRUPTED:
+                self.enter(trap)
+        return "halted"
+
+    def enter(self, trap: Trap) -> None:
+        """Give one trap to the kernel."""
+        self.entries += 1
+        state = self.state
+        if trap.kind == traps.INTERRUPTED:
+            syscall.handle_interrupt(state)
+        else:
+            if self.costs.syscall:
+                self.machine.advance(self.costs.syscall)
+            if trap.kind == traps.ECALL:
+                syscall.handle_syscall(state, signed(state.current.registers[SYSCALL_REGISTER]))
+            elif trap.kind == traps.PAGE_FAULT:
+                syscall.handle_vm_fault(state, trap.cause, trap.value)
+            else:
+                syscall.handle_user_exception(state, trap.cause)
+        for observer in self.observers:
+            observer(trap)
+
+    def _wait(self) -> bool:
+        """Let the clock jump to the next event; false if there will be none."""
+        upcoming = self.machine.next_event()
+        if upcoming is None or upcoming >= 1 << 63:
+            return False
+        self.machine.advance(upcoming - self.machine.now())
+        return True

@@ -1,0 +1,236 @@
+"""Who may do what to whom: the authority that a description gives, as a graph.
+
+Nodes are protection domains, guests, memory regions, devices (regions at a fixed physical
+address outside RAM), interrupts, I/O ports and I/O address spaces. An ``Edge`` is one right
+that the description itself gives, with its reason and place.
+
+What is left out: the initial task and Microkit's monitor, which are trusted; caps that a
+protection domain holds on itself; and timing. Channel caps are taken to carry the right to
+send only, as the description means them.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+
+from attrs import frozen
+
+from capkernel.system.description import (
+    CapKind,
+    IoMap,
+    LineIrq,
+    Map,
+    MemoryRegion,
+    Perms,
+    ProtectionDomain,
+    SystemDescription,
+)
+from capkernel.system.diagnostics import Location
+
+
+class NodeKind(Enum):
+    """What a node of the graph stands for; the value is the prefix of its full name."""
+
+    PD = "pd"
+    GUEST = "vm"
+    REGION = "region"
+    DEVICE = "device"
+    IRQ = "irq"
+    IOPORTS = "ioports"
+    IO_SPACE = "iospace"
+    FIRMWARE = "firmware"
+
+
+@frozen(order=True)
+class Node:
+    """A subject or object of authority."""
+
+    name: str
+    kind: NodeKind
+
+    @property
+    def full_name(self) -> str:
+        """The unambiguous name, for example ``pd:client``."""
+        return f"{self.kind.value}:{self.name}"
+
+    def __str__(self) -> str:
+        """The name, with its kind where the name alone says nothing."""
+        plain = (NodeKind.PD, NodeKind.GUEST, NodeKind.REGION, NodeKind.DEVICE)
+        return self.name if self.kind in plain else self.full_name
+
+
+class Right(Enum):
+    """What an edge lets its subject do to its object."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
+    NOTIFY = "notify"
+    CALL = "call"
+    FAULT = "fault"
+    """Send fault messages to it, and be resumed by its reply."""
+    CONTROL = "control"
+    """Hold its TCB: stop it, read and write its registers, and so act as it."""
+    SCHEDULE = "schedule"
+    """Hold its scheduling context: stop it, or learn how much time it used."""
+    VSPACE = "vspace"
+    """Hold its VSpace: cache maintenance and unmapping."""
+    SIGNAL = "signal"
+    """An interrupt wakes it."""
+    ACKNOWLEDGE = "acknowledge"
+    """Let an interrupt come again."""
+
+
+@frozen
+class Edge:
+    """``subject`` may do ``right`` to ``object``."""
+
+    subject: Node
+    right: Right
+    object: Node
+    reason: str
+    where: Location
+
+    def __str__(self) -> str:
+        """One sentence with the reason and the place."""
+        return f"{self.subject} may {self.right.value} {self.object}: {self.reason} ({self.where})"
+
+
+FIRMWARE = Node("secure monitor", NodeKind.FIRMWARE)
+
+_PERM_RIGHTS = (
+    (Perms.READ, Right.READ),
+    (Perms.WRITE, Right.WRITE),
+    (Perms.EXECUTE, Right.EXECUTE),
+)
+_CAP_RIGHTS = {
+    CapKind.TCB: Right.CONTROL,
+    CapKind.SC: Right.SCHEDULE,
+    CapKind.VSPACE: Right.VSPACE,
+}
+
+
+@frozen
+class AuthorityGraph:
+    """All nodes and all edges that a description gives, in its order."""
+
+    system: SystemDescription
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def find(self, name: str) -> Node:
+        """The node of that name or full name; ``LookupError`` says what there is instead."""
+        found = [node for node in self.nodes if name in (node.name, node.full_name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            choices = " or ".join(node.full_name for node in found)
+            raise LookupError(f"'{name}' is ambiguous: write {choices}")
+        known = ", ".join(sorted(str(node) for node in self.nodes))
+        raise LookupError(f"there is no '{name}' in the description; there is: {known}")
+
+
+def authority_of(system: SystemDescription) -> AuthorityGraph:
+    """The authority graph of a description."""
+    edges = tuple(_edges(system))
+    nodes = dict.fromkeys(_declared_nodes(system))
+    for edge in edges:
+        nodes |= dict.fromkeys((edge.subject, edge.object))
+    return AuthorityGraph(system, tuple(nodes), edges)
+
+
+def region_node(system: SystemDescription, region: MemoryRegion) -> Node:
+    """A region, or the device that it is."""
+    fixed = region.phys_addr is not None and system.platform.is_device(region.phys_addr)
+    return Node(region.name, NodeKind.DEVICE if fixed else NodeKind.REGION)
+
+
+def pd_node(name: str) -> Node:
+    """A protection domain."""
+    return Node(name, NodeKind.PD)
+
+
+def _declared_nodes(system: SystemDescription) -> Iterator[Node]:
+    yield from (pd_node(pd.name) for pd in system.protection_domains)
+    yield from (region_node(system, region) for region in system.memory_regions)
+    yield from (Node(space.name, NodeKind.IO_SPACE) for space in system.io_address_spaces)
+
+
+def _edges(system: SystemDescription) -> Iterator[Edge]:
+    for pd in system.protection_domains:
+        yield from _memory_edges(system, pd_node(pd.name), pd.maps)
+        yield from _irq_edges(pd)
+        yield from _ioport_edges(pd)
+        yield from _family_edges(pd)
+        yield from _guest_edges(system, pd)
+        yield from _cap_edges(pd)
+    yield from _channel_edges(system)
+    for space in system.io_address_spaces:
+        device = Node(space.name, NodeKind.IO_SPACE)
+        yield from _memory_edges(system, device, space.maps)
+
+
+def _memory_edges(
+    system: SystemDescription, subject: Node, maps: tuple[Map, ...] | tuple[IoMap, ...]
+) -> Iterator[Edge]:
+    for map_ in maps:
+        region = region_node(system, system.region(map_.region))
+        address = map_.vaddr if isinstance(map_, Map) else map_.iovaddr
+        how = "map" if isinstance(map_, Map) else "DMA"
+        for perm, right in _PERM_RIGHTS:
+            if perm in map_.perms:
+                yield Edge(subject, right, region, f"{how} at {address:#x}", map_.where)
+
+
+def _irq_edges(pd: ProtectionDomain) -> Iterator[Edge]:
+    for irq in pd.irqs:
+        word = "irq" if isinstance(irq, LineIrq) else "vector"
+        node, reason = Node(str(irq.number), NodeKind.IRQ), f"{word} on channel {irq.id}"
+        yield Edge(pd_node(pd.name), Right.ACKNOWLEDGE, node, reason, irq.where)
+        yield Edge(node, Right.SIGNAL, pd_node(pd.name), reason, irq.where)
+
+
+def _ioport_edges(pd: ProtectionDomain) -> Iterator[Edge]:
+    for port in pd.ioports:
+        node = Node(f"{port.addr:#x}-{port.addr + port.size - 1:#x}", NodeKind.IOPORTS)
+        for right in (Right.READ, Right.WRITE):
+            yield Edge(pd_node(pd.name), right, node, f"I/O port {port.id}", port.where)
+
+
+def _family_edges(pd: ProtectionDomain) -> Iterator[Edge]:
+    """A parent controls its child; the child's faults go to its parent."""
+    if pd.parent is not None:
+        parent, child = pd_node(pd.parent), pd_node(pd.name)
+        yield Edge(parent, Right.CONTROL, child, f"child {pd.child_id}", pd.where)
+        yield Edge(child, Right.FAULT, parent, "parent handles faults", pd.where)
+    if pd.smc:
+        yield Edge(pd_node(pd.name), Right.CALL, FIRMWARE, "smc", pd.where)
+
+
+def _guest_edges(system: SystemDescription, pd: ProtectionDomain) -> Iterator[Edge]:
+    guest = pd.virtual_machine
+    if guest is not None:
+        node = Node(guest.name, NodeKind.GUEST)
+        yield Edge(pd_node(pd.name), Right.CONTROL, node, "virtual machine", guest.where)
+        yield Edge(node, Right.FAULT, pd_node(pd.name), "guest exits", guest.where)
+        yield from _memory_edges(system, node, guest.maps)
+
+
+def _cap_edges(pd: ProtectionDomain) -> Iterator[Edge]:
+    for mapping in pd.cap_mappings:
+        if mapping.pd != pd.name:
+            reason = f"cap_{mapping.kind.value} in slot {mapping.slot}"
+            right = _CAP_RIGHTS[mapping.kind]
+            yield Edge(pd_node(pd.name), right, pd_node(mapping.pd), reason, mapping.where)
+
+
+def _channel_edges(system: SystemDescription) -> Iterator[Edge]:
+    for channel in system.channels:
+        for own, other in channel.directions():
+            if own.pd == other.pd:
+                continue
+            ends = pd_node(own.pd), pd_node(other.pd)
+            if own.pp:
+                yield Edge(ends[0], Right.CALL, ends[1], f"pp on channel {own.id}", own.where)
+            if own.notify:
+                reason = f"notify on channel {own.id}"
+                yield Edge(ends[0], Right.NOTIFY, ends[1], reason, own.where)

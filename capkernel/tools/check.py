@@ -1,0 +1,177 @@
+"""``capkernel check``: is a ``.system`` description valid, and what authority does it give?
+
+Exit status: 0 accepted (or ``--may``: yes), 1 refused (or ``--may``: no, or ``--strict`` and
+there are findings), 2 wrong usage. Complaints go to standard error, answers to standard output.
+"""
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from capkernel.system.authority import AuthorityGraph, Node, authority_of
+from capkernel.system.board import (
+    DEFAULT_BOARD,
+    DEFAULT_CONFIG,
+    UnknownBoardError,
+    find_board,
+)
+from capkernel.system.closure import Answer, Closure, Query
+from capkernel.system.description import SystemDescription
+from capkernel.system.diagnostics import DescriptionError
+from capkernel.system.findings import Finding, findings
+from capkernel.system.microkit import load
+from capkernel.system.render import (
+    COLUMNS,
+    diagnostic_data,
+    finding_data,
+    graph_data,
+    place_data,
+    rows,
+    to_dot,
+    to_mermaid,
+)
+
+ACCEPTED, REFUSED, USAGE = 0, 1, 2
+
+
+class Format(Enum):
+    """How the authority is shown."""
+
+    TABLE = "table"
+    DOT = "dot"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="The .system description.", dir_okay=False)],
+    right: Annotated[Query | None, typer.Argument(help="With --may: the right to ask for.")] = None,
+    search_path: Annotated[
+        list[Path] | None,
+        typer.Option("--search-path", help="Where prefill files and images are; repeatable."),
+    ] = None,
+    board: Annotated[str, typer.Option(help="The board to judge for.")] = DEFAULT_BOARD.name,
+    config: Annotated[str, typer.Option(help="The kernel configuration.")] = DEFAULT_CONFIG,
+    format: Annotated[Format, typer.Option(help="How to show the authority.")] = Format.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on findings.")] = False,
+    may: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--may", metavar="A B [RIGHT]", help="May A do RIGHT to B (or anything)?"),
+    ] = None,
+) -> None:
+    """Judge a Microkit system description and show the authority that it gives."""
+    shape = Format.JSON if as_json else format
+    if right is not None and may is None:
+        raise typer.BadParameter("a right is only asked for with --may A B RIGHT")
+    system = _load(file, search_path or [], board, config, shape)
+    graph = authority_of(system)
+    if may is not None:
+        raise typer.Exit(_answer(graph, *may, right, shape))
+    found = findings(graph)
+    _show(graph, found, shape)
+    raise typer.Exit(REFUSED if strict and found else ACCEPTED)
+
+
+def _load(file: Path, search_path: list[Path], board: str, config: str, shape: Format) -> SystemDescription:
+    """The description; like Microkit's tool, look in the working directory last."""
+    try:
+        return load(file, search_path=[*search_path, Path.cwd()], board=find_board(board), config=config)
+    except DescriptionError as error:
+        if shape is Format.JSON:
+            reasons = [diagnostic_data(diagnostic) for diagnostic in error.diagnostics]
+            _print_json({"valid": False, "diagnostics": reasons})
+        for diagnostic in error.diagnostics:
+            typer.echo(f"error: {diagnostic}", err=True)
+        count = len(error.diagnostics)
+        typer.echo(f"{file} is refused: {count} {'error' if count == 1 else 'errors'}", err=True)
+        raise typer.Exit(REFUSED) from None
+    except UnknownBoardError as error:
+        raise typer.BadParameter(str(error)) from None
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _answer(graph: AuthorityGraph, subject: str, object: str, right: Query | None, shape: Format) -> int:
+    """Answer ``--may``; without a right every right is asked for."""
+    try:
+        ends = graph.find(subject), graph.find(object)
+    except LookupError as error:
+        raise typer.BadParameter(str(error.args[0])) from None
+    closure = Closure(graph)
+    answers = {query: closure.may(*ends, query) for query in ([right] if right else Query)}
+    if shape is Format.JSON:
+        _print_json({"answers": [_answer_data(*ends, q, a) for q, a in answers.items()]})
+    else:
+        for query, answer in answers.items():
+            _print_answer(*ends, query, answer)
+    return ACCEPTED if any(answer.yes for answer in answers.values()) else REFUSED
+
+
+def _print_answer(subject: Node, object: Node, query: Query, answer: Answer) -> None:
+    typer.echo(f"{'yes' if answer.yes else 'no'}: {subject} {query.value} {object}")
+    for step in answer.steps:
+        typer.echo(f"    {step}")
+    if answer.yes:
+        typer.echo(f"    rules used: {', '.join(answer.rules) or 'none, they are the same'}")
+
+
+def _answer_data(subject: Node, object: Node, query: Query, answer: Answer) -> dict[str, object]:
+    steps = [
+        {
+            "rule": step.rule,
+            "text": step.text,
+            **(place_data(step.edge.where) if step.edge else {}),
+        }
+        for step in answer.steps
+    ]
+    return {
+        "subject": subject.full_name,
+        "right": query.value,
+        "object": object.full_name,
+        "may": answer.yes,
+        "rules": list(answer.rules),
+        "path": steps,
+    }
+
+
+def _show(graph: AuthorityGraph, found: tuple[Finding, ...], shape: Format) -> None:
+    """Show the authority; findings go to standard error except in JSON, which holds them."""
+    match shape:
+        case Format.TABLE:
+            _print_table(graph)
+        case Format.DOT:
+            typer.echo(to_dot(graph), nl=False)
+        case Format.MERMAID:
+            typer.echo(to_mermaid(graph), nl=False)
+        case Format.JSON:
+            notes = [finding_data(finding) for finding in found]
+            _print_json({"valid": True, **graph_data(graph), "findings": notes})
+    for finding in () if shape is Format.JSON else found:
+        typer.echo(f"finding: {finding}", err=shape is not Format.TABLE)
+
+
+def _print_table(graph: AuthorityGraph) -> None:
+    system = graph.system
+    table = Table(*COLUMNS, title=f"authority in {system.name}", title_justify="left")
+    for row in rows(graph):
+        table.add_row(*(Text(cell) for cell in row.cells()))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, console.measure(table).maximum))
+    console.print(table)
+    pds, regions = len(system.protection_domains), len(system.memory_regions)
+    typer.echo(
+        f"valid for {system.platform.board} ({system.platform.config}): "
+        f"{pds} protection domains, {regions} memory regions, {len(system.channels)} channels"
+    )
+
+
+def _print_json(data: dict[str, object]) -> None:
+    typer.echo(json.dumps(data, indent=2))

@@ -1,0 +1,1 @@
+"""CPU models: each runs a thread's instructions until something traps."""
