@@ -40,7 +40,7 @@ class NodeKind(Enum):
     FIRMWARE = "firmware"
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class Node:
     """A subject or object of authority."""
 

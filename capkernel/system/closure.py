@@ -45,7 +45,7 @@ class Step:
         return f"[{self.rule}] {self.text}{place}"
 
 
-@frozen
+@frozen(cache_hash=True)
 class Fact:
     """A right that is given or was derived."""
 
@@ -111,13 +111,20 @@ class _Known:
             self.into.setdefault(fact.object, []).append(fact)
         return True
 
-    def partners(self, fact: Fact) -> Iterator[tuple[Fact, Fact]]:
-        """Pairs (call or control, some right of one of its two sides) that include ``fact``."""
-        if fact.right in (Right.CALL, Right.CONTROL):
-            for side in (fact.subject, fact.object):
-                yield from ((fact, other) for other in self.by_subject.get(side, ()))
-        yield from ((other, fact) for other in self.into.get(fact.subject, ()))
-        for other in self.by_subject.get(fact.subject, ()):
+    def partners(self, fact: Fact, *, messages: bool) -> Iterator[tuple[Fact, Fact]]:
+        """Pairs (control or call, some right) that include ``fact`` and may yield another.
+
+        ``messages``: whether calls can carry caps; without, only control counts.
+        """
+        calls = messages and fact.right is Right.CALL
+        if calls or fact.right is Right.CONTROL:
+            yield from ((fact, other) for other in self.by_subject.get(fact.object, ()))
+        if calls:
+            yield from ((fact, other) for other in self.by_subject.get(fact.subject, ()))
+        for other in self.into.get(fact.subject, ()):
+            if messages or other.right is Right.CONTROL:
+                yield other, fact
+        for other in self.by_subject.get(fact.subject, ()) if messages else ():
             if other.right is Right.CALL:
                 yield other, fact
 
@@ -144,7 +151,7 @@ def close(graph: AuthorityGraph, receivers: Collection[Node] = ()) -> dict[Fact,
         if known.add(fact, Derivation("given", edge)):
             waiting.append(fact)
     while waiting:
-        for pair in list(known.partners(waiting.popleft())):
+        for pair in list(known.partners(waiting.popleft(), messages=bool(receivers))):
             found = _consequence(*pair, receivers)
             if found and known.add(found[1], Derivation(found[0], premises=pair)):
                 waiting.append(found[1])

@@ -20,6 +20,8 @@ RESTART_PC, NEXT_PC = 32, 33
 WORD = (1 << 64) - 1
 RET = 0x00008067
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
+MISALIGNED = (0, 4, 6)
+FETCH_CAUSES = (1, 12)
 
 
 class Insn(NamedTuple):
@@ -66,14 +68,15 @@ class ScriptedCPU:
         """Run until a trap, or until the machine's next event is due."""
         machine = self.machine
         while not machine.irq_pending():
-            pc = registers[NEXT_PC]
-            registers[RESTART_PC] = pc
+            pc = registers[RESTART_PC] = registers[NEXT_PC]
             try:
-                word = machine.fetch(pc)
+                # As on the reference emulator, an odd pc (which only a kernel can set) is reported as it is.
+                word = machine.fetch(pc & ~1)
                 insn = self.code.get(pc) or (_RET_INSN if word == RET else _ILLEGAL)
                 trap = _HANDLERS[insn.op](self, insn, registers, fp, fpu_enabled)
             except PageFault as fault:
-                return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
+                kind = EXCEPTION if fault.cause in MISALIGNED else PAGE_FAULT
+                return Trap(kind, fault.cause, pc if fault.cause in FETCH_CAUSES and pc & 1 else fault.vaddr)
             if trap is not None:
                 return trap
             if self.instruction_ticks:

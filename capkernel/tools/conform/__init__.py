@@ -1,0 +1,1 @@
+"""Replaying behaviour recorded on the real kernel, and saying where ours differs."""

@@ -1,0 +1,439 @@
+"""The coroutine CPU: a thread's code is a Python coroutine, which yields its system calls and memory accesses.
+
+Each step goes through the MMU: the pc's page must be executable, and every access is made in the thread's own
+address space and faults as a processor's would. What a thread is doing is in its registers. The coroutine itself is
+found by a number in s11, and counts only if the page table root is the one that it was started in and the pc is one
+of three: behind its last operation (it is resumed with what is in the result registers), at that operation (which
+is made once more, with the registers as they now are), or before it (which loads the registers first). At an
+image's entry a fresh coroutine starts. Everywhere else there is no instruction.
+
+So a restart, a preemption or a debugger's change of registers does what it does on hardware. But host state can
+neither be copied nor saved: to go back in time, run again from the start.
+
+``registers`` is the thread's list of 34 words: x0..x31, the restart pc [32] and the next pc [33].
+"""
+
+import traceback
+from collections.abc import Callable
+
+from hwmodel.cpu import program as ops
+from hwmodel.cpu.program import Crash, Operation, OperationError, Program, ProgramTable, Resumable, Start
+from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
+from hwmodel.loadstore import AMO_OPERATIONS
+from hwmodel.machine import Machine
+from hwmodel.mmu import ACCESS_FAULT_CAUSE, BY_BUS, FETCH, LOAD, STORE, PageFault
+
+SP, GP, TP, T0 = 2, 3, 4, 5
+A0, A1, A2, A3, A4, A5, A6, A7 = range(10, 18)
+S11, T6 = 27, 31
+RESTART_PC, NEXT_PC = 32, 33
+ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
+WORD = ops.WORD
+ACTION = 4
+"""Bytes from the start of an operation to where it acts."""
+_SIZES = (1, 2, 4, 8)
+_PAGE = ~(ops.PAGE_SIZE - 1)
+_FETCHED = BY_BUS | FETCH
+
+
+class Live:
+    """A coroutine that has started, and the operation that it waits for.
+
+    ``after`` is the pc behind the operation. ``done`` says that the operation was carried out with the result
+    ``value``, and ``total`` and ``data`` belong to an operation on many bytes.
+    """
+
+    __slots__ = ("after", "data", "done", "first", "kind", "last", "name", "operation", "root", "send", "source",
+                 "total", "value")  # fmt: skip
+
+    def __init__(self, source: Resumable, name: str, root: int, first: int, last: int) -> None:
+        self.source = source
+        self.send = source.send
+        self.name = name
+        self.root = root
+        self.first = first
+        self.last = last
+        self.after = first
+        self.kind = ops.COMPUTE
+        self.operation: Operation = (ops.COMPUTE, 0)
+        self.done = True
+        self.value: object = None
+        self.total = 0
+        self.data = bytearray()
+
+
+class CoroutineCPU:
+    """Runs the programs of a table on a machine.
+
+    ``access_ticks`` is the time that an access to memory takes (for many bytes: each page); it must not be 0 if
+    programs poll memory. ``crashes`` lists the programs that ended.
+    """
+
+    def __init__(self, machine: Machine, programs: ProgramTable, access_ticks: int = 1) -> None:
+        self.machine = machine
+        self.programs = programs
+        self.access_ticks = access_ticks
+        self.crashes: list[Crash] = []
+        self._live: dict[int, Live] = {}
+        self._started = 0
+
+    def run(self, x: list[int]) -> Trap:
+        """Run until a trap, or until the machine's next event is due."""
+        pc = x[NEXT_PC]
+        mmu = self.machine.mmu
+        if mmu.bank.get(pc >> 12, 0) & _FETCHED != FETCH or pc & 3:
+            fault = self._fetch_fault(pc)
+            if fault is not None:
+                x[RESTART_PC] = pc
+                return fault
+        live = self._live.get(x[S11])
+        if live is not None and live.root == mmu.root:
+            if pc == live.after:
+                if live.kind == ops.SYSCALL:
+                    return self._resume(x, live, (x[A0], x[A1], x[A2], x[A3], x[A4], x[A5]))
+                return self._resume(x, live, live.value if live.done else self._skipped(x, live))
+            if pc == live.after - ACTION and not live.done:
+                return self._act_again(x, live)
+            if pc == live.after - ops.SLOT_SIZE and not live.done:
+                self._load_operands(x, live.operation)
+                return self._act_again(x, live)
+        return self._start(x, pc)
+
+    def _fetch_fault(self, pc: int) -> Trap | None:
+        """The trap that fetching from ``pc`` takes, if any."""
+        if pc & 3:
+            return Trap(EXCEPTION, 0)
+        try:
+            self.machine.mmu.resolve(pc, FETCH)
+        except PageFault as fault:
+            return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
+        return None
+
+    # Starting and ending
+
+    def _start(self, x: list[int], pc: int) -> Trap:
+        """There must be an image at ``pc``: begin its program."""
+        x[RESTART_PC] = pc
+        found = self._read_image(pc)
+        if found is None:
+            return Trap(EXCEPTION, ILLEGAL_INSTRUCTION)
+        program, values = found
+        # A thread that starts afresh gives up what it did before.
+        former = self._live.get(x[S11])
+        if former is not None and former.root == self.machine.mmu.root:
+            self._forget(x[S11])
+        first = pc + ops.VALUES_OFFSET + 8 * len(values) + ops.SLOT_SIZE - 1 & -ops.SLOT_SIZE
+        last = (pc & _PAGE) + ops.PAGE_SIZE - ops.SLOT_SIZE
+        start = Start(pc, tuple(x[A0 : A7 + 1]), x[SP], x[GP], x[TP], values)
+        x[NEXT_PC] = first
+        try:
+            source = program(start)
+        except Exception as error:
+            return self._crash(x, ops.name_of(program), error)
+        self._started += 1
+        x[S11] = self._started
+        live = self._live[self._started] = Live(source, ops.name_of(program), self.machine.mmu.root, first, last)
+        return self._resume(x, live, None)
+
+    def _read_image(self, pc: int) -> tuple[Program, tuple[int, ...]] | None:
+        """The program and the values of the image at ``pc``; None if there is no good one."""
+        machine = self.machine
+        paddr = machine.mmu.resolve(pc, FETCH)
+        room = ops.PAGE_SIZE - (pc & ops.PAGE_SIZE - 1)
+        if room < ops.VALUES_OFFSET or not machine.memory.contains(paddr, room):
+            return None
+        magic, number, count = ops.HEADER.unpack(machine.read_bytes(paddr, ops.VALUES_OFFSET))
+        program = self.programs.find(number)
+        if magic != ops.MAGIC or program is None or ops.VALUES_OFFSET + 8 * count + 4 * ops.SLOT_SIZE > room:
+            return None
+        data = machine.read_bytes(paddr + ops.VALUES_OFFSET, 8 * count)
+        return program, tuple(int.from_bytes(data[i : i + 8], "little") for i in range(0, 8 * count, 8))
+
+    def _forget(self, number: int) -> None:
+        live = self._live.pop(number)
+        try:
+            live.source.close()
+        except Exception as error:
+            self._note(live.name, live.after, "".join(traceback.format_exception(error)))
+
+    def _note(self, name: str, pc: int, report: str) -> None:
+        self.crashes.append(Crash(name, pc, report))
+
+    def _crash(self, x: list[int], name: str, error: BaseException) -> Trap:
+        """The program is over: record why, and let the thread take a breakpoint exception."""
+        if isinstance(error, StopIteration):
+            report = "the program returned; a program runs until its thread is stopped"
+        else:
+            report = "".join(traceback.format_exception(error))
+        self._note(name, x[NEXT_PC], report)
+        self._live.pop(x[S11], None)
+        x[RESTART_PC] = x[NEXT_PC]
+        return Trap(EXCEPTION, BREAKPOINT)
+
+    # Running
+
+    def _resume(self, x: list[int], live: Live, value: object) -> Trap:
+        """Resume the coroutine with a result, and carry out what it yields until that traps."""
+        while True:
+            try:
+                operation = live.send(value)
+                if operation[0] < 0:
+                    self._begin(x, live, operation)
+                else:
+                    a7, a0, a1, a2, a3, a4, a5, a6, t0 = operation
+                    if not 0 <= a0 | a1 | a2 | a3 | a4 | a5 | a6 | t0 <= WORD or a7 > WORD:
+                        raise OperationError(f"a register does not fit into 64 bits: {operation}")
+                    after = live.after
+                    if after == live.last:
+                        after = live.first
+                    live.after = x[NEXT_PC] = after + 8
+                    x[RESTART_PC] = after + ACTION
+                    live.kind = ops.SYSCALL
+                    live.operation = operation
+                    live.done = False
+                    x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[A7], x[T0] = a0, a1, a2, a3, a4, a5, a6, a7, t0
+                    return STOP_ECALL
+            except _ENDS as error:
+                trap = self._end_or_complain(x, live, error)
+                if trap is not None:
+                    return trap
+            trap = self._act(x, live)
+            if trap is not None:
+                return trap
+            value = live.value
+
+    def _end_or_complain(self, x: list[int], live: Live, error: BaseException) -> Trap | None:
+        """An error came out of the program, or what it yielded is wrong; the latter is its own to hear of, once."""
+        if not isinstance(error, StopIteration) and _is_ours(error):
+            complaint = error if isinstance(error, OperationError) else _not_an_operation(error)
+            try:
+                operation = live.source.throw(complaint)
+                self._begin(x, live, operation if operation[0] < 0 else (ops.COMPUTE, 0))
+            except _ENDS as second:
+                error = second
+            else:
+                return None
+        x[NEXT_PC] = live.after
+        return self._crash(x, live.name, error)
+
+    def _begin(self, x: list[int], live: Live, operation: Operation) -> None:
+        """Take in an operation that is no system call. Raises OperationError."""
+        check = _CHECKS.get(operation[0])
+        if check is None:
+            raise OperationError(f"{operation[0]} starts no operation; a system call's number is a word, as -1 & WORD")
+        check(operation)
+        after = live.after
+        if after == live.last:
+            after = live.first
+        live.after = after + ops.SLOT_SIZE
+        live.kind = operation[0]
+        live.operation = operation
+        live.done = False
+        live.data = bytearray()
+        self._load_operands(x, operation)
+
+    def _load_operands(self, x: list[int], operation: Operation) -> None:
+        """Put the operands where the operation takes them from."""
+        match operation:
+            case ops.LOAD, vaddr, _:
+                x[A1] = vaddr
+            case ops.STORE, vaddr, _, value:
+                x[A1], x[A0] = vaddr, value
+            case ops.AMO, vaddr, _, value, _:
+                x[A1], x[A2] = vaddr, value
+            case ops.READ, vaddr, size:
+                x[A1], x[A2] = vaddr, size
+            case ops.WRITE, vaddr, data:
+                x[A1], x[A2] = vaddr, len(data)
+            case ops.COMPUTE, ticks:
+                x[T6] = ticks
+            case ops.CLOCK | ops.TELL, *_:
+                pass
+            case _:
+                x[A7], x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[T0] = operation
+
+    def _act_again(self, x: list[int], live: Live) -> Trap:
+        """Carry out, with the registers as they are, the operation that the coroutine waits for."""
+        if live.kind == ops.SYSCALL:
+            x[RESTART_PC], x[NEXT_PC] = live.after - ACTION, live.after
+            return STOP_ECALL
+        return self._act(x, live) or self._resume(x, live, live.value)
+
+    def _act(self, x: list[int], live: Live) -> Trap | None:
+        """Carry out an operation that is no system call; None if it is done and the coroutine may go on."""
+        x[RESTART_PC] = x[NEXT_PC] = live.after - ACTION
+        try:
+            trap = _HANDLERS[live.kind](self, x, live)
+        except PageFault as fault:
+            return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
+        if trap is not STOP_INTERRUPTED:
+            live.done = True
+            x[NEXT_PC] = live.after
+            if trap is None and self.machine.irq_pending():
+                return STOP_INTERRUPTED
+        return trap
+
+    def _skipped(self, x: list[int], live: Live) -> object:
+        """What a program gets when somebody moved its pc over an operation."""
+        match live.kind:
+            case ops.LOAD | ops.AMO | ops.CLOCK:
+                return x[A0]
+            case ops.READ:
+                return bytes(live.data).ljust(live.operation[2], b"\0")
+            case _:
+                return None
+
+    # Operations
+
+    def _load(self, x: list[int], live: Live) -> Trap | None:
+        live.value = x[A0] = self.machine.load(x[A1], live.operation[2])
+        self._spend_access()
+        return None
+
+    def _store(self, x: list[int], live: Live) -> Trap | None:
+        live.value = None
+        self.machine.store(x[A1], live.operation[2], x[A0])
+        self._spend_access()
+        return None
+
+    def _amo(self, x: list[int], live: Live) -> Trap | None:
+        live.value = x[A0] = self.machine.amo(live.operation[4], x[A1], live.operation[2], x[A2])
+        self._spend_access()
+        return None
+
+    def _read(self, x: list[int], live: Live) -> Trap | None:
+        while x[A2]:
+            paddr, size = self._piece(x, LOAD)
+            live.data += self.machine.read_bytes(paddr, size)
+            if self._piece_done(x, size):
+                return STOP_INTERRUPTED
+        live.value = bytes(live.data)
+        return None
+
+    def _write(self, x: list[int], live: Live) -> Trap | None:
+        data = live.operation[2]
+        while x[A2]:
+            offset = max(0, len(data) - x[A2])
+            paddr, size = self._piece(x, STORE)
+            self.machine.write_bytes(paddr, data[offset : offset + size])
+            if self._piece_done(x, size):
+                return STOP_INTERRUPTED
+        live.value = None
+        return None
+
+    def _piece(self, x: list[int], access: int) -> tuple[int, int]:
+        """Physical address and size of the part of an operation on many bytes that lies in its first page."""
+        vaddr = x[A1]
+        size = min(x[A2], ops.PAGE_SIZE - (vaddr & ops.PAGE_SIZE - 1))
+        paddr = self.machine.mmu.resolve(vaddr, access)
+        if not self.machine.memory.contains(paddr, size):
+            raise PageFault(ACCESS_FAULT_CAUSE[access], vaddr)
+        return paddr, size
+
+    def _piece_done(self, x: list[int], size: int) -> bool:
+        """Count a part as done; true if there is more, but the thread is interrupted."""
+        x[A1] = x[A1] + size & WORD
+        x[A2] -= size
+        self._spend_access()
+        return bool(x[A2]) and self.machine.irq_pending()
+
+    def _spend_access(self) -> None:
+        if self.access_ticks:
+            self.machine.advance(self.access_ticks)
+
+    def _compute(self, x: list[int], live: Live) -> Trap | None:
+        machine = self.machine
+        live.value = None
+        while x[T6]:
+            upcoming = machine.next_event()
+            ticks = x[T6] if upcoming is None else min(x[T6], upcoming - machine.now())
+            machine.advance(ticks)
+            x[T6] -= ticks
+            if x[T6] and machine.irq_pending():
+                return STOP_INTERRUPTED
+        return None
+
+    def _clock(self, x: list[int], live: Live) -> Trap | None:
+        live.value = x[A0] = self.machine.now()
+        return None
+
+    def _tell(self, x: list[int], live: Live) -> Trap | None:
+        live.value = None
+        return Trap(HOST, 0, live.operation[1])
+
+
+_ENDS = (Exception, SystemExit, GeneratorExit)
+"""What may come out of a program; a keyboard interrupt is not its own."""
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error was raised here, by what a program yielded, and not inside the program."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == __file__
+
+
+def _not_an_operation(error: BaseException) -> OperationError:
+    return OperationError(f"a program yields tuples that start with a word or an operation's code: {error}")
+
+
+def _words(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value <= WORD:
+            raise OperationError(f"{value!r} is no word of 64 bits")
+
+
+def _check_access(operation: Operation) -> None:
+    _, vaddr, size, *value = operation
+    _words(vaddr, *value)
+    if size not in _SIZES:
+        raise OperationError(f"an access has 1, 2, 4 or 8 bytes, not {size!r}")
+
+
+def _check_load(operation: Operation) -> None:
+    _length(operation, 3)
+    _check_access(operation)
+
+
+def _check_store(operation: Operation) -> None:
+    _length(operation, 4)
+    _check_access(operation)
+
+
+def _check_amo(operation: Operation) -> None:
+    _length(operation, 5)
+    _check_access(operation[:4])
+    if operation[2] < 4:
+        raise OperationError(f"an atomic access has 4 or 8 bytes, not {operation[2]}")
+    if operation[4] not in AMO_OPERATIONS:
+        raise OperationError(f"{operation[4]!r} is no atomic operation; there are {', '.join(AMO_OPERATIONS)}")
+
+
+def _check_words(operation: Operation) -> None:
+    """READ takes two words, COMPUTE and TELL one, CLOCK none."""
+    _length(operation, {ops.READ: 3, ops.CLOCK: 1}.get(operation[0], 2))
+    _words(*operation[1:])
+
+
+def _check_write(operation: Operation) -> None:
+    _length(operation, 3)
+    _words(operation[1])
+    if not isinstance(operation[2], bytes):
+        raise OperationError(f"bytes are written, not {type(operation[2]).__name__}")
+
+
+def _length(operation: Operation, length: int) -> None:
+    if len(operation) != length:
+        raise OperationError(f"operation {operation[0]} is a tuple of {length}, not {len(operation)}: {operation}")
+
+
+_CHECKS: dict[int, Callable[[Operation], None]] = {
+    ops.LOAD: _check_load, ops.STORE: _check_store, ops.AMO: _check_amo, ops.READ: _check_words,
+    ops.WRITE: _check_write, ops.COMPUTE: _check_words, ops.CLOCK: _check_words, ops.TELL: _check_words,
+}  # fmt: skip
+_HANDLERS: dict[int, Callable[[CoroutineCPU, list[int], Live], Trap | None]] = {
+    ops.LOAD: CoroutineCPU._load, ops.STORE: CoroutineCPU._store, ops.AMO: CoroutineCPU._amo,
+    ops.READ: CoroutineCPU._read, ops.WRITE: CoroutineCPU._write, ops.COMPUTE: CoroutineCPU._compute,
+    ops.CLOCK: CoroutineCPU._clock, ops.TELL: CoroutineCPU._tell,
+}  # fmt: skip

@@ -1,0 +1,125 @@
+"""The command ``check``: exit status, output forms, questions."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from capkernel.tools.check import check
+
+SYSTEM = """<system>
+    <memory_region name="ring" size="0x1000" />
+    <protection_domain name="client" priority="1">
+        <program_image path="client.elf" />
+        <map mr="ring" vaddr="0x1000" />
+    </protection_domain>
+    <protection_domain name="server" priority="2">
+        <program_image path="server.elf" />
+        <map mr="ring" vaddr="0x1000" perms="r" />
+    </protection_domain>
+    <channel>
+        <end pd="client" id="1" pp="true" />
+        <end pd="server" id="1" notify="false" />
+    </channel>
+</system>
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    app = typer.Typer()
+    app.command()(check)
+
+    def run(*words, text=SYSTEM):
+        path = tmp_path / "t.system"
+        path.write_text(text)
+        return CliRunner().invoke(app, [str(path), *words])
+
+    return run
+
+
+def test_a_valid_description_is_shown(run):
+    result = run()
+    assert result.exit_code == 0
+    assert "2 protection domains, 1 memory regions, 1 channels" in result.output
+    assert "read, write" in result.output
+
+
+def test_every_reason_is_told_with_file_and_line(run):
+    result = run(text=SYSTEM.replace('priority="1"', 'priority="999"').replace("0x1000", "0x1001"))
+    assert result.exit_code == 1
+    assert "t.system:3:5: <protection_domain>: priority 999 is too high" in result.output
+    assert "t.system:2:5" in result.output
+    assert "is refused: 2 errors" in result.output
+
+
+def test_strict_turns_findings_into_failure(run):
+    odd = SYSTEM.replace('perms="r"', 'perms="rwx"')
+    assert run(text=odd).exit_code == 0
+    result = run("--strict", text=odd)
+    assert result.exit_code == 1
+    assert "[write-and-execute] server may write and execute ring" in result.output
+    assert run("--strict").exit_code == 0
+
+
+def test_graph_formats(run):
+    assert run("--format", "dot").stdout.startswith("digraph authority {")
+    assert run("--format", "mermaid").stdout.startswith("flowchart LR")
+
+
+def test_json(run):
+    data = json.loads(run("--json").stdout)
+    assert data["valid"] is True
+    assert {node["id"] for node in data["nodes"]} == {"pd:client", "pd:server", "region:ring"}
+    assert data["edges"][0]["rights"] == ["read", "write"]
+    refused = run("--json", text="<system/>")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["diagnostics"][0]["line"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "answer"),
+    [
+        (["client", "server", "call"], 0, "yes: client call server"),
+        (["server", "client", "call"], 1, "no: server call client"),
+        (["server", "ring", "read"], 0, "rules used: given"),
+        (["server", "ring", "write"], 1, "no: server write ring"),
+        (["server", "client", "influence"], 0, "[call] server replies to client"),
+        (["client", "server"], 0, "yes: client notify server"),
+    ],
+)
+def test_may(run, words, status, answer):
+    result = run("--may", *words)
+    assert result.exit_code == status
+    assert answer in result.output
+
+
+def test_may_in_json(run):
+    (answer,) = json.loads(run("--json", "--may", "client", "server", "notify").stdout)["answers"]
+    assert answer["may"] is True
+    assert answer["rules"] == ["given"]
+    assert answer["path"][0]["line"] == 12
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--board", "toaster"],
+        ["--config", "fast"],
+        ["--may", "client", "nobody"],
+        ["read"],
+        ["--may", "client", "server", "eat"],
+    ],
+)
+def test_wrong_usage(run, words):
+    assert run(*words).exit_code == 2
+
+
+def test_files_are_found_beside_the_search_path_and_in_the_working_directory(run, tmp_path, monkeypatch):
+    (tmp_path / "fill.bin").write_bytes(b"fill")
+    text = SYSTEM.replace('size="0x1000"', 'prefill_path="fill.bin"')
+    assert run(text=text).exit_code == 1
+    assert run("--search-path", str(tmp_path), text=text).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    assert run(text=text).exit_code == 0
