@@ -13,6 +13,7 @@ from capkernel.abi.words import signed
 from capkernel.kernel import syscall
 from capkernel.kernel.objects import TCB
 from capkernel.kernel.state import State
+from capkernel.runtime.workclock import WorkClock
 from hwmodel.cpu import trap as traps
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
@@ -31,14 +32,23 @@ class Costs:
 
     syscall: int = 0
     """Each system call, fault or other exception."""
+    work_unit: int = 0
+    """Each unit of a long operation; charged at preemption points, for all units since the last one."""
 
+
+FOREVER = 1 << 55
+"""Ticks: 114 years. When nothing happens for so long, nothing ever will."""
 
 HostHandler = Callable[[TCB, int], bool]
 """Called when a program speaks to its driver; false ends the run."""
 
 
 class Loop:
-    """A kernel on a machine with a CPU. ``entries`` counts kernel entries by kind of trap."""
+    """A kernel on a machine with a CPU.
+
+    ``entries`` counts kernel entries. ``before`` and ``observers`` are called with the trap at each, before and
+    after the kernel has seen it.
+    """
 
     def __init__(
         self, state: State, machine: Machine, cpu: CPU, costs: Costs | None = None, on_host: HostHandler | None = None
@@ -49,7 +59,12 @@ class Loop:
         self.costs = costs or Costs()
         self.on_host = on_host
         self.entries = 0
+        self.before: list[Callable[[Trap], None]] = []
         self.observers: list[Callable[[Trap], None]] = []
+        if self.costs.work_unit:
+            clock = WorkClock(state, machine, self.costs.work_unit)
+            state.machine = clock
+            self.before.append(clock.enter)
 
     def run(self, *, until: int | None = None, max_entries: int | None = None) -> str:
         """Run until nothing can happen any more; returns why it stopped: idle, halted, host, time or entries."""
@@ -79,6 +94,8 @@ class Loop:
         """Give one trap to the kernel."""
         self.entries += 1
         state = self.state
+        for observer in self.before:
+            observer(trap)
         if trap.kind == traps.INTERRUPTED:
             syscall.handle_interrupt(state)
         else:
@@ -95,8 +112,8 @@ class Loop:
 
     def _wait(self) -> bool:
         """Let the clock jump to the next event; false if there will be none."""
-        upcoming = self.machine.next_event()
-        if upcoming is None or upcoming >= 1 << 63:
+        upcoming, now = self.machine.next_event(), self.machine.now()
+        if upcoming is None or upcoming - now >= FOREVER:
             return False
-        self.machine.advance(upcoming - self.machine.now())
+        self.machine.advance(upcoming - now)
         return True

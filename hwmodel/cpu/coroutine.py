@@ -17,21 +17,18 @@ import traceback
 from collections.abc import Callable
 
 from hwmodel.cpu import program as ops
+from hwmodel.cpu.operations import A0, A1, A2, A3, A4, A5, A6, A7, T0, T6, check_operation, load_operands
 from hwmodel.cpu.program import Crash, Operation, OperationError, Program, ProgramTable, Resumable, Start
 from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
-from hwmodel.loadstore import AMO_OPERATIONS
 from hwmodel.machine import Machine
 from hwmodel.mmu import ACCESS_FAULT_CAUSE, BY_BUS, FETCH, LOAD, STORE, PageFault
 
-SP, GP, TP, T0 = 2, 3, 4, 5
-A0, A1, A2, A3, A4, A5, A6, A7 = range(10, 18)
-S11, T6 = 27, 31
+SP, GP, TP, S11 = 2, 3, 4, 27
 RESTART_PC, NEXT_PC = 32, 33
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
 WORD = ops.WORD
 ACTION = 4
 """Bytes from the start of an operation to where it acts."""
-_SIZES = (1, 2, 4, 8)
 _PAGE = ~(ops.PAGE_SIZE - 1)
 _FETCHED = BY_BUS | FETCH
 
@@ -87,7 +84,7 @@ class CoroutineCPU:
                 x[RESTART_PC] = pc
                 return fault
         live = self._live.get(x[S11])
-        if live is not None and live.root == mmu.root:
+        if live is not None and live.root == mmu._root:
             if pc == live.after:
                 if live.kind == ops.SYSCALL:
                     return self._resume(x, live, (x[A0], x[A1], x[A2], x[A3], x[A4], x[A5]))
@@ -95,7 +92,7 @@ class CoroutineCPU:
             if pc == live.after - ACTION and not live.done:
                 return self._act_again(x, live)
             if pc == live.after - ops.SLOT_SIZE and not live.done:
-                self._load_operands(x, live.operation)
+                load_operands(x, live.operation)
                 return self._act_again(x, live)
         return self._start(x, pc)
 
@@ -120,7 +117,7 @@ class CoroutineCPU:
         program, values = found
         # A thread that starts afresh gives up what it did before.
         former = self._live.get(x[S11])
-        if former is not None and former.root == self.machine.mmu.root:
+        if former is not None and former.root == self.machine.mmu._root:
             self._forget(x[S11])
         first = pc + ops.VALUES_OFFSET + 8 * len(values) + ops.SLOT_SIZE - 1 & -ops.SLOT_SIZE
         last = (pc & _PAGE) + ops.PAGE_SIZE - ops.SLOT_SIZE
@@ -132,7 +129,7 @@ class CoroutineCPU:
             return self._crash(x, ops.name_of(program), error)
         self._started += 1
         x[S11] = self._started
-        live = self._live[self._started] = Live(source, ops.name_of(program), self.machine.mmu.root, first, last)
+        live = self._live[self._started] = Live(source, ops.name_of(program), self.machine.mmu._root, first, last)
         return self._resume(x, live, None)
 
     def _read_image(self, pc: int) -> tuple[Program, tuple[int, ...]] | None:
@@ -174,12 +171,12 @@ class CoroutineCPU:
 
     def _resume(self, x: list[int], live: Live, value: object) -> Trap:
         """Resume the coroutine with a result, and carry out what it yields until that traps."""
+        step: Callable[..., Operation] = live.send
         while True:
+            operation = _NOTHING
             try:
-                operation = live.send(value)
-                if operation[0] < 0:
-                    self._begin(x, live, operation)
-                else:
+                operation = step(value)
+                if operation[0] >= 0:
                     a7, a0, a1, a2, a3, a4, a5, a6, t0 = operation
                     if not 0 <= a0 | a1 | a2 | a3 | a4 | a5 | a6 | t0 <= WORD or a7 > WORD:
                         raise OperationError(f"a register does not fit into 64 bits: {operation}")
@@ -193,35 +190,21 @@ class CoroutineCPU:
                     live.done = False
                     x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[A7], x[T0] = a0, a1, a2, a3, a4, a5, a6, a7, t0
                     return STOP_ECALL
+                self._begin(x, live, operation)
             except _ENDS as error:
-                trap = self._end_or_complain(x, live, error)
-                if trap is not None:
-                    return trap
+                if operation is _NOTHING:
+                    x[NEXT_PC] = live.after
+                    return self._crash(x, live.name, error)
+                step, value = live.source.throw, _complaint(error)
+                continue
             trap = self._act(x, live)
             if trap is not None:
                 return trap
-            value = live.value
-
-    def _end_or_complain(self, x: list[int], live: Live, error: BaseException) -> Trap | None:
-        """An error came out of the program, or what it yielded is wrong; the latter is its own to hear of, once."""
-        if not isinstance(error, StopIteration) and _is_ours(error):
-            complaint = error if isinstance(error, OperationError) else _not_an_operation(error)
-            try:
-                operation = live.source.throw(complaint)
-                self._begin(x, live, operation if operation[0] < 0 else (ops.COMPUTE, 0))
-            except _ENDS as second:
-                error = second
-            else:
-                return None
-        x[NEXT_PC] = live.after
-        return self._crash(x, live.name, error)
+            step, value = live.send, live.value
 
     def _begin(self, x: list[int], live: Live, operation: Operation) -> None:
         """Take in an operation that is no system call. Raises OperationError."""
-        check = _CHECKS.get(operation[0])
-        if check is None:
-            raise OperationError(f"{operation[0]} starts no operation; a system call's number is a word, as -1 & WORD")
-        check(operation)
+        check_operation(operation)
         after = live.after
         if after == live.last:
             after = live.first
@@ -230,27 +213,7 @@ class CoroutineCPU:
         live.operation = operation
         live.done = False
         live.data = bytearray()
-        self._load_operands(x, operation)
-
-    def _load_operands(self, x: list[int], operation: Operation) -> None:
-        """Put the operands where the operation takes them from."""
-        match operation:
-            case ops.LOAD, vaddr, _:
-                x[A1] = vaddr
-            case ops.STORE, vaddr, _, value:
-                x[A1], x[A0] = vaddr, value
-            case ops.AMO, vaddr, _, value, _:
-                x[A1], x[A2] = vaddr, value
-            case ops.READ, vaddr, size:
-                x[A1], x[A2] = vaddr, size
-            case ops.WRITE, vaddr, data:
-                x[A1], x[A2] = vaddr, len(data)
-            case ops.COMPUTE, ticks:
-                x[T6] = ticks
-            case ops.CLOCK | ops.TELL, *_:
-                pass
-            case _:
-                x[A7], x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[T0] = operation
+        load_operands(x, operation)
 
     def _act_again(self, x: list[int], live: Live) -> Trap:
         """Carry out, with the registers as they are, the operation that the coroutine waits for."""
@@ -365,73 +328,16 @@ class CoroutineCPU:
 _ENDS = (Exception, SystemExit, GeneratorExit)
 """What may come out of a program; a keyboard interrupt is not its own."""
 
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether an error was raised here, by what a program yielded, and not inside the program."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename == __file__
+_NOTHING: Operation = ()
+"""Nothing has been yielded yet."""
 
 
-def _not_an_operation(error: BaseException) -> OperationError:
-    return OperationError(f"a program yields tuples that start with a word or an operation's code: {error}")
+def _complaint(error: BaseException) -> OperationError:
+    if isinstance(error, OperationError):
+        return error
+    return OperationError(f"a program yields flat tuples that start with a word or an operation's code: {error}")
 
 
-def _words(*values: object) -> None:
-    for value in values:
-        if not isinstance(value, int) or not 0 <= value <= WORD:
-            raise OperationError(f"{value!r} is no word of 64 bits")
-
-
-def _check_access(operation: Operation) -> None:
-    _, vaddr, size, *value = operation
-    _words(vaddr, *value)
-    if size not in _SIZES:
-        raise OperationError(f"an access has 1, 2, 4 or 8 bytes, not {size!r}")
-
-
-def _check_load(operation: Operation) -> None:
-    _length(operation, 3)
-    _check_access(operation)
-
-
-def _check_store(operation: Operation) -> None:
-    _length(operation, 4)
-    _check_access(operation)
-
-
-def _check_amo(operation: Operation) -> None:
-    _length(operation, 5)
-    _check_access(operation[:4])
-    if operation[2] < 4:
-        raise OperationError(f"an atomic access has 4 or 8 bytes, not {operation[2]}")
-    if operation[4] not in AMO_OPERATIONS:
-        raise OperationError(f"{operation[4]!r} is no atomic operation; there are {', '.join(AMO_OPERATIONS)}")
-
-
-def _check_words(operation: Operation) -> None:
-    """READ takes two words, COMPUTE and TELL one, CLOCK none."""
-    _length(operation, {ops.READ: 3, ops.CLOCK: 1}.get(operation[0], 2))
-    _words(*operation[1:])
-
-
-def _check_write(operation: Operation) -> None:
-    _length(operation, 3)
-    _words(operation[1])
-    if not isinstance(operation[2], bytes):
-        raise OperationError(f"bytes are written, not {type(operation[2]).__name__}")
-
-
-def _length(operation: Operation, length: int) -> None:
-    if len(operation) != length:
-        raise OperationError(f"operation {operation[0]} is a tuple of {length}, not {len(operation)}: {operation}")
-
-
-_CHECKS: dict[int, Callable[[Operation], None]] = {
-    ops.LOAD: _check_load, ops.STORE: _check_store, ops.AMO: _check_amo, ops.READ: _check_words,
-    ops.WRITE: _check_write, ops.COMPUTE: _check_words, ops.CLOCK: _check_words, ops.TELL: _check_words,
-}  # fmt: skip
 _HANDLERS: dict[int, Callable[[CoroutineCPU, list[int], Live], Trap | None]] = {
     ops.LOAD: CoroutineCPU._load, ops.STORE: CoroutineCPU._store, ops.AMO: CoroutineCPU._amo,
     ops.READ: CoroutineCPU._read, ops.WRITE: CoroutineCPU._write, ops.COMPUTE: CoroutineCPU._compute,

@@ -2,7 +2,7 @@
 
 It keeps no state of its own: all of it is the thread's registers, so a run can be copied at any point. The code is a
 table from address to instruction that all address spaces share, but an address must be mapped for execution where it
-is run. Elsewhere it fetches from memory, where it knows only ``ret``; everything else there is illegal.
+is run. Elsewhere it executes what lies in memory, as ``rv64`` does.
 
 ``registers`` is the thread's list of 34 words: x0..x31, the restart pc [32] and the next pc [33].
 """
@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from hwmodel.cpu import rv64
 from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
@@ -18,7 +19,6 @@ from hwmodel.mmu import PageFault
 RA, A0, A1, A2, T6 = 1, 10, 11, 12, 31
 RESTART_PC, NEXT_PC = 32, 33
 WORD = (1 << 64) - 1
-RET = 0x00008067
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
 MISALIGNED = (0, 4, 6)
 FETCH_CAUSES = (1, 12)
@@ -50,8 +50,6 @@ class Insn(NamedTuple):
     name: str = ""
 
 
-_RET_INSN = Insn("ret")
-_ILLEGAL = Insn("trap", ILLEGAL_INSTRUCTION)
 FP_REGISTERS = 33
 """f0..f31 and fcsr."""
 
@@ -72,8 +70,11 @@ class ScriptedCPU:
             try:
                 # As on the reference emulator, an odd pc (which only a kernel can set) is reported as it is.
                 word = machine.fetch(pc & ~1)
-                insn = self.code.get(pc) or (_RET_INSN if word == RET else _ILLEGAL)
-                trap = _HANDLERS[insn.op](self, insn, registers, fp, fpu_enabled)
+                insn = self.code.get(pc)
+                if insn is not None:
+                    trap = _HANDLERS[insn.op](self, insn, registers, fp, fpu_enabled)
+                else:
+                    trap = rv64.execute(machine, word, registers, fp, fpu_enabled=fpu_enabled)
             except PageFault as fault:
                 kind = EXCEPTION if fault.cause in MISALIGNED else PAGE_FAULT
                 return Trap(kind, fault.cause, pc if fault.cause in FETCH_CAUSES and pc & 1 else fault.vaddr)
@@ -106,10 +107,6 @@ class ScriptedCPU:
     def _jump(self, insn: Insn, x: list[int], fp: list[int], fpu: bool) -> Trap | None:
         x[RA] = x[NEXT_PC] + 4
         x[NEXT_PC] = x[A1] & ~1
-        return None
-
-    def _ret(self, insn: Insn, x: list[int], fp: list[int], fpu: bool) -> Trap | None:
-        x[NEXT_PC] = x[RA] & ~1
         return None
 
     def _goto(self, insn: Insn, x: list[int], fp: list[int], fpu: bool) -> Trap | None:
@@ -176,7 +173,7 @@ def _double_bits(value: float) -> int:
 
 _HANDLERS = {
     "nop": ScriptedCPU._nop, "set": ScriptedCPU._set, "load": ScriptedCPU._load, "store": ScriptedCPU._store,
-    "jump": ScriptedCPU._jump, "ret": ScriptedCPU._ret, "goto": ScriptedCPU._goto, "ecall": ScriptedCPU._ecall,
+    "jump": ScriptedCPU._jump, "goto": ScriptedCPU._goto, "ecall": ScriptedCPU._ecall,
     "trap": ScriptedCPU._trap, "fp": ScriptedCPU._fp, "lr": ScriptedCPU._lr, "amoadd": ScriptedCPU._amoadd,
     "compute": ScriptedCPU._compute, "host": ScriptedCPU._host,
 }  # fmt: skip

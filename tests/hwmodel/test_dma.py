@@ -54,7 +54,7 @@ def status(machine: Machine) -> int:
     return machine.bus.read(DMA + STATUS, 8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rights=st.lists(st.sampled_from([0, 1, 2, 3, 3, 3]), min_size=PAGES, max_size=PAGES),
     source=st.integers(0, PAGES * 4096),

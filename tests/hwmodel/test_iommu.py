@@ -76,7 +76,7 @@ iovas = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=tables, levels=st.integers(2, 4), addresses=st.lists(st.tuples(iovas, st.booleans()), max_size=10))
 def test_translation_agrees_with_the_format(script, levels, addresses):
     memory, unit = new_unit()
@@ -114,7 +114,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=st.lists(steps, min_size=25, max_size=50))
 def test_stale_exactly_until_invalidated(script):
     memory, unit = new_unit()

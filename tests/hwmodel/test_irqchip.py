@@ -65,7 +65,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(script=st.lists(steps, min_size=40, max_size=80))
 def test_follows_the_model(script):
     chip, model = IrqChip(SOURCES), {irq: Source() for irq in range(1, SOURCES + 1)}

@@ -38,7 +38,7 @@ accesses = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(script=st.lists(accesses, min_size=20, max_size=30))
 def test_any_alignment_against_a_bytearray(address_space, script):
     """Pages 1 and 2 are writable and lie in reverse order in RAM, page 3 is read-only."""
@@ -106,7 +106,7 @@ AMO_MODEL = {
 words = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(operation=st.sampled_from(sorted(AMO_OPERATIONS)), size=st.sampled_from([4, 8]), old=words, new=words)
 def test_amo_operations(address_space, operation, size, old, new):
     machine = machine_with(address_space, {1: (FRAMES, RW)})
@@ -152,6 +152,15 @@ def test_device_pages_go_to_the_bus(address_space):
     assert fault_of(machine.amo, "add", 0x2000, 8, 0) == (5, 0x2000)
     assert fault_of(machine.store, 0x2FFF, 4, 0) == (7, 0x2FFF)
     assert machine.load(0x3000, 8) == 0
+
+
+def test_a_load_that_crosses_into_registers_reads_none_of_them(address_space):
+    machine = machine_with(address_space, {1: (FRAMES, RW), 2: (UART, RW)})
+    machine.uart_backend.feed(b"k")
+    machine.poll_input()
+    assert fault_of(machine.load, 0x1FFF, 2) == (5, 0x2000)
+    assert fault_of(machine.store, 0x1FFF, 2, 0) == (7, 0x2000)
+    assert machine.load(0x2000, 1) == ord("k")
 
 
 def test_superpages_hit_the_tlb_too(address_space):

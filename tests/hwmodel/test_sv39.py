@@ -97,7 +97,7 @@ def fill(script: tuple[list[int], ...]) -> Memory:
     return memory
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     script=scripts,
     addresses=st.lists(vaddrs, min_size=12, max_size=12),
@@ -117,7 +117,7 @@ def test_translation_agrees_with_the_specification(script, addresses, access):
         assert found == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(script=scripts, addresses=st.lists(vaddrs, min_size=12, max_size=12))
 def test_the_list_of_mappings_agrees_with_single_walks(script, addresses):
     memory = fill(script)

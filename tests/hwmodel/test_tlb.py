@@ -29,7 +29,7 @@ def try_resolve(mmu: Mmu, vaddr: int, access: int) -> int | None:
         return None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(script=st.lists(steps, min_size=40, max_size=80))
 def test_stale_exactly_until_flushed(address_space, script):
     """Pages 2 and 3 lie in one 2 MiB page, so that flushing one address flushes both."""

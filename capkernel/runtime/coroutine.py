@@ -1,0 +1,23 @@
+"""Glue of the coroutine CPU: the thread's registers are the CPU's registers."""
+
+from capkernel.kernel.objects import TCB
+from hwmodel.cpu.coroutine import CoroutineCPU
+from hwmodel.cpu.program import Crash, ProgramTable
+from hwmodel.cpu.trap import Trap
+from hwmodel.machine import Machine
+
+
+class CoroutineGlue:
+    """Runs threads on a coroutine CPU."""
+
+    def __init__(self, machine: Machine, programs: ProgramTable, access_ticks: int = 1) -> None:
+        self.cpu = CoroutineCPU(machine, programs, access_ticks)
+
+    def run(self, thread: TCB) -> Trap:
+        """Run the thread until it traps."""
+        return self.cpu.run(thread.registers)
+
+    @property
+    def crashes(self) -> list[Crash]:
+        """The programs that ended, in order."""
+        return self.cpu.crashes

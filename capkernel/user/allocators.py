@@ -1,0 +1,196 @@
+"""Who has which slot and which piece of memory: bookkeeping that the kernel leaves to user space (as libsel4vka).
+
+Memory is split and joined by halves. A piece that is in use is an untyped of exactly the object's size with the
+object in it; to free it is to revoke that untyped, whereupon nobody has a cap to the object any more.
+"""
+
+from collections.abc import Iterable
+
+from capkernel.abi import objects as obj
+from capkernel.abi.bootinfo import UntypedDesc
+from capkernel.user import stubs
+from capkernel.user.syscalls import Syscalls
+
+CSPACE_DEPTH = 64
+
+
+class OutOfSlots(Exception):
+    """Every slot of the range is taken."""
+
+
+class OutOfMemory(Exception):
+    """No free untyped is large enough, or none is at the address."""
+
+
+class SlotAllocator:
+    """The slots ``first`` to ``end`` (exclusive) of a CNode, whose numbers are also cap addresses."""
+
+    def __init__(self, cnode: int, first: int, end: int, depth: int = CSPACE_DEPTH) -> None:
+        self.cnode = cnode
+        self.depth = depth
+        self.end = end
+        self._next = first
+        self._free: list[int] = []
+
+    def alloc(self) -> int:
+        """An empty slot. Raises OutOfSlots."""
+        if self._free:
+            return self._free.pop()
+        if self._next >= self.end:
+            raise OutOfSlots(f"the slots up to {self.end} of CNode {self.cnode} are all taken")
+        self._next += 1
+        return self._next - 1
+
+    def free(self, slot: int) -> None:
+        """Take a slot back; its holder has emptied it."""
+        if slot in self._free or slot >= self._next:
+            raise ValueError(f"slot {slot} is not taken, so it cannot be freed")
+        self._free.append(slot)
+
+
+class Block:
+    """A piece of memory: an untyped, free, split into ``halves``, or in use."""
+
+    __slots__ = ("desc", "halves", "in_use", "parent", "slot")
+
+    def __init__(self, slot: int, desc: UntypedDesc, parent: "Block | None" = None) -> None:
+        self.slot = slot
+        self.desc = desc
+        self.parent = parent
+        self.halves: tuple[Block, Block] | None = None
+        self.in_use = False
+
+    def covers(self, paddr: int) -> bool:
+        """Whether an address lies in this piece."""
+        return self.desc.paddr <= paddr < self.desc.paddr + (1 << self.desc.size_bits)
+
+
+class UntypedAllocator:
+    """Objects from a list of untypeds, given as (slot, description)."""
+
+    def __init__(self, sys: Syscalls, slots: SlotAllocator, untypeds: Iterable[tuple[int, UntypedDesc]]) -> None:
+        self.sys = sys
+        self.slots = slots
+        self.roots = [Block(slot, desc) for slot, desc in untypeds]
+        self._free: dict[int, list[Block]] = {}
+        self._by_object: dict[int, Block] = {}
+        for block in self.roots:
+            if not block.desc.is_device:
+                self._free.setdefault(block.desc.size_bits, []).append(block)
+
+    def free_bytes(self) -> int:
+        """How much RAM is left, in bytes."""
+        return sum(len(blocks) << bits for bits, blocks in self._free.items())
+
+    async def alloc(self, object_type: int, size_bits: int = 0) -> int:
+        """Make an object (``abi.objects``) of RAM; returns the slot of its cap. ``size_bits`` as for Retype.
+
+        Raises OutOfMemory or OutOfSlots.
+        """
+        bits = obj.object_size_bits(object_type, size_bits)
+        return await self._retype(await self._take(bits), object_type, size_bits)
+
+    async def alloc_many(self, object_type: int, count: int, size_bits: int = 0) -> list[int]:
+        """Make several objects of a kind."""
+        return [await self.alloc(object_type, size_bits) for _ in range(count)]
+
+    async def alloc_at(self, paddr: int, object_type: int, size_bits: int = 0) -> int:
+        """Make an object at a physical address, of RAM or device memory; returns the slot of its cap.
+
+        Raises OutOfMemory if that place is taken or is nobody's to give, ValueError if it is not aligned.
+        """
+        bits = obj.object_size_bits(object_type, size_bits)
+        if paddr & (1 << bits) - 1:
+            raise ValueError(f"{obj.TYPE_NAMES[object_type]} of 2**{bits} bytes cannot lie at {paddr:#x}: not aligned")
+        block = next((root for root in self.roots if root.covers(paddr)), None)
+        while block is not None and not block.in_use and block.desc.size_bits > bits:
+            halves = block.halves or await self._split(block)
+            block = halves[0] if halves[0].covers(paddr) else halves[1]
+        if block is None or block.in_use or block.halves or block.desc.size_bits < bits:
+            raise OutOfMemory(f"2**{bits} bytes at {paddr:#x} are in use, or in none of the untypeds")
+        self._unlist(block)
+        return await self._retype(block, object_type, size_bits)
+
+    async def free(self, cap: int) -> None:
+        """Destroy an object that was made here, wherever caps to it are, and take its memory back."""
+        block = self._by_object.pop(cap, None)
+        if block is None:
+            raise ValueError(f"the cap in {cap} was not made by this allocator, or is free already")
+        await stubs.cnode_revoke(self.sys, self.slots.cnode, index=block.slot, depth=self.slots.depth)
+        self.slots.free(cap)
+        block.in_use = False
+        await self._join(block)
+
+    async def _retype(self, block: Block, object_type: int, size_bits: int) -> int:
+        slot = self.slots.alloc()
+        try:
+            await self._make(block.slot, object_type, size_bits, slot)
+        except BaseException:
+            self.slots.free(slot)
+            self._list(block)
+            raise
+        block.in_use = True
+        self._by_object[slot] = block
+        return slot
+
+    async def _make(self, untyped: int, object_type: int, size_bits: int, slot: int) -> None:
+        await stubs.untyped_retype(
+            self.sys, untyped, object_type=object_type, size_bits=size_bits, root=self.slots.cnode,
+            node_index=0, node_depth=0, node_offset=slot, num_objects=1,
+        )  # fmt: skip
+
+    async def _take(self, bits: int) -> Block:
+        """A free piece of exactly 2**bits bytes, split off the smallest that is large enough."""
+        sizes = [size for size, blocks in self._free.items() if size >= bits and blocks]
+        if not sizes:
+            raise OutOfMemory(
+                f"no free untyped has 2**{bits} bytes; {self.free_bytes()} bytes are left in smaller ones"
+            )
+        block = self._free[min(sizes)].pop()
+        while block.desc.size_bits > bits:
+            low, high = await self._split(block, listed=False)
+            self._list(high)
+            block = low
+        return block
+
+    async def _split(self, block: Block, *, listed: bool = True) -> tuple[Block, Block]:
+        """Make two untypeds of half the size; both are listed as free unless the caller sees to it."""
+        bits = block.desc.size_bits - 1
+        slots = self.slots.alloc(), self.slots.alloc()
+        if listed:
+            self._unlist(block)
+        halves = []
+        for index, slot in enumerate(slots):
+            await self._make(block.slot, obj.UNTYPED, bits, slot)
+            desc = UntypedDesc(block.desc.paddr + (index << bits), bits, block.desc.is_device)
+            halves.append(Block(slot, desc, block))
+        block.halves = halves[0], halves[1]
+        if listed:
+            self._list(halves[0])
+            self._list(halves[1])
+        return block.halves
+
+    async def _join(self, block: Block) -> None:
+        """Give a free piece back, joined with its other half as far up as both are free."""
+        parent = block.parent
+        while parent is not None and parent.halves is not None:
+            low, high = parent.halves
+            other = high if block is low else low
+            if other.in_use or other.halves:
+                break
+            self._unlist(other)
+            for half in parent.halves:
+                await stubs.cnode_delete(self.sys, self.slots.cnode, index=half.slot, depth=self.slots.depth)
+                self.slots.free(half.slot)
+            parent.halves = None
+            block, parent = parent, parent.parent
+        self._list(block)
+
+    def _list(self, block: Block) -> None:
+        if not block.desc.is_device:
+            self._free.setdefault(block.desc.size_bits, []).append(block)
+
+    def _unlist(self, block: Block) -> None:
+        blocks = self._free.get(block.desc.size_bits, [])
+        if block in blocks:
+            blocks.remove(block)

@@ -1,0 +1,99 @@
+"""The words of a protection domain's image that the loader sets, as Microkit's tool sets symbols of an ELF file.
+
+| word  | symbol                                                        |
+|------:|---------------------------------------------------------------|
+|  0..7 | ``microkit_name``, 64 bytes padded with zeros                 |
+|     8 | ``microkit_passive``                                          |
+|     9 | ``microkit_irqs``, a bit a channel                            |
+|    10 | ``microkit_notifications``                                    |
+|    11 | ``microkit_pps``                                              |
+|   12… | the program's own variables: its annotated module-level names |
+"""
+
+import importlib.util
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from attrs import field, frozen
+
+NAME_BYTES: Final = 64
+_NAME_WORDS: Final = NAME_BYTES // 8
+FIRST_VARIABLE: Final = _NAME_WORDS + 4
+
+
+def _words(words: Sequence[int]) -> tuple[int, ...]:
+    return tuple(words)
+
+
+@frozen(kw_only=True)
+class PDValues:
+    """What a domain is told: its name, whether it is passive, and bit masks of its channels by use."""
+
+    name: str
+    passive: bool = False
+    irqs: int = 0
+    notifications: int = 0
+    pps: int = 0
+    variables: tuple[int, ...] = field(default=(), converter=_words)
+
+    def encode(self) -> tuple[int, ...]:
+        """The words for the image. Raises ValueError if the name is too long."""
+        name = self.name.encode()
+        if len(name) > NAME_BYTES:
+            raise ValueError(f"a domain's name has at most {NAME_BYTES} bytes; {self.name!r} has {len(name)}")
+        words = struct.unpack(f"<{_NAME_WORDS}Q", name.ljust(NAME_BYTES, b"\0"))
+        return (*words, int(self.passive), self.irqs, self.notifications, self.pps, *self.variables)
+
+    @classmethod
+    def decode(cls, words: Sequence[int]) -> "PDValues":
+        """Read the words back. Raises ValueError if there are too few."""
+        if len(words) < FIRST_VARIABLE:
+            raise ValueError(f"a domain's image has at least {FIRST_VARIABLE} words, not {len(words)}")
+        name = struct.pack(f"<{_NAME_WORDS}Q", *words[:_NAME_WORDS]).rstrip(b"\0").decode(errors="replace")
+        passive, irqs, notifications, pps = words[_NAME_WORDS:FIRST_VARIABLE]
+        return cls(
+            name=name, passive=bool(passive), irqs=irqs, notifications=notifications, pps=pps,
+            variables=words[FIRST_VARIABLE:],
+        )  # fmt: skip
+
+    def set_variables(self, hooks: Any) -> None:
+        """Give the variables to the program's names, in the order in which it declares them."""
+        for name, word in zip(variables_of(hooks), self.variables, strict=False):
+            setattr(hooks, name, word)
+
+
+def variables_of(hooks: Any) -> list[str]:
+    """The names that a loader may set: the annotated ones of the module or class, in order."""
+    return list(getattr(hooks, "__annotations__", {}))
+
+
+def variable_words(hooks: Any, settings: Mapping[str, int]) -> tuple[int, ...]:
+    """The words for these settings, with what the program itself gives to the other names (0 if nothing).
+
+    Raises ValueError if a name is not declared.
+    """
+    names = variables_of(hooks)
+    unknown = settings.keys() - set(names)
+    if unknown:
+        raise ValueError(f"the program declares no {sorted(unknown)}; it declares {names or 'nothing'}")
+    return tuple(settings.get(name, _own_value(hooks, name)) for name in names)
+
+
+def _own_value(hooks: Any, name: str) -> int:
+    value = getattr(hooks, name, 0)
+    if not isinstance(value, int):
+        raise ValueError(f"variable {name} is set to {value!r}; a loader can only set words")
+    return value
+
+
+def load_module(path: Path, name: str) -> ModuleType:
+    """Execute a program file as a fresh module, so that two domains with one program share no variables."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python program")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
