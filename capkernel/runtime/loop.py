@@ -59,6 +59,7 @@ class Loop:
         self.costs = costs or Costs()
         self.on_host = on_host
         self.entries = 0
+        self._last_interrupt = -1
         self.before: list[Callable[[Trap], None]] = []
         self.observers: list[Callable[[Trap], None]] = []
         if self.costs.work_unit:
@@ -97,7 +98,7 @@ class Loop:
         for observer in self.before:
             observer(trap)
         if trap.kind == traps.INTERRUPTED:
-            syscall.handle_interrupt(state)
+            self._take_interrupt()
         else:
             if self.costs.syscall:
                 self.machine.advance(self.costs.syscall)
@@ -109,6 +110,13 @@ class Loop:
                 syscall.handle_user_exception(state, trap.cause)
         for observer in self.observers:
             observer(trap)
+
+    def _take_interrupt(self) -> None:
+        """An interrupt that repeats at one tick (the timer is set a little early) costs that tick."""
+        if self._last_interrupt == self.machine.now():
+            self.machine.advance(1)
+        self._last_interrupt = self.machine.now()
+        syscall.handle_interrupt(self.state)
 
     def _wait(self) -> bool:
         """Let the clock jump to the next event; false if there will be none."""

@@ -7,6 +7,7 @@ from capkernel.kernel.config import PRESETS, KernelConfig
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.loop import Costs, HostHandler, Loop
 from capkernel.runtime.platform import configure
+from hwmodel.backend import BufferBackend
 from hwmodel.board import QEMU_VIRT_RISCV64, Board
 from hwmodel.cpu.program import MAX_VALUES, PAGE_SIZE, Crash, Program, ProgramTable, image
 from hwmodel.machine import Machine
@@ -61,5 +62,5 @@ class PythonSystem:
     @property
     def console(self) -> str:
         """What the programs wrote to the debug console so far, if it is kept in a buffer."""
-        written = getattr(self.machine.console, "output", b"")
-        return bytes(written).decode(errors="replace")
+        console = self.machine.console
+        return console.text if isinstance(console, BufferBackend) else ""
