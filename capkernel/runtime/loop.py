@@ -34,6 +34,10 @@ class Costs:
     """Each system call, fault or other exception."""
     work_unit: int = 0
     """Each unit of a long operation; charged at preemption points, for all units since the last one."""
+    interrupt: int = 0
+    """From an interrupt to the kernel's look at the clock."""
+    leave: int = 0
+    """Going back to user code after any trap; charged to the thread that goes on."""
 
 
 FOREVER = 1 << 55
@@ -108,11 +112,14 @@ class Loop:
                 syscall.handle_vm_fault(state, trap.cause, trap.value)
             else:
                 syscall.handle_user_exception(state, trap.cause)
+        if self.costs.leave:
+            self.machine.advance(self.costs.leave)
         for observer in self.observers:
             observer(trap)
 
     def _take_interrupt(self) -> None:
         """An interrupt that repeats at one tick (the timer is set a little early) costs that tick."""
+        self.machine.advance(self.costs.interrupt)
         if self._last_interrupt == self.machine.now():
             self.machine.advance(1)
         self._last_interrupt = self.machine.now()

@@ -111,6 +111,14 @@ class UntypedAllocator:
         self._unlist(block)
         return await self._retype(block, object_type, size_bits)
 
+    def place_of(self, cap: int) -> int:
+        """The physical address of an object that was made here. Raises KeyError."""
+        return self._by_object[cap].desc.paddr
+
+    def size_of(self, cap: int) -> int:
+        """The bytes that an object that was made here takes. Raises KeyError."""
+        return 1 << self._by_object[cap].desc.size_bits
+
     async def free(self, cap: int) -> None:
         """Destroy an object that was made here, wherever caps to it are, and take its memory back."""
         block = self._by_object.pop(cap, None)

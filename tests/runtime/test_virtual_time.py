@@ -1,5 +1,6 @@
 """Time on the coroutine CPU: budgets, timeouts, fairness, and what the kernel's own work costs."""
 
+from itertools import pairwise
 from typing import Any
 
 from capkernel.abi import objects as obj
@@ -123,7 +124,7 @@ def test_each_system_call_takes_its_declared_time() -> None:
             await Syscalls().nbsend(0)
 
     PythonSystem([root], costs=Costs(syscall=25)).run(max_entries=10)
-    assert [b - a for a, b in zip(times, times[1:], strict=False)] == [25, 25]
+    assert [b - a for a, b in pairwise(times)] == [25, 25]
 
 
 def test_long_operations_take_time_by_their_units_and_are_preempted_for_others() -> None:

@@ -20,7 +20,7 @@ from capkernel.kernel.caps import CNodeCap, FrameCap
 from capkernel.kernel.config import PRESETS, KernelConfig
 from capkernel.kernel.objects import TCB, CNode
 from capkernel.kernel.vspace import ipc_buffer
-from capkernel.runtime.loop import Loop
+from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.scripted import ScriptedGlue
 from capkernel.tools.conform.names import INSTRUCTION
 from hwmodel.board import GIB, MIB, QEMU_VIRT_RISCV64
@@ -85,7 +85,8 @@ class World:
     """A booted kernel with the recordings' CSpace.
 
     ``hidden`` is the own slot of the untyped from which hidden objects are made, ``offset`` what must be added to an
-    own slot to address it; ``pending`` is the root thread's next command.
+    own slot to address it; ``pending`` is the root thread's next command, ``fallback`` what
+    it does when there is none (nothing: the run ends).
     """
 
     machine: Machine
@@ -104,11 +105,12 @@ class World:
     test_slot: int = 0
     on_worker: Callable[[int, TCB], bool] | None = None
     pending: Callable[[], None] | None = None
+    fallback: Callable[[], None] | None = None
 
     def on_host(self, thread: TCB, what: int) -> bool:
         """The driver's side of the ``host`` instruction."""
         if what == HOST_ROOT:
-            command, self.pending = self.pending, None
+            command, self.pending = self.pending or self.fallback, None
             if command is None:
                 # Nothing to do: stay in front of the question, so that it is asked again next time.
                 thread.registers[reg.NEXT_IP] = thread.registers[reg.FAULT_IP] = ROOT_LOOP
@@ -213,12 +215,12 @@ class World:
         self.copy(self.own(self.test_slot), slot, TEST_BITS, source)
 
 
-def create(config: KernelConfig | None = None) -> World:
+def create(config: KernelConfig | None = None, costs: Costs | None = None) -> World:
     """Boot, and give the root thread the recordings' CSpace with an empty test CNode but for slot 1."""
     machine = Machine(BOARD)
     config = config or PRESETS["golden"]
     state = boot(config, machine, RootImage(CODE, ((CODE, b"", 4096),)))
-    loop = Loop(state, machine, ScriptedGlue(machine, CODE_TABLE))
+    loop = Loop(state, machine, ScriptedGlue(machine, CODE_TABLE), costs)
     world = World(machine, loop, state.current, config)
     loop.on_host = world.on_host
     info = bi.BootInfo.decode(machine.read_bytes(_bootinfo_paddr(state.current), bi.BOOTINFO_SIZE))

@@ -1,0 +1,109 @@
+"""Allocators: memory is split, joined and reused; fixed addresses are found; what is taken is not given twice."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from capkernel.abi import objects as obj
+from capkernel.user import operations as ops
+from capkernel.user import stubs
+from capkernel.user.allocators import OutOfMemory, OutOfSlots, SlotAllocator
+from capkernel.user.bootstrap import Environment
+from capkernel.user.vspaces import VSpace
+
+RAM = 0x9000_0000
+
+
+def test_freed_memory_joins_again_and_serves_again(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        memory = env.memory
+        before = memory.free_bytes()
+        for _ in range(3):
+            caps = [await memory.alloc(kind) for kind in (obj.TCB, obj.ENDPOINT, obj.PAGE, obj.NOTIFICATION)]
+            caps += await memory.alloc_many(obj.CNODE, 3, 4)
+            assert memory.free_bytes() < before
+            for cap in caps:
+                await memory.free(cap)
+            assert memory.free_bytes() == before
+
+    root(body)
+
+
+def test_a_freed_object_is_gone_for_everybody(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        vspace = VSpace(env.memory, env.vspace)
+        frame = (await vspace.map_new(RAM, 0x1000))[0]
+        await ops.store(RAM, 1)
+        await env.memory.free(frame)
+        again = (await vspace.map_new(RAM, 0x1000))[0]
+        assert await ops.load(RAM) == 0
+        with pytest.raises(ValueError, match="was not made by this allocator"):
+            await env.memory.free(again + 1000)
+
+    root(body)
+
+
+def test_objects_at_a_fixed_address_lie_there(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        for paddr in (0x1000_0000, 0x8800_3000):
+            frame = await env.memory.alloc_at(paddr, obj.PAGE)
+            assert await stubs.page_get_address(env.sys, frame) == paddr
+            with pytest.raises(OutOfMemory, match="in use"):
+                await env.memory.alloc_at(paddr, obj.PAGE)
+            await env.memory.free(frame)
+            await env.memory.alloc_at(paddr, obj.PAGE)
+        with pytest.raises(ValueError, match="not aligned"):
+            await env.memory.alloc_at(0x8800_0800, obj.PAGE)
+        with pytest.raises(OutOfMemory):
+            await env.memory.alloc_at(0xC00_0000, obj.PAGE)
+
+    root(body)
+
+
+def test_missing_page_tables_are_made_as_the_kernel_names_them(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        vspace = await VSpace.create(env.memory, env.asid_pool)
+        await vspace.map_new(0x7000_0000, 0x1000)
+        assert len(vspace.tables) == 2
+        await vspace.map_new(0x7000_1000, 0x1000)
+        assert len(vspace.tables) == 2
+        mega = await env.memory.alloc(obj.MEGA_PAGE)
+        await vspace.map(mega, 0x7020_0000)
+        assert len(vspace.tables) == 2
+
+    root(body)
+
+
+def test_slots_run_out_and_come_back() -> None:
+    slots = SlotAllocator(2, 10, 12)
+    assert [slots.alloc(), slots.alloc()] == [10, 11]
+    with pytest.raises(OutOfSlots):
+        slots.alloc()
+    slots.free(10)
+    assert slots.alloc() == 10
+    with pytest.raises(ValueError, match="is not taken"):
+        slots.free(12)
+
+
+STEPS = st.lists(st.tuples(st.sampled_from((4, 5, 6, 8, 12, 14)), st.booleans()), min_size=1, max_size=30)
+
+
+@given(STEPS)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pieces_in_use_never_overlap(root: Any, steps: list[tuple[int, bool]]) -> None:
+    async def body(env: Environment) -> None:
+        memory = env.memory
+        before, held = memory.free_bytes(), []
+        for bits, give_back in steps:
+            held.append(await memory.alloc(obj.UNTYPED, bits))
+            places = sorted((memory.place_of(cap), memory.place_of(cap) + memory.size_of(cap)) for cap in held)
+            assert all(end <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+            if give_back:
+                await memory.free(held.pop(0))
+        for cap in held:
+            await memory.free(cap)
+        assert memory.free_bytes() == before
+
+    root(body)
