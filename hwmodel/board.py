@@ -4,6 +4,7 @@ A board is data only. `machine.Machine` builds a machine from it and a kernel re
 parts of the physical address space it may hand out. Addresses and sizes are in bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 MIB = 1 << 20
@@ -51,7 +52,7 @@ class Board:
     name: str
     ram: Region
     devices: tuple[DeviceWindow, ...]
-    kernel_ranges: dict[str, Region] = field(hash=False)
+    kernel_ranges: Mapping[str, Region] = field(hash=False)
     plic_sources: int = 95
     timer_frequency: int = 10_000_000
     iommu_tables: Region | None = None

@@ -16,7 +16,6 @@ from hwmodel.bus import Bus
 from hwmodel.memory import BusError
 from hwmodel.mmu import (
     ACCESS_FAULT_CAUSE,
-    BY_BUS,
     FETCH,
     FETCH_MISALIGNED,
     LOAD,
@@ -28,6 +27,7 @@ from hwmodel.mmu import (
 )
 from hwmodel.stateful import Stateful
 from hwmodel.sv39 import PTE_D, PTE_R, PTE_W, PTE_X
+from hwmodel.tlb import BY_BUS
 
 _VADDR_MASK = (1 << 64) - 1
 _HIT_LOAD = BY_BUS | PTE_R

@@ -20,7 +20,8 @@ from hwmodel.sv39 import (
     make_satp,
     walk,
 )
-from hwmodel.tlb import BY_BUS, LEVEL_SHIFT, SUPERPAGES, Bank, Tlb, entry
+from hwmodel.tlb import BY_BUS as BY_BUS  # the flag of `bank` entries, for users of `bank`
+from hwmodel.tlb import LEVEL_SHIFT, SUPERPAGES, Bank, Tlb, entry
 
 LOAD, STORE, FETCH = PTE_R, PTE_W, PTE_X
 """The kinds of access; each is the PTE bit that allows it."""
@@ -121,14 +122,6 @@ class Mmu(Stateful):
         mask = _OFFSET_MASKS[packed >> LEVEL_SHIFT & 3]
         return packed & _PAGE | vaddr & mask
 
-    def permits(self, vaddr: int, access: int) -> bool:
-        """Say whether `resolve` would succeed; it fills the TLB as that would."""
-        try:
-            self.resolve(vaddr, access)
-        except PageFault:
-            return False
-        return True
-
     def _find_superpage(self, vaddr: int) -> int | None:
         bank = self.bank
         for shift, level_tag in SUPERPAGES:
@@ -170,18 +163,3 @@ class Mmu(Stateful):
         assert isinstance(tlb_saved, tuple)
         self.tlb.restore(tlb_saved)
         self.bank = self.tlb.bank(self._asid) if self._root else {}
-
-
-__all__ = [
-    "ACCESS_FAULT_CAUSE",
-    "BY_BUS",
-    "FETCH",
-    "FETCH_MISALIGNED",
-    "LOAD",
-    "LOAD_MISALIGNED",
-    "PAGE_FAULT_CAUSE",
-    "STORE",
-    "STORE_MISALIGNED",
-    "Mmu",
-    "PageFault",
-]

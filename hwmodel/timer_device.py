@@ -10,8 +10,9 @@ Registers (offsets in bytes; 64-bit ones take 8-byte accesses or a 4-byte one fo
 
 Setting ENABLE, or writing COMPARE while it is set, arms the timer; a tick already past expires at
 once (a 4-byte store arms with the half it changed, so write the high half first, or disarm first).
-On expiry with a PERIOD, COMPARE moves on by as many periods as bring it past the current tick;
-without one, ENABLE is cleared. The interrupt is a level and lasts until EXPIRED is cleared.
+The interrupt is a level and lasts until EXPIRED is cleared. Without a PERIOD, expiry clears ENABLE.
+With one, clearing EXPIRED moves COMPARE on by as many periods as bring it past the current tick and
+arms the timer again, so expiries that nobody acknowledged count as one.
 """
 
 from collections.abc import Callable
@@ -62,8 +63,7 @@ class TimerDevice(Stateful):
         elif offset == CONTROL:
             self._write_control(value & (ENABLE | IRQ_ENABLE))
         elif offset == STATUS:
-            self._status &= ~value
-            self._drive_irq()
+            self._acknowledge(value & self._status)
 
     def _write_control(self, value: int) -> None:
         changed = self._control ^ value
@@ -84,12 +84,16 @@ class TimerDevice(Stateful):
 
     def _expire(self, _code: int) -> None:
         self._status |= EXPIRED
-        if self._period:
-            missed = (self._events.clock.now - self._compare) // self._period
-            self._compare += (missed + 1) * self._period
-            self._events.schedule(self._compare, self._name)
-        else:
+        if not self._period:
             self._control &= ~ENABLE
+        self._drive_irq()
+
+    def _acknowledge(self, bits: int) -> None:
+        self._status &= ~bits
+        overdue = self._events.clock.now - self._compare
+        if bits & EXPIRED and self._control & ENABLE and self._period and overdue >= 0:
+            self._compare += (overdue // self._period + 1) * self._period
+            self._arm()
         self._drive_irq()
 
     def _drive_irq(self) -> None:

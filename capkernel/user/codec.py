@@ -28,6 +28,7 @@ Word = NewType("Word", int)
 """An unsigned word: a badge, an address, a set of bits."""
 
 _INT_MIN, _INT_MAX, _WORD_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
+_NAN = 0x7FF8 << 48
 
 
 class MessageError(ValueError):
@@ -102,11 +103,15 @@ def _decode_bool(reader: Reader, where: str) -> bool:
 def _encode_float(value: Any, out: list[int], where: str) -> None:
     _expect(value, float, where)
     # All numbers that are no numbers are one, so that equal values have equal words.
-    out.append(0x7FF8 << 48 if math.isnan(value) else struct.unpack("<Q", struct.pack("<d", value))[0])
+    out.append(_NAN if math.isnan(value) else struct.unpack("<Q", struct.pack("<d", value))[0])
 
 
 def _decode_float(reader: Reader, where: str) -> float:
-    return float(struct.unpack("<d", struct.pack("<Q", reader.take(where)))[0])
+    word = reader.take(where)
+    value = float(struct.unpack("<d", struct.pack("<Q", word))[0])
+    if math.isnan(value) and word != _NAN:
+        raise MessageError(f"{where}: {word:#x} is not the one word for 'not a number'")
+    return value
 
 
 def _encode_bytes(value: Any, out: list[int], where: str) -> None:

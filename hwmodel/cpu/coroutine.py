@@ -21,7 +21,8 @@ from hwmodel.cpu.operations import A0, A1, A2, A3, A4, A5, A6, A7, T0, T6, check
 from hwmodel.cpu.program import Crash, Operation, OperationError, Program, ProgramTable, Resumable, Start
 from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
 from hwmodel.machine import Machine
-from hwmodel.mmu import ACCESS_FAULT_CAUSE, BY_BUS, FETCH, LOAD, STORE, PageFault
+from hwmodel.mmu import ACCESS_FAULT_CAUSE, FETCH, LOAD, STORE, PageFault
+from hwmodel.tlb import BY_BUS
 
 SP, GP, TP, S11 = 2, 3, 4, 27
 RESTART_PC, NEXT_PC = 32, 33

@@ -187,6 +187,9 @@ def test_mappings_and_rights_of_all_levels():
     assert list(unit.mappings(DEVICE)) == both
     memory.write_word(PAGE_TABLES, PAGE_TABLES + 4096 | READ)
     assert list(unit.mappings(DEVICE)) == [IoMapping(0x1000, BASE + 0x5000, READ)]
+    assert reached(unit, DEVICE, 0x1000, False) == BASE + 0x5000
+    assert reached(unit, DEVICE, 0x1000, True) is None
+    assert reached(unit, DEVICE, 0x2000, True) is None
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,17 @@ def test_periodic_expiry_at_every_multiple(period, start, advances):
         before = now
 
 
+def test_unacknowledged_expiries_count_as_one():
+    machine = machine_with_timer()
+    bus = machine.bus
+    bus.write(TIMER + PERIOD, 4, 1)
+    bus.write(TIMER + CONTROL, 4, ENABLE)
+    machine.advance(10**12)
+    assert machine.next_event() is None
+    bus.write(TIMER + STATUS, 4, EXPIRED)
+    assert bus.read(TIMER + COMPARE, 8) == machine.next_event() == 10**12 + 1
+
+
 def test_halves_of_registers_and_refused_sizes():
     machine = machine_with_timer()
     bus = machine.bus

@@ -13,7 +13,7 @@ from capkernel.user import operations as ops
 from capkernel.user import stubs
 from capkernel.user.bootstrap import Environment, Start, root_environment
 from capkernel.user.pdimage import PDValues
-from capkernel.user.threads import SCHED_CONTEXT_BITS, configure_time
+from capkernel.user.threads import SCHED_CONTEXT_BITS, configure_time, mint_endpoint
 from capkernel.user.vspaces import VSpace
 from hwmodel.cpu.program import image
 
@@ -43,7 +43,7 @@ class Domain:
         self.hooks = hooks
         self.priority = priority
         self.values = PDValues(name=getattr(hooks, "__name__", type(hooks).__name__), **values)
-        self.tcb = self.cnode = self.notification = self.endpoint = 0
+        self.tcb = self.cnode = self.notification = self.endpoint = self.context = 0
 
 
 class Builder:
@@ -61,7 +61,7 @@ class Builder:
         else:
             await stubs.cnode_mint(env.sys, domain.cnode, **where, src_depth=64, rights=rt.ALL, badge=badge)
 
-    async def create(self, domain: Domain, number: int, fault_ep: int = 0) -> None:
+    async def create(self, domain: Domain, number: int) -> None:
         """Objects, address space and CSpace of a domain; ``number`` is its program."""
         env, alloc = self.env, self.env.memory.alloc
         domain.cnode = await alloc(obj.CNODE, pdloop.PD_CNODE_BITS)
@@ -75,15 +75,15 @@ class Builder:
         await self.put(domain, pdloop.REPLY_CAP, await alloc(obj.REPLY))
         guard = 64 - pdloop.PD_CNODE_BITS
         await stubs.tcb_set_space(
-            env.sys, domain.tcb, cspace_root_data=guard, vspace_root_data=0, fault_ep=fault_ep,
+            env.sys, domain.tcb, cspace_root_data=guard, vspace_root_data=0, fault_ep=0,
             cspace_root=domain.cnode, vspace_root=vspace.root,
         )  # fmt: skip
         await stubs.tcb_set_ipc_buffer(env.sys, domain.tcb, buffer=pdloop.IPC_BUFFER, buffer_frame=buffer)
         await stubs.tcb_bind_notification(env.sys, domain.tcb, notification=domain.notification)
         await stubs.tcb_set_priority(env.sys, domain.tcb, priority=domain.priority, authority=env.tcb)
-        context = await alloc(obj.SCHED_CONTEXT, SCHED_CONTEXT_BITS)
-        await configure_time(env, context, 1_000, 1_000)
-        await stubs.sched_context_bind(env.sys, context, cap=domain.tcb)
+        domain.context = await alloc(obj.SCHED_CONTEXT, SCHED_CONTEXT_BITS)
+        await configure_time(env, domain.context, 1_000, 1_000)
+        await stubs.sched_context_bind(env.sys, domain.context, cap=domain.tcb)
 
     async def _fill(self, frame: int, data: bytes) -> None:
         """Write a program's image into its frame, through a window of our own."""
@@ -100,6 +100,16 @@ class Builder:
             await self.put(near, slot, far.notification, 1 << far_id)
             if near.values.pps >> near_id & 1:
                 await self.put(near, pdloop.BASE_ENDPOINT_CAP + near_id, far.endpoint, pdloop.ENDPOINT_BADGE | far_id)
+
+    async def parent(self, parent: Domain, child: Domain, child_id: int) -> None:
+        """Let a domain hear of another's faults and control it."""
+        env = self.env
+        fault_ep = await mint_endpoint(env, parent.endpoint, pdloop.FAULT_BADGE | child_id)
+        await stubs.tcb_set_sched_params(
+            env.sys, child.tcb, mcp=0, priority=child.priority, authority=env.tcb, sched_context=child.context,
+            fault_ep=fault_ep,
+        )  # fmt: skip
+        await self.put(parent, pdloop.BASE_TCB_CAP + child_id, child.tcb)
 
     async def start(self, *domains: Domain) -> None:
         """Let the domains run."""
@@ -134,11 +144,6 @@ def root() -> Callable[..., PythonSystem]:
 @pytest.fixture(scope="session")
 def domain() -> type[Domain]:
     return Domain
-
-
-@pytest.fixture(scope="session")
-def builder() -> type[Builder]:
-    return Builder
 
 
 @pytest.fixture(scope="session")

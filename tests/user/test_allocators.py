@@ -1,5 +1,6 @@
 """Allocators: memory is split, joined and reused; fixed addresses are found; what is taken is not given twice."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_pieces_in_use_never_overlap(root: Any, steps: list[tuple[int, bool]]) -
         for bits, give_back in steps:
             held.append(await memory.alloc(obj.UNTYPED, bits))
             places = sorted((memory.place_of(cap), memory.place_of(cap) + memory.size_of(cap)) for cap in held)
-            assert all(end <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+            assert all(end <= start for (_, end), (start, _) in pairwise(places))
             if give_back:
                 await memory.free(held.pop(0))
         for cap in held:

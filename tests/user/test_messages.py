@@ -1,6 +1,7 @@
 """Typed messages: what goes in comes out, whatever it is, and what does not fit is refused with its place."""
 
 import enum
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -83,17 +84,14 @@ def test_an_encoding_is_exact(value: Everything, data: st.DataObject) -> None:
         other = from_words(Everything, words)
     except MessageError:
         return
-    if other.ratio == other.ratio:
-        assert to_words(other) == words
+    assert to_words(other) == words
 
 
 @given(st.lists(st.integers(0, 9) | st.integers(0, (1 << 64) - 1), max_size=40))
 @settings(max_examples=200)
 def test_foreign_words_raise_nothing_but_message_errors(words: list[int]) -> None:
-    try:
+    with suppress(MessageError):
         from_words(Everything, words)
-    except MessageError:
-        pass
 
 
 @pytest.mark.parametrize(

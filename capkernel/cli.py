@@ -1,0 +1,40 @@
+"""The command line: ``capkernel COMMAND``. Each command lives in its own module and is imported when it is used."""
+
+import importlib
+import sys
+from difflib import get_close_matches
+from typing import Final
+
+import typer
+
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
+    "conform": ("capkernel.tools.conform.command", "conform", "Replay behaviour recorded on the real seL4 kernel."),
+}
+"""Command → module, function, and one line of help."""
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, (_, _, line) in COMMANDS.items()]
+    return "usage: capkernel COMMAND [ARGUMENT]...\n\ncommands:\n" + "\n".join(lines) + (
+        "\n\n`capkernel COMMAND --help` says what a command takes."
+    )
+
+
+def main() -> None:
+    """Entry point of the ``capkernel`` command; exit status 2 for a command that there is not."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        raise SystemExit(0 if arguments else 2)
+    name = arguments[0]
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        print(f"capkernel: there is no command {name!r}{hint}\n\n{_usage()}", file=sys.stderr)
+        raise SystemExit(2)
+    module, function, _ = COMMANDS[name]
+    app = typer.Typer(add_completion=False)
+    app.command(name=name)(getattr(importlib.import_module(module), function))
+    app(args=arguments[1:], prog_name=f"capkernel {name}")
