@@ -38,5 +38,6 @@ def _handle_interrupt(state: State, irq: int) -> None:
     elif use == IRQ_TIMER:
         state.reprogram = True
     else:
-        state.machine.mask_irq(irq, True)
+        # In this order: a controller ignores the completion of a line that is masked.
         state.machine.complete_irq(irq)
+        state.machine.mask_irq(irq, True)

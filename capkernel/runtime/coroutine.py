@@ -12,10 +12,11 @@ class CoroutineGlue:
 
     def __init__(self, machine: Machine, programs: ProgramTable, access_ticks: int = 1) -> None:
         self.cpu = CoroutineCPU(machine, programs, access_ticks)
+        self._run = self.cpu.run
 
     def run(self, thread: TCB) -> Trap:
         """Run the thread until it traps."""
-        return self.cpu.run(thread.registers)
+        return self._run(thread.registers)
 
     @property
     def crashes(self) -> list[Crash]:

@@ -114,6 +114,7 @@ class Loop:
                 syscall.handle_user_exception(state, trap.cause)
         if self.costs.leave:
             self.machine.advance(self.costs.leave)
+        self.machine.clear_reservation()
         for observer in self.observers:
             observer(trap)
 

@@ -27,7 +27,7 @@ from hwmodel.tlb import BY_BUS
 SP, GP, TP, S11 = 2, 3, 4, 27
 RESTART_PC, NEXT_PC = 32, 33
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
-WORD = ops.WORD
+WORD, SYSCALL, SLOT_SIZE = ops.WORD, ops.SYSCALL, ops.SLOT_SIZE
 ACTION = 4
 """Bytes from the start of an operation to where it acts."""
 _PAGE = ~(ops.PAGE_SIZE - 1)
@@ -69,6 +69,7 @@ class CoroutineCPU:
 
     def __init__(self, machine: Machine, programs: ProgramTable, access_ticks: int = 1) -> None:
         self.machine = machine
+        self.mmu = machine.mmu
         self.programs = programs
         self.access_ticks = access_ticks
         self.crashes: list[Crash] = []
@@ -78,7 +79,7 @@ class CoroutineCPU:
     def run(self, x: list[int]) -> Trap:
         """Run until a trap, or until the machine's next event is due."""
         pc = x[NEXT_PC]
-        mmu = self.machine.mmu
+        mmu = self.mmu
         if mmu.bank.get(pc >> 12, 0) & _FETCHED != FETCH or pc & 3:
             fault = self._fetch_fault(pc)
             if fault is not None:
@@ -87,12 +88,12 @@ class CoroutineCPU:
         live = self._live.get(x[S11])
         if live is not None and live.root == mmu._root:
             if pc == live.after:
-                if live.kind == ops.SYSCALL:
+                if live.kind == SYSCALL:
                     return self._resume(x, live, (x[A0], x[A1], x[A2], x[A3], x[A4], x[A5]))
                 return self._resume(x, live, live.value if live.done else self._skipped(x, live))
             if pc == live.after - ACTION and not live.done:
                 return self._act_again(x, live)
-            if pc == live.after - ops.SLOT_SIZE and not live.done:
+            if pc == live.after - SLOT_SIZE and not live.done:
                 load_operands(x, live.operation)
                 return self._act_again(x, live)
         return self._start(x, pc)
@@ -102,7 +103,7 @@ class CoroutineCPU:
         if pc & 3:
             return Trap(EXCEPTION, 0)
         try:
-            self.machine.mmu.resolve(pc, FETCH)
+            self.mmu.resolve(pc, FETCH)
         except PageFault as fault:
             return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
         return None
@@ -118,10 +119,10 @@ class CoroutineCPU:
         program, values = found
         # A thread that starts afresh gives up what it did before.
         former = self._live.get(x[S11])
-        if former is not None and former.root == self.machine.mmu._root:
+        if former is not None and former.root == self.mmu._root:
             self._forget(x[S11])
-        first = pc + ops.VALUES_OFFSET + 8 * len(values) + ops.SLOT_SIZE - 1 & -ops.SLOT_SIZE
-        last = (pc & _PAGE) + ops.PAGE_SIZE - ops.SLOT_SIZE
+        first = pc + ops.VALUES_OFFSET + 8 * len(values) + SLOT_SIZE - 1 & -SLOT_SIZE
+        last = (pc & _PAGE) + ops.PAGE_SIZE - SLOT_SIZE
         start = Start(pc, tuple(x[A0 : A7 + 1]), x[SP], x[GP], x[TP], values)
         x[NEXT_PC] = first
         try:
@@ -130,13 +131,13 @@ class CoroutineCPU:
             return self._crash(x, ops.name_of(program), error)
         self._started += 1
         x[S11] = self._started
-        live = self._live[self._started] = Live(source, ops.name_of(program), self.machine.mmu._root, first, last)
+        live = self._live[self._started] = Live(source, ops.name_of(program), self.mmu._root, first, last)
         return self._resume(x, live, None)
 
     def _read_image(self, pc: int) -> tuple[Program, tuple[int, ...]] | None:
         """The program and the values of the image at ``pc``; None if there is no good one."""
         machine = self.machine
-        paddr = machine.mmu.resolve(pc, FETCH)
+        paddr = self.mmu.resolve(pc, FETCH)
         room = ops.PAGE_SIZE - (pc & ops.PAGE_SIZE - 1)
         if room < ops.VALUES_OFFSET or not machine.memory.contains(paddr, room):
             return None
@@ -184,9 +185,9 @@ class CoroutineCPU:
                     after = live.after
                     if after == live.last:
                         after = live.first
-                    live.after = x[NEXT_PC] = after + 8
+                    live.after = x[NEXT_PC] = after + SLOT_SIZE
                     x[RESTART_PC] = after + ACTION
-                    live.kind = ops.SYSCALL
+                    live.kind = SYSCALL
                     live.operation = operation
                     live.done = False
                     x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[A7], x[T0] = a0, a1, a2, a3, a4, a5, a6, a7, t0
@@ -209,7 +210,7 @@ class CoroutineCPU:
         after = live.after
         if after == live.last:
             after = live.first
-        live.after = after + ops.SLOT_SIZE
+        live.after = after + SLOT_SIZE
         live.kind = operation[0]
         live.operation = operation
         live.done = False
@@ -218,7 +219,7 @@ class CoroutineCPU:
 
     def _act_again(self, x: list[int], live: Live) -> Trap:
         """Carry out, with the registers as they are, the operation that the coroutine waits for."""
-        if live.kind == ops.SYSCALL:
+        if live.kind == SYSCALL:
             x[RESTART_PC], x[NEXT_PC] = live.after - ACTION, live.after
             return STOP_ECALL
         return self._act(x, live) or self._resume(x, live, live.value)
@@ -289,7 +290,7 @@ class CoroutineCPU:
         """Physical address and size of the part of an operation on many bytes that lies in its first page."""
         vaddr = x[A1]
         size = min(x[A2], ops.PAGE_SIZE - (vaddr & ops.PAGE_SIZE - 1))
-        paddr = self.machine.mmu.resolve(vaddr, access)
+        paddr = self.mmu.resolve(vaddr, access)
         if not self.machine.memory.contains(paddr, size):
             raise PageFault(ACCESS_FAULT_CAUSE[access], vaddr)
         return paddr, size

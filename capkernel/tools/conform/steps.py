@@ -74,10 +74,11 @@ class Stepper:
             unstarted = sorted(k for k, command in self.commands.items() if not command.started)
             if unstarted:
                 seen["unstarted"] = unstarted
-        seen["map"] = self._map()
+        seen["map"] = self.map()
         return seen
 
-    def _map(self) -> str:
+    def map(self) -> str:
+        """The test CNode, a letter a slot: what kind of cap it holds."""
         slots = self.world.test.slots
         return "".join(CAP_LETTER[KIND[type(slots[n].cap)]] if n in slots else "." for n in range(TEST_SLOTS))
 

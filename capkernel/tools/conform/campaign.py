@@ -1,0 +1,83 @@
+"""Replaying many programs, on several processes."""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from capkernel.tools.conform.coverage import Counts, Coverage, coverage_of
+from capkernel.tools.conform.recordings import Recorded
+from capkernel.tools.conform.replay import Divergence, Outcome, Program, replay
+
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A program and what its replay gave."""
+
+    recorded: Recorded
+    outcome: Outcome
+
+
+@dataclass
+class Campaign:
+    """The results of a run, in the order of the programs."""
+
+    replayed: list[Replayed] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counter)
+
+    @property
+    def operations(self) -> int:
+        """How many operations (log entries in the group ``time``) were carried out and compared."""
+        return sum(result.outcome.operations for result in self.replayed)
+
+    def divergences(self) -> list[tuple[Recorded, Divergence]]:
+        """The programs that differ, and where."""
+        found = ((result.recorded, result.outcome.divergence) for result in self.replayed)
+        return [(recorded, divergence) for recorded, divergence in found if divergence is not None]
+
+    def assumed(self) -> list[tuple[Recorded, str]]:
+        """What had to be assumed about inputs that a record does not give."""
+        return [(result.recorded, text) for result in self.replayed for text in result.outcome.assumed]
+
+    def summary(self) -> str:
+        """The last line of the report."""
+        found = len(self.divergences())
+        return f"conform: {len(self.replayed)} programs, {self.operations} operations, {found} divergences"
+
+
+def run(
+    programs: list[Recorded], *, jobs: int, with_coverage: bool = False, on_program: Callable[[], None] | None = None
+) -> Campaign:
+    """Replay all programs on ``jobs`` processes; ``on_program`` is called after each."""
+    campaign = Campaign()
+    work = partial(_replay_one, with_coverage=with_coverage)
+    for recorded, (outcome, counts) in zip(programs, _map(work, (r.program for r in programs), jobs), strict=True):
+        campaign.replayed.append(Replayed(recorded, outcome))
+        campaign.counts.update(counts)
+        if on_program is not None:
+            on_program()
+    return campaign
+
+
+_Result = tuple[Outcome, Counts]
+
+
+def _map(work: Callable[[Program], _Result], programs: Iterable[Program], jobs: int) -> Iterator[_Result]:
+    if jobs == 1:
+        yield from map(work, programs)
+        return
+    # Fresh processes: forked ones would inherit whatever threads draw the progress bar.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, programs, chunksize=_CHUNK)
+
+
+def _replay_one(program: Program, *, with_coverage: bool) -> _Result:
+    coverage = Coverage()
+    outcome = replay(program, [coverage] if with_coverage else [])
+    if not with_coverage or outcome.divergence is not None or outcome.assumed:
+        return outcome, Counter()
+    return outcome, coverage_of(program, coverage)

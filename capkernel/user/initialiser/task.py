@@ -1,0 +1,85 @@
+"""The initial task: build the system of a plan, start it, and stay as its monitor."""
+
+from collections.abc import Callable
+from typing import Any
+
+from capkernel.abi import objects as obj
+from capkernel.user import stubs
+from capkernel.user.bootstrap import Environment, Start, root_environment
+from capkernel.user.faults import decode_fault
+from capkernel.user.initialiser import domains as dom
+from capkernel.user.initialiser import wiring
+from capkernel.user.initialiser.domains import Domain
+from capkernel.user.initialiser.memory import Regions
+from capkernel.user.initialiser.plan import Plan
+from capkernel.user.initialiser.toolbox import Toolbox
+from capkernel.user.syscalls import Message
+
+
+def initial_task(plan: Plan, on_ready: Callable[[], None] | None = None) -> Any:
+    """The initial task's program, for a CPU's table of programs; ``on_ready`` is told when all have been started."""
+
+    def start_initial_task(start: Start) -> Any:
+        return _run(plan, start, on_ready)
+
+    return start_initial_task
+
+
+async def _run(plan: Plan, start: Start, on_ready: Callable[[], None] | None) -> None:
+    env = await root_environment(start)
+    tools = Toolbox(env)
+    monitor, reply = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.REPLY)
+    domains = await build(tools, plan, monitor)
+    for domain in domains.values():
+        await dom.start_domain(tools, plan, domain)
+    await dom.set_schedule(tools, plan)
+    if on_ready is not None:
+        on_ready()
+    await _monitor(env, plan, list(domains.values()), monitor, reply)
+
+
+async def build(tools: Toolbox, plan: Plan, monitor: int) -> dict[str, Domain]:
+    """Make everything that the plan describes; no domain runs yet. Raises KernelError, OutOfMemory, OutOfSlots."""
+    regions = Regions(tools, plan)
+    await regions.create()
+    domains = {
+        spec.name: await dom.create_domain(tools, plan, index, spec)
+        for index, spec in enumerate(plan.system.protection_domains)
+    }
+    await wiring.wire_channels(tools, plan, domains)
+    for domain in domains.values():
+        await wiring.wire_inputs(tools, domain)
+        await wiring.wire_irqs(tools, domain)
+        await wiring.wire_monitor(tools, domain, monitor)
+        await wiring.wire_shared_caps(tools, domains, domain)
+        fault_ep = await wiring.fault_endpoint(tools, domains, domain, monitor)
+        await dom.build_address_space(tools, plan, regions, domain)
+        await dom.configure_domain(tools, plan, domain, fault_ep)
+    await wiring.wire_grants(tools, domains, regions, plan.grants)
+    for space in plan.system.io_address_spaces:
+        await wiring.wire_io_space(tools, regions, space, plan)
+    return domains
+
+
+async def _monitor(env: Environment, plan: Plan, domains: list[Domain], monitor: int, reply: int) -> None:
+    """Wait for faults of domains without a parent, which stay stopped, and for passive domains to get ready."""
+    while True:
+        message = await env.sys.recv(monitor, reply)
+        domain = domains[message.badge - 1]
+        if message.label == 0:
+            await _make_passive(env, domain)
+        else:
+            await _report_fault(env, plan, domain, message)
+
+
+async def _make_passive(env: Environment, domain: Domain) -> None:
+    """Take a domain's time and give it to its notification, so that signals still reach it."""
+    await stubs.sched_context_unbind_object(env.sys, domain.sched_context, cap=domain.tcb)
+    await stubs.sched_context_bind(env.sys, domain.sched_context, cap=domain.notification)
+
+
+async def _report_fault(env: Environment, plan: Plan, domain: Domain, message: Message) -> None:
+    fault = str(decode_fault(message.label, message.words))
+    await env.sys.print(f"monitor: {domain.spec.name} stopped: {fault}\n")
+    if plan.on_fault is not None:
+        plan.on_fault(domain.spec.name, fault)

@@ -1,0 +1,222 @@
+"""One state seen from outside: every object that anything refers to, every slot, every mapping.
+
+Gathered afresh by following references from the kernel's variables, as a debugger would; the kernel's own summaries
+(queue lengths, flags, the ready bitmap) are looked at only to be compared. What is costly is computed when first asked.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from capkernel.kernel import objects as ko
+from capkernel.kernel.caps import KIND, FrameCap, PageTableCap, UntypedCap
+from capkernel.kernel.objects import NULL, TCB, Cap, Slot, SlotContainer
+from capkernel.kernel.state import State
+from hwmodel.iommu import IoMapping
+from hwmodel.machine import Machine
+from specs.invariants import regions, spaces
+from specs.invariants.spaces import AddressSpace
+from specs.invariants.tree import Tree, build
+
+_TCB_REFERENCES = ("sched_context", "yield_to", "bound_notification", "queue_next", "queue_prev")
+_STATE_REFERENCES = ("endpoint", "notification", "reply")
+_REFERENCES: dict[type, tuple[str, ...]] = {
+    ko.Notification: ("bound_tcb", "sched_context"),
+    ko.Reply: ("tcb", "prev", "next"),
+    ko.SchedContext: ("tcb", "reply", "notification", "yield_from"),
+}
+"""Fields by which one kernel object refers to another."""
+
+
+def name_of(item: Any) -> str:
+    """Kind and address of an object, or the place of a slot."""
+    if isinstance(item, Slot):
+        return f"{name_of(item.container)}[{item.index}]"
+    if isinstance(item, TCB):
+        return f"TCB@{item.paddr:#x}{f' ({item.name})' if item.name else ''}"
+    return f"{type(item).__name__}@{item.paddr:#x}" if hasattr(item, "paddr") else repr(item)
+
+
+class View:
+    """A state as an oracle sees it. ``extra_roots`` are objects to be looked at even if nothing refers to them."""
+
+    def __init__(self, state: State, machine: Machine, extra_roots: tuple[Any, ...] = ()) -> None:
+        self.state = state
+        self.machine = machine
+        self.config = state.config
+        self.objects: dict[int, Any] = {}
+        self.references: list[tuple[Any, str, Any]] = []
+        """(from, field, to) for each reference between objects that is not a cap."""
+        self.slots: list[Slot] = []
+        self.littered: list[Slot] = []
+        """Slots without cap that are linked or flagged nevertheless."""
+        self.caps_to: dict[int, list[Slot]] = {}
+        self._work: list[Any] = []
+        self._gather(extra_roots)
+
+    def _gather(self, extra_roots: tuple[Any, ...]) -> None:
+        state = self.state
+        for item in (state.idle, state.idle_sc, state.current, state.current_sc, state.irq_slots, *extra_roots):
+            self._meet(item)
+        if state.candidate is not None:
+            self._refer(state, "candidate", state.candidate)
+        for queue in (*state.ready, state.release):
+            if queue.head is not None or queue.tail is not None:
+                self._refer_queue(state, queue)
+        for pool in state.asid_table.values():
+            self._refer(state, "asid_table", pool)
+        while self._work:
+            self._visit(self._work.pop())
+
+    def _meet(self, item: Any) -> None:
+        if id(item) not in self.objects:
+            self.objects[id(item)] = item
+            self._work.append(item)
+
+    def _refer(self, owner: Any, field: str, target: Any) -> None:
+        self.references.append((owner, field, target))
+        self._meet(target)
+
+    def _refer_queue(self, owner: Any, queue: ko.TCBQueue) -> None:
+        for field, target in (("queue.head", queue.head), ("queue.tail", queue.tail)):
+            if target is not None:
+                self._refer(owner, field, target)
+
+    def _visit(self, item: Any) -> None:
+        kind = type(item)
+        if isinstance(item, SlotContainer):
+            self._visit_slots(item)
+        if kind is TCB:
+            self._visit_fields(item, _TCB_REFERENCES)
+            if isinstance(item.state, ko.Blocked):
+                self._visit_fields(item, tuple(f"state.{name}" for name in _STATE_REFERENCES))
+        elif kind in (ko.Endpoint, ko.Notification):
+            self._refer_queue(item, item.queue)
+        self._visit_fields(item, _REFERENCES.get(kind, ()))
+
+    def _visit_fields(self, item: Any, names: tuple[str, ...]) -> None:
+        for name in names:
+            holder = item.state if name.startswith("state.") else item
+            target = getattr(holder, name.removeprefix("state."), None)
+            if target is not None:
+                self._refer(item, name, target)
+
+    def _visit_slots(self, container: SlotContainer) -> None:
+        for slot in container.slots.values():
+            if slot.cap is NULL:
+                if slot.prev or slot.next or slot.revocable or slot.first_badged:
+                    self.littered.append(slot)
+                    self._meet_neighbours(slot)
+                continue
+            self.slots.append(slot)
+            target = regions.referent(slot.cap)
+            if target is not None:
+                self.caps_to.setdefault(id(target), []).append(slot)
+                self._meet(target)
+            self._meet_neighbours(slot)
+
+    def _meet_neighbours(self, slot: Slot) -> None:
+        for neighbour in (slot.prev, slot.next):
+            if neighbour is not None:
+                self._meet(neighbour.container)
+
+    # What there is, by kind
+
+    def of_kind(self, kind: type) -> list[Any]:
+        """All objects of exactly that class, in a fixed order."""
+        return self._by_kind.get(kind, [])
+
+    @cached_property
+    def _by_kind(self) -> dict[type, list[Any]]:
+        found: dict[type, list[Any]] = {}
+        for item in self.objects.values():
+            found.setdefault(type(item), []).append(item)
+        for items in found.values():
+            items.sort(key=lambda item: item.paddr)
+        return found
+
+    @cached_property
+    def threads(self) -> list[TCB]:
+        """All threads but the idle one."""
+        idle = self.state.idle
+        return [tcb for tcb in self.of_kind(TCB) if tcb is not idle]
+
+    @cached_property
+    def sched_contexts(self) -> list[ko.SchedContext]:
+        """All scheduling contexts but the idle one."""
+        idle = self.state.idle_sc
+        return [sc for sc in self.of_kind(ko.SchedContext) if sc is not idle]
+
+    @cached_property
+    def caps_by_kind(self) -> dict[type[Cap], list[Slot]]:
+        """All slots that hold caps, by the class of the cap."""
+        found: dict[type[Cap], list[Slot]] = {kind: [] for kind in KIND}
+        for slot in self.slots:
+            found.setdefault(type(slot.cap), []).append(slot)
+        return found
+
+    def untypeds(self) -> list[tuple[Slot, UntypedCap]]:
+        """All slots with untyped caps."""
+        return [(s, s.cap) for s in self.caps_by_kind[UntypedCap] if isinstance(s.cap, UntypedCap)]
+
+    def frames(self) -> list[tuple[Slot, FrameCap]]:
+        """All slots with frame caps."""
+        return [(s, s.cap) for s in self.caps_by_kind[FrameCap] if isinstance(s.cap, FrameCap)]
+
+    def page_tables(self) -> list[tuple[Slot, PageTableCap]]:
+        """All slots with page table caps."""
+        return [(s, s.cap) for s in self.caps_by_kind[PageTableCap] if isinstance(s.cap, PageTableCap)]
+
+    # What is derived from what
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The derivation tree, rebuilt."""
+        return build(self.slots)
+
+    @cached_property
+    def region_of(self) -> dict[int, regions.Region]:
+        """The memory behind the cap in each slot that has some, by the slot's id."""
+        found = {}
+        for slot in self.slots:
+            where = regions.region(slot.cap)
+            if where is not None:
+                found[id(slot)] = where
+        return found
+
+    # What is mapped
+
+    @cached_property
+    def asids(self) -> dict[int, int]:
+        """ASID → physical address of the root table."""
+        found = {}
+        for high, pool in self.state.asid_table.items():
+            for low, root in pool.roots.items():
+                found[high << 9 | low] = root
+        return found
+
+    @cached_property
+    def spaces(self) -> dict[int, AddressSpace]:
+        """All address spaces, walked in RAM, by ASID."""
+        return {asid: spaces.walk_all(self.machine, asid, root) for asid, root in self.asids.items()}
+
+    @cached_property
+    def io_spaces(self) -> dict[int, list[IoMapping]]:
+        """All that each device can reach, by request id."""
+        return {device: spaces.io_mappings(self.machine, device) for device in spaces.io_devices(self.machine)}
+
+
+def members(queue: ko.TCBQueue) -> tuple[list[TCB], str | None]:
+    """The threads of a queue by its forward links, and what is wrong with the links."""
+    found: list[TCB] = []
+    seen: set[int] = set()
+    before: TCB | None = None
+    thread = queue.head
+    while thread is not None:
+        if id(thread) in seen:
+            return found, f"{name_of(thread)} stands in it twice"
+        seen.add(id(thread))
+        if thread.queue_prev is not before:
+            return found, f"{name_of(thread)} is not linked back to the thread in front of it"
+        found.append(thread)
+        before, thread = thread, thread.queue_next
+    return found, None if queue.tail is before else "its tail is not its last thread"
