@@ -1,0 +1,77 @@
+"""Running a described system: its programs on the coroutine CPU, its initial task building it by invocations."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from capkernel.kernel.boot import RootImage, boot
+from capkernel.kernel.config import PRESETS
+from capkernel.runtime.coroutine import CoroutineGlue
+from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.platform import configure
+from capkernel.runtime.programs import load_programs
+from capkernel.system.description import SystemDescription
+from capkernel.system.grants import Grant
+from capkernel.user.initialiser.plan import Plan
+from capkernel.user.initialiser.task import initial_task
+from hwmodel.backend import Backend
+from hwmodel.board import Board
+from hwmodel.cpu.program import PAGE_SIZE, Crash, ProgramTable, image
+from hwmodel.machine import Machine
+
+ROOT_ENTRY = 0x10000
+COSTS = Costs(syscall=10, work_unit=1)
+"""A microsecond for a system call: of the order of what the real kernel takes."""
+MAX_CLOCK_OFFSET = 10_000_000
+"""Ticks: a seed chooses where in its first second the clock stands at boot."""
+
+
+class DescribedSystem:
+    """A system that boots as a description says.
+
+    ``search_path`` is where ``x.py`` for ``x.elf`` is found; ``seed`` sets the clock at boot, which is the only thing
+    that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did).
+    """
+
+    def __init__(
+        self, system: SystemDescription, board: Board, search_path: Sequence[Path], *,
+        grants: tuple[Grant, ...] = (), seed: int = 0, uart: Backend | None = None, console: Backend | None = None,
+        on_ready: Callable[[], None] | None = None, fdt: bytes = b"",
+    ) -> None:  # fmt: skip
+        self.system = system
+        self.machine = Machine(board, uart_backend=uart, console=console)
+        if seed:
+            self.machine.advance(random.Random(seed).randrange(MAX_CLOCK_OFFSET))
+        self.faults: list[tuple[str, str]] = []
+        table = ProgramTable()
+        plan = Plan(
+            system=system, programs=load_programs(system, search_path, table), grants=grants,
+            ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
+            on_fault=lambda pd, fault: self.faults.append((pd, fault)),
+        )  # fmt: skip
+        self.ready = False
+        self._on_ready = on_ready
+        root = image(table.add(initial_task(plan, self._ready)))
+        config = configure(PRESETS["microkit"], board)
+        self.state = boot(config, self.machine, RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),)), fdt)
+        self.cpu = CoroutineGlue(self.machine, table)
+        self.loop = Loop(self.state, self.machine, self.cpu, COSTS)
+        self.started_at = 0
+
+    def _ready(self) -> None:
+        self.ready = True
+        self.started_at = self.machine.now()
+        if self._on_ready is not None:
+            self._on_ready()
+
+    def run(self, *, time_us: int | None = None) -> str:
+        """Run until nothing can happen any more, or for so many microseconds; returns why it stopped."""
+        if time_us is None:
+            return self.loop.run()
+        ticks = time_us * (self.machine.board.timer_frequency // 1_000_000)
+        return self.loop.run(until=self.machine.now() + ticks)
+
+    @property
+    def crashes(self) -> list[Crash]:
+        """Programs that ended with an exception, in order."""
+        return self.cpu.crashes
