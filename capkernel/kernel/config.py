@@ -28,6 +28,8 @@ class KernelConfig:
     reset_chunk_bits: int = 8
     debug: bool = True
     """Answer the debug system calls; without it they are unknown system calls."""
+    fastpath: bool = True
+    """Take the short way where a message allows it; it makes no difference but for speed."""
     has_iommu: bool = False
     has_set_trigger: bool = True
     ram: tuple[Region, ...] = ((0x80200000, 0x140000000),)

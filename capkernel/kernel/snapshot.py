@@ -14,7 +14,7 @@ _MUTABLE = (
     State, objects.Slot, objects.SlotContainer, objects.CNode, objects.TCB, objects.TCBQueue, objects.Endpoint,
     objects.Notification, objects.Reply, objects.Refill, objects.SchedContext, objects.ASIDPool,
 )  # fmt: skip
-_NOT_STATE = frozenset(("config", "machine"))
+_NOT_STATE = frozenset(("config", "machine", "refusal"))
 
 
 def _fields(cls: type) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi import syscalls as sc
 from capkernel.abi.faults import CAUSE_FETCH_ACCESS, VM_FAULT_STATUS
-from capkernel.kernel import budget, debug, interrupts
+from capkernel.kernel import budget, debug, fastpath, interrupts
 from capkernel.kernel.caps import EndpointCap, NotificationCap, ReplyCap
 from capkernel.kernel.cspace import lookup_cap, lookup_slot
 from capkernel.kernel.decode import decode
@@ -48,6 +48,9 @@ class ReplyLookupFault(Exception):
 
 def handle_syscall(state: State, number: int) -> None:
     """An ``ecall`` with this (signed) number in a7."""
+    fast = FASTPATHS.get(number) if state.config.fastpath else None
+    if fast is not None and fast(state):
+        return
     handler = SYSCALLS.get(number)
     if handler is None:
         _handle_other(state, number)
@@ -235,3 +238,5 @@ SYSCALLS = {
     sc.SEND: _send, sc.NBSEND: _nbsend, sc.RECV: _recv, sc.NBRECV: _nbrecv, sc.WAIT: _wait, sc.NBWAIT: _nbwait,
     sc.YIELD: _yield,
 }  # fmt: skip
+
+FASTPATHS = {sc.CALL: fastpath.call, sc.REPLY_RECV: fastpath.reply_recv}

@@ -85,7 +85,8 @@ def _report(system: DescribedSystem, record: Trace, reason: str, explanations: l
     if as_json:
         print(json.dumps({
             "stopped": reason, "time_ms": ticks / 10_000, "entries": system.loop.entries, "trace_hash": record.hash(),
-            "faults": system.faults, "crashes": [c._asdict() for c in system.crashes], "console": _text(system.machine.console),
+            "faults": system.faults, "crashes": [c._asdict() for c in system.crashes],
+            "console": _text(system.machine.console),
             "uart": _text(system.machine.uart_backend), "explanations": explanations,
         }, indent=2))  # fmt: skip
         return

@@ -1,0 +1,27 @@
+"""The oracle: what must hold of every state, and of every step, recomputed without trusting the kernel's bookkeeping."""
+
+from typing import Any
+
+from capkernel.kernel.state import State
+from hwmodel.machine import Machine
+from specs.invariants import caps_and_cdt, devices, memory, scheduling, threads_and_queues, vspace
+from specs.invariants.model import Invariant, Violation
+from specs.invariants.view import View
+
+_MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, devices)
+INVARIANTS: dict[str, Invariant] = {check.id: check for module in _MODULES for check in module.CHECKS}
+
+
+def check_view(view: View) -> list[Violation]:
+    """All invariants that do not hold of a view."""
+    found = []
+    for invariant in INVARIANTS.values():
+        detail = invariant.check(view)
+        if detail is not None:
+            found.append(Violation(invariant.id, invariant.name, detail))
+    return found
+
+
+def check_all(state: State, machine: Machine, policy: Any = None) -> list[Violation]:
+    """All invariants that do not hold of a state."""
+    return check_view(View(state, machine))

@@ -103,8 +103,7 @@ def _print_divergences(campaign: Campaign, scripts: int, *, to_stderr: bool = Fa
 
 
 def _print_section(section: Section, *, to_stderr: bool = False) -> None:
-    table = Table(*section.columns, title=section.title or None, title_justify="left", caption=section.remark or None)
-    table.caption_justify = "left"
+    table = Table(*section.columns, title=section.title or None, title_justify="left")
     for row in section.rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(stderr=to_stderr)
@@ -112,6 +111,8 @@ def _print_section(section: Section, *, to_stderr: bool = False) -> None:
         wide = Console(width=10_000)
         console = Console(stderr=to_stderr, width=max(console.width, wide.measure(table).maximum))
     console.print(table)
+    if section.remark:
+        console.print(Text(section.remark + "\n"))
 
 
 # For machines

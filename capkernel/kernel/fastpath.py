@@ -1,0 +1,146 @@
+"""The IPC fast path: a short Call to a waiting passive server, and that server's answer.
+
+It answers exactly as the slow path would, or not at all: each function returns False before it has changed anything
+if the case is not the simple one. What makes it simple is that the caller's time travels with the message, so nothing
+is charged and the timer stays as it is.
+"""
+
+from capkernel.abi import registers as reg
+from capkernel.abi import rights as rt
+from capkernel.kernel.caps import CNodeCap, EndpointCap, PageTableCap, ReplyCap
+from capkernel.kernel.objects import (
+    EP_RECEIVE,
+    EP_SEND,
+    NTFN_ACTIVE,
+    NULL,
+    RUNNING,
+    TCB,
+    BlockedOnReceive,
+    BlockedOnReply,
+    Cap,
+    SchedContext,
+)
+from capkernel.kernel.state import RESUME_CURRENT, State
+
+SHORT_MESSAGES = frozenset(range(5))
+"""The low 9 bits of a message info with at most four words and no extra caps."""
+
+
+def _cap(thread: TCB, address: int) -> Cap:
+    """The cap at an address that one CNode resolves; ``NULL`` for anything less simple."""
+    root = thread.cspace_slot.cap
+    if not isinstance(root, CNodeCap) or root.radix + root.guard_size != 64 or address >> root.radix != root.guard:
+        return NULL
+    slot = root.cnode.slots.get(address & (1 << root.radix) - 1)
+    return NULL if slot is None else slot.cap
+
+
+def _ready_to_switch(state: State, to: TCB) -> bool:
+    """Whether ``to`` would be chosen right now, on the current thread's time, with nothing else due."""
+    machine = state.machine
+    sc = state.current_sc
+    release = state.release.head
+    if state.reprogram or state.action != RESUME_CURRENT:
+        return False
+    now = machine.now()
+    if now - state.time + state.min_budget >= state.domain_time:
+        return False
+    if release is not None and release.sched_context is not None and release.sched_context.refills[0].time <= now:
+        return False
+    head = sc.refills[0]
+    enough = head.amount - state.consumed - (now - state.time) >= state.min_budget
+    return (
+        enough
+        and head.time <= now
+        and sc.tcb is state.current
+        and to.sched_context is None
+        and to.yield_to is None
+        and to.domain == state.domain
+        and state.ready_bitmap[to.domain].bit_length() <= to.priority + 1
+    )
+
+
+def _switch(state: State, sc: SchedContext, to: TCB, info: int, badge: int) -> None:
+    """Give ``to`` the message, the time and the processor."""
+    thread = state.current
+    now = state.machine.now()
+    passed = now - state.time
+    state.consumed += passed
+    state.time = now
+    if state.config.num_domains > 1:
+        state.domain_time -= passed
+    source, target = thread.registers, to.registers
+    for register in reg.MSG_REGISTERS[: info & 7]:
+        target[register] = source[register]
+    target[reg.MSG_INFO_REGISTER] = info >> 12 << 12 | info & 7
+    target[reg.BADGE_REGISTER] = badge
+    to.state = RUNNING
+    thread.sched_context = None
+    to.sched_context = sc
+    sc.tcb = to
+    vspace = to.vspace_slot.cap
+    pool = state.asid_table.get(vspace.asid >> 9) if isinstance(vspace, PageTableCap) else None
+    if isinstance(vspace, PageTableCap) and pool is not None and pool.roots.get(vspace.asid & 511) == vspace.paddr:
+        state.machine.set_vspace(vspace.paddr, vspace.asid)
+    else:
+        state.machine.set_vspace(0, 0)
+    state.current = to
+
+
+def call(state: State) -> bool:
+    """A Call whose receiver waits with a reply object and has no time of its own."""
+    thread = state.current
+    registers = thread.registers
+    info = registers[reg.MSG_INFO_REGISTER]
+    cap = _cap(thread, registers[reg.CAP_REGISTER])
+    if info & 511 not in SHORT_MESSAGES or not isinstance(cap, EndpointCap) or thread.fault is not None:
+        return False
+    endpoint = cap.endpoint
+    server = endpoint.queue.head
+    if not cap.rights & rt.WRITE or not cap.rights & rt.CALL_GRANTS or endpoint.state != EP_RECEIVE or server is None:
+        return False
+    waiting = server.state
+    reply = waiting.reply if isinstance(waiting, BlockedOnReceive) else None
+    sc = thread.sched_context
+    if reply is None or sc is None or sc is not state.current_sc or not _ready_to_switch(state, server):
+        return False
+    endpoint.dequeue(server)
+    reply.tcb = thread
+    thread.state = BlockedOnReply(reply)
+    below = sc.reply
+    if below is not None:
+        below.next = reply
+    reply.prev, reply.next, sc.reply = below, sc, reply
+    _switch(state, sc, server, info, cap.badge)
+    return True
+
+
+def reply_recv(state: State) -> bool:
+    """A ReplyRecv that gives the time back to the caller and finds nobody else waiting."""
+    thread = state.current
+    registers = thread.registers
+    info = registers[reg.MSG_INFO_REGISTER]
+    answer = _cap(thread, registers[reg.REPLY_REGISTER])
+    source = _cap(thread, registers[reg.CAP_REGISTER])
+    if info & 511 not in SHORT_MESSAGES or not isinstance(answer, ReplyCap) or not isinstance(source, EndpointCap):
+        return False
+    reply, sc, notification = answer.reply, state.current_sc, thread.bound_notification
+    caller = reply.tcb
+    if caller is None or not isinstance(caller.state, BlockedOnReply) or caller.fault is not None:
+        return False
+    if not source.rights & rt.READ or source.endpoint.state == EP_SEND or reply.next is not sc:
+        return False
+    if notification is not None and (notification.state == NTFN_ACTIVE or notification.sched_context is sc):
+        return False
+    if not _ready_to_switch(state, caller):
+        return False
+    below = reply.prev
+    sc.reply = below
+    if below is not None:
+        below.next = sc
+    reply.prev = reply.next = None
+    _switch(state, sc, caller, info, 0)
+    reply.tcb = thread
+    thread.state = BlockedOnReceive(source.endpoint, reply)
+    source.endpoint.enqueue(thread, EP_RECEIVE)
+    return True
