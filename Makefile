@@ -2,19 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILED := build/compiled
 
 .PHONY: run test check bench campaign compiled clean
-
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	touch $@
-
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch $@ $(VENV)/.core
 
 run: $(VENV)/.core
 	$(BIN)/capkernel tour
@@ -25,4 +16,38 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -n 2
+	$(BIN)/python bench/kernel_size.py
+	$(BIN)/pytest -n 2 -m "not slow and not campaign"
+	$(BIN)/pytest -n 2 -m "slow and not campaign"
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+# Full sweeps; they can be stopped and run again, and take an hour or more.
+campaign: $(VENV)/.dev
+	$(BIN)/capkernel conform tests/golden
+	CAPKERNEL_CAMPAIGN=1 $(BIN)/pytest -n 2
+
+# abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
+compiled: $(VENV)/.dev
+	$(PIP) 'mypy[mypyc]'
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	cp -r capkernel hwmodel specs policies servers bench setup.py pyproject.toml README.md LICENSE $(COMPILED)/
+	cd $(COMPILED) && CAPKERNEL_COMPILE=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	cp -r tests $(COMPILED)/
+	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m capkernel conform tests/golden
+	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m pytest -n 2 tests/kernel tests/machines
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.core

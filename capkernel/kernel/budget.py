@@ -28,8 +28,13 @@ def check_budget(state: State) -> bool:
 
 
 def enter(state: State) -> bool:
-    """At a system call or fault: charge time; false if it has to be made again later (checkBudgetRestart)."""
+    """At a fault: read the clock and charge time; false if it has to happen again later (MCS_DO_IF_BUDGET)."""
     update_timestamp(state)
+    return admit(state)
+
+
+def admit(state: State) -> bool:
+    """Whether there is budget to go on; if not, the current thread does the same again later (checkBudgetRestart)."""
     if check_budget(state):
         return True
     if scheduler.is_runnable(state.current):

@@ -1,13 +1,15 @@
 """The IPC fast path: a short Call to a waiting passive server, and that server's answer.
 
-It answers exactly as the slow path would, or not at all: each function returns False before it has changed anything
-if the case is not the simple one. What makes it simple is that the caller's time travels with the message, so nothing
-is charged and the timer stays as it is.
+It answers exactly as the slow path would, or not at all: each function, called when the clock has just been read,
+returns False before it has changed anything if the case is not the simple one. What makes it simple is that the
+caller's time travels with the message, so nothing is charged and the timer stays as it is.
 """
 
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
-from capkernel.kernel.caps import CNodeCap, EndpointCap, PageTableCap, ReplyCap
+from capkernel.kernel.caps import CNodeCap, EndpointCap, ReplyCap
+from capkernel.kernel.cspace import lookup_cap
+from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import (
     EP_RECEIVE,
     EP_SEND,
@@ -20,38 +22,38 @@ from capkernel.kernel.objects import (
     Cap,
     SchedContext,
 )
+from capkernel.kernel.scheduler import release_time
 from capkernel.kernel.state import RESUME_CURRENT, State
+from capkernel.kernel.vspace import set_vm_root
 
 SHORT_MESSAGES = frozenset(range(5))
 """The low 9 bits of a message info with at most four words and no extra caps."""
 
 
 def _cap(thread: TCB, address: int) -> Cap:
-    """The cap at an address that one CNode resolves; ``NULL`` for anything less simple."""
+    """The cap at an address, ``NULL`` if there is none; quick where one CNode resolves it."""
     root = thread.cspace_slot.cap
-    if not isinstance(root, CNodeCap) or root.radix + root.guard_size != 64 or address >> root.radix != root.guard:
+    if isinstance(root, CNodeCap) and root.radix + root.guard_size == 64 and address >> root.radix == root.guard:
+        slot = root.cnode.slots.get(address & (1 << root.radix) - 1)
+        return NULL if slot is None else slot.cap
+    try:
+        return lookup_cap(thread, address)
+    except LookupFault:
         return NULL
-    slot = root.cnode.slots.get(address & (1 << root.radix) - 1)
-    return NULL if slot is None else slot.cap
 
 
 def _ready_to_switch(state: State, to: TCB) -> bool:
     """Whether ``to`` would be chosen right now, on the current thread's time, with nothing else due."""
-    machine = state.machine
     sc = state.current_sc
     release = state.release.head
-    if state.reprogram or state.action != RESUME_CURRENT:
+    if state.reprogram or state.action != RESUME_CURRENT or state.domain_time == 0:
         return False
-    now = machine.now()
-    if now - state.time + state.min_budget >= state.domain_time:
-        return False
-    if release is not None and release.sched_context is not None and release.sched_context.refills[0].time <= now:
+    if release is not None and release_time(release) <= state.time:
         return False
     head = sc.refills[0]
-    enough = head.amount - state.consumed - (now - state.time) >= state.min_budget
     return (
-        enough
-        and head.time <= now
+        head.amount - state.consumed >= state.min_budget
+        and head.time <= state.time
         and sc.tcb is state.current
         and to.sched_context is None
         and to.yield_to is None
@@ -63,12 +65,6 @@ def _ready_to_switch(state: State, to: TCB) -> bool:
 def _switch(state: State, sc: SchedContext, to: TCB, info: int, badge: int) -> None:
     """Give ``to`` the message, the time and the processor."""
     thread = state.current
-    now = state.machine.now()
-    passed = now - state.time
-    state.consumed += passed
-    state.time = now
-    if state.config.num_domains > 1:
-        state.domain_time -= passed
     source, target = thread.registers, to.registers
     for register in reg.MSG_REGISTERS[: info & 7]:
         target[register] = source[register]
@@ -78,12 +74,7 @@ def _switch(state: State, sc: SchedContext, to: TCB, info: int, badge: int) -> N
     thread.sched_context = None
     to.sched_context = sc
     sc.tcb = to
-    vspace = to.vspace_slot.cap
-    pool = state.asid_table.get(vspace.asid >> 9) if isinstance(vspace, PageTableCap) else None
-    if isinstance(vspace, PageTableCap) and pool is not None and pool.roots.get(vspace.asid & 511) == vspace.paddr:
-        state.machine.set_vspace(vspace.paddr, vspace.asid)
-    else:
-        state.machine.set_vspace(0, 0)
+    set_vm_root(state, to)
     state.current = to
 
 

@@ -48,14 +48,15 @@ class ReplyLookupFault(Exception):
 
 def handle_syscall(state: State, number: int) -> None:
     """An ``ecall`` with this (signed) number in a7."""
-    fast = FASTPATHS.get(number) if state.config.fastpath else None
-    if fast is not None and fast(state):
-        return
     handler = SYSCALLS.get(number)
     if handler is None:
         _handle_other(state, number)
         return
-    if budget.enter(state):
+    budget.update_timestamp(state)
+    fast = FASTPATHS.get(number) if state.config.fastpath else None
+    if fast is not None and fast(state):
+        return
+    if budget.admit(state):
         try:
             handler(state, state.current)
         except Preempted:

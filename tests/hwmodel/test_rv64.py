@@ -481,15 +481,12 @@ def test_fused_operations_round_once(bench, a, c, d):
 
 
 def test_fused_singles_are_rounded_once(bench):
-    # 1 + 2^-24 is half way between two singles; the tiny addend decides, though no double can hold it.
+    # The product, 1 + 2^-24, is half way between two singles; the tiny addend decides, though no double can hold it.
     fields = 4 << 27 | 2 << 20 | 1 << 15 | 7 << 12 | 3 << 7 | 0x43
-    a, c = 1 + 2**-12, 1 - 2**-12 + 2**-23
-    exact = Fraction(a) * Fraction(c)
-    for tiny in (2.0**-100, -(2.0**-100)):
+    a, c = 97 / 2**7, 172961 / 2**17
+    for tiny, expected in ((2.0**-100, 1 + 2**-23), (-(2.0**-100), 1.0), (0.0, 1.0)):
         bench.do(fields, f1=single(a), f2=single(c), f4=single(tiny))
-        low = Fraction(math.floor(exact * 2**23), 2**23)
-        up = exact + Fraction(tiny) - low > Fraction(1, 2**24)
-        assert bench.fp[3] == single(float(low + (Fraction(1, 2**23) if up else 0)))
+        assert bench.fp[3] == single(expected)
 
 
 # Nothing escapes

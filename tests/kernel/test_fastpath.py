@@ -47,7 +47,7 @@ def _programs(group: str, step: int) -> list[dict[str, Any]]:
 
 
 def test_recorded_messages_leave_the_same_state_on_both_paths(taken: Counter[str]) -> None:
-    for program in _programs("ipc", 12):
+    for program in _programs("ipc", 35):
         fast, slow = Stepper(start(program), "ipc"), Stepper(start(program), "ipc")
         slow.world.loop.state.config = SLOW
         for record in program["ops"]:

@@ -21,6 +21,7 @@ from capkernel.tools.conform.replay import GROUPS, STEPPED_GROUPS, Outcome, repl
 from capkernel.tools.conform.shrink import script, shrink
 
 GOLDEN = Path(__file__).parent.parent / "golden"
+PAGE = GOLDEN.parent.parent / "docs" / "not-checked-against-reality.md"
 EVERY = 8
 """By default one program of so many is replayed."""
 
@@ -153,6 +154,22 @@ def test_a_replay_that_raises_is_a_divergence(first, run, tmp_path):
     assert "KeyError: 'args'" in result.stdout
     count = len(first["capspace"]["ops"]) + 4
     assert result.stdout.endswith(f"conform: 2 programs, {count} operations, 1 divergences\n")
+
+
+def test_a_replay_that_never_ends_is_a_divergence():
+    # Worker 0 stores ``j .`` through the alias of a frame and jumps there.
+    program = next(p for p in programs("memory") if any(r.get("insn") == "exec" and r["done"] for r in p["ops"]))
+    program = copy.deepcopy(program)
+    index = next(i for i, r in enumerate(program["ops"]) if r.get("insn") == "exec" and r["done"])
+    for record in program["ops"][:index]:
+        for register, word in record.get("regs", {}).items():
+            if word == 0x8067 and register == "a0":
+                record["regs"][register] = 0x6F
+                for done in record["done"]:
+                    done.get("diff", {}).pop(register, None)
+    divergence = replay(program).divergence
+    assert divergence.operation == index
+    assert "EndlessRunError" in divergence.error
 
 
 # Scripts
@@ -308,5 +325,11 @@ def test_what_is_not_exercised_is_listed(counts):
 
 
 def test_the_checked_in_page_names_every_group():
-    page = (GOLDEN.parent.parent / "docs" / "not-checked-against-reality.md").read_text()
-    assert all(f"| {group} |" in page for group in GROUPS)
+    assert all(f"| {group} |" in PAGE.read_text() for group in GROUPS)
+
+
+@pytest.mark.campaign
+def test_the_checked_in_page_is_up_to_date(run, request):
+    if "campaign" not in request.config.getoption("-m"):
+        pytest.skip("all recordings are replayed with -m campaign only")
+    assert run(GOLDEN, "--coverage", "--markdown").stdout == PAGE.read_text()

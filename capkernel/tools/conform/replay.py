@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from capkernel.tools.conform.compare import differences
+from capkernel.tools.conform.patience import Patience
 from capkernel.tools.conform.populate import start
 from capkernel.tools.conform.steps import Record, Stepper
 from capkernel.tools.conform.timeline import replay_timeline
@@ -82,6 +83,7 @@ def run_steps(
     ``leftovers`` are the physical addresses of device memory that hold ``ret`` from before the program.
     """
     name, index = program["id"], BEFORE_FIRST
+    observers = [Patience(), *observers]
     try:
         world = start(program)
         leave_ret(world, leftovers)

@@ -1,0 +1,1 @@
+"""Why was this refused? ``explainer.Explainer`` looks on at a loop and explains every refusal."""

@@ -1,0 +1,241 @@
+"""Running a program on the scripted CPU, with an observer at every kernel entry.
+
+Steps are taken by whoever runs. The root thread, which has the lowest priority, must not block, or nothing more would
+happen: what would block it is sent as the non-blocking call of the same kind (``_unblocking``).
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from capkernel.abi import message as msg
+from capkernel.abi import registers as reg
+from capkernel.abi import syscalls as sc
+from capkernel.abi.words import WORD_MASK
+from capkernel.kernel import snapshot
+from capkernel.kernel.caps import EndpointCap
+from capkernel.kernel.cspace import lookup_cap
+from capkernel.kernel.errors import LookupFault
+from capkernel.kernel.objects import NULL, TCB, Cap
+from capkernel.kernel.vspace import ipc_buffer
+from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.scripted import ScriptedGlue
+from hwmodel.cpu.trap import Trap
+from hwmodel.iommu import DmaFault
+from hwmodel.machine import Machine
+from specs.programs.layout import CODE_TABLE, DMA_REQUEST, INSN_PC, World, world_of
+from specs.programs.model import GARBAGE, Access, Compute, Dma, Interrupt, Program, Step, Syscall
+
+MAX_ENTRIES = 20_000
+"""Kernel entries in one program. A program that needs more is going round in circles."""
+T6 = 31
+BUFFER_WORDS = 1 << msg.IPC_BUFFER_BITS - 3
+_NON_BLOCKING = {
+    sc.SEND: sc.NBSEND, sc.RECV: sc.NBRECV, sc.WAIT: sc.NBWAIT, sc.REPLY_RECV: sc.NBSEND, sc.NBSEND_RECV: sc.NBSEND,
+    sc.NBSEND_WAIT: sc.NBSEND,
+}  # fmt: skip
+
+
+class Watcher(Protocol):
+    """Looks at each kernel entry."""
+
+    def attach(self, loop: Loop, machine: Machine) -> None:
+        """Begin: the loop is about to run."""
+
+    @property
+    def problem(self) -> str | None:
+        """What was found to be wrong; the run ends as soon as there is something."""
+
+
+@dataclass
+class Execution:
+    """What came of a run: the step each kernel entry belongs to, why it ended, what was wrong, a digest of it all."""
+
+    program: Program
+    taken: int = 0
+    """How many steps were begun."""
+    entries: int = 0
+    reason: str = ""
+    problem: str | None = None
+    ran: list[str] = field(default_factory=list)
+    """For each step begun, who took it (or that it was skipped)."""
+    trace: list[tuple[int, ...]] = field(default_factory=list)
+    """For each kernel entry: trap kind, time, address of the thread that goes on, its registers."""
+    final: snapshot.Structure = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly if two runs agree in every entry and in the final state."""
+        return hashlib.sha256(repr((self.trace, self.final)).encode()).hexdigest()
+
+
+class _Runner:
+    """One run. ``garbage`` is what distinguishes the words that the program does not set from another run's."""
+
+    def __init__(self, program: Program, world: World, garbage: int, watcher: Watcher | None) -> None:
+        self.program = program
+        self.world = world
+        self.garbage = garbage
+        self.watcher = watcher
+        self.execution = Execution(program)
+        self.state, self.machine = world.state, world.machine
+        self.loop = _loop(world, program, self._on_host)
+        if watcher is not None:
+            watcher.attach(self.loop, self.machine)
+        self.loop.observers.append(self._record)
+
+    def run(self) -> Execution:
+        """To the end of the program, or until nothing can happen, or something is wrong."""
+        done = self.execution
+        try:
+            while done.problem is None:
+                done.reason = self.loop.run(max_entries=1)
+                if done.reason != "entries" or self._is_wrong():
+                    break
+                if self.loop.entries > MAX_ENTRIES:
+                    done.problem = f"T15 bounded: more than {MAX_ENTRIES} kernel entries for {done.taken} steps"
+        except Exception as error:  # Whatever comes out of the kernel is a finding, not ours to judge.
+            done.problem = f"T15 total: {type(error).__name__}: {error}"
+            done.reason = "exception"
+            done.entries = self.loop.entries
+            raise_if_asked(error)
+            return done
+        done.entries = self.loop.entries
+        done.final = snapshot.structure(self.state)
+        return done
+
+    def _is_wrong(self) -> bool:
+        if self.watcher is not None and self.watcher.problem is not None:
+            self.execution.problem = self.watcher.problem
+        return self.execution.problem is not None
+
+    def _record(self, trap: Trap) -> None:
+        current = self.state.current
+        entry = (trap.kind, trap.cause, trap.value, self.machine.now(), current.paddr, *current.registers)
+        self.execution.trace.append(entry)
+
+    # Taking steps
+
+    def _on_host(self, thread: TCB, what: int) -> bool:
+        """A thread asks for its next step; false when there is none."""
+        done, steps = self.execution, self.program.steps
+        while done.taken < len(steps):
+            step = steps[done.taken]
+            done.taken += 1
+            wanted = getattr(step, "thread", None)
+            if wanted is not None and self.world.threads.get(wanted) is not thread:
+                done.ran.append(f"skipped, {thread.name} runs")
+                continue
+            done.ran.append(thread.name)
+            if self._take(step, thread):
+                return True
+        return False
+
+    def _take(self, step: Step, thread: TCB) -> bool:
+        """Begin a step; true if the thread is to go on (else the next step is taken at once)."""
+        match step:
+            case Syscall():
+                self._begin_syscall(step, thread)
+            case Access():
+                self._fill(thread)
+                thread.registers[reg.A1], thread.registers[reg.A0] = step.address, step.value
+                thread.registers[reg.NEXT_IP] = INSN_PC[step.op]
+            case Compute():
+                thread.registers[T6], thread.registers[reg.NEXT_IP] = step.ticks, INSN_PC["compute"]
+            case Interrupt():
+                self.machine.irqchip.pulse(step.irq)
+            case Dma():
+                self._touch(step)
+                return False
+        return True
+
+    def _touch(self, step: Dma) -> None:
+        if self.machine.iommu is not None:
+            try:
+                self.machine.iommu.translate(DMA_REQUEST, step.iova, step.write)
+            except DmaFault:
+                pass
+
+    def _word(self, place: int) -> int:
+        """A word that no program sets: recognisable, and different in a run with other garbage."""
+        return GARBAGE | self.garbage << 32 | place
+
+    def _fill(self, thread: TCB) -> int:
+        """Put garbage wherever a program could; returns the thread's IPC buffer."""
+        for register in range(1, reg.FAULT_IP):
+            thread.registers[register] = self._word(register)
+        buffer = ipc_buffer(thread, for_writing=True)
+        if buffer:
+            words = [self._word(64 + n) for n in range(BUFFER_WORDS)]
+            self.machine.write_bytes(buffer, b"".join(w.to_bytes(8, "little") for w in words))
+        return buffer
+
+    def _begin_syscall(self, step: Syscall, thread: TCB) -> None:
+        buffer = self._fill(thread)
+        number = self._unblocking(step, thread)
+        length = (len(step.words) if step.length is None else step.length) & msg.LENGTH_MASK
+        ncaps = (len(step.caps) if step.ncaps is None else step.ncaps) & 3
+        registers = thread.registers
+        registers[reg.SYSCALL_REGISTER] = number & WORD_MASK
+        registers[reg.CAP_REGISTER] = step.cap & WORD_MASK
+        registers[reg.MSG_INFO_REGISTER] = msg.message_info(step.label, length, ncaps)
+        registers[reg.REPLY_REGISTER] = (step.dest if step.number == sc.NBSEND_WAIT else step.reply) & WORD_MASK
+        registers[reg.NBSEND_DEST_REGISTER] = step.dest & WORD_MASK
+        # What the message info announces is an input, whether the program says what it is or not.
+        words = [w & WORD_MASK for w in step.words] + [0] * (length - len(step.words))
+        for register, word in zip(reg.MSG_REGISTERS, words, strict=False):
+            registers[register] = word
+        if buffer:
+            self._write_buffer(step, buffer, words[: msg.MSG_MAX_LENGTH], ncaps)
+        registers[reg.NEXT_IP] = INSN_PC["ecall"]
+
+    def _write_buffer(self, step: Syscall, buffer: int, words: list[int], ncaps: int) -> None:
+        write = self.machine.write_word
+        for index in range(msg.N_MSG_REGISTERS, len(words)):
+            write(buffer + msg.BUFFER_MSG + 8 * index, words[index])
+        for index in range(ncaps):
+            cap = step.caps[index] if index < len(step.caps) else 0
+            write(buffer + msg.BUFFER_CAPS + 8 * index, cap & WORD_MASK)
+        for index, word in enumerate(step.receive):
+            write(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
+
+    def _unblocking(self, step: Syscall, thread: TCB) -> int:
+        """The number of the call to be made; the root thread makes none that could block it."""
+        if thread is not self.world.threads[-1]:
+            return step.number
+        if step.number == sc.CALL:
+            return sc.NBSEND if isinstance(_cap_at(thread, step.cap), EndpointCap | None) else sc.CALL
+        return _NON_BLOCKING.get(step.number, step.number)
+
+
+def _cap_at(thread: TCB, address: int) -> Cap | None:
+    """What a cap address leads to; None if nowhere (which a Call would answer by a fault)."""
+    try:
+        cap = lookup_cap(thread, address & WORD_MASK)
+    except LookupFault:
+        return None
+    return cap if cap is not NULL else NULL
+
+
+def _loop(world: World, program: Program, on_host: Callable[[TCB, int], bool]) -> Loop:
+    layout = program.layout
+    costs = Costs(syscall=layout.syscall_ticks, work_unit=layout.work_unit_ticks, interrupt=2, leave=1)
+    return Loop(world.state, world.machine, ScriptedGlue(world.machine, CODE_TABLE, 1), costs, on_host)
+
+
+RAISE = False
+"""Let what comes out of the kernel through, with its traceback (for a person who looks for the cause)."""
+
+
+def raise_if_asked(error: Exception) -> None:
+    """See ``RAISE``."""
+    if RAISE:
+        raise error
+
+
+def run(program: Program, *, watcher: Watcher | None = None, garbage: int = 1, fresh: bool = False) -> Execution:
+    """Run a program from its start. ``fresh`` builds the world anew instead of going back to its saved start."""
+    world = world_of.__wrapped__(program.layout) if fresh else world_of(program.layout)
+    world.rewind()
+    return _Runner(program, world, garbage, watcher).run()
