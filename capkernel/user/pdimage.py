@@ -12,6 +12,7 @@
 
 import importlib.util
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -90,10 +91,16 @@ def _own_value(hooks: Any, name: str) -> int:
 
 
 def load_module(path: Path, name: str) -> ModuleType:
-    """Execute a program file as a fresh module, so that two domains with one program share no variables."""
-    spec = importlib.util.spec_from_file_location(name, path)
+    """Execute a program file as a fresh module, so that two domains with one program share no variables.
+
+    The module is a package of the files beside it: ``from .words import x`` loads ``words.py`` for it alone.
+    """
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python program")
+    for former in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
+        del sys.modules[former]
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

@@ -166,6 +166,13 @@ class View:
         """All slots with page table caps."""
         return [(s, s.cap) for s in self.caps_by_kind[PageTableCap] if isinstance(s.cap, PageTableCap)]
 
+    def live_cnodes(self) -> tuple[ko.CNode, ...]:
+        """The CNodes that hold something: what the next view is to start from, as memory does not go away.
+
+        When no thread can run any more, nothing need lead from the kernel's variables to the boot caps.
+        """
+        return tuple(node for node in self.of_kind(ko.CNode) if any(s.cap is not NULL for s in node.slots.values()))
+
     # What is derived from what
 
     @cached_property

@@ -55,7 +55,7 @@ SLOTS = {name: index for index, name in enumerate((
     "sched_control", "domain", "asid_control", "asid_pool", "vspace_root", "vspace1", "table_low", "table_high",
     "table_root", "frame0", "frame1", "frame0_readonly", "mega_frame", "irq_control", "irq_handler",
     "cnode4", "cnode2", "iospace_master", "iospace", "io_table0", "io_table1", "io_table2", "tcb_fresh",
-    "own_cnode", "frame_mapped",
+    "own_cnode", "frame_mapped", "cspace",
 ))}  # fmt: skip
 """Slots of the test CNode; the rest, up to 63, are empty."""
 FREE = range(len(SLOTS), 64)
@@ -205,6 +205,7 @@ class _Builder:
         self.invoke(bi.CAP_INIT_TCB, labels.TCB_SET_SPACE, (GUARD_48, 0), (null, self.c0, bi.CAP_INIT_VSPACE))
         self.offset = OWN
         self.copy("own_cnode", self.at(bi.CAP_INIT_CNODE))
+        self.copy("cspace", self.at(self.c0))
 
     def _objects(self) -> None:
         self.make("untyped", obj.UNTYPED, 16)

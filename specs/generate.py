@@ -1,0 +1,249 @@
+"""Making up programs: every invocation and system call with well-formed, nearly right and random arguments.
+
+All decisions are asked of a ``Chooser``, so that the same grammar serves Hypothesis (which shrinks what it finds) and
+a plain random generator (which is faster). Nothing here knows what any bug looks like.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from capkernel.abi import iospace as io
+from capkernel.abi import labels
+from capkernel.abi import syscalls as sc
+from capkernel.abi.labels import BY_LABEL, InvocationSpec
+from capkernel.abi.words import WORD_MASK
+from specs.programs.layout import BUFFERS, FREE, INSN_PC, IRQ_LINE, MAPPED_AT, SLOTS, TEST_BITS
+from specs.programs.model import Access, Compute, Dma, Interrupt, Layout, Program, Step, Syscall, Worker
+
+T = TypeVar("T")
+
+
+class Chooser(Protocol):
+    """Whoever decides."""
+
+    def of(self, options: Sequence[T]) -> T:
+        """One of the options."""
+
+    def number(self, low: int, high: int) -> int:
+        """A number from ``low`` to ``high``."""
+
+
+class RandomChooser:
+    """Decides by a pseudo-random generator."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def of(self, options: Sequence[T]) -> T:
+        """One of the options."""
+        return options[int(self.random.random() * len(options))]
+
+    def number(self, low: int, high: int) -> int:
+        """A number from ``low`` to ``high``."""
+        return self.random.randint(low, high)
+
+
+def _slots(*names: str) -> tuple[int, ...]:
+    return tuple(SLOTS[name] for name in names)
+
+
+CNODES = _slots("cnode", "cnode", "cnode", "cnode4", "cnode2", "own_cnode")
+ENDPOINTS = _slots("ep0", "ep1", "ep0_badged", "ep1_badged")
+NOTIFICATIONS = _slots("ntfn0", "ntfn1", "ntfn0_badge1", "ntfn0_badge2")
+REPLIES = _slots("reply0", "reply1", "reply2")
+THREADS = _slots("tcb0", "tcb1", "tcb2", "tcb3", "tcb_fresh", "tcb_root")
+SCHED_CONTEXTS = _slots("sc0", "sc1", "sc2", "sc3", "sc_spare", "sc_fresh", "sc_root")
+FRAMES = _slots("frame0", "frame1", "frame0_readonly", "mega_frame", "frame_mapped")
+TABLES = _slots("table_low", "table_high", "table_root", "vspace1")
+VSPACES = _slots("vspace_root", "vspace1", "table_root")
+UNTYPEDS = _slots("untyped", "untyped", "untyped_page", "device_untyped")
+IO_TABLES = _slots("io_table0", "io_table1", "io_table2")
+NULLS = _slots("null")
+
+INVOKED: dict[int, tuple[int, ...]] = {
+    2: UNTYPEDS, 12: THREADS, 10: CNODES, 14: _slots("irq_control"), 16: _slots("irq_handler"),
+    20: _slots("domain"), 24: _slots("sched_control"), 22: SCHED_CONTEXTS, 3: TABLES, 1: FRAMES,
+    11: _slots("asid_control"), 13: _slots("asid_pool"), io.CAP_IO_PAGE_TABLE: IO_TABLES,
+}  # fmt: skip
+"""Where to find a cap of a kind (``abi.objects.CAP_``)."""
+
+CAPS: dict[str, tuple[int, ...]] = {
+    "root": CNODES, "src_root": CNODES, "pivot_root": CNODES, "source": THREADS, "authority": THREADS,
+    "thread": THREADS, "cspace_root": _slots("cspace", "cspace", "cspace", "cnode"), "vspace_root": VSPACES,
+    "bufferFrame": FRAMES, "sched_context": SCHED_CONTEXTS + NULLS, "schedcontext": SCHED_CONTEXTS,
+    "fault_ep": ENDPOINTS + NULLS, "timeout_fault_ep": ENDPOINTS + NULLS, "notification": NOTIFICATIONS,
+    "cap": THREADS + NOTIFICATIONS, "vspace": VSPACES, "untyped": _slots("untyped_page", "untyped_page", "untyped"),
+    "iospace": _slots("iospace", "iospace", "iospace_master"),
+}  # fmt: skip
+"""Where to find an extra cap, by its name in the table of invocations."""
+
+PAGES = (MAPPED_AT, 0x21000, 0x30000, 0x200000, 0x201000, 0x4000_0000, 0x4020_0000, 0x10000)
+EDGES = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 4096, (1 << 38) - 4096, 1 << 38, 0x3FFFFFF000, 1 << 63, WORD_MASK)
+ANY_SLOT = tuple(range(64))
+BADGES = (0, 1, 2, 3, 0x55, 1 << 63, 1 << 16 | 0x18)
+_SMALL = (0, 1, 2, 3)
+WORDS: dict[str, tuple[int, ...]] = {
+    "type": (0, 1, 2, 3, 4, 5, 6, 8, 9, 10, io.OBJECT_IO_PAGE_TABLE), "size_bits": (0, 1, 2, 4, 5, 7, 8, 12),
+    "node_index": NULLS, "node_depth": (0, 0, 0, TEST_BITS), "node_offset": (*FREE, 0, 1),
+    "num_objects": (1, 1, 1, 2, 3), "flags": tuple(range(16)), "count": (1, 2, 4, 20, 32, 34), "clear": _SMALL,
+    "set": _SMALL, "cspace_root_data": (0, 0, 48, 6), "vspace_root_data": (0, 0, 0, 1),
+    "buffer": (0, BUFFERS, BUFFERS + 0x400, BUFFERS + 0x1C00, BUFFERS + 8), "tls_base": (0, 0x1000),
+    "priority": (0, 1, 50, 100, 110, 120, 200), "mcp": (0, 1, 100, 255, 255),
+    "rights": (0, 1, 2, 3, 7, 8, 15, 15, 15), "badge": BADGES, "dest_badge": BADGES, "pivot_badge": BADGES,
+    "depth": (TEST_BITS,) * 5 + (1, 2, 64), "src_depth": (TEST_BITS,) * 5 + (1, 2, 64),
+    "pivot_depth": (TEST_BITS,) * 5 + (1, 2, 64), "dest_depth": (TEST_BITS,) * 5 + (1, 2, 64),
+    "irq": (IRQ_LINE, 1, 6, 7, 96), "trigger": (0, 1), "domain": (0, 1, 1, 2), "duration": (0, 500, 5_000, 20_000),
+    "budget": (20, 50, 500, 1_000, 5_000), "period": (20, 500, 1_000, 5_000, 10_000), "extra_refills": (0, 1, 3, 8),
+    "vaddr": PAGES, "attr": (0, 0, 1), "ioaddr": (0, 0x1000, 0x20_0000, 0x4000_0000),
+}  # fmt: skip
+"""Words that make sense, by their name in the table of invocations."""
+_INDEX_WORDS = ("index", "dest_index", "src_index", "pivot_index")
+_FILLS = frozenset((labels.IRQ_CONTROL_GET, labels.IRQ_CONTROL_GET_TRIGGER, labels.ASID_CONTROL_MAKE_POOL))
+"""Invocations whose plain ``index`` names an empty slot."""
+
+
+def _word(choose: Chooser, spec: InvocationSpec, name: str) -> int:
+    if name in _INDEX_WORDS:
+        fills = name == "dest_index" or spec.label in _FILLS
+        return choose.of(tuple(FREE)) if fills and choose.number(0, 5) else choose.of(ANY_SLOT)
+    if name == "index" or (spec.label == labels.DOMAIN_SCHEDULE_CONFIGURE and name == "index"):
+        return choose.of(_SMALL)
+    return choose.of(WORDS[name])
+
+
+def any_word(choose: Chooser) -> int:
+    """A word that need not mean anything."""
+    kind = choose.number(0, 3)
+    if kind == 0:
+        return choose.of(EDGES)
+    return choose.number(0, WORD_MASK) if kind == 1 else choose.number(0, 70)
+
+
+def _cap_of(choose: Chooser, options: Sequence[int]) -> int:
+    """Mostly where such a cap was at the start; sometimes elsewhere, as caps move."""
+    return choose.of(options) if choose.number(0, 7) else choose.of(ANY_SLOT)
+
+
+def invocation(choose: Chooser, specs: Sequence[InvocationSpec], how: int | None = None) -> Syscall:
+    """One invocation: well-formed, or (one time in four) nearly so, or random."""
+    spec = choose.of(specs)
+    cap = _cap_of(choose, INVOKED[spec.cap_type])
+    words = [_word(choose, spec, name) for name in spec.words]
+    caps = [_cap_of(choose, CAPS[name]) for name in spec.caps]
+    if spec.label == labels.TCB_WRITE_REGISTERS:
+        words += [choose.of((INSN_PC["ecall"], 0x10000, 0x123456, 0)), *([0x7070] * 20)]
+        words[1] = min(words[1], len(words) - 2)
+    step = Syscall(sc.CALL, cap, spec.label, tuple(words), tuple(caps))
+    quality = choose.number(0, 7) if how is None else how
+    return step if quality > 1 else _spoilt(choose, step, thoroughly=quality == 0)
+
+
+def _spoilt(choose: Chooser, step: Syscall, *, thoroughly: bool) -> Syscall:
+    """A step with one thing wrong, or with nothing right."""
+    words, caps = list(step.words), list(step.caps)
+    if thoroughly:
+        words = [any_word(choose) for _ in range(choose.number(0, 9))]
+        caps = [choose.of((*ANY_SLOT, 0x1000, 0x1002, 0x99999)) for _ in range(choose.number(0, 3))]
+        label = choose.of((*BY_LABEL, 0, 47, 99))
+        cap = choose.of((*ANY_SLOT, 0x1000 + choose.number(0, 70), 0x2000, 0x99999))
+        number = choose.of((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV))
+        length, ncaps = choose.of((None, None, 0, 127)), choose.of((None, None, 3))
+        return Syscall(number, cap, label, tuple(words), tuple(caps), length, ncaps, step.reply, choose.of(ANY_SLOT))
+    what = choose.number(0, 5)
+    length = ncaps = None
+    if what == 0 and words:
+        words[choose.number(0, len(words) - 1)] = any_word(choose)
+    elif what == 1 and caps:
+        caps[choose.number(0, len(caps) - 1)] = choose.of(ANY_SLOT)
+    elif what == 2 and words:
+        length = len(words) - 1
+    elif what == 3 and caps:
+        ncaps = len(caps) - 1
+    elif what == 4:
+        return Syscall(choose.of((sc.SEND, sc.NBSEND)), step.cap, step.label, step.words, step.caps)
+    else:
+        return Syscall(step.number, choose.of(ANY_SLOT), step.label, step.words, step.caps)
+    return Syscall(step.number, step.cap, step.label, tuple(words), tuple(caps), length, ncaps)
+
+
+_SENDS = (sc.CALL, sc.CALL, sc.SEND, sc.NBSEND)
+_RECEIVES = (sc.RECV, sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT)
+_BOTH = (sc.REPLY_RECV, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT)
+
+
+def message(choose: Chooser) -> Syscall:
+    """A system call on an endpoint, notification or reply: send, receive, or both."""
+    words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 1, 4, 5, 9))))
+    caps = tuple(choose.of(ANY_SLOT) for _ in range(choose.of((0, 0, 1, 2, 3))))
+    receive = choose.of(((0, 0, 0), (1, choose.of(tuple(FREE)), TEST_BITS), (1, choose.of(ANY_SLOT), TEST_BITS)))
+    length = choose.of((None, None, None, 127))
+    kind = choose.number(0, 2)
+    if kind == 0:
+        cap = _cap_of(choose, ENDPOINTS + NOTIFICATIONS + REPLIES)
+        label = choose.number(0, 3)
+        return Syscall(choose.of(_SENDS), cap, label, words, caps, length, receive=receive)
+    cap = _cap_of(choose, ENDPOINTS + NOTIFICATIONS)
+    reply = _cap_of(choose, REPLIES)
+    if kind == 1:
+        return Syscall(choose.of(_RECEIVES), cap, reply=reply, receive=receive)
+    dest = _cap_of(choose, ENDPOINTS + NOTIFICATIONS + REPLIES)
+    return Syscall(choose.of(_BOTH), cap, 0, words, caps, length, reply=reply, dest=dest, receive=receive)
+
+
+def _other_syscall(choose: Chooser) -> Syscall:
+    """Yield, a debug system call (but not the one that stops the machine), or one that does not exist."""
+    number = choose.of((
+        sc.YIELD, sc.YIELD, sc.DEBUG_CAP_IDENTIFY, sc.DEBUG_PUT_CHAR, sc.DEBUG_DUMP_SCHEDULER, sc.DEBUG_SNAPSHOT,
+        0, 0xC1, -18, 1 << 62,
+    ))  # fmt: skip
+    return Syscall(number, choose.of(ANY_SLOT))
+
+
+_ACCESSES = tuple(name for name in INSN_PC if name not in ("ecall", "compute"))
+
+
+def _access(choose: Chooser) -> Access:
+    address = choose.of(PAGES) + choose.of((0, 0, 8, 4, 1, 0xFF8)) if choose.number(0, 7) else any_word(choose)
+    return Access(choose.of(_ACCESSES), address, choose.number(0, 255))
+
+
+def step(choose: Chooser, layout: Layout) -> Step:
+    """One step of any kind."""
+    kind = choose.number(0, 31)
+    if kind < 16:
+        with_io = layout.board == "virt_iommu"
+        return invocation(choose, tuple(BY_LABEL.values()) if with_io else labels.INVOCATIONS)
+    if kind < 24:
+        return message(choose)
+    if kind < 26:
+        return _other_syscall(choose)
+    if kind < 28:
+        return _access(choose)
+    if kind < 30:
+        return Compute(choose.of((1, 50, 400, 6_000, 60_000)))
+    if kind == 30 and layout.board == "virt_iommu":
+        return Dma(choose.of(WORDS["ioaddr"]), bool(choose.number(0, 1)))
+    return Interrupt(choose.of((IRQ_LINE, IRQ_LINE, 1, 6)))
+
+
+LAYOUTS = (
+    Layout(),
+    Layout(board="virt_iommu"),
+    Layout(schedule=((0, 20_000), (1, 8_000)), workers=(
+        Worker(priority=120, domain=1), Worker(priority=110, fault=6, budget=1_000, period=4_000),
+        Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
+        Worker(priority=120, passive=True, fault=5),
+    )),
+    Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
+        Worker(priority=120, budget=100, period=700, extra_refills=4), Worker(priority=110, passive=True),
+        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6), Worker(priority=110, fault=5),
+    )),
+)  # fmt: skip
+"""A few different worlds; building one costs little, and each is kept."""
+
+
+def program(choose: Chooser, most_steps: int) -> Program:
+    """A whole program of up to ``most_steps`` steps."""
+    layout = choose.of(LAYOUTS)
+    return Program(layout, tuple(step(choose, layout) for _ in range(choose.number(1, most_steps))))
