@@ -30,7 +30,7 @@ campaign: $(VENV)/.dev
 
 # abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
 compiled: $(VENV)/.dev
-	$(PIP) 'mypy[mypyc]'
+	$(PIP) 'mypy[mypyc]' 'setuptools>=77'
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	cp -r capkernel hwmodel specs policies servers bench setup.py pyproject.toml README.md LICENSE $(COMPILED)/
 	cd $(COMPILED) && CAPKERNEL_COMPILE=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace

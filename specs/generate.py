@@ -48,15 +48,15 @@ def _slots(*names: str) -> tuple[int, ...]:
     return tuple(SLOTS[name] for name in names)
 
 
-CNODES = _slots("cnode", "cnode", "cnode", "cnode4", "cnode2", "own_cnode")
+CNODES = _slots("cnode", "cnode", "cnode", "cnode", "cnode", "cnode4", "cnode2", "own_cnode")
 ENDPOINTS = _slots("ep0", "ep1", "ep0_badged", "ep1_badged")
 NOTIFICATIONS = _slots("ntfn0", "ntfn1", "ntfn0_badge1", "ntfn0_badge2")
 REPLIES = _slots("reply0", "reply1", "reply2")
 THREADS = _slots("tcb0", "tcb1", "tcb2", "tcb3", "tcb_fresh", "tcb_root")
 SCHED_CONTEXTS = _slots("sc0", "sc1", "sc2", "sc3", "sc_spare", "sc_fresh", "sc_root")
 FRAMES = _slots("frame0", "frame1", "frame0_readonly", "mega_frame", "frame_mapped")
-TABLES = _slots("table_low", "table_high", "table_root", "vspace1")
-VSPACES = _slots("vspace_root", "vspace1", "table_root")
+TABLES = _slots("table_low", "table_low", "table_high", "table_high", "table_root", "vspace1")
+VSPACES = _slots("vspace_root", "vspace_root", "vspace_root", "vspace1", "vspace1", "table_root")
 UNTYPEDS = _slots("untyped", "untyped", "untyped_page", "device_untyped")
 IO_TABLES = _slots("io_table0", "io_table1", "io_table2")
 NULLS = _slots("null")
@@ -98,18 +98,30 @@ WORDS: dict[str, tuple[int, ...]] = {
     "vaddr": PAGES, "attr": (0, 0, 1), "ioaddr": (0, 0x1000, 0x20_0000, 0x4000_0000),
 }  # fmt: skip
 """Words that make sense, by their name in the table of invocations."""
-_INDEX_WORDS = ("index", "dest_index", "src_index", "pivot_index")
 _FILLS = frozenset((labels.IRQ_CONTROL_GET, labels.IRQ_CONTROL_GET_TRIGGER, labels.ASID_CONTROL_MAKE_POOL))
 """Invocations whose plain ``index`` names an empty slot."""
+_DOMAIN_SCHEDULE = frozenset((labels.DOMAIN_SCHEDULE_CONFIGURE, labels.DOMAIN_SCHEDULE_SET_START))
+_DEPTHS = {SLOTS["cnode4"]: 2, SLOTS["cnode2"]: 1, SLOTS["own_cnode"]: 64}
+"""How deep the slots of a CNode lie, where it is not the test CNode."""
+_DEPTH_OF = {"depth": "", "dest_depth": "", "src_depth": "src_root", "pivot_depth": "pivot_root"}
+"""The extra cap below which a depth counts; none means the invoked CNode, or the root for other kinds."""
 
 
-def _word(choose: Chooser, spec: InvocationSpec, name: str) -> int:
-    if name in _INDEX_WORDS:
-        fills = name == "dest_index" or spec.label in _FILLS
-        return choose.of(tuple(FREE)) if fills and choose.number(0, 5) else choose.of(ANY_SLOT)
-    if name == "index" or (spec.label == labels.DOMAIN_SCHEDULE_CONFIGURE and name == "index"):
+def _word(choose: Chooser, spec: InvocationSpec, name: str, cap: int, caps: dict[str, int]) -> int:
+    if spec.label in _DOMAIN_SCHEDULE and name == "index":
         return choose.of(_SMALL)
+    if name in ("index", "dest_index", "src_index", "pivot_index"):
+        return _index(choose, spec, name)
+    if name in _DEPTH_OF and choose.number(0, 15):
+        return _DEPTHS.get(caps.get(_DEPTH_OF[name] or "root", cap), TEST_BITS)
     return choose.of(WORDS[name])
+
+
+def _index(choose: Chooser, spec: InvocationSpec, name: str) -> int:
+    if spec.label == labels.CNODE_CANCEL_BADGED_SENDS and choose.number(0, 1):
+        return choose.of(ENDPOINTS)
+    fills = name == "dest_index" or spec.label in _FILLS
+    return choose.of(tuple(FREE)) if fills and choose.number(0, 5) else choose.of(ANY_SLOT)
 
 
 def any_word(choose: Chooser) -> int:
@@ -125,12 +137,19 @@ def _cap_of(choose: Chooser, options: Sequence[int]) -> int:
     return choose.of(options) if choose.number(0, 7) else choose.of(ANY_SLOT)
 
 
+_PARTNERS = {SLOTS[f"sc{n}"]: _slots(f"tcb{n}", "ntfn0", "ntfn1") for n in range(4)}
+"""What a scheduling context may be bound to at the start."""
+
+
 def invocation(choose: Chooser, specs: Sequence[InvocationSpec], how: int | None = None) -> Syscall:
     """One invocation: well-formed, or (one time in four) nearly so, or random."""
     spec = choose.of(specs)
     cap = _cap_of(choose, INVOKED[spec.cap_type])
-    words = [_word(choose, spec, name) for name in spec.words]
-    caps = [_cap_of(choose, CAPS[name]) for name in spec.caps]
+    named = {name: _cap_of(choose, CAPS[name]) for name in spec.caps}
+    if named and cap in _PARTNERS and choose.number(0, 1):
+        named[next(iter(named))] = choose.of(_PARTNERS[cap])
+    words = [_word(choose, spec, name, cap, named) for name in spec.words]
+    caps = list(named.values())
     if spec.label == labels.TCB_WRITE_REGISTERS:
         words += [choose.of((INSN_PC["ecall"], 0x10000, 0x123456, 0)), *([0x7070] * 20)]
         words[1] = min(words[1], len(words) - 2)
@@ -233,11 +252,11 @@ LAYOUTS = (
     Layout(schedule=((0, 20_000), (1, 8_000)), workers=(
         Worker(priority=120, domain=1), Worker(priority=110, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
-        Worker(priority=120, passive=True, fault=5),
+        Worker(priority=120, passive=True, fault=5, notification=9),
     )),
     Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
         Worker(priority=120, budget=100, period=700, extra_refills=4), Worker(priority=110, passive=True),
-        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6), Worker(priority=110, fault=5),
+        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6, notification=10), Worker(priority=110, fault=5),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

@@ -18,8 +18,11 @@ _NOT_STATE = frozenset(("config", "machine", "refusal"))
 
 
 def _fields(cls: type) -> tuple[str, ...]:
-    names = [name for base in reversed(cls.__mro__) for name in getattr(base, "__slots__", ()) if base is not object]
-    return tuple(sorted(set(names) - _NOT_STATE))
+    """All fields; a compiled class names them as ``__mypyc_attrs__``."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        names.update(getattr(base, "__mypyc_attrs__", None) or base.__dict__.get("__slots__", ()))
+    return tuple(sorted(name for name in names - _NOT_STATE if not name.startswith("__")))
 
 
 FIELDS: dict[type, tuple[str, ...]] = {cls: _fields(cls) for cls in _MUTABLE}

@@ -2,16 +2,20 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from capkernel.kernel.boot import RootImage, boot
+from capkernel.kernel.caps import ThreadCap
 from capkernel.kernel.config import PRESETS
+from capkernel.kernel.cspace import lookup_cap
+from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.platform import configure
 from capkernel.runtime.programs import load_programs
 from capkernel.system.description import SystemDescription
-from capkernel.system.grants import Grant
+from capkernel.system.grants import Grant, KernelOptions
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.task import initial_task
 from hwmodel.backend import Backend
@@ -30,35 +34,43 @@ class DescribedSystem:
     """A system that boots as a description says.
 
     ``search_path`` is where ``x.py`` for ``x.elf`` is found; ``seed`` sets the clock at boot, which is the only thing
-    that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did).
+    that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did);
+    ``threads`` are the domains' TCBs by name, once they have been started.
     """
 
     def __init__(
         self, system: SystemDescription, board: Board, search_path: Sequence[Path], *,
         grants: tuple[Grant, ...] = (), seed: int = 0, uart: Backend | None = None, console: Backend | None = None,
-        on_ready: Callable[[], None] | None = None, fdt: bytes = b"",
+        on_ready: Callable[[], None] | None = None, fdt: bytes = b"", options: KernelOptions | None = None,
     ) -> None:  # fmt: skip
         self.system = system
         self.machine = Machine(board, uart_backend=uart, console=console)
         if seed:
             self.machine.advance(random.Random(seed).randrange(MAX_CLOCK_OFFSET))
         self.faults: list[tuple[str, str]] = []
+        self.threads: dict[str, TCB] = {}
+        debug = (options or KernelOptions()).debug
         table = ProgramTable()
         plan = Plan(
             system=system, programs=load_programs(system, search_path, table), grants=grants,
             ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
-            on_fault=lambda pd, fault: self.faults.append((pd, fault)),
+            debug=debug, on_fault=lambda pd, fault: self.faults.append((pd, fault)),
         )  # fmt: skip
         self.ready = False
         self._on_ready = on_ready
         root = image(table.add(initial_task(plan, self._ready)))
-        config = configure(PRESETS["microkit"], board)
+        config = replace(configure(PRESETS["microkit"], board), debug=debug)
         self.state = boot(config, self.machine, RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),)), fdt)
         self.cpu = CoroutineGlue(self.machine, table)
         self.loop = Loop(self.state, self.machine, self.cpu, COSTS)
         self.started_at = 0
 
-    def _ready(self) -> None:
+    def _ready(self, tcbs: dict[str, int]) -> None:
+        """The initial task is the current thread, so these are addresses in its CSpace."""
+        for name, cptr in tcbs.items():
+            cap = lookup_cap(self.state.current, cptr)
+            if isinstance(cap, ThreadCap):
+                self.threads[name] = cap.tcb
         self.ready = True
         self.started_at = self.machine.now()
         if self._on_ready is not None:

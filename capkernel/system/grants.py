@@ -12,6 +12,8 @@ A processing instruction anywhere in a `.system` file gives a protection domain 
 | frame        | a memory region       | its first frame, unmapped, with ``rights``                                   |
 | untyped      | (``size_bits``)       | fresh memory                                                                 |
 | reply        | (nothing)             | a further reply object                                                       |
+
+Another says how the kernel is to be configured: `<?capkernel kernel debug="off"?>` leaves out its debug system calls.
 """
 
 import re
@@ -29,6 +31,8 @@ FIRST_SLOT, END_SLOT = 266, 512
 """Slots of a domain's CNode that its channels, interrupts and children never use."""
 _INSTRUCTION = re.compile(r"<\?capkernel\s+grant\s+(.*?)\?>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_KERNEL = re.compile(r"<\?capkernel\s+kernel\s+(.*?)\?>", re.DOTALL)
+_SWITCH = {"on": True, "off": False}
 _RIGHTS = {"R": rt.READ, "W": rt.WRITE, "G": rt.GRANT, "P": rt.GRANT_REPLY}
 
 
@@ -54,6 +58,26 @@ class Grant(Placed):
     rights: int = rt.ALL
     badge: int = 0
     size_bits: int = 12
+
+
+@frozen(kw_only=True)
+class KernelOptions:
+    """What a description wants of the kernel. ``debug``: whether it answers the debug system calls."""
+
+    debug: bool = True
+
+
+def load_kernel_options(path: Path) -> KernelOptions:
+    """The kernel's options in a `.system` file. Raises DescriptionError."""
+    text, options = path.read_text(encoding="utf-8"), KernelOptions()
+    for match in _KERNEL.finditer(text):
+        attributes = dict(_pairs(match[1]))
+        if attributes.keys() != {"debug"} or attributes["debug"] not in _SWITCH:
+            where = Location(file=str(path), line=text.count("\n", 0, match.start()) + 1)
+            message = 'a kernel instruction says debug="on" or debug="off", and nothing else'
+            raise DescriptionError((Diagnostic(where=where, message=message),))
+        options = KernelOptions(debug=_SWITCH[attributes["debug"]])
+    return options
 
 
 def load_grants(path: Path, system: SystemDescription) -> tuple[Grant, ...]:
@@ -106,8 +130,6 @@ def _check_names(grant: Grant, system: SystemDescription) -> None:
         raise ValueError(f"there is no protection domain {grant.pd!r} to hold the cap")
     if grant.kind in (GrantKind.ENDPOINT, GrantKind.NOTIFICATION, GrantKind.CNODE) and grant.of not in domains:
         raise ValueError(f"there is no protection domain {grant.of!r} whose {grant.kind.value} could be granted")
-    if grant.kind is GrantKind.ENDPOINT and not system.receives_calls(grant.of):
-        raise ValueError(f"{grant.of!r} has no endpoint: nobody calls it")
     if grant.kind is GrantKind.FRAME and grant.of not in [region.name for region in system.memory_regions]:
         raise ValueError(f"there is no memory region {grant.of!r}")
 

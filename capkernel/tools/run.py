@@ -15,7 +15,7 @@ from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
 from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.system.grants import load_grants
+from capkernel.system.grants import load_grants, load_kernel_options
 from capkernel.system.microkit import load
 from hwmodel.backend import Backend, BufferBackend, FileBackend
 from hwmodel.board import find_board as find_machine
@@ -57,8 +57,9 @@ def _build(file: Path, places: list[Path], board: str, seed: int, as_json: bool)
         console = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
         uart = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
         return DescribedSystem(
-            system, find_machine(board), places, grants=load_grants(file, system), seed=seed, uart=uart, console=console
-        )
+            system, find_machine(board), places, grants=load_grants(file, system), seed=seed, uart=uart,
+            console=console, options=load_kernel_options(file),
+        )  # fmt: skip
     except DescriptionError as error:
         for problem in error.diagnostics:
             print(problem, file=sys.stderr)

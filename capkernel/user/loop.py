@@ -187,7 +187,8 @@ async def run(hooks: Any, pd: PD) -> None:
             answer = await _call(hooks, "fault", pd, badge & CHILD_MASK, message)
             reply = answer if isinstance(answer, Message) else _SIGNAL if answer else None
         elif badge & ENDPOINT_BADGE:
-            reply = await _call(hooks, "protected", pd, badge & CHANNEL_MASK, message) or _SIGNAL
+            answer = await _call(hooks, "protected", pd, badge & CHANNEL_MASK, message)
+            reply = _SIGNAL if answer is None else answer
         else:
             await _notify_all(hooks, pd, badge)
 

@@ -10,8 +10,8 @@ OWN_TIME, SERVERS_TIME = 1 << 58, 2 << 58
 
 
 async def init(pd: PD) -> None:
-    await bill(pd)
     for number in (3, 12):
+        await bill(pd)
         answer = await pd.ppcall(SERVER, Message(words=[number]))
         mine, servers = await bill(pd)
         await pd.print(f"client: {number} squared is {answer[0]}; {mine} us on my time, {servers} us on the server's\n")

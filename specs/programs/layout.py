@@ -285,6 +285,8 @@ class _Builder:
         self.invoke(tcb, labels.TCB_SET_SCHED_PARAMS, (worker.mcp, worker.priority), caps)
         if worker.timeout:
             self.invoke(tcb, labels.TCB_SET_TIMEOUT_ENDPOINT, (), (worker.timeout,))
+        if worker.notification:
+            self.invoke(tcb, labels.TCB_BIND_NOTIFICATION, (), (worker.notification,))
         if worker.domain:
             self.invoke(SLOTS["domain"], labels.DOMAIN_SET_SET, (worker.domain,), (tcb,))
         if worker.passive:

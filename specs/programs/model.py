@@ -16,7 +16,8 @@ GARBAGE = 0x6A5B << 48
 class Worker:
     """A thread that the initial layout holds. Times in us; budget equal to period means round robin.
 
-    ``fault`` and ``timeout`` are slots of handler endpoints; a ``passive`` thread starts without its context.
+    ``fault`` and ``timeout`` are slots of handler endpoints, ``notification`` of one to be bound; 0 means none. A
+    ``passive`` thread starts without its context.
     """
 
     priority: int = 100
@@ -28,6 +29,7 @@ class Worker:
     domain: int = 0
     fault: int = 0
     timeout: int = 0
+    notification: int = 0
     passive: bool = False
     own_vspace: bool = False
     buffer: bool = True

@@ -153,7 +153,6 @@ def test_ret_jumps_and_clears_bit_0(bench):
 # Integer arithmetic
 
 
-
 def divided(a, c):
     """Quotient and remainder by the specification: towards zero, with its table of special cases."""
     if c == 0:

@@ -5,7 +5,7 @@ same order and yields what is missing where one fails. Only the first counts, si
 behind it is looked at.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from capkernel.abi import errors as err

@@ -85,7 +85,7 @@ def _not_derivable(case: Case, source: Slot) -> Verdicts:
     if isinstance(cap, UntypedCap) and has_children(source):
         yield err.REVOKE_FIRST, revoke_first(source)
     if isinstance(cap, PageTableCap) and not cap.is_mapped:
-        what = state_of("PageTable", cap.paddr, "mapping", "none", "mapped, or an address space's root", "PageTable_Map")
+        what = state_of("PageTable", cap.paddr, "mapping", "none", "mapped, or a root", "PageTable_Map")
         yield err.ILLEGAL_OPERATION, what
     if isinstance(cap, IOPageTableCap) and cap.io is None:
         what = state_of("IOPageTable", cap.paddr, "mapping", "none", "mapped", "IOPageTable_Map")

@@ -89,9 +89,7 @@ def _bad_remap(case: Case, cap: FrameCap, root: PageTableCap, pte: int) -> Verdi
         return
     where = f"at {cap.vaddr:#x}" + (" for a device" if cap.io else f" in address space {cap.asid}")
     what = state_of("Frame", cap.paddr, "mapping of this cap", where, "none", "Page_Unmap")
-    if cap.io is not None:
-        yield err.INVALID_CAPABILITY, what
-    elif cap.asid != root.asid:
+    if cap.io is not None or cap.asid != root.asid:
         yield err.INVALID_CAPABILITY, what
     elif cap.vaddr != vaddr:
         yield err.INVALID_ARGUMENT, what

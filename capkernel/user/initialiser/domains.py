@@ -52,7 +52,7 @@ async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: Protection
         await memory.alloc(obj.NOTIFICATION), await memory.alloc(obj.REPLY),
         await VSpace.create(memory, tools.env.asid_pool), await memory.alloc(obj.PAGE),
     )  # fmt: skip
-    if plan.system.receives_calls(spec.name):
+    if plan.has_endpoint(spec.name):
         domain.endpoint = await memory.alloc(obj.ENDPOINT)
     domain.entry = plan.code_address(spec.name)
     await tools.mint_into(domain.root_cnode, 0, ROOT_CNODE_BITS, domain.cnode, PD_GUARD_SIZE)

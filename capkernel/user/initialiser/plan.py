@@ -6,7 +6,7 @@ from typing import Final
 from attrs import field, frozen
 
 from capkernel.system.description import SystemDescription
-from capkernel.system.grants import Grant
+from capkernel.system.grants import Grant, GrantKind
 
 CODE_BASE: Final = 0x200000
 """Where a program's page of code lies, unless the description maps something there."""
@@ -33,8 +33,15 @@ class Plan:
     grants: tuple[Grant, ...] = ()
     ticks_per_us: int = 10
     fdt: bytes = b""
+    debug: bool = True
+    """Whether the kernel has a debug console, on which the monitor may report."""
     on_fault: Callable[[str, str], None] | None = field(default=None)
     """Told of each fault that reaches the monitor: the domain's name and what it did (for reports, not a channel)."""
+
+    def has_endpoint(self, pd: str) -> bool:
+        """Whether anybody can send to the domain other than by signals."""
+        granted = any(grant.kind is GrantKind.ENDPOINT and grant.of == pd for grant in self.grants)
+        return granted or self.system.receives_calls(pd)
 
     def code_address(self, pd: str) -> int:
         """Where the domain's program lies: the first page from ``CODE_BASE`` on that no mapping covers."""

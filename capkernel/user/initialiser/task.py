@@ -16,8 +16,12 @@ from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.syscalls import Message
 
 
-def initial_task(plan: Plan, on_ready: Callable[[], None] | None = None) -> Any:
-    """The initial task's program, for a CPU's table of programs; ``on_ready`` is told when all have been started."""
+OnReady = Callable[[dict[str, int]], None]
+"""Told when all domains have been started: the caps of their TCBs in the initial task's CSpace, by name."""
+
+
+def initial_task(plan: Plan, on_ready: OnReady | None = None) -> Any:
+    """The initial task's program, for a CPU's table of programs."""
 
     def start_initial_task(start: Start) -> Any:
         return _run(plan, start, on_ready)
@@ -25,7 +29,7 @@ def initial_task(plan: Plan, on_ready: Callable[[], None] | None = None) -> Any:
     return start_initial_task
 
 
-async def _run(plan: Plan, start: Start, on_ready: Callable[[], None] | None) -> None:
+async def _run(plan: Plan, start: Start, on_ready: OnReady | None) -> None:
     env = await root_environment(start)
     tools = Toolbox(env)
     monitor, reply = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.REPLY)
@@ -34,7 +38,7 @@ async def _run(plan: Plan, start: Start, on_ready: Callable[[], None] | None) ->
         await dom.start_domain(tools, plan, domain)
     await dom.set_schedule(tools, plan)
     if on_ready is not None:
-        on_ready()
+        on_ready({name: domain.tcb for name, domain in domains.items()})
     await _monitor(env, plan, list(domains.values()), monitor, reply)
 
 
@@ -80,6 +84,7 @@ async def _make_passive(env: Environment, domain: Domain) -> None:
 
 async def _report_fault(env: Environment, plan: Plan, domain: Domain, message: Message) -> None:
     fault = str(decode_fault(message.label, message.words))
-    await env.sys.print(f"monitor: {domain.spec.name} stopped: {fault}\n")
+    if plan.debug:
+        await env.sys.print(f"monitor: {domain.spec.name} stopped: {fault}\n")
     if plan.on_fault is not None:
         plan.on_fault(domain.spec.name, fault)

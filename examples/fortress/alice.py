@@ -1,0 +1,75 @@
+"""A client with all rights. In each period she writes to her diary and checks it, against a deadline.
+
+The vault is only lent to her: one day her cap is gone, and using it is a fault, which the warden takes down.
+"""
+
+from capkernel.user.loop import PD
+
+from .client import ask, get, put
+from .words import DIARY, OK, READ_WRITE, SHARED, VAULT, say
+
+beat: int = 0
+docket: int = 0
+
+SECRET = "the key is under the mat"
+DEADLINE_TICKS = 30_000  # 3 ms after the period was due to begin
+DUE, CLOSING = 0, 8
+OWN_FAULTS = 64
+"""Where in the docket our faults are counted."""
+periods = missed = wrong = worst = visits = 0
+has_vault = False
+
+
+async def init(pd: PD) -> None:
+    global has_vault
+    await ask(pd, SHARED, READ_WRITE)
+    await ask(pd, DIARY, READ_WRITE)
+    has_vault = await ask(pd, VAULT, READ_WRITE)
+    await put(pd, SHARED, "motto", "trust badges, not words")
+    await put(pd, DIARY, "secret", SECRET)
+    await say(pd, "I wrote a motto for all, and a secret into my diary")
+
+
+async def notified(pd: PD, ch: int) -> None:
+    global periods
+    if await pd.load(beat + CLOSING):
+        await report(pd)
+        return
+    periods += 1
+    await work(pd)
+    await look_at_the_clock(pd)
+    if has_vault:
+        await visit_the_vault(pd)
+
+
+async def work(pd: PD) -> None:
+    """One transaction: write an entry, read it back, and see that the secret is what it was."""
+    global wrong
+    await put(pd, DIARY, "today", "nothing new")
+    entries = await get(pd, DIARY, "today"), await get(pd, DIARY, "secret")
+    wrong += entries != ("nothing new", SECRET)
+
+
+async def look_at_the_clock(pd: PD) -> None:
+    global missed, worst
+    late = await pd.clock() - await pd.load(beat + DUE)
+    worst = max(worst, late)
+    missed += late > DEADLINE_TICKS
+
+
+async def visit_the_vault(pd: PD) -> None:
+    global visits, has_vault
+    before = await pd.load(docket + OWN_FAULTS)
+    answer = await put(pd, VAULT, "gold", "still there")
+    if await pd.load(docket + OWN_FAULTS) != before:
+        has_vault = False
+        await say(pd, f"after {visits} visits my cap to the vault is gone; it was only lent")
+    elif answer == OK:
+        visits += 1
+
+
+async def report(pd: PD) -> None:
+    await say(
+        pd, f"{periods} periods, {missed} deadlines missed, at worst {worst // 10} us of {DEADLINE_TICKS // 10}; "
+        f"my diary was wrong {wrong} times",
+    )  # fmt: skip

@@ -1,0 +1,34 @@
+"""From a cap address to a slot, by the manual (section 3.3); the oracle's own reading of it."""
+
+from capkernel.kernel.caps import CNodeCap
+from capkernel.kernel.objects import TCB, Cap, Slot
+
+
+def resolve(root: Cap, address: int, depth: int) -> tuple[Slot | None, int]:
+    """The slot and the bits left over; no slot if the address leads nowhere."""
+    digits = f"{address & (1 << 64) - 1:064b}"[64 - depth :] if depth else ""
+    slot: Slot | None = None
+    while isinstance(root, CNodeCap):
+        guard = f"{root.guard:064b}"[64 - root.guard_size :] if root.guard_size else ""
+        level = root.guard_size + root.radix
+        if not digits.startswith(guard) or level > len(digits):
+            return None, len(digits)
+        slot = root.cnode.slots.get(int(digits[root.guard_size : level], 2))
+        digits = digits[level:]
+        if slot is None or not digits:
+            break
+        root = slot.cap
+    return slot, len(digits)
+
+
+def slot_at(thread: TCB, address: int) -> Slot | None:
+    """The slot at a 64-bit cap address of a thread, bits left over ignored."""
+    return resolve(thread.cspace_slot.cap, address, 64)[0]
+
+
+def slot_in(root: Cap, index: int, depth: int) -> Slot | None:
+    """The slot exactly ``depth`` bits below a CNode."""
+    if not 1 <= depth <= 64:
+        return None
+    slot, left = resolve(root, index, depth)
+    return None if left else slot

@@ -1,0 +1,188 @@
+"""One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from capkernel.abi import message as msg
+from capkernel.abi import registers as reg
+from capkernel.abi import syscalls as sc
+from capkernel.abi.words import signed
+from capkernel.kernel import objects as ko
+from capkernel.kernel.caps import FrameCap
+from capkernel.kernel.objects import NULL, TCB, Cap, Slot
+from capkernel.kernel.snapshot import FIELDS
+from capkernel.kernel.state import State
+from hwmodel.cpu.trap import ECALL, Trap
+from specs.invariants.resolve import slot_at
+from specs.invariants.view import View, members
+from specs.recorder import Recorder
+
+_NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind, names in FIELDS.items()}
+_SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
+_RECEIVING = frozenset((sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
+COMBINED = _SENDING & _RECEIVING
+Values = dict[str, Any]
+
+
+def _plain(value: Any) -> Any:
+    """A field's value, copied as far as it can change; queues and refills by what is in them."""
+    kind = type(value)
+    if kind is list:
+        return [(r.time, r.amount) if type(r) is ko.Refill else r for r in value]
+    if kind is dict:
+        return dict(value)
+    return tuple(members(value)[0]) if kind is ko.TCBQueue else value
+
+
+def _fields(item: Any) -> Values:
+    return {name: _plain(getattr(item, name)) for name in _NAMES[type(item)]}
+
+
+class Picture:
+    """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables."""
+
+    def __init__(self, view: View) -> None:
+        self.objects: dict[Any, Values] = {item: _fields(item) for item in view.objects.values()}
+        self.caps: dict[Slot, Cap] = {slot: slot.cap for slot in view.slots}
+        self.flags = {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
+        self.kernel = _fields(view.state)
+        self.mapped = {
+            (asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()
+        }
+
+    def of(self, item: Any, field: str) -> Any:
+        """A field's value then; None if the object did not exist."""
+        values = self.objects.get(item)
+        return None if values is None else values[field]
+
+    def cap(self, slot: Slot | None) -> Cap:
+        """The cap that was in a slot."""
+        return NULL if slot is None else self.caps.get(slot, NULL)
+
+
+def buffer_of(thread: TCB) -> tuple[int, bool]:
+    """Where a thread's IPC buffer lies (0: it has none) and whether the kernel may write there (manual, 4.2)."""
+    cap = thread.buffer_slot.cap
+    if not isinstance(cap, FrameCap) or cap.is_device or cap.rights not in (2, 3):
+        return 0, False
+    return cap.paddr + thread.ipc_buffer % (1 << cap.size_bits), cap.rights == 3
+
+
+@dataclass
+class Request:
+    """A system call as it stood in the caller's registers and IPC buffer. ``words`` are those that count."""
+
+    number: int
+    registers: list[int]
+    words: list[int]
+    caps: list[int]
+    info: int
+    receive: tuple[int, int, int]
+
+    @property
+    def sends(self) -> bool:
+        """Whether the call has a sending half."""
+        return self.number in _SENDING
+
+    @property
+    def receives(self) -> bool:
+        """Whether the call has a receiving half."""
+        return self.number in _RECEIVING
+
+    @property
+    def target(self) -> int:
+        """The cap address that the sending half invokes."""
+        if self.number == sc.NBSEND_RECV:
+            return self.registers[reg.NBSEND_DEST_REGISTER]
+        combined = self.number in (sc.REPLY_RECV, sc.NBSEND_WAIT)
+        return self.registers[reg.REPLY_REGISTER if combined else reg.CAP_REGISTER]
+
+    @property
+    def label(self) -> int:
+        """The label of the message."""
+        return msg.info_label(self.info)
+
+
+def request_of(view: View, thread: TCB) -> Request:
+    """What a thread asks for, or is queued with."""
+    registers = list(thread.registers)
+    info = registers[reg.MSG_INFO_REGISTER]
+    length = msg.info_length(info)
+    buffer, _ = buffer_of(thread)
+    words = [registers[r] for r in reg.MSG_REGISTERS[:length]]
+    caps: list[int] = []
+    receive = (0, 0, 0)
+    if buffer:
+        read = view.machine.memory.read_word
+        words += [read(buffer + msg.BUFFER_MSG + 8 * n) for n in range(msg.N_MSG_REGISTERS, length)]
+        caps = [read(buffer + msg.BUFFER_CAPS + 8 * n) for n in range(msg.info_extra_caps(info))]
+        start = buffer + msg.BUFFER_RECEIVE_CNODE
+        receive = read(start), read(start + 8), read(start + 16)
+    number = signed(registers[reg.SYSCALL_REGISTER])
+    return Request(number, registers, words, caps, info, receive)
+
+
+class Step:
+    """One kernel entry. Made before it; ``finish`` adds what came of it."""
+
+    after: View
+
+    def __init__(self, view: View, trap: Trap, recorder: Recorder) -> None:
+        self.trap = trap
+        self.recorder = recorder
+        self.state: State = view.state
+        self.caller = view.state.current
+        self.before = Picture(view)
+        self.is_syscall = trap.kind == ECALL
+        self.request = request_of(view, self.caller)
+        # What queued senders named, should one of them be served in this step.
+        self.queued = {t: request_of(view, t) for t in view.threads if isinstance(t.state, ko.BlockedOnSend)}
+        self.buffers = {thread: buffer_of(thread) for thread in view.threads}
+        self._slots = {address: slot_at(self.caller, address) for address in self._addresses()}
+
+    def _addresses(self) -> list[int]:
+        request = self.request
+        registers = (reg.CAP_REGISTER, reg.REPLY_REGISTER, reg.NBSEND_DEST_REGISTER)
+        return [*(request.registers[r] for r in registers), *request.caps, request.receive[0]]
+
+    def finish(self, after: View) -> None:
+        """The kernel has returned."""
+        self.after = after
+
+    def slot(self, address: int) -> Slot | None:
+        """The slot that one of the request's addresses led to before the step."""
+        return self._slots.get(address)
+
+    def cap(self, address: int) -> Cap:
+        """The cap that one of the request's addresses led to before the step."""
+        return self.before.cap(self._slots.get(address))
+
+    @cached_property
+    def now(self) -> Picture:
+        """The state afterwards, as a picture."""
+        return Picture(self.after)
+
+    @cached_property
+    def executed(self) -> bool:
+        """Whether there was time for the system call: enough budget left, and the domain's time not over."""
+        if not self.is_syscall or not self.recorder.times:
+            return False
+        kernel, config = self.before.kernel, self.state.config
+        passed = self.recorder.times[0] - kernel["time"]
+        refills = self.before.of(kernel["current_sc"], "refills")
+        least: int = kernel["min_budget"]
+        if refills and refills[0][1] - kernel["consumed"] - passed < least:
+            return False
+        return not (config.num_domains > 1 and passed + least >= kernel["domain_time"])
+
+    @cached_property
+    def refused(self) -> bool:
+        """Whether the request was answered by an error (a fault is no error)."""
+        refusal = self.state.refusal
+        return refusal is not self.before.kernel["refusal"] and not isinstance(refusal, ko.Fault | None)
+
+    @cached_property
+    def extra_caps_resolve(self) -> bool:
+        """Whether all extra caps that the request names exist as slots."""
+        return all(self.slot(address) is not None for address in self.request.caps)

@@ -1,0 +1,58 @@
+"""The machine as the kernel sees it, with a record of all that the kernel did to it."""
+
+from typing import Any
+
+from capkernel.kernel.machine import Machine
+
+Effect = tuple[Any, ...]
+"""Name of a machine operation, and its arguments."""
+_EFFECTS = (
+    "claim_irq", "complete_irq", "mask_irq", "set_irq_trigger", "set_deadline", "write_word", "write_bytes", "clear",
+    "set_vspace", "flush_asid", "flush_all", "put_char", "halt", "iommu_set_context", "iommu_invalidate",
+)  # fmt: skip
+
+
+class Recorder:
+    """Passes everything on to ``inner``, and keeps what happened since ``reset``.
+
+    ``times`` are the answers to looks at the clock; ``longest`` is the greatest number of operations on the machine
+    between two of them.
+    """
+
+    def __init__(self, inner: Machine) -> None:
+        self.inner = inner
+        self.irq_pending, self.read_bytes = inner.irq_pending, inner.read_bytes
+        self._read_word, self._now = inner.read_word, inner.now
+        self.reset()
+        for name in _EFFECTS:
+            setattr(self, name, self._wrapped(name, getattr(inner, name)))
+
+    def reset(self) -> None:
+        """Forget; the kernel is about to be entered."""
+        self.effects: list[Effect] = []
+        self.times: list[int] = []
+        self.longest = self._operations = 0
+
+    def _wrapped(self, name: str, operation: Any) -> Any:
+        def recorded(*args: Any) -> Any:
+            self._count()
+            self.effects.append((name, *args))
+            return operation(*args)
+
+        return recorded
+
+    def _count(self) -> None:
+        self._operations += 1
+        self.longest = max(self.longest, self._operations)
+
+    def read_word(self, paddr: int) -> int:
+        """The 64-bit word of RAM at an aligned address."""
+        self._count()
+        return self._read_word(paddr)
+
+    def now(self) -> int:
+        """The clock, in ticks."""
+        self._operations = 0
+        time = self._now()
+        self.times.append(time)
+        return time

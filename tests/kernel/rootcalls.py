@@ -1,0 +1,101 @@
+"""A booted kernel whose root thread makes single system calls at the test's word."""
+
+from dataclasses import replace
+
+from capkernel.abi import bootinfo as bi
+from capkernel.abi import message as msg
+from capkernel.abi import objects as obj
+from capkernel.abi import registers as reg
+from capkernel.abi import syscalls as sc
+from capkernel.abi.labels import BY_NAME
+from capkernel.kernel import syscall
+from capkernel.kernel.boot import RootImage, boot
+from capkernel.kernel.caps import CNodeCap, FrameCap
+from capkernel.kernel.config import PRESETS
+from capkernel.kernel.objects import Cap
+from capkernel.kernel.vspace import ipc_buffer
+from capkernel.runtime.platform import configure
+from hwmodel.board import Board, find_board
+from hwmodel.machine import Machine
+
+CNODE = bi.CAP_INIT_CNODE
+
+
+class Root:
+    """The root thread of a fresh machine. ``config`` overrides fields of the ``demo`` preset."""
+
+    def __init__(self, board: str = "qemu_virt_riscv64", *, fdt: bytes = b"", **config: object) -> None:
+        self.board: Board = find_board(board)
+        self.machine = Machine(self.board, ram_size=1 << 30)
+        settings = replace(configure(PRESETS["demo"], self.machine.board), **config)  # type: ignore[arg-type]
+        self.state = boot(settings, self.machine, RootImage(), fdt)
+        self.thread = self.state.current
+        root = self.thread.cspace_slot.cap
+        assert isinstance(root, CNodeCap)
+        self.cnode = root.cnode
+        frame = self.cap(bi.CAP_BOOTINFO_FRAME)
+        assert isinstance(frame, FrameCap)
+        self.info = bi.BootInfo.decode(self.machine.read_bytes(frame.paddr, bi.BOOTINFO_SIZE))
+        self.next_slot = self.info.empty[0]
+        ram = [(u.size_bits, n) for n, u in enumerate(self.info.untyped_list) if not u.is_device]
+        self.untyped = self.info.untyped[0] + max(ram)[1]
+
+    def cap(self, slot: int) -> Cap:
+        """The cap in a slot of the root CNode."""
+        return self.cnode.slot(slot).cap
+
+    def ecall(self, number: int, **registers: int) -> None:
+        """Any system call; registers by name."""
+        x = self.thread.registers
+        for name, word in registers.items():
+            x[reg.INDEX[name]] = word
+        x[reg.A7] = number & (1 << 64) - 1
+        syscall.handle_syscall(self.state, number)
+
+    def call(self, cptr: int, name: str, *words: int, caps: tuple[int, ...] = ()) -> tuple[int, list[int]]:
+        """An invocation by name; returns error code and answer words."""
+        buffer = ipc_buffer(self.thread, for_writing=True)
+        for index, word in enumerate(words[4:], 4):
+            self.machine.write_word(buffer + 8 + 8 * index, word)
+        for index, cap in enumerate(caps):
+            self.machine.write_word(buffer + msg.BUFFER_CAPS + 8 * index, cap)
+        short = dict(zip(("a2", "a3", "a4", "a5"), words, strict=False))
+        info = msg.message_info(BY_NAME[name].label, len(words), len(caps))
+        self.ecall(sc.CALL, a0=cptr, a1=info, **short)
+        x = self.thread.registers
+        length = msg.info_length(x[reg.A1])
+        return msg.info_label(x[reg.A1]), [x[r] for r in reg.MSG_REGISTERS[:length]]
+
+    def do(self, cptr: int, name: str, *words: int, caps: tuple[int, ...] = ()) -> list[int]:
+        """An invocation that must succeed."""
+        error, answer = self.call(cptr, name, *words, caps=caps)
+        assert error == 0, (name, error, answer)
+        return answer
+
+    def slot(self) -> int:
+        """A fresh slot."""
+        self.next_slot += 1
+        return self.next_slot - 1
+
+    def make(self, object_type: int, size_bits: int = 0) -> int:
+        """A new object; returns its slot."""
+        slot = self.slot()
+        self.do(self.untyped, "Untyped_Retype", object_type, size_bits, 0, 0, slot, 1, caps=(CNODE,))
+        return slot
+
+    def copy(self, source: int, rights: int = 15) -> int:
+        """A copy of a cap, in a new slot."""
+        slot = self.slot()
+        self.do(CNODE, "CNode_Copy", slot, 64, source, 64, rights, caps=(CNODE,))
+        return slot
+
+    def mint(self, source: int, badge: int, rights: int = 15) -> tuple[int, int]:
+        """Mint; returns the slot and the error code."""
+        slot = self.slot()
+        error, _ = self.call(CNODE, "CNode_Mint", slot, 64, source, 64, rights, badge, caps=(CNODE,))
+        return slot, error
+
+    def frame(self) -> tuple[int, int]:
+        """A new page: its slot and physical address."""
+        slot = self.make(obj.PAGE)
+        return slot, self.do(slot, "Page_GetAddress")[0]

@@ -1,0 +1,117 @@
+"""A device reaches by DMA just what a cap to its IOSpace has mapped, and nothing once that is gone."""
+
+import pytest
+
+from capkernel.abi import bootinfo as bi
+from capkernel.abi import errors as err
+from capkernel.abi import iospace as io
+from capkernel.abi import objects as obj
+from hwmodel.dma import CONTROL, DESTINATION, DONE, ERROR, LENGTH, SOURCE, START, STATUS, transfer_ticks
+from tests.kernel.rootcalls import CNODE, Root
+
+DEVICE = 0x0018
+DOMAIN = 5
+DMA = 0x1010_0000
+FROM, TO = 0x5000, 0x7000
+
+
+class Device:
+    """The board's DMA engine with an IOSpace, tables, and two pages mapped for it."""
+
+    def __init__(self) -> None:
+        self.root = Root("virt_iommu")
+        self.space, error = self.root.mint(bi.CAP_IO_SPACE, DOMAIN << 16 | DEVICE)
+        assert error == 0
+        self.tables = [self._table() for _ in range(io.IO_LEVELS)]
+        self.source, self.source_paddr = self.root.frame()
+        self.target, self.target_paddr = self.root.frame()
+        self.map(self.source, FROM, 2)
+        self.map(self.target, TO, 3)
+
+    def _table(self) -> int:
+        table = self.root.make(io.OBJECT_IO_PAGE_TABLE)
+        self.root.do(table, "IOPageTable_Map", FROM, caps=(self.space,))
+        return table
+
+    def map(self, frame: int, ioaddr: int, rights: int) -> None:
+        self.root.do(frame, "Page_MapIO", rights, ioaddr, caps=(self.space,))
+
+    def copies(self, source: int = FROM, target: int = TO) -> bool:
+        """Whether the engine copies a word from one I/O address to the other."""
+        machine = self.root.machine
+        machine.write_word(self.source_paddr, 0xFEED)
+        machine.write_word(self.target_paddr, 0)
+        for register, value in ((STATUS, DONE | ERROR), (SOURCE, source), (DESTINATION, target), (LENGTH, 8)):
+            machine.bus.write(DMA + register, 8, value)
+        machine.bus.write(DMA + CONTROL, 8, START)
+        machine.advance(transfer_ticks(8))
+        status = machine.bus.read(DMA + STATUS, 8)
+        assert status & DONE
+        return not status & ERROR and machine.read_word(self.target_paddr) == 0xFEED
+
+
+def test_a_mapped_page_is_reached_and_a_read_only_one_is_not_written() -> None:
+    device = Device()
+    assert device.copies()
+    assert not device.copies(TO, FROM)
+    assert not device.copies(FROM, 0x9000)
+
+
+@pytest.mark.parametrize(
+    "take_away",
+    [
+        lambda d: d.root.do(d.source, "Page_Unmap"),
+        lambda d: d.root.do(CNODE, "CNode_Delete", d.source, 64),
+        lambda d: d.root.do(d.tables[0], "IOPageTable_Unmap"),
+        lambda d: d.root.do(d.tables[2], "IOPageTable_Unmap"),
+        lambda d: d.root.do(CNODE, "CNode_Delete", d.tables[1], 64),
+        lambda d: d.root.do(CNODE, "CNode_Delete", d.space, 64),
+        lambda d: d.root.do(CNODE, "CNode_Revoke", bi.CAP_IO_SPACE, 64),
+        lambda d: d.root.do(CNODE, "CNode_Revoke", d.root.untyped, 64),
+    ],
+    ids=["unmap", "delete frame", "unmap root table", "unmap leaf table", "delete middle table", "delete space",
+         "revoke the master", "revoke the untyped"],
+)  # fmt: skip
+def test_nothing_is_reached_any_more_after(take_away: object) -> None:
+    device = Device()
+    assert device.copies()
+    take_away(device)  # type: ignore[operator]
+    assert not device.copies()
+
+
+def test_arguments_are_checked_as_in_the_x86_interface() -> None:
+    device = Device()
+    root, master = device.root, bi.CAP_IO_SPACE
+    frame, _ = root.frame()
+    table = root.make(io.OBJECT_IO_PAGE_TABLE)
+    mega = root.make(obj.MEGA_PAGE)
+    assert root.call(table, "IOPageTable_Map", caps=(device.space,)) == (err.TRUNCATED_MESSAGE, [])
+    assert root.call(table, "IOPageTable_Map", FROM, caps=(master,)) == (err.INVALID_CAPABILITY, [0])
+    assert root.call(table, "IOPageTable_Map", FROM, caps=(frame,)) == (err.INVALID_CAPABILITY, [0])
+    assert root.call(table, "IOPageTable_Map", FROM, caps=(device.space,)) == (err.DELETE_FIRST, [])
+    assert root.call(device.tables[0], "IOPageTable_Map", FROM, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
+    assert root.call(frame, "Page_MapIO", 3, caps=(device.space,)) == (err.TRUNCATED_MESSAGE, [])
+    assert root.call(mega, "Page_MapIO", 3, 0, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
+    assert root.call(device.source, "Page_MapIO", 3, 0x9000, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
+    assert root.call(frame, "Page_MapIO", 3, FROM, caps=(device.space,)) == (err.DELETE_FIRST, [])
+    assert root.call(frame, "Page_MapIO", 0, 0x9000, caps=(device.space,)) == (err.INVALID_ARGUMENT, [0])
+    assert root.call(frame, "Page_MapIO", 3, 1 << 34, caps=(device.space,))[0] == err.FAILED_LOOKUP
+    assert root.call(device.space, "IOPageTable_Unmap") == (err.ILLEGAL_OPERATION, [])
+    assert root.mint(device.space, DOMAIN << 16 | 0x20)[1] == err.ILLEGAL_OPERATION
+    assert root.mint(master, 0x20)[1] == err.ILLEGAL_OPERATION
+
+
+def test_a_frame_mapped_for_a_device_is_not_mapped_for_a_program_by_the_same_cap() -> None:
+    device = Device()
+    vspace = (bi.CAP_INIT_VSPACE,)
+    assert device.root.call(device.source, "Page_Map", 0x11000, 3, 0, caps=vspace)[0] != 0
+
+
+def test_without_an_iommu_the_kernel_knows_none_of_it() -> None:
+    root = Root()
+    frame, _ = root.frame()
+    words = (io.OBJECT_IO_PAGE_TABLE, 0, 0, 0, root.slot(), 1)
+    assert root.call(root.untyped, "Untyped_Retype", *words, caps=(CNODE,)) == (err.INVALID_ARGUMENT, [0])
+    assert root.call(frame, "Page_MapIO", 3, 0, caps=(frame,)) == (err.ILLEGAL_OPERATION, [])
+    assert root.call(bi.CAP_IO_SPACE, "IOPageTable_Unmap") == (err.INVALID_CAPABILITY, [0])
+    assert root.info.num_io_pt_levels == 0
