@@ -1,20 +1,28 @@
-"""Watching a run: all invariants after each kernel entry."""
+"""Watching a run: all invariants of states and of steps, at each kernel entry."""
 
 from capkernel.kernel.objects import CNode
 from capkernel.runtime.loop import Loop
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
-from specs.invariants import check_view
+from specs.invariants import check_step, check_view
+from specs.invariants.step import Step
 from specs.invariants.view import View
+from specs.recorder import Recorder
 
 
 class Monitor:
-    """Attached to a loop, evaluates the oracle after each kernel entry and keeps the first thing that is wrong."""
+    """Attached to a loop, evaluates the oracle at each kernel entry and keeps the first thing that is wrong.
 
-    def __init__(self) -> None:
+    ``steps`` says whether the step invariants are evaluated too. While it is attached the kernel sees the machine
+    through a recorder.
+    """
+
+    def __init__(self, *, steps: bool = True) -> None:
+        self.steps = steps
         self.checked = 0
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
+        self._step: Step | None = None
 
     @property
     def problem(self) -> str | None:
@@ -23,14 +31,27 @@ class Monitor:
 
     def attach(self, loop: Loop, machine: Machine) -> None:
         """Look at every kernel entry from now on."""
-        self.loop = loop
+        self.state = loop.state
         self.machine = machine
+        self.recorder = Recorder(loop.state.machine)
+        # The recorder has the kernel's machine interface, made at run time.
+        loop.state.machine = self.recorder  # type: ignore[assignment]
         self._cnodes = View(loop.state, machine).live_cnodes()
+        if self.steps:
+            loop.before.append(self.before)
         loop.observers.append(self.after)
+
+    def before(self, trap: Trap) -> None:
+        """The kernel is about to deal with a trap."""
+        self.recorder.reset()
+        self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         self.checked += 1
-        view = View(self.loop.state, self.machine, self._cnodes)
+        view = View(self.state, self.machine, self._cnodes)
         self._cnodes = view.live_cnodes()
         self.violations += [str(violation) for violation in check_view(view)]
+        if self._step is not None:
+            self._step.finish(view)
+            self.violations += [str(violation) for violation in check_step(self._step)]

@@ -15,7 +15,7 @@ _EFFECTS = (
 class Recorder:
     """Passes everything on to ``inner``, and keeps what happened since ``reset``.
 
-    ``times`` are the answers to looks at the clock; ``longest`` is the greatest number of operations on the machine
+    ``claimed`` is the last interrupt that was taken; ``times`` are the answers to looks at the clock; ``longest`` is the greatest number of operations on the machine
     between two of them.
     """
 
@@ -31,13 +31,17 @@ class Recorder:
         """Forget; the kernel is about to be entered."""
         self.effects: list[Effect] = []
         self.times: list[int] = []
+        self.claimed = 0
         self.longest = self._operations = 0
 
     def _wrapped(self, name: str, operation: Any) -> Any:
         def recorded(*args: Any) -> Any:
             self._count()
             self.effects.append((name, *args))
-            return operation(*args)
+            result = operation(*args)
+            if name == "claim_irq":
+                self.claimed = result
+            return result
 
         return recorded
 

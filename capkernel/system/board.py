@@ -147,6 +147,7 @@ BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
         evolve(_RISCV, name="qemu_virt_riscv64", ram=_QEMU_RISCV_RAM),
+        evolve(_RISCV, name="virt_iommu", ram=_QEMU_RISCV_RAM, iommu=True),
         evolve(_ARM, name="qemu_virt_aarch64", ram=_QEMU_ARM_RAM),
         evolve(
             _ARM,

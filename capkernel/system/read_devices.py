@@ -163,10 +163,10 @@ def read_io_address_space(context: Context, element: Element, seen: IoSpaces) ->
     """What one device may reach, or ``None`` when refused."""
     mark = context.problems.mark()
     attributes = context.attributes(element)
-    if not (context.platform.iommu and context.platform.arch.is_x86):
+    if not context.platform.iommu:
         attributes.error(
             f"{context.platform.board} in config {context.platform.config} has no IOMMU",
-            "I/O address spaces need an x86-64 board",
+            "I/O address spaces need an x86-64 board, or virt_iommu",
         )
         return None
     attributes.only("name", "peripheral_id", "domain_id")

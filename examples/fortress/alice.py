@@ -1,21 +1,19 @@
 """A client with all rights. In each period she writes to her diary and checks it, against a deadline.
 
-The vault is only lent to her: one day her cap is gone, and using it is a fault, which the warden takes down.
+The vault is only lent to her: one day her slot is empty, and it is the kernel that answers.
 """
 
+from capkernel.abi.errors import INVALID_CAPABILITY
 from capkernel.user.loop import PD
 
 from .client import ask, get, put
 from .words import DIARY, OK, READ_WRITE, SHARED, VAULT, say
 
 beat: int = 0
-docket: int = 0
 
 SECRET = "the key is under the mat"
 DEADLINE_TICKS = 30_000  # 3 ms after the period was due to begin
 DUE, CLOSING = 0, 8
-OWN_FAULTS = 64
-"""Where in the docket our faults are counted."""
 periods = missed = wrong = worst = visits = 0
 has_vault = False
 
@@ -59,13 +57,11 @@ async def look_at_the_clock(pd: PD) -> None:
 
 async def visit_the_vault(pd: PD) -> None:
     global visits, has_vault
-    before = await pd.load(docket + OWN_FAULTS)
     answer = await put(pd, VAULT, "gold", "still there")
-    if await pd.load(docket + OWN_FAULTS) != before:
+    visits += answer == OK
+    if answer == INVALID_CAPABILITY:
         has_vault = False
-        await say(pd, f"after {visits} visits my cap to the vault is gone; it was only lent")
-    elif answer == OK:
-        visits += 1
+        await say(pd, f"after {visits} visits my cap to the vault is gone: the kernel answers InvalidCapability")
 
 
 async def report(pd: PD) -> None:

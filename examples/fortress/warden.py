@@ -1,7 +1,7 @@
-"""The warden: parent of the three clients. It takes down their faults and lets them go on behind what they did.
+"""The warden: mallory's parent. It takes down her faults and lets her go on behind whatever she tried.
 
-Nothing is hidden from a child: each finds in the page `docket`, at 64 times its number, how many faults it took, and
-of the last one its label and detail. Mallory's faults are only counted; those of others are news.
+Nothing is hidden from her: in the page `docket` she finds how many faults she took, and of the last one its label
+and detail.
 
 The machine's programs have no jump instruction, so the warden jumps in mallory's name when she asks for it by an
 unknown system call: it sets her pc. Whether she may execute there, the page tables decide.
@@ -9,7 +9,6 @@ unknown system call: it sets her pc. Whether she may execute there, the page tab
 
 from capkernel.abi import faults as flt
 from capkernel.user import stubs
-from capkernel.user.faults import decode_fault
 from capkernel.user.loop import BASE_TCB_CAP, PD
 from capkernel.user.syscalls import Message
 
@@ -18,8 +17,7 @@ from .words import STOP, say
 docket: int = 0
 ledger: int = 0
 
-CHILDREN = {1: "alice", 2: "bob", 3: "mallory"}
-MALLORY = 3
+MALLORY = 1
 JUMP = 0x4A554D50
 INSTRUCTION = 4
 RESUME = 1
@@ -41,20 +39,18 @@ async def init(pd: PD) -> None:
 
 
 async def fault(pd: PD, child: int, msg: Message) -> bool:
-    """Take it down; the child goes on behind its faulting instruction."""
+    """Take it down; she goes on behind the instruction that faulted."""
     global jumped_from
     fault_ip, detail = msg[0], msg[-1]
-    counts[msg.label] = counts.get(msg.label, 0) + (child == MALLORY)
-    if child != MALLORY:
-        await say(pd, f"{CHILDREN[child]}: {decode_fault(msg.label, msg.words)}; she may go on")
-    elif msg.label == flt.UNKNOWN_SYSCALL and detail == JUMP:
+    counts[msg.label] = counts.get(msg.label, 0) + 1
+    if msg.label == flt.UNKNOWN_SYSCALL and detail == JUMP:
         jumped_from = fault_ip
-        await go_on(pd, child, msg[3])
+        await go_on(pd, msg[3])
         return False
-    elif jumped_from:
+    if jumped_from:
         fault_ip, jumped_from = jumped_from, 0
-    await take_down(pd, child, msg.label, detail)
-    await go_on(pd, child, fault_ip + INSTRUCTION)
+    await take_down(pd, msg.label, detail)
+    await go_on(pd, fault_ip + INSTRUCTION)
     return False
 
 
@@ -80,24 +76,23 @@ async def notified(pd: PD, ch: int) -> None:
 
 async def pull_out(pd: PD) -> None:
     registers = await stubs.tcb_read_registers(pd.sys, BASE_TCB_CAP + MALLORY, flags=0, count=1)
-    await take_down(pd, MALLORY, WAITED_IN_VAIN, 0)
-    await go_on(pd, MALLORY, registers[0] + INSTRUCTION)
+    await take_down(pd, WAITED_IN_VAIN, 0)
+    await go_on(pd, registers[0] + INSTRUCTION)
 
 
-async def take_down(pd: PD, child: int, label: int, detail: int) -> None:
-    entry = docket + 64 * child
-    await pd.store(entry + COUNT, await pd.load(entry + COUNT) + 1)
-    await pd.store(entry + LABEL, label)
-    await pd.store(entry + DETAIL, detail)
+async def take_down(pd: PD, label: int, detail: int) -> None:
+    await pd.store(docket + COUNT, await pd.load(docket + COUNT) + 1)
+    await pd.store(docket + LABEL, label)
+    await pd.store(docket + DETAIL, detail)
 
 
-async def go_on(pd: PD, child: int, pc: int) -> None:
-    await stubs.tcb_write_registers(pd.sys, BASE_TCB_CAP + child, flags=RESUME, registers=[pc])
+async def go_on(pd: PD, pc: int) -> None:
+    await stubs.tcb_write_registers(pd.sys, BASE_TCB_CAP + MALLORY, flags=RESUME, registers=[pc])
 
 
 async def close(pd: PD, why: str) -> None:
     global closed
     closed = True
-    faults = ", ".join(f"{count} {flt.FAULT_NAMES[label]}" for label, count in sorted(counts.items()) if count)
+    faults = ", ".join(f"{count} {flt.FAULT_NAMES[label]}" for label, count in sorted(counts.items()))
     await say(pd, f"{why}; her faults: {faults or 'none'}; pulled out of {rescues} waits")
     await pd.ppcall(PULSE, Message(STOP))

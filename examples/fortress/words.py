@@ -5,8 +5,8 @@ import struct
 from capkernel.user.loop import ENDPOINT_BADGE, PD
 from capkernel.user.syscalls import Message
 
-# Answers of every server
-OK, REFUSED, NOT_FOUND, MALFORMED = 0, 1, 2, 3
+# Answers of every server; above the kernel's error codes, so that one can tell who refused
+OK, REFUSED, NOT_FOUND, MALFORMED = 0, 32, 33, 34
 
 # Console
 WRITE = 1

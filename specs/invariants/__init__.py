@@ -4,12 +4,28 @@ from typing import Any
 
 from capkernel.kernel.state import State
 from hwmodel.machine import Machine
-from specs.invariants import caps_and_cdt, devices, memory, scheduling, threads_and_queues, vspace
+from specs.invariants import (
+    caps_and_cdt,
+    devices,
+    memory,
+    scheduling,
+    step_caps,
+    step_ipc,
+    step_state,
+    threads_and_queues,
+    vspace,
+)
 from specs.invariants.model import Invariant, Violation
+from specs.invariants.step import Step
+from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View
 
 _MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, devices)
 INVARIANTS: dict[str, Invariant] = {check.id: check for module in _MODULES for check in module.CHECKS}
+
+
+_STEP_MODULES = (step_caps, step_ipc, step_state)
+STEP_INVARIANTS: dict[str, StepInvariant] = {check.id: check for module in _STEP_MODULES for check in module.CHECKS}
 
 
 def check_view(view: View) -> list[Violation]:
@@ -17,6 +33,16 @@ def check_view(view: View) -> list[Violation]:
     found = []
     for invariant in INVARIANTS.values():
         detail = invariant.check(view)
+        if detail is not None:
+            found.append(Violation(invariant.id, invariant.name, detail))
+    return found
+
+
+def check_step(step: Step) -> list[Violation]:
+    """All step invariants that do not hold of a finished step."""
+    found = []
+    for invariant in STEP_INVARIANTS.values():
+        detail = invariant.check(step)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))
     return found

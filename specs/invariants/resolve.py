@@ -13,9 +13,11 @@ def resolve(root: Cap, address: int, depth: int) -> tuple[Slot | None, int]:
         level = root.guard_size + root.radix
         if not digits.startswith(guard) or level > len(digits):
             return None, len(digits)
-        slot = root.cnode.slots.get(int(digits[root.guard_size : level], 2))
+        index = int(digits[root.guard_size : level], 2)
+        # Slots that nobody ever touched need not exist; a look must not make them.
+        slot = root.cnode.slots.get(index) or Slot(root.cnode, index)
         digits = digits[level:]
-        if slot is None or not digits:
+        if not digits:
             break
         root = slot.cap
     return slot, len(digits)

@@ -47,6 +47,7 @@ class Picture:
         self.caps: dict[Slot, Cap] = {slot: slot.cap for slot in view.slots}
         self.flags = {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
         self.kernel = _fields(view.state)
+        self.refusal = view.state.refusal
         self.mapped = {
             (asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()
         }
@@ -180,9 +181,4 @@ class Step:
     def refused(self) -> bool:
         """Whether the request was answered by an error (a fault is no error)."""
         refusal = self.state.refusal
-        return refusal is not self.before.kernel["refusal"] and not isinstance(refusal, ko.Fault | None)
-
-    @cached_property
-    def extra_caps_resolve(self) -> bool:
-        """Whether all extra caps that the request names exist as slots."""
-        return all(self.slot(address) is not None for address in self.request.caps)
+        return refusal is not self.before.refusal and not isinstance(refusal, ko.Fault | None)

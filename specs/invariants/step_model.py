@@ -1,0 +1,16 @@
+"""The table row of an invariant that speaks of a step, not of a state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from specs.invariants.step import Step
+
+
+@dataclass(frozen=True)
+class StepInvariant:
+    """As ``model.Invariant``, but for one kernel entry."""
+
+    id: str
+    name: str
+    statement: str
+    check: Callable[[Step], str | None]
