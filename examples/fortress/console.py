@@ -13,7 +13,7 @@ registers: int = 0
 THR, IER, IIR, FCR = 0, 1, 2, 2
 FIFO_ON, TRANSMITTER_EMPTY, FIFO_SIZE = 1, 2, 16
 IRQ = 0
-SPEAKERS = {1: "kv", 2: "policy", 3: "warden", 4: "alice", 5: "bob"}
+SPEAKERS = {2: "policy", 3: "warden", 4: "alice", 5: "bob"}
 waiting = bytearray()
 sending = False
 

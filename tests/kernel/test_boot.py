@@ -1,6 +1,8 @@
 """The boot protocol: what the initial thread finds in its registers, its memory and its slots."""
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -125,3 +127,23 @@ def test_debug_calls_name_print_and_halt() -> None:
     assert root.machine.console.text.startswith("Acurrent: alice\n")  # type: ignore[attr-defined]
     root.ecall(sc.DEBUG_NAME_THREAD, a0=bi.CAP_INIT_CNODE)
     assert root.machine.halted
+
+
+def test_a_machine_with_three_gigabytes_costs_the_process_less_than_sixty_megabytes() -> None:
+    """In a process of its own, so that nothing else is counted."""
+    script = (
+        "from pathlib import Path\n"
+        "from capkernel.kernel.boot import boot\n"
+        "from capkernel.kernel.config import PRESETS\n"
+        "from capkernel.runtime.platform import configure\n"
+        "from hwmodel.board import QEMU_VIRT_RISCV64 as board\n"
+        "from hwmodel.machine import Machine\n"
+        "def resident():\n"
+        "    return int(next(l for l in Path('/proc/self/status').open() if l.startswith('VmRSS')).split()[1])\n"
+        "before = resident()\n"
+        "state = boot(configure(PRESETS['sel4test'], board), Machine(board))\n"
+        "assert board.ram.size == 3 << 30\n"
+        "print(resident() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 60 * 1024

@@ -43,8 +43,14 @@ def recordings_in(paths: Iterable[Path]) -> list[Path]:
 
 
 def read(path: Path) -> Iterator[Recorded]:
-    """The programs of one file, in order; blank lines do not count. Raises InputError."""
-    for number, line in _lines(path):
+    """The programs of one file, in order; blank lines do not count. Raises InputError.
+
+    A file named ``*.json`` holds one program, over as many lines as it likes.
+    """
+    lines = _lines(path)
+    if path.suffix == ".json":
+        lines = iter([(1, "".join(line for _, line in lines))])
+    for number, line in lines:
         try:
             program = json.loads(line)
         except ValueError as error:

@@ -20,7 +20,7 @@ from capkernel.kernel.state import State
 from capkernel.tools.explain.census import place_of
 from capkernel.tools.explain.describe import in_words, object_name, thread_name
 from capkernel.tools.explain.missing import Argument, EmptySlot, Missing, ObjectState, OtherCaller, Words
-from capkernel.tools.explain.walk import Walk, holds_nothing, is_kind, walk
+from capkernel.tools.explain.walk import BAD_DEPTH, Walk, holds_nothing, is_kind, walk
 
 Verdicts = Iterator[tuple[int, Missing]]
 
@@ -79,8 +79,7 @@ class Case:
     def not_found(self, found: Walk) -> Verdicts:
         """A CNode address must lead to a slot."""
         if found.missing is not None:
-            range_error = found.failure == err.RANGE_ERROR
-            yield err.RANGE_ERROR if range_error else err.FAILED_LOOKUP, found.missing
+            yield err.RANGE_ERROR if found.failure == BAD_DEPTH else err.FAILED_LOOKUP, found.missing
 
     def not_empty(self, slot: Slot | None) -> Verdicts:
         """A slot must be empty."""

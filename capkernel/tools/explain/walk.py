@@ -11,6 +11,10 @@ from capkernel.tools.explain.describe import in_words, kind_name
 from capkernel.tools.explain.missing import Address, Argument, CapOfKind, Guard, Missing, Place
 
 
+BAD_DEPTH = -1
+"""A failure that is no lookup failure: the depth is not 1 .. 64, which is a RangeError."""
+
+
 @frozen
 class Level:
     """One CNode on the way: its cap's place, and which slot the address names in it (None: it did not get so far)."""
@@ -76,7 +80,7 @@ class _Walker:
         if not isinstance(held.cap, CNodeCap):
             return self._failed(err.INVALID_ROOT, CapOfKind(place_of(held), in_words(held.cap), ("CNode",)))
         if self.exact and not 1 <= self.depth <= WORD_BITS:
-            return self._failed(err.RANGE_ERROR, Argument(self.names[1], self.depth, 1, WORD_BITS))
+            return self._failed(BAD_DEPTH, Argument(self.names[1], self.depth, 1, WORD_BITS))
         while True:
             cap = held.cap
             assert isinstance(cap, CNodeCap)
