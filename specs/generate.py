@@ -256,7 +256,8 @@ LAYOUTS = (
     )),
     Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
         Worker(priority=120, budget=100, period=700, extra_refills=4), Worker(priority=110, passive=True),
-        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6, notification=10), Worker(priority=110, fault=5),
+        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6, notification=10),
+        Worker(priority=110, fault=5),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

@@ -5,20 +5,23 @@ from capkernel.runtime.loop import Loop
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 from specs.invariants import check_step, check_view
+from specs.invariants.authority import Policy
+from specs.invariants.recorder import Recorder
 from specs.invariants.step import Step
 from specs.invariants.view import View
-from specs.recorder import Recorder
 
 
 class Monitor:
     """Attached to a loop, evaluates the oracle at each kernel entry and keeps the first thing that is wrong.
 
-    ``steps`` says whether the step invariants are evaluated too. While it is attached the kernel sees the machine
+    ``steps`` says whether the step invariants are evaluated too; ``policy`` is the ceiling
+    for G27 and G29. While it is attached the kernel sees the machine
     through a recorder.
     """
 
-    def __init__(self, *, steps: bool = True) -> None:
+    def __init__(self, *, steps: bool = True, policy: Policy | None = None) -> None:
         self.steps = steps
+        self.policy = policy
         self.checked = 0
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
@@ -49,7 +52,7 @@ class Monitor:
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         self.checked += 1
-        view = View(self.state, self.machine, self._cnodes)
+        view = View(self.state, self.machine, self._cnodes, self.policy)
         self._cnodes = view.live_cnodes()
         self.violations += [str(violation) for violation in check_view(view)]
         if self._step is not None:

@@ -233,7 +233,7 @@ def same_region_as(outer: Cap, inner: Cap) -> bool:
     if isinstance(outer, FrameCap):
         return isinstance(inner, FrameCap) and within((outer.paddr, outer.size_bits), (inner.paddr, inner.size_bits))
     if isinstance(outer, IRQControlCap):
-        return isinstance(inner, IRQControlCap | IRQHandlerCap)
+        return isinstance(inner, (IRQControlCap, IRQHandlerCap))
     if isinstance(outer, IOSpaceCap):
         # The master (request id 0) is the parent of every device's IOSpace.
         return isinstance(inner, IOSpaceCap) and outer.request_id in (0, inner.request_id)
@@ -242,7 +242,9 @@ def same_region_as(outer: Cap, inner: Cap) -> bool:
 
 def same_object_as(one: Cap, other: Cap) -> bool:
     """Whether both are caps to one object; an untyped or IRQ control cap is its own object (sameObjectAs)."""
-    if isinstance(one, UntypedCap | IRQControlCap):
+    if isinstance(one, EndpointCap):
+        return isinstance(other, EndpointCap) and one.endpoint is other.endpoint
+    if isinstance(one, (UntypedCap, IRQControlCap)):
         return False
     if isinstance(one, FrameCap):
         return isinstance(other, FrameCap) and (one.paddr, one.size_bits, one.is_device) == (
@@ -254,7 +256,7 @@ def same_object_as(one: Cap, other: Cap) -> bool:
 
 def _identity(cap: Cap) -> tuple[int, int]:
     """What distinguishes objects of one kind: memory, interrupt number, or nothing at all."""
-    if isinstance(cap, NullCap | ZombieCap):
+    if isinstance(cap, (NullCap, ZombieCap)):
         return id(cap), 0
     if isinstance(cap, IRQHandlerCap):
         return cap.irq, 0
@@ -276,7 +278,7 @@ def is_revocable(new: Cap, source: Cap) -> bool:
 
 def badge_of(cap: Cap) -> int:
     """The badge; 0 for caps that have none."""
-    return cap.badge if isinstance(cap, EndpointCap | NotificationCap) else 0
+    return cap.badge if isinstance(cap, (EndpointCap, NotificationCap)) else 0
 
 
 def mask_vm_rights(rights: int, mask: int) -> int:

@@ -9,11 +9,9 @@ from dataclasses import replace
 from capkernel.abi import errors as err
 from capkernel.abi.words import BIT
 from capkernel.kernel.caps import (
-    EndpointCap,
     FrameCap,
     IOPageTableCap,
     IRQControlCap,
-    NotificationCap,
     PageTableCap,
     UntypedCap,
     ZombieCap,
@@ -31,9 +29,7 @@ def is_parent_of(parent: Slot, child: Slot) -> bool:
     if not parent.revocable or not same_region_as(parent.cap, child.cap):
         return False
     badge = badge_of(parent.cap)
-    if badge == 0 or not isinstance(parent.cap, EndpointCap | NotificationCap):
-        return True
-    return badge == badge_of(child.cap) and not child.first_badged
+    return badge == 0 or (badge == badge_of(child.cap) and not child.first_badged)
 
 
 def has_children(slot: Slot) -> bool:

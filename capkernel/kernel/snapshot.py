@@ -65,7 +65,7 @@ def _referents(value: Any) -> list[Any]:
         return [item for item in value if type(item) in FIELDS]
     if kind is dict:
         return [item for item in value.values() if type(item) in FIELDS]
-    if value is NULL or kind is PlainState or not isinstance(value, Cap | ThreadState):
+    if value is NULL or kind is PlainState or not isinstance(value, (Cap, ThreadState)):
         return []
     return [getattr(value, name) for name in _value_fields(kind)]
 
@@ -90,7 +90,7 @@ def structure(state: State) -> Structure:
     """The state as plain data, for comparing and for showing what changed. Empty slots are left out."""
     result: Structure = {}
     for item, values in save(state):
-        if isinstance(item, objects.Refill | objects.TCBQueue) or (isinstance(item, Slot) and item.cap is NULL):
+        if isinstance(item, (objects.Refill, objects.TCBQueue)) or (isinstance(item, Slot) and item.cap is NULL):
             continue
         names = FIELDS[type(item)]
         result[name_of(item)] = {
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in sorted(value.items())}
     if kind is PlainState:
         return value.name
-    if isinstance(value, Cap | ThreadState | Fault | LookupFailure):
+    if isinstance(value, (Cap, ThreadState, Fault, LookupFailure)):
         return (kind.__name__, *(_plain(getattr(value, name)) for name in _value_fields(kind)))
     return value
 

@@ -68,7 +68,7 @@ def set_priority(state: State, thread: TCB, priority: int) -> None:
         thread.priority = priority
         return
     thread.priority = priority
-    if isinstance(blocked, BlockedOnSend | BlockedOnReceive):
+    if isinstance(blocked, (BlockedOnSend, BlockedOnReceive)):
         queue = blocked.endpoint.queue
     elif isinstance(blocked, BlockedOnNotification):
         queue = blocked.notification.queue

@@ -1,10 +1,11 @@
-"""The oracle: what must hold of every state, and of every step, recomputed without trusting the kernel's bookkeeping."""
+"""The oracle: what must hold of every state and of every step, without trusting the kernel's bookkeeping."""
 
 from typing import Any
 
 from capkernel.kernel.state import State
 from hwmodel.machine import Machine
 from specs.invariants import (
+    authority,
     caps_and_cdt,
     devices,
     memory,
@@ -20,7 +21,7 @@ from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View
 
-_MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, devices)
+_MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, devices, authority)
 INVARIANTS: dict[str, Invariant] = {check.id: check for module in _MODULES for check in module.CHECKS}
 
 
@@ -48,6 +49,11 @@ def check_step(step: Step) -> list[Violation]:
     return found
 
 
-def check_all(state: State, machine: Machine, policy: Any = None) -> list[Violation]:
-    """All invariants that do not hold of a state."""
-    return check_view(View(state, machine))
+def check_all(
+    state: State, machine: Machine, policy: authority.Policy | None = None, roots: tuple[Any, ...] = ()
+) -> list[Violation]:
+    """All invariants that do not hold of a state.
+
+    ``roots`` are CNodes known from before: when no thread can run any more, nothing need refer to them.
+    """
+    return check_view(View(state, machine, roots, policy))

@@ -4,6 +4,7 @@ Catches: use after free, an object that nothing can name or delete any more, ove
 behind what was given out, kernel memory that nobody paid for, numbers that no 64-bit kernel could hold.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from capkernel.abi import objects as obj
@@ -91,7 +92,7 @@ def pspace_distinct(view: View) -> str | None:
     """G9 ``pspace_distinct``: no two objects share memory."""
     problems = []
     order = sorted(_placed(view).items())
-    for ((before, _), one), ((after, _), other) in zip(order, order[1:], strict=False):
+    for ((before, _), one), ((after, _), other) in pairwise(order):
         if after[0] < before[1]:
             problems.append(f"{one} (to {before[1]:#x}) overlaps {other}")
     return first(problems)
@@ -157,7 +158,7 @@ def _overgrown_thread(tcb: ko.TCB) -> list[str]:
 def _unfit_numbers(item: Any, fields: tuple[str, ...], words: list[int]) -> list[str]:
     """Numbers that do not fit into a 64-bit word."""
     problems = [f"{name_of(item)}.{f} = {getattr(item, f)}" for f in fields if not 0 <= getattr(item, f) <= WORD_MASK]
-    if words and not (0 <= min(words) and max(words) <= WORD_MASK):
+    if words and (min(words) < 0 or max(words) > WORD_MASK):
         problems.append(f"{name_of(item)} holds {min(words):#x} .. {max(words):#x}")
     return problems
 

@@ -4,6 +4,8 @@ Catches: a thread that runs (or waits to run) without budget, in the wrong queue
 time made from nothing or lost when refills are split, merged and moved.
 """
 
+from itertools import pairwise
+
 from capkernel.kernel.objects import RESTART, RUNNING, SchedContext
 from capkernel.kernel.state import PRIORITIES
 from specs.invariants.model import Invariant, first
@@ -82,7 +84,7 @@ def _wrong_refills(sc: SchedContext, least: int) -> list[str]:
         problems.append(f"{name}: the first refill is below the minimum: {shown}")
     if sc.period == 0:
         return problems
-    if any(a.time + a.amount > b.time for a, b in zip(refills, refills[1:], strict=False)):
+    if any(a.time + a.amount > b.time for a, b in pairwise(refills)):
         problems.append(f"{name}: refills overlap or are out of order: {shown}")
     if sum(r.amount for r in refills) > sc.period:
         problems.append(f"{name}: more budget than the period {sc.period}: {shown}")
@@ -92,7 +94,7 @@ def _wrong_refills(sc: SchedContext, least: int) -> list[str]:
 
 
 CHECKS = (
-    Invariant("G19", "valid_ready_qs", "a ready thread is runnable, has budget, and sits at its own priority and domain",
+    Invariant("G19", "valid_ready_qs", "a ready thread is runnable, has budget, and sits at its own place",
               valid_ready_queues),
     Invariant("G20", "valid_release_q", "the release queue is sorted and holds only threads that wait for a refill",
               valid_release_queue),

@@ -14,9 +14,9 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.snapshot import FIELDS
 from capkernel.kernel.state import State
 from hwmodel.cpu.trap import ECALL, Trap
+from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at
 from specs.invariants.view import View, members
-from specs.recorder import Recorder
 
 _NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind, names in FIELDS.items()}
 _SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))

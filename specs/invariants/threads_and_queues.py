@@ -4,6 +4,7 @@ Catches: half-made and half-undone bindings, a thread left in a queue (or taken 
 reply object that two threads believe in, a call stack that leads time back to the wrong place.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -87,7 +88,7 @@ def queues_are_ordered(view: View) -> str | None:
     problems = []
     for item in view.of_kind(Endpoint) + view.of_kind(Notification):
         priorities = [tcb.priority for tcb in members(item.queue)[0]]
-        if any(a < b for a, b in zip(priorities, priorities[1:], strict=False)):
+        if any(a < b for a, b in pairwise(priorities)):
             problems.append(f"{name_of(item)} queues the priorities {priorities}")
     return first(problems)
 

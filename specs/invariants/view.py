@@ -37,9 +37,16 @@ def name_of(item: Any) -> str:
 
 
 class View:
-    """A state as an oracle sees it. ``extra_roots`` are objects to be looked at even if nothing refers to them."""
+    """A state as an oracle sees it.
 
-    def __init__(self, state: State, machine: Machine, extra_roots: tuple[Any, ...] = ()) -> None:
+    ``extra_roots`` are objects to be looked at even if nothing refers to them; ``policy`` is what G27 and G29 hold
+    the state against (an ``authority.Policy``).
+    """
+
+    def __init__(
+        self, state: State, machine: Machine, extra_roots: tuple[Any, ...] = (), policy: object = None
+    ) -> None:
+        self.policy = policy
         self.state = state
         self.machine = machine
         self.config = state.config

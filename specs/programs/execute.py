@@ -6,6 +6,7 @@ happen: what would block it is sent as the non-blocking call of the same kind (`
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -155,10 +156,8 @@ class _Runner:
 
     def _touch(self, step: Dma) -> None:
         if self.machine.iommu is not None:
-            try:
+            with suppress(DmaFault):
                 self.machine.iommu.translate(DMA_REQUEST, step.iova, step.write)
-            except DmaFault:
-                pass
 
     def _word(self, place: int) -> int:
         """A word that no program sets: recognisable, and different in a run with other garbage."""

@@ -13,7 +13,7 @@ from capkernel.abi import message as msg
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
-from capkernel.abi.iospace import OBJECT_IO_PAGE_TABLE
+from capkernel.abi.iospace import IO_PAGE_TABLE_MAP, OBJECT_IO_PAGE_TABLE, PAGE_MAP_IO
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.caps import CNodeCap, FrameCap, ThreadCap
@@ -261,6 +261,9 @@ class _Builder:
         if self.world.config.has_iommu:
             self.copy("iospace_master", self.at(bi.CAP_IO_SPACE))
             self.copy("iospace", self.at(bi.CAP_IO_SPACE), badge=1 << 16 | DMA_REQUEST)
+            for _ in range(3):
+                self.invoke(self.at(self.new(OBJECT_IO_PAGE_TABLE)), IO_PAGE_TABLE_MAP, (0,), (SLOTS["iospace"],))
+            self.invoke(SLOTS["frame1"], PAGE_MAP_IO, (3, 0x1000), (SLOTS["iospace"],))
             for index in range(3):
                 self.make(f"io_table{index}", OBJECT_IO_PAGE_TABLE)
 

@@ -137,7 +137,7 @@ def _checked_root(call: Call, word: int, index: int) -> Cap:
 
 def _is_long_running(slot: Slot) -> bool:
     """Whether emptying this slot could take long (slotCapLongRunningDelete)."""
-    return isinstance(slot.cap, ThreadCap | ZombieCap | CNodeCap) and slots.is_final(slot)
+    return isinstance(slot.cap, (ThreadCap, ZombieCap, CNodeCap)) and slots.is_final(slot)
 
 
 def _checked_handler(call: Call, target: Slot, index: int, *, error: int) -> Installation:

@@ -10,7 +10,6 @@ from capkernel.tools.explain.census import place_of
 from capkernel.tools.explain.describe import in_words, kind_name
 from capkernel.tools.explain.missing import Address, Argument, CapOfKind, Guard, Missing, Place
 
-
 BAD_DEPTH = -1
 """A failure that is no lookup failure: the depth is not 1 .. 64, which is a RangeError."""
 

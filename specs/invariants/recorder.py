@@ -15,8 +15,8 @@ _EFFECTS = (
 class Recorder:
     """Passes everything on to ``inner``, and keeps what happened since ``reset``.
 
-    ``claimed`` is the last interrupt that was taken; ``times`` are the answers to looks at the clock; ``longest`` is the greatest number of operations on the machine
-    between two of them.
+    ``claimed`` is the last interrupt that was taken; ``times`` are the answers to looks at the clock; ``longest`` is
+    the greatest number of operations on the machine between two of them.
     """
 
     def __init__(self, inner: Machine) -> None:

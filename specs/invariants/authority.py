@@ -1,0 +1,183 @@
+"""Who may do what to whom: G27, G29.
+
+Objects have labels (one a protection domain, by the memory they lie in). The authority graph is recomputed from the
+caps, the threads' states, the derivation tree and the page tables, and held against a declared ceiling. Catches: any
+way in which authority reaches a label that the system description did not give it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from capkernel.abi import rights as rt
+from capkernel.kernel import caps as kc
+from capkernel.kernel import objects as ko
+from capkernel.kernel.objects import Cap
+from specs.invariants.model import Invariant, first
+from specs.invariants.view import View
+
+SEND, RECEIVE, NOTIFY, CALL, GRANT, REPLY = "send", "receive", "notify", "call", "grant", "reply"
+READ, WRITE, CONTROL, DELETE_DERIVED = "read", "write", "control", "delete_derived"
+RESET = "reset"
+"""To let threads that are queued start over: any cap to an endpoint or notification can, by being the last deleted."""
+
+
+class Edge(NamedTuple):
+    """``subject`` may do ``authority`` to ``target``; both are labels."""
+
+    subject: str
+    authority: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a system description declares.
+
+    ``areas`` are (first, end, label) of physical memory, the smallest that holds an address counts; whatever lies in
+    none belongs to ``default``. ``edges`` is the ceiling; a label may always do anything to itself. ``holders`` says,
+    for the four kinds of cap that concern everybody, which labels may hold one.
+    """
+
+    areas: tuple[tuple[int, int, str], ...]
+    edges: frozenset[Edge]
+    holders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    default: str = "boot"
+
+    def label(self, paddr: int) -> str:
+        """The label of what lies at a physical address."""
+        inside = [(end - start, label) for start, end, label in self.areas if start <= paddr < end]
+        return min(inside)[1] if inside else self.default
+
+
+_CONTROL_CAPS = (
+    kc.UntypedCap, kc.CNodeCap, kc.ThreadCap, kc.ZombieCap, kc.SchedContextCap, kc.PageTableCap, kc.ASIDPoolCap,
+    kc.IOPageTableCap,
+)  # fmt: skip
+
+
+def conferred(cap: Cap) -> list[str]:
+    """What a cap lets its holder do to what it refers to (cap_auth_conferred)."""
+    if isinstance(cap, _CONTROL_CAPS):
+        return [CONTROL]
+    if isinstance(cap, kc.EndpointCap):
+        kinds = ((rt.READ, RECEIVE), (rt.WRITE, SEND), (rt.GRANT, GRANT), (rt.GRANT_REPLY, CALL))
+        return [RESET] + [name for bit, name in kinds if cap.rights & bit]
+    if isinstance(cap, kc.NotificationCap):
+        return [RESET] + [name for bit, name in ((rt.READ, RECEIVE), (rt.WRITE, NOTIFY)) if cap.rights & bit]
+    if isinstance(cap, kc.ReplyCap):
+        return [REPLY]
+    if isinstance(cap, kc.FrameCap):
+        return [name for bit, name in ((rt.READ, READ), (rt.WRITE, WRITE)) if cap.rights & bit]
+    return []
+
+
+def authority_graph(view: View, policy: Policy) -> set[Edge]:
+    """Who can do what to whom now, by everything that confers authority (state_objs_to_policy)."""
+    label = policy.label
+    edges: set[Edge] = set()
+    for slot in view.slots:
+        where = view.region_of.get(id(slot))
+        if where is not None:
+            holder = label(slot.container.paddr)
+            edges |= {Edge(holder, authority, label(where[0])) for authority in conferred(slot.cap)}
+        parent = view.tree.places[id(slot)].parent
+        if parent is not None:
+            edges.add(Edge(label(parent.container.paddr), DELETE_DERIVED, label(slot.container.paddr)))
+    for tcb in view.threads:
+        edges |= {Edge(label(tcb.paddr), authority, label(item.paddr)) for authority, item in _by_state(tcb)}
+    return edges | _mapped(view, policy)
+
+
+def _by_state(tcb: ko.TCB) -> list[tuple[str, Any]]:
+    """What a thread is doing, and is bound to, that is authority in itself."""
+    state = tcb.state
+    found: list[tuple[str, Any]] = []
+    if isinstance(state, ko.BlockedOnSend):
+        found.append((SEND, state.endpoint))
+        found += [(GRANT, state.endpoint)] if state.can_grant else []
+        found += [(CALL, state.endpoint)] if state.can_grant_reply and state.is_call else []
+    elif isinstance(state, ko.BlockedOnReceive):
+        found.append((RECEIVE, state.endpoint))
+    elif isinstance(state, ko.BlockedOnNotification):
+        found.append((RECEIVE, state.notification))
+    if tcb.bound_notification is not None:
+        found.append((RECEIVE, tcb.bound_notification))
+    return found
+
+
+def _mapped(view: View, policy: Policy) -> set[Edge]:
+    """Reading and writing by mapping: whoever owns the root table reaches the page."""
+    edges = set()
+    for space in view.spaces.values():
+        owner = policy.label(space.root)
+        for leaf in space.leaves.values():
+            target = policy.label(leaf.paddr)
+            if leaf.readable:
+                edges.add(Edge(owner, READ, target))
+            if leaf.writable:
+                edges.add(Edge(owner, WRITE, target))
+    return edges
+
+
+def pas_refined(view: View) -> str | None:
+    """G29 ``pas_refined``: the recomputed authority graph lies under the declared ceiling."""
+    policy = view.policy
+    if not isinstance(policy, Policy):
+        return None
+    extra = sorted(
+        edge for edge in authority_graph(view, policy) if edge.subject != edge.target and edge not in policy.edges
+    )
+    return first([f"{e.subject} has {e.authority} over {e.target}, which no policy gives it" for e in extra])
+
+
+GLOBAL_CAPS: dict[str, type[Cap]] = {
+    "domain": kc.DomainCap, "sched_control": kc.SchedControlCap, "irq_control": kc.IRQControlCap,
+    "asid_control": kc.ASIDControlCap,
+}  # fmt: skip
+"""Kinds of cap whose use concerns everybody, by their name in ``Policy.holders``."""
+
+
+def global_caps_are_held_as_declared(view: View) -> str | None:
+    """G27: Domain, SchedControl, IRQControl and ASIDControl caps are held only where the description allows."""
+    policy = view.policy
+    if not isinstance(policy, Policy):
+        return None
+    problems = []
+    for name, kind in GLOBAL_CAPS.items():
+        allowed = policy.holders.get(name, frozenset())
+        for slot in view.caps_by_kind[kind]:
+            holder = policy.label(slot.container.paddr)
+            if holder not in allowed:
+                problems.append(f"{holder} holds a {name} cap")
+    return first(problems)
+
+
+def ill_formed(policy: Policy) -> list[str]:
+    """What a declared policy must not say: the conditions under which seL4's theorems speak of it.
+
+    Control is reflexive only. Grant with Receive gives mutual control. Call with Receive implies Reply, and
+    Reply implies that the replier may delete derived caps.
+    """
+    edges = policy.edges
+    problems = [f"{e.subject} controls {e.target}" for e in edges if e.authority == CONTROL and e.subject != e.target]
+    receivers = [edge for edge in edges if edge.authority == RECEIVE]
+    for edge in edges:
+        for other in receivers:
+            if other.target != edge.target or other.subject == edge.subject:
+                continue
+            if edge.authority == GRANT:
+                problems.append(f"{edge.subject} may grant to {other.subject} through {edge.target}")
+            if edge.authority == CALL and Edge(other.subject, REPLY, edge.subject) not in edges:
+                problems.append(f"{other.subject} may be called by {edge.subject} but not reply")
+        if edge.authority == REPLY and Edge(edge.subject, DELETE_DERIVED, edge.target) not in edges:
+            problems.append(f"{edge.subject} may reply to {edge.target} but not delete what it derived")
+    return sorted(problems)
+
+
+CHECKS = (
+    Invariant("G27", "global_caps_are_held_as_declared",
+              "Domain, SchedControl, IRQControl and ASIDControl caps are held only where the description allows",
+              global_caps_are_held_as_declared),
+    Invariant("G29", "pas_refined", "the recomputed authority graph lies under the declared policy", pas_refined),
+)  # fmt: skip

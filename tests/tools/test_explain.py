@@ -1,0 +1,526 @@
+"""Every refusal is explained, and what the explanation says is missing, once given, makes the operation succeed.
+
+The refusals come from the recorded programs (thousands, of every kind in the tables) and from a few scenarios for
+those that no recording has. ``Giver.give`` hands out what is missing; then the very same operation is made again. It
+may then meet its next obstacle, but never the same one twice.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capkernel.abi import bootinfo as bi
+from capkernel.abi import labels
+from capkernel.abi import objects as obj
+from capkernel.abi import registers as reg
+from capkernel.abi import rights as rt
+from capkernel.abi import syscalls as sc
+from capkernel.abi.labels import BY_NAME
+from capkernel.abi.message import message_info
+from capkernel.kernel import caps as k
+from capkernel.kernel import deletion, slots, snapshot, vspace
+from capkernel.kernel.invocations.vspace import perform_page_table_unmap, perform_page_unmap
+from capkernel.kernel.objects import NULL, TCB, Cap, SchedContext, Slot
+from capkernel.tools.conform.populate import configure_sc, configure_thread, start
+from capkernel.tools.conform.possible import POSSIBLE
+from capkernel.tools.conform.recordings import read
+from capkernel.tools.conform.steps import Stepper, value_of
+from capkernel.tools.conform.world import SPIN, TEN_SECONDS_US, World, create
+from capkernel.tools.explain import Explainer, Explanation, Missing
+from capkernel.tools.explain import missing as m
+from capkernel.tools.explain.census import containers, place_of, slot_at, slots_of, threads
+from capkernel.tools.explain.faults import table_walk
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+GROUPS = ("capspace", "tcb", "vspace", "ipc", "faults", "memory")
+ROUNDS = 16
+LARGEST = 28
+
+
+class Contradiction(Exception):
+    """The operation cannot succeed by gifts: it asks for two things that exclude each other, or for too much."""
+
+
+@dataclass
+class Operation:
+    """A Call by the root thread that can be made again, with other arguments if need be."""
+
+    name: str
+    cptr: int
+    words: list[int]
+    caps: list[int]
+    length: int | None = None
+    ncaps: int | None = None
+
+    @property
+    def spec(self) -> labels.InvocationSpec:
+        return BY_NAME[self.name]
+
+    @property
+    def names_a_slot_twice(self) -> bool:
+        return len({self.cptr, *self.caps}) < 1 + len(self.caps)
+
+    def run(self, world: World) -> None:
+        spec = self.spec
+        world.call(self.cptr, spec.label, self.words, self.caps, length=self.length, ncaps=self.ncaps)
+
+    def set(self, name: str, value: int) -> None:
+        self.words[self.spec.words.index(name)] = value & (1 << 64) - 1
+
+
+@dataclass
+class Giver:
+    """Gives what is missing, in a world of the recordings' kind."""
+
+    world: World
+    explainer: Explainer
+    operation: Operation | None = None
+    vaddr: int = 0x2000_0000
+    used: set[Any] = field(default_factory=set)
+
+    def give(self, missing: Missing) -> None:
+        """The one thing that was said to be missing."""
+        getattr(self, "_" + type(missing).__name__.lower())(missing)
+
+    # Caps and slots
+
+    def slot(self, place: m.Place) -> Slot:
+        found = slot_at(self.world.loop.state, place)
+        if found is None:
+            found = next(s for s in all_containers(self.world) if s.paddr == place.paddr).slot(place.index)
+        return found
+
+    def put(self, slot: Slot, cap: Cap, parent: Slot | None = None) -> None:
+        """Replace what is in a slot, without destroying anything."""
+        if slot.cap is not NULL:
+            slots.unlink(slot)
+        if parent is None:
+            slots.insert_root(cap, slot)
+        else:
+            slots.insert_derived(cap, parent, slot)
+
+    def own(self, cap: Cap) -> int:
+        """A cap address of the root thread with that cap."""
+        index = self.world.slot()
+        cnode = own_cnode(self.world)
+        slots.insert_root(cap, cnode.slot(index))
+        return self.world.own(index)
+
+    def new(self, object_type: int, bits: int = 0) -> Slot:
+        return own_cnode(self.world).slot(self.world.new(object_type, bits))
+
+    def _capofkind(self, missing: m.CapOfKind) -> None:
+        target = self.slot(missing.place)
+        if missing.kinds == ("any object",):
+            source = self.new(obj.ENDPOINT)
+        else:
+            source = self.made(missing.kinds[0], missing.that)
+        if target.container is self.world.root and target.index == 2:
+            raise Contradiction("the root thread itself has no buffer")
+        self.put(target, source.cap, source if source.prev or source.next else None)
+
+    def made(self, kind: str, that: str) -> Slot:
+        """A new cap of some kind."""
+        types = {
+            "Endpoint": obj.ENDPOINT, "Notification": obj.NOTIFICATION, "Reply": obj.REPLY, "TCB": obj.TCB,
+            "Frame": obj.PAGE, "PageTable": obj.PAGE_TABLE,
+        }  # fmt: skip
+        if kind == "PageTable" and ("ASID" in that or "root" in that):
+            slot = self.new(obj.PAGE_TABLE)
+            pool = self.world.own(bi.CAP_INIT_ASID_POOL)
+            self.world.make(pool, labels.ASID_POOL_ASSIGN, [], [self.world.own(slot.index)])
+            return slot
+        if kind in types:
+            return self.new(types[kind])
+        if kind == "CNode":
+            limit = re.search(r"2\*\*(\d+) slots", that)
+            if limit and int(limit[1]) < 1:
+                raise Contradiction("no CNode is so small")
+            return self.new(obj.CNODE, min(4, int(limit[1])) if limit else 4)
+        if kind == "SchedContext":
+            return self.new(obj.SCHED_CONTEXT, 8)
+        if kind == "Untyped":
+            return self.new(obj.UNTYPED, 12)
+        pools = own_cnode(self.world).slot(bi.CAP_INIT_ASID_POOL).cap
+        cap = {
+            "IRQControl": k.IRQControlCap(), "ASIDControl": k.ASIDControlCap(), "Domain": k.DomainCap(),
+            "SchedControl": k.SchedControlCap(0), "IRQHandler": k.IRQHandlerCap(7), "ASIDPool": pools,
+        }[kind]  # fmt: skip
+        slot = own_cnode(self.world).slot(self.world.slot())
+        slots.insert_root(cap, slot)
+        return slot
+
+    def _right(self, missing: m.Right) -> None:
+        slot = self.slot(missing.place)
+        slot.cap = replace(slot.cap, rights=missing.wanted)  # type: ignore[type-var]
+
+    def _guard(self, missing: m.Guard) -> None:
+        slot = self.slot(missing.place)
+        slot.cap = replace(slot.cap, guard=missing.guard, guard_size=missing.guard_size)  # type: ignore[type-var]
+
+    def _emptyslot(self, missing: m.EmptySlot) -> None:
+        key = ("emptied", missing.place)
+        if key in self.used:
+            raise Contradiction("a slot must be both empty and full")
+        self.used.add(key)
+        slots.unlink(self.slot(missing.place))
+
+    def _nochildren(self, missing: m.NoChildren) -> None:
+        for place in missing.children:
+            slots.unlink(self.slot(place))
+
+    def _onlycap(self, missing: m.OnlyCap) -> None:
+        for place in missing.others:
+            slots.unlink(self.slot(place))
+
+    def _secondcap(self, missing: m.SecondCap) -> None:
+        held = self.slot(missing.place)
+        slots.insert_derived(held.cap, held, own_cnode(self.world).slot(self.world.slot()))
+
+    def _memory(self, missing: m.Memory) -> None:
+        if missing.size_bits > LARGEST:
+            raise Contradiction("so much memory does not exist")
+        base = 0x90000000
+        self.put(self.slot(missing.place), k.UntypedCap(base, max(4, missing.size_bits), False, 0))
+
+    # Arguments
+
+    def op(self) -> Operation:
+        assert self.operation is not None
+        return self.operation
+
+    def _argument(self, missing: m.Argument) -> None:
+        step = missing.multiple_of
+        value = min(max(missing.value, missing.low), missing.high) // step * step
+        self.op().set(missing.name, value)
+
+    def _address(self, missing: m.Address) -> None:
+        if not 1 <= missing.depth <= 64:
+            raise Contradiction("no address is so long")
+        self.op().set(missing.index_name, missing.index)
+        self.op().set(missing.depth_name, missing.depth)
+
+    def _distinct(self, missing: m.Distinct) -> None:
+        op = self.op()
+        slot = self.new(obj.ENDPOINT).index
+        op.set("pivot_index", slot)
+        op.set("pivot_depth", 64)
+        op.caps[0] = self.world.own(bi.CAP_INIT_CNODE)
+
+    def _words(self, missing: m.Words) -> None:
+        op = self.op()
+        op.words += [0] * (missing.words - len(op.words))
+        op.caps += [self.world.own(self.world.slot()) for _ in range(missing.caps - len(op.caps))]
+        op.length, op.ncaps = max(missing.words, missing.sent_words), max(missing.caps, missing.sent_caps)
+
+    # States
+
+    def thread(self, paddr: int) -> TCB:
+        return next(thread for thread in threads(self.world.loop.state) if thread.paddr == paddr)
+
+    def sched_context(self, paddr: int) -> SchedContext:
+        found = (item for item, _ in snapshot.save(self.world.loop.state) if isinstance(item, SchedContext))
+        return next(item for item in found if item.paddr == paddr)
+
+    def call(self, cptr: int, name: str, words: list[int], given: list[int]) -> None:
+        """A remedy is itself an operation, which may be refused, explained and helped."""
+        settle(self.world, self.explainer, Operation(name, cptr, words, given), depth=1)
+
+    def _authority(self, missing: m.Authority) -> None:
+        cap = self.own(k.ThreadCap(self.thread(missing.paddr)))
+        root = self.world.own(bi.CAP_INIT_TCB)
+        self.world.root.mcp = 255
+        self.call(cap, "TCB_SetMCPriority", [missing.wanted], [root])
+
+    def _objectstate(self, missing: m.ObjectState) -> None:
+        remedy = missing.remedy.split()[0].lower()
+        getattr(self, "_do_" + remedy)(missing)
+
+    def _do_tcb_unbindnotification(self, missing: m.ObjectState) -> None:
+        self.call(self.own(k.ThreadCap(self.thread(missing.on_paddr))), "TCB_UnbindNotification", [], [])
+
+    def _do_tcb_bindnotification(self, missing: m.ObjectState) -> None:
+        notification = self.world.own(self.new(obj.NOTIFICATION).index)
+        self.call(self.own(k.ThreadCap(self.thread(missing.on_paddr))), "TCB_BindNotification", [], [notification])
+
+    def _do_schedcontext_unbindobject(self, missing: m.ObjectState) -> None:
+        context = self.sched_context(missing.on_paddr)
+        if context.tcb is self.world.root:
+            raise Contradiction("the root thread cannot take its own time")
+        bound: Cap = NULL
+        if missing.field == "notification" and context.notification is not None:
+            bound = k.NotificationCap(context.notification, 0, rt.READ_WRITE)
+        elif context.tcb is not None:
+            bound = k.ThreadCap(context.tcb)
+        cap = self.own(k.SchedContextCap(context, context.size_bits))
+        self.call(cap, "SchedContext_UnbindObject", [], [self.own(bound)])
+
+    def _do_schedcontext_bind(self, missing: m.ObjectState) -> None:
+        context = self.sched_context(missing.on_paddr)
+        named = re.search(r"@(0x[0-9a-f]+)", missing.wanted)
+        if named is None:
+            target = self.world.own(self.new(obj.TCB).index)
+        elif missing.field == "thread":
+            target = self.own(k.ThreadCap(self.thread(int(named[1], 16))))
+        else:
+            found = (s.cap for s in slots_of(self.world.loop.state) if isinstance(s.cap, k.NotificationCap))
+            target = self.own(next(c for c in found if c.notification.paddr == int(named[1], 16)))
+        self.call(self.own(k.SchedContextCap(context, context.size_bits)), "SchedContext_Bind", [], [target])
+
+    def _do_schedcontrol_configureflags(self, missing: m.ObjectState) -> None:
+        context = self.sched_context(missing.on_paddr)
+        control = self.own(k.SchedControlCap(0))
+        words = [TEN_SECONDS_US, TEN_SECONDS_US, 0, 0, 0]
+        target = self.own(k.SchedContextCap(context, context.size_bits))
+        self.call(control, "SchedControl_ConfigureFlags", words, [target])
+
+    def _do_signal(self, missing: m.ObjectState) -> None:
+        found = (s.cap for s in slots_of(self.world.loop.state) if isinstance(s.cap, k.NotificationCap))
+        target = next(c.notification for c in found if c.notification.paddr == missing.on_paddr)
+        cap = self.own(k.NotificationCap(target, 0, rt.READ_WRITE))
+        while target.queue.head is not None:
+            self.world.root_syscall(sc.NBSEND, {reg.CAP_REGISTER: cap, reg.MSG_INFO_REGISTER: 0}, [0] * 4, [])
+
+    def tables(self, missing: m.ObjectState, *, mapped: bool) -> list[Slot]:
+        """The slots with a cap to the page table that is meant."""
+        found = [s for s in slots_of(self.world.loop.state) if isinstance(s.cap, k.PageTableCap)]
+        return [s for s in found if (s.cap.paddr, s.cap.is_mapped) == (missing.paddr, mapped)]  # type: ignore[attr-defined]
+
+    def _do_pagetable_unmap(self, missing: m.ObjectState) -> None:
+        state = self.world.loop.state
+        for slot in self.tables(missing, mapped=True):
+            assert isinstance(slot.cap, k.PageTableCap)
+            if vspace.vspace_root(state, slot.cap.asid) == slot.cap.paddr:
+                vspace.delete_asid(state, slot.cap.asid, slot.cap.paddr)
+            perform_page_table_unmap(state, slot, slot.cap)
+
+    def _do_pagetable_map(self, missing: m.ObjectState) -> None:
+        for slot in self.tables(missing, mapped=False):
+            self.vaddr += 1 << 30
+            own = self.own(slot.cap)
+            self.call(own, "PageTable_Map", [self.vaddr, 0], [self.world.own(bi.CAP_INIT_VSPACE)])
+            slot.cap = own_cnode(self.world).slot(own - self.world.offset).cap
+
+    def _do_page_unmap(self, missing: m.ObjectState) -> None:
+        for slot in slots_of(self.world.loop.state):
+            if isinstance(slot.cap, k.FrameCap) and slot.cap.paddr == missing.paddr and slot.cap.asid:
+                perform_page_unmap(self.world.loop.state, slot, slot.cap)
+
+    def _do_tcb_setflags(self, missing: m.ObjectState) -> None:
+        self.call(self.own(k.ThreadCap(self.thread(missing.on_paddr))), "TCB_SetFlags", [1, 0], [])
+
+    def _do_cnode_delete(self, missing: m.ObjectState) -> None:
+        state = self.world.loop.state
+        kind = {"IRQHandler": k.IRQHandlerCap, "ASIDPool": k.ASIDPoolCap, "PageTable": k.PageTableCap}[missing.on]
+        if missing.object == "ASID table":
+            state.asid_table.pop(max(state.asid_table))
+            return
+        if missing.object == "ASIDPool":
+            next(p for p in state.asid_table.values() if p.paddr == missing.paddr).roots.popitem()
+            return
+        for slot in [s for s in slots_of(state) if isinstance(s.cap, kind)]:
+            if getattr(slot.cap, "irq", None) == missing.paddr:
+                deletion.delete(state, slot)
+
+    def _do_domainset_scheduleconfigure(self, missing: m.ObjectState) -> None:
+        if missing.paddr > len(self.world.loop.state.domain_schedule) - 2:
+            raise Contradiction("the last entry is always the end marker")
+        self.call(self.own(k.DomainCap()), "DomainSet_ScheduleConfigure", [missing.paddr, 0, 1000], [])
+
+    def _systemcall(self, missing: m.SystemCall) -> None:
+        assert "Call" in missing.wanted
+
+    # Memory
+
+    def vspace_cap(self, root: int) -> int:
+        pool = self.world.loop.state.asid_table
+        asid = next(p.base + low for p in pool.values() for low, paddr in p.roots.items() if paddr == root)
+        return self.own(k.PageTableCap(root, True, asid, 0))
+
+    def _table(self, missing: m.Table) -> None:
+        cap = self.vspace_cap(missing.root)
+        for _ in range((missing.ends_at - missing.bits) // vspace.INDEX_BITS):
+            table = self.world.own(self.new(obj.PAGE_TABLE).index)
+            self.world.make(table, labels.PAGE_TABLE_MAP, [missing.vaddr, 0], [cap])
+
+    def _unmapped(self, missing: m.Unmapped) -> None:
+        for entry in table_walk(self.world.loop.state, missing.root, missing.vaddr):
+            if entry.bits == missing.bits:
+                vspace.write_pte(self.world.loop.state, entry.table + 8 * entry.index, 0)
+
+    def _mapped(self, missing: m.Mapped) -> None:
+        state = self.world.loop.state
+        if missing.frame is not None:
+            entry = table_walk(state, missing.root, missing.vaddr)[-1]
+            bits = sum(bit for letter, bit in (("R", 2), ("W", 4), ("X", 8)) if letter in missing.wanted)
+            vspace.write_pte(state, entry.table + 8 * entry.index, entry.pte & ~14 | bits)
+            return
+        if missing.ends_at > obj.PAGE_BITS:
+            self._table(m.Table(missing.root, missing.vaddr, missing.ends_at, obj.PAGE_BITS))
+        rights = (2 if "R" in missing.wanted else 0) | (1 if "W" in missing.wanted else 0)
+        frame = self.world.own(self.new(obj.PAGE).index)
+        words = [missing.vaddr & ~0xFFF, rights, 0 if "X" in missing.wanted else 1]
+        self.world.make(frame, labels.PAGE_MAP, words, [self.vspace_cap(missing.root)])
+
+
+def own_cnode(world: World) -> Any:
+    """The root task's own CNode."""
+    cap = next(s.cap for s in world.root.cspace_slot.cap.cnode.slots.values() if s.index == 1)  # type: ignore[attr-defined]
+    return cap.cnode  # type: ignore[attr-defined]
+
+
+def all_containers(world: World) -> Iterator[Any]:
+    return iter(containers(world.loop.state))
+
+
+def is_shared(refused: Explanation) -> bool:
+    """Whether the slot in question is on several of the paths, so that two of them may want different things of it."""
+    place = getattr(refused.missing, "place", None)
+    ends = [place_of(walk.slot) for walk in refused.path if walk.slot is not None]
+    return [*(level.held_in for walk in refused.path for level in walk.levels), *ends].count(place) > 1
+
+
+def settle(world: World, explainer: Explainer, operation: Operation, depth: int = 0) -> int:
+    """Make an operation, and give what is missing until it succeeds; returns how many gifts that took."""
+    if depth > 2:
+        raise Contradiction("remedies of remedies")
+    giver, seen = Giver(world, explainer, operation), set()
+    for gifts in range(ROUNDS):
+        before = len(explainer.explanations)
+        operation.run(world)
+        refused = [e for e in explainer.explanations[before:] if e.thread == world.root.paddr]
+        if not refused:
+            return gifts
+        missing = refused[-1].missing
+        assert type(missing) is not Missing, refused[-1].text()
+        if not missing.grantable or isinstance(missing, m.OtherCaller):
+            raise Contradiction(missing.says)
+        text = json.dumps(refused[-1].data()["missing"])
+        if text in seen and (is_shared(refused[-1]) or operation.names_a_slot_twice):
+            raise Contradiction("one slot must hold two different things")
+        assert text not in seen, f"given, but missing again:\n{refused[-1].text()}"
+        seen.add(text)
+        giver.give(missing)
+    if operation.names_a_slot_twice:
+        raise Contradiction("one slot must hold two different things in turn")
+    raise AssertionError(f"{ROUNDS} gifts were not enough: {explainer.explanations[-1].text()}")
+
+
+# The recorded programs
+
+Key = tuple[str, str, str]
+"""Operation, refusal, kind of what was missing."""
+
+NEEDED = 2
+"""So many samples of each key are tried."""
+
+
+@dataclass
+class Tally:
+    """What the samples gave: gifts that worked, refusals for which nothing can be given, contradictory requests."""
+
+    helped: Counter[Key] = field(default_factory=Counter)
+    hopeless: Counter[Key] = field(default_factory=Counter)
+    contradictory: Counter[Key] = field(default_factory=Counter)
+    unexplained: list[str] = field(default_factory=list)
+    explained: int = 0
+
+    def tried(self, key: Key) -> int:
+        return self.helped[key] + self.hopeless[key] + self.contradictory[key]
+
+
+def key_of(explanation: Explanation) -> Key:
+    operation = explanation.operation.split(": ")[-1]
+    known = operation if operation in BY_NAME else operation.split()[0]
+    return known, explanation.refusal, explanation.missing.kind
+
+
+def scan(group: str, limit: int, tally: Tally) -> None:
+    """Run recorded programs, each up to the first refusal of a kind that has too few samples; help there."""
+    for count, recorded in enumerate(read(GOLDEN / f"{group}.jsonl.gz")):
+        if count == limit:
+            return
+        program = recorded.program
+        world = start(program)
+        explainer, stepper = Explainer(world.loop), Stepper(world, group)
+        for record in program["ops"]:
+            before = len(explainer.explanations)
+            stepper.step(record)
+            new = explainer.explanations[before:]
+            tally.explained += len(new)
+            tally.unexplained += [e.text() for e in new if type(e.missing) is Missing]
+            wanted = [e for e in new if tally.tried(key_of(e)) < NEEDED]
+            if wanted and help_out(world, explainer, record, wanted[0], tally):
+                break
+
+
+def help_out(world: World, explainer: Explainer, record: Any, refused: Explanation, tally: Tally) -> bool:
+    """Give what is missing for one refusal; false if it is none that can be tried again."""
+    key = key_of(refused)
+    if not refused.missing.grantable or isinstance(refused.missing, m.OtherCaller | m.SystemCall):
+        tally.hopeless[key] += 1
+        return False
+    try:
+        if record["op"] in BY_NAME and "err" in record:
+            settle(world, explainer, operation_of(record))
+        elif refused.thread == world.root.paddr or not restartable(refused):
+            return False
+        else:
+            resume(world, explainer, refused)
+        tally.helped[key] += 1
+    except Contradiction:
+        tally.contradictory[key] += 1
+    return True
+
+
+def operation_of(record: Any) -> Operation:
+    spec, args = BY_NAME[record["op"]], record["args"]
+    words = [value_of(args[name]) for name in spec.words] + [value_of(v) for v in record.get("extra_mrs", [])]
+    caps = [args[name] for name in spec.caps]
+    return Operation(record["op"], record["svc"], words, caps, record.get("len"), record.get("ncaps"))
+
+
+def restartable(refused: Explanation) -> bool:
+    """A thread that faulted makes its access or system call again when it is resumed."""
+    return "Fault" in refused.refusal and "silently" not in refused.outcome
+
+
+def resume(world: World, explainer: Explainer, refused: Explanation) -> None:
+    """Give a faulted worker what is missing, and let it try again."""
+    giver, missing, seen = Giver(world, explainer), refused.missing, set()
+    tcb = giver.own(k.ThreadCap(giver.thread(refused.thread)))
+    for _ in range(ROUNDS):
+        text = json.dumps(missing.data())
+        if text in seen and is_shared(refused):
+            raise Contradiction("one slot must hold two different things")
+        assert text not in seen, f"given, but missing again:\n{refused.text()}"
+        seen.add(text)
+        giver.give(missing)
+        before = len(explainer.explanations)
+        world.make(tcb, labels.TCB_RESUME, [], [])
+        again = [e for e in explainer.explanations[before:] if e.thread == refused.thread]
+        if not again or not again[0].missing.grantable:
+            return
+        refused, missing = again[0], again[0].missing
+    raise AssertionError(refused.text())
+
+
+def check(tally: Tally) -> None:
+    """Nothing unexplained, and of every kind of refusal a sample that could be helped, if any can be at all."""
+    assert not tally.unexplained, "\n".join(tally.unexplained[:3])
+    never = {key for key in tally.contradictory if not tally.helped[key]}
+    assert not never, sorted(never)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_recorded_programs_are_refused_can_be_given(group: str) -> None:
+    tally = Tally()
+    scan(group, 60, tally)
+    check(tally)
+    assert tally.explained > 100
