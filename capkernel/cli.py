@@ -9,6 +9,7 @@ import typer
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "run": ("capkernel.tools.run", "run", "Boot a system description and run it."),
+    "tour": ("capkernel.tools.tour", "tour", "Run the examples, then a fortress with an attacker in it."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "conform": ("capkernel.tools.conform.command", "conform", "Replay behaviour recorded on the real seL4 kernel."),
 }

@@ -78,7 +78,12 @@ CAPS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 """Where to find an extra cap, by its name in the table of invocations."""
 
-PAGES = (MAPPED_AT, 0x21000, 0x30000, 0x200000, 0x201000, 0x4000_0000, 0x4020_0000, 0x10000)
+_VICTIMS = (
+    ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS, CNODES,
+    IO_TABLES, _slots("iospace", "irq_handler", "irq_control"), _slots("asid_pool", "asid_control", "domain"),
+)  # fmt: skip
+"""What caps there are to copy, move and destroy."""
+PAGES = (MAPPED_AT, MAPPED_AT, 0x21000, 0x30000, 0x200000, 0x201000, 0x4000_0000, 0x4020_0000, 0x10000)
 EDGES = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 4096, (1 << 38) - 4096, 1 << 38, 0x3FFFFFF000, 1 << 63, WORD_MASK)
 ANY_SLOT = tuple(range(64))
 BADGES = (0, 1, 2, 3, 0x55, 1 << 63, 1 << 16 | 0x18)
@@ -107,21 +112,45 @@ _DEPTH_OF = {"depth": "", "dest_depth": "", "src_depth": "src_root", "pivot_dept
 """The extra cap below which a depth counts; none means the invoked CNode, or the root for other kinds."""
 
 
-def _word(choose: Chooser, spec: InvocationSpec, name: str, cap: int, caps: dict[str, int]) -> int:
+class Focus:
+    """What one program is about: few invocations, objects and addresses, so that its steps meet each other."""
+
+    def __init__(self, choose: Chooser, layout: Layout) -> None:
+        self.choose = choose
+        specs = tuple(BY_LABEL.values()) if layout.board == "virt_iommu" else labels.INVOCATIONS
+        self.narrow = choose.number(0, 3) > 0
+        count = choose.number(3, 12)
+        self.specs = tuple(choose.of(specs) for _ in range(count)) if self.narrow else specs
+        self.kinds = choose.of(KINDS)
+        self._kept: dict[int, Sequence[int]] = {}
+
+    def of(self, options: Sequence[int]) -> int:
+        """One of the options; in a narrow program only ever one of the same two."""
+        if not self.narrow or not self.choose.number(0, 15):
+            return self.choose.of(options)
+        kept = self._kept.get(id(options))
+        if kept is None:
+            kept = self._kept[id(options)] = self.choose.of(options), self.choose.of(options)
+        return self.choose.of(kept)
+
+
+def _word(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, cap: int, caps: dict[str, int]) -> int:
     if spec.label in _DOMAIN_SCHEDULE and name == "index":
         return choose.of(_SMALL)
     if name in ("index", "dest_index", "src_index", "pivot_index"):
-        return _index(choose, spec, name)
+        return _index(choose, focus, spec, name)
     if name in _DEPTH_OF and choose.number(0, 15):
         return _DEPTHS.get(caps.get(_DEPTH_OF[name] or "root", cap), TEST_BITS)
-    return choose.of(WORDS[name])
+    return focus.of(WORDS[name])
 
 
-def _index(choose: Chooser, spec: InvocationSpec, name: str) -> int:
+def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str) -> int:
     if spec.label == labels.CNODE_CANCEL_BADGED_SENDS and choose.number(0, 1):
-        return choose.of(ENDPOINTS)
+        return focus.of(ENDPOINTS)
     fills = name == "dest_index" or spec.label in _FILLS
-    return choose.of(tuple(FREE)) if fills and choose.number(0, 5) else choose.of(ANY_SLOT)
+    if fills and choose.number(0, 5):
+        return focus.of(FREE)
+    return _cap_of(choose, focus, choose.of(_VICTIMS))
 
 
 def any_word(choose: Chooser) -> int:
@@ -132,23 +161,26 @@ def any_word(choose: Chooser) -> int:
     return choose.number(0, WORD_MASK) if kind == 1 else choose.number(0, 70)
 
 
-def _cap_of(choose: Chooser, options: Sequence[int]) -> int:
+def _cap_of(choose: Chooser, focus: Focus, options: Sequence[int]) -> int:
     """Mostly where such a cap was at the start; sometimes elsewhere, as caps move."""
-    return choose.of(options) if choose.number(0, 7) else choose.of(ANY_SLOT)
+    where = choose.number(0, 15)
+    if where > 1:
+        return focus.of(options)
+    return focus.of(FREE) if where else choose.of(ANY_SLOT)
 
 
 _PARTNERS = {SLOTS[f"sc{n}"]: _slots(f"tcb{n}", "ntfn0", "ntfn1") for n in range(4)}
 """What a scheduling context may be bound to at the start."""
 
 
-def invocation(choose: Chooser, specs: Sequence[InvocationSpec], how: int | None = None) -> Syscall:
+def invocation(choose: Chooser, focus: Focus, how: int | None = None) -> Syscall:
     """One invocation: well-formed, or (one time in four) nearly so, or random."""
-    spec = choose.of(specs)
-    cap = _cap_of(choose, INVOKED[spec.cap_type])
-    named = {name: _cap_of(choose, CAPS[name]) for name in spec.caps}
+    spec = choose.of(focus.specs)
+    cap = _cap_of(choose, focus, INVOKED[spec.cap_type])
+    named = {name: _cap_of(choose, focus, CAPS[name]) for name in spec.caps}
     if named and cap in _PARTNERS and choose.number(0, 1):
         named[next(iter(named))] = choose.of(_PARTNERS[cap])
-    words = [_word(choose, spec, name, cap, named) for name in spec.words]
+    words = [_word(choose, focus, spec, name, cap, named) for name in spec.words]
     caps = list(named.values())
     if spec.label == labels.TCB_WRITE_REGISTERS:
         words += [choose.of((INSN_PC["ecall"], 0x10000, 0x123456, 0)), *([0x7070] * 20)]
@@ -191,22 +223,22 @@ _RECEIVES = (sc.RECV, sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT)
 _BOTH = (sc.REPLY_RECV, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT)
 
 
-def message(choose: Chooser) -> Syscall:
+def message(choose: Chooser, focus: Focus) -> Syscall:
     """A system call on an endpoint, notification or reply: send, receive, or both."""
     words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 1, 4, 5, 9))))
-    caps = tuple(choose.of(ANY_SLOT) for _ in range(choose.of((0, 0, 1, 2, 3))))
-    receive = choose.of(((0, 0, 0), (1, choose.of(tuple(FREE)), TEST_BITS), (1, choose.of(ANY_SLOT), TEST_BITS)))
-    length = choose.of((None, None, None, 127))
+    caps = tuple(_cap_of(choose, focus, choose.of(_VICTIMS)) for _ in range(choose.of((0, 0, 1, 2, 3))))
+    slot = choose.of((focus.of(FREE), choose.of(ANY_SLOT)))
+    receive = choose.of(((0, 0, 0), (1, slot, TEST_BITS), (1, slot, TEST_BITS)))
+    length = choose.of((None, None, None, None, None, 127))
     kind = choose.number(0, 2)
+    cap = _cap_of(choose, focus, choose.of((ENDPOINTS, ENDPOINTS, NOTIFICATIONS)))
     if kind == 0:
-        cap = _cap_of(choose, ENDPOINTS + NOTIFICATIONS + REPLIES)
-        label = choose.number(0, 3)
-        return Syscall(choose.of(_SENDS), cap, label, words, caps, length, receive=receive)
-    cap = _cap_of(choose, ENDPOINTS + NOTIFICATIONS)
-    reply = _cap_of(choose, REPLIES)
+        cap = choose.of((cap, cap, focus.of(REPLIES)))
+        return Syscall(choose.of(_SENDS), cap, choose.number(0, 3), words, caps, length, receive=receive)
+    reply = _cap_of(choose, focus, REPLIES)
     if kind == 1:
         return Syscall(choose.of(_RECEIVES), cap, reply=reply, receive=receive)
-    dest = _cap_of(choose, ENDPOINTS + NOTIFICATIONS + REPLIES)
+    dest = _cap_of(choose, focus, choose.of((ENDPOINTS, NOTIFICATIONS, REPLIES)))
     return Syscall(choose.of(_BOTH), cap, 0, words, caps, length, reply=reply, dest=dest, receive=receive)
 
 
@@ -219,31 +251,38 @@ def _other_syscall(choose: Chooser) -> Syscall:
     return Syscall(number, choose.of(ANY_SLOT))
 
 
-_ACCESSES = tuple(name for name in INSN_PC if name not in ("ecall", "compute"))
+_ACCESSES = ("ld8", "ld8", "st8", "st8", "ld1", "st4", "exec", "ebreak", "illegal", "fadd", "amoadd", "lrd")
+_OFFSETS = (0, 0, 0, 8, 4, 1, 0xFF8)
 
 
-def _access(choose: Chooser) -> Access:
-    address = choose.of(PAGES) + choose.of((0, 0, 8, 4, 1, 0xFF8)) if choose.number(0, 7) else any_word(choose)
+def _access(choose: Chooser, focus: Focus) -> Access:
+    address = focus.of(PAGES) + choose.of(_OFFSETS) if choose.number(0, 7) else any_word(choose)
     return Access(choose.of(_ACCESSES), address, choose.number(0, 255))
 
 
-def step(choose: Chooser, layout: Layout) -> Step:
+KINDS = (
+    "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiaaaaaaaaacdd", "iiiiiiiiiiiiiiiiacd", "iiiimmmmccccccootta",
+)  # fmt: skip
+"""Mixtures of steps: invocation, message, other system call, access, computing, interrupt (t), DMA."""
+
+
+def step(choose: Chooser, focus: Focus) -> Step:
     """One step of any kind."""
-    kind = choose.number(0, 31)
-    if kind < 16:
-        with_io = layout.board == "virt_iommu"
-        return invocation(choose, tuple(BY_LABEL.values()) if with_io else labels.INVOCATIONS)
-    if kind < 24:
-        return message(choose)
-    if kind < 26:
-        return _other_syscall(choose)
-    if kind < 28:
-        return _access(choose)
-    if kind < 30:
-        return Compute(choose.of((1, 50, 400, 6_000, 60_000)))
-    if kind == 30 and layout.board == "virt_iommu":
-        return Dma(choose.of(WORDS["ioaddr"]), bool(choose.number(0, 1)))
-    return Interrupt(choose.of((IRQ_LINE, IRQ_LINE, 1, 6)))
+    match choose.of(focus.kinds):
+        case "i":
+            return invocation(choose, focus)
+        case "m":
+            return message(choose, focus)
+        case "o":
+            return _other_syscall(choose)
+        case "a":
+            return _access(choose, focus)
+        case "c":
+            return Compute(choose.of((1, 50, 400, 6_000, 60_000)))
+        case "d":
+            return Dma(choose.of(WORDS["ioaddr"]) | choose.of((0, 8)), bool(choose.number(0, 1)))
+        case _:
+            return Interrupt(choose.of((IRQ_LINE, IRQ_LINE, 1, 6)))
 
 
 LAYOUTS = (
@@ -266,4 +305,5 @@ LAYOUTS = (
 def program(choose: Chooser, most_steps: int) -> Program:
     """A whole program of up to ``most_steps`` steps."""
     layout = choose.of(LAYOUTS)
-    return Program(layout, tuple(step(choose, layout) for _ in range(choose.number(1, most_steps))))
+    focus = Focus(choose, layout)
+    return Program(layout, tuple(step(choose, focus) for _ in range(choose.number(1, most_steps))))

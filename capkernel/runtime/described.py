@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from capkernel.kernel.boot import RootImage, boot
-from capkernel.kernel.caps import ThreadCap
+from capkernel.kernel.caps import PageTableCap, ThreadCap
 from capkernel.kernel.config import PRESETS
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.objects import TCB
@@ -22,6 +22,7 @@ from hwmodel.backend import Backend
 from hwmodel.board import Board
 from hwmodel.cpu.program import PAGE_SIZE, Crash, ProgramTable, image
 from hwmodel.machine import Machine
+from hwmodel.sv39 import walk
 
 ROOT_ENTRY = 0x10000
 COSTS = Costs(syscall=10, work_unit=1)
@@ -82,6 +83,27 @@ class DescribedSystem:
             return self.loop.run()
         ticks = time_us * (self.machine.board.timer_frequency // 1_000_000)
         return self.loop.run(until=self.machine.now() + ticks)
+
+    def read_region(self, name: str) -> bytes:
+        """What is in a memory region now: in the frames that the page tables of a domain map for it.
+
+        Raises KeyError if no domain that was started maps it.
+        """
+        for pd in self.system.protection_domains:
+            for mapping in pd.maps:
+                if mapping.region == name and pd.name in self.threads:
+                    return self._read_mapped(self.threads[pd.name], mapping.vaddr, self.system.region(name).size)
+        raise KeyError(f"no domain maps a region {name!r}")
+
+    def _read_mapped(self, thread: TCB, vaddr: int, size: int) -> bytes:
+        content = bytearray()
+        vspace = thread.vspace_slot.cap
+        while len(content) < size and isinstance(vspace, PageTableCap):
+            page = walk(self.machine.memory, vspace.paddr, vaddr + len(content))
+            if page is None:
+                raise KeyError(f"{vaddr + len(content):#x} is not mapped any more")
+            content += self.machine.read_bytes(page.paddr, page.size)
+        return bytes(content)
 
     @property
     def crashes(self) -> list[Crash]:

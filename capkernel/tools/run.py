@@ -7,7 +7,7 @@ here, or a domain's fault reached the monitor; 2 wrong usage.
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.grants import load_grants, load_kernel_options
 from capkernel.system.microkit import load
+from capkernel.tools.explain import Explainer, Explanation
 from hwmodel.backend import Backend, BufferBackend, FileBackend
 from hwmodel.board import find_board as find_machine
 
@@ -40,7 +41,7 @@ def run(
     system = _build(file, places, board, seed, as_json)
     sink = trace.open("w", encoding="utf-8") if trace else None
     record = Trace(system.loop, sink)
-    explanations: list[str] = []
+    explanations: list[dict[str, Any]] = []
     if explain:
         _explain(system, explanations, as_json)
     reason = system.run(time_us=None if time is None else round(time * 1000))
@@ -69,19 +70,19 @@ def _build(file: Path, places: list[Path], board: str, seed: int, as_json: bool)
         raise typer.Exit(USAGE) from None
 
 
-def _explain(system: DescribedSystem, explanations: list[str], as_json: bool) -> None:
-    from capkernel.tools.explain import Explainer
-
-    def tell(explanation: object) -> None:
-        text = explanation.text()  # type: ignore[attr-defined]
-        explanations.append(text)
-        if not as_json:
-            print(text, file=sys.stderr)
+def _explain(system: DescribedSystem, explanations: list[dict[str, Any]], as_json: bool) -> None:
+    def tell(explanation: Explanation) -> None:
+        if system.ready:
+            explanations.append(explanation.data())
+            if not as_json:
+                print(explanation.text(), file=sys.stderr)
 
     Explainer(system.loop, tell)
 
 
-def _report(system: DescribedSystem, record: Trace, reason: str, explanations: list[str], as_json: bool) -> None:
+def _report(
+    system: DescribedSystem, record: Trace, reason: str, explanations: list[dict[str, Any]], as_json: bool
+) -> None:
     ticks = system.machine.now() - system.started_at
     if as_json:
         print(json.dumps({

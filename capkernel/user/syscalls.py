@@ -125,6 +125,12 @@ class Syscalls:
         for code in text.encode():
             await ecall(sc.DEBUG_PUT_CHAR, code)
 
+    async def name_thread(self, tcb: int, name: str) -> None:
+        """Tell a debug kernel what to call a thread; a kernel without debug calls takes it for a fault."""
+        self._require_buffer("naming a thread")
+        await write(self.buffer + msg.BUFFER_MSG, name.encode()[:127] + b"\0")
+        await ecall(sc.DEBUG_NAME_THREAD, tcb)
+
     def _require_buffer(self, what: str) -> None:
         if not self.buffer:
             raise ValueError(f"{what} needs an IPC buffer, and this thread was given none")

@@ -10,9 +10,11 @@ from .client import ask, get, put
 from .words import DIARY, OK, READ_WRITE, SHARED, VAULT, say
 
 beat: int = 0
+results: int = 0
+"""A page of our own, where the figures of our report stand as words."""
 
 SECRET = "the key is under the mat"
-DEADLINE_TICKS = 30_000  # 3 ms after the period was due to begin
+DEADLINE_TICKS = 40_000  # 4 ms after the period was due to begin
 DUE, CLOSING = 0, 8
 periods = missed = wrong = worst = visits = 0
 has_vault = False
@@ -65,6 +67,8 @@ async def visit_the_vault(pd: PD) -> None:
 
 
 async def report(pd: PD) -> None:
+    for index, figure in enumerate((periods, missed, wrong, worst)):
+        await pd.store(results + 8 * index, figure)
     await say(
         pd, f"{periods} periods, {missed} deadlines missed, at worst {worst // 10} us of {DEADLINE_TICKS // 10}; "
         f"my diary was wrong {wrong} times",

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.abi import syscalls as sc
-from capkernel.abi.message import message_info
+from capkernel.abi.message import LABEL_SHIFT, message_info
 from capkernel.abi.words import WORD_MASK
 from capkernel.user.loop import BASE_ENDPOINT_CAP, INPUT_CAP, REPLY_CAP
 from capkernel.user.operations import ecall
 from capkernel.user.syscalls import Message
 
-from .attacker import Attacker, Judge, by_kernel, by_label, by_policy, nothing, received, went_through
+from .attacker import Attacker, Judge, by_kernel, by_policy, by_reply_cap, nothing, received, went_through
 from .words import DIARY, EVERYTHING, FETCH, READ, REQUEST, SHARED, STORE, key_word, text_words
 
 POLICY = BASE_ENDPOINT_CAP + 1
@@ -47,13 +47,14 @@ async def every_system_call(mallory: Attacker) -> None:
     for address in ADDRESSES:
         for name, judge, registers in _variants(address):
             action = ecall(sc.NUMBERS[name], **registers)
-            await mallory.attempt(f"{name} × every slot", f"{name} on {address:#x}", action, judge)
+            await mallory.attempt(f"{name} × every slot", f"{name} on {place(address)}", action, judge)
     await mallory.attempt("Yield", "Yield", ecall(sc.YIELD), nothing)
 
 
 def _variants(address: int) -> Iterator[tuple[str, Judge, dict[str, int]]]:
     """Names, judges and registers of the system calls that use a cap address in some way."""
-    yield "Call", (_call_policy if address == POLICY else _call_kernel), {"a0": address}
+    judge = judge_of(address, 0, [])
+    yield "Call", lambda registers: judge(answer_in(registers)), {"a0": address}
     yield "Send", nothing, {"a0": address}
     yield "NBSend", nothing, {"a0": address}
     for name in ("Recv", "NBRecv", "ReplyRecv", "NBSendRecv"):
@@ -66,12 +67,21 @@ def _variants(address: int) -> Iterator[tuple[str, Judge, dict[str, int]]]:
     yield "NBSendWait", received, {"a0": NOWHERE, "a6": address}
 
 
-def _call_kernel(registers: tuple[int, ...]) -> tuple[str, str]:
-    return by_label(registers[1] >> 12)
+def answer_in(registers: tuple[int, ...]) -> Message:
+    """The message in the registers behind a Call."""
+    return Message(registers[1] >> LABEL_SHIFT)
 
 
-def _call_policy(registers: tuple[int, ...]) -> tuple[str, str]:
-    return by_policy(0, ())(Message(registers[1] >> 12))
+def judge_of(address: int, label: int, words: list[int]) -> Judge:
+    """Who answers a call of this address, and what that means."""
+    if address == POLICY:
+        return by_policy(label, words)
+    return by_reply_cap if address == REPLY_CAP else by_kernel
+
+
+def place(address: int) -> str:
+    """A cap address for people."""
+    return f"slot {address}" if address in OWN_SLOTS else f"{address:#x}"
 
 
 async def unknown_system_calls(mallory: Attacker) -> None:
@@ -87,7 +97,9 @@ async def every_invocation(mallory: Attacker) -> None:
     for address in ADDRESSES:
         if address == POLICY:
             continue
-        outcomes = {await invoke(mallory, label, address, plausible(label), caps_for(label, address)) for label in LABELS}
+        outcomes = set()
+        for label in LABELS:
+            outcomes.add(await invoke(mallory, label, address, plausible(label), caps_for(label, address)))
         if len(outcomes) > 1:
             alive.append(address)
     for address in dict.fromkeys([INPUT_CAP, REPLY_CAP, POLICY, *alive]):
@@ -106,10 +118,9 @@ async def invoke(mallory: Attacker, label: int, address: int, words: list[int], 
     """Call a cap address with a label."""
     row = labels.BY_LABEL.get(label)
     family = FAMILIES.get(row.cap_type, "I/O space") if row else "unknown"
-    name = f"{row.name if row else f'label {label}'} on {address:#x}"
-    judge = by_policy(label, words) if address == POLICY else by_kernel
+    name = f"{row.name if row else f'label {label}'} on {place(address)}"
     action = mallory.pd.sys.call(address, Message(label, words, caps))
-    return await mallory.attempt(f"{family} invocations", name, action, judge)
+    return await mallory.attempt(f"{family} invocations", name, action, judge_of(address, label, words))
 
 
 def plausible(label: int) -> list[int]:
@@ -130,11 +141,12 @@ async def amplify(mallory: Attacker) -> None:
     for address in ADDRESSES:
         if address == POLICY:
             continue
+        judge = judge_of(address, 0, [])
         delete = sys.call(address, Message(labels.CNODE_DELETE, [VICTIM, 64]))
-        await mallory.attempt("amplification", "delete the cap that policy uses for me", delete, by_kernel)
+        await mallory.attempt("amplification", "delete the cap that policy uses for me", delete, judge)
         words = [VICTIM, 64, KV, 64, 15, EVERYTHING]
         mint = sys.call(address, Message(labels.CNODE_MINT, words, [address]))
-        await mallory.attempt("amplification", "mint an all-powerful one in its place", mint, by_kernel)
+        await mallory.attempt("amplification", "mint an all-powerful one in its place", mint, judge)
 
 
 async def smuggle_a_cap_in(mallory: Attacker) -> None:
@@ -144,7 +156,7 @@ async def smuggle_a_cap_in(mallory: Attacker) -> None:
             await mallory.pd.sys.set_receive_slot(root, index, depth)
             action = mallory.pd.sys.call(POLICY, Message(REQUEST, [SHARED, READ]))
             await mallory.attempt(
-                "receive slots", f"receive a cap through {root:#x}", action, by_policy(REQUEST, [SHARED, READ])
+                "receive slots", f"receive a cap through {place(root)}", action, by_policy(REQUEST, [SHARED, READ])
             )
     await mallory.pd.sys.set_receive_slot(0, 0, 0)
 
@@ -154,7 +166,7 @@ async def give_caps_away(mallory: Attacker) -> None:
     for address in [INPUT_CAP, REPLY_CAP, POLICY, NOWHERE, *ROOT_SLOTS, *BEYOND]:
         words = [STORE, *text_words("caps")]
         action = mallory.pd.sys.call(POLICY, Message(STORE, words, [address, POLICY, address]))
-        await mallory.attempt("extra caps", f"send along {address:#x}", action, by_policy(STORE, words))
+        await mallory.attempt("extra caps", f"send along {place(address)}", action, by_policy(STORE, words))
 
 
 async def answer_nobody(mallory: Attacker) -> None:
@@ -163,9 +175,9 @@ async def answer_nobody(mallory: Attacker) -> None:
     for number in (sc.SEND, sc.NBSEND, sc.CALL):
         for _ in range(2):
             action = ecall(number, REPLY_CAP, forged, 1, 2, 3)
-            judge = _call_kernel if number == sc.CALL else nothing
-            await mallory.attempt("reply abuse", "answer a call that was not made", action, judge)
+            await mallory.attempt("reply abuse", "answer a call that was not made", action, nothing)
     for reply in (REPLY_CAP, POLICY, INPUT_CAP, NOWHERE, *ROOT_SLOTS, *BEYOND):
         for source in (NOWHERE, POLICY, REPLY_CAP):
             action = ecall(sc.REPLY_RECV, source, forged, 1, 2, 3, 4, reply)
-            await mallory.attempt("reply abuse", f"ReplyRecv on {source:#x} through {reply:#x}", action, received)
+            name = f"ReplyRecv on {place(source)} through {place(reply)}"
+            await mallory.attempt("reply abuse", name, action, received)

@@ -15,8 +15,10 @@ REGISTERS = [0x10_1000, 0x1000_0000, *range(0x1000_1000, 0x1000_9000, 0x1000), 0
 RAM = [0x8000_0000, 0x8020_0000, 0x8400_0000, 0x8402_F000, *range(0x8800_0000, 0x1_4000_0000, 0x1000_0000)]
 OTHERS = [0x300_0000, 0x400_0000, 0x400_0FC0, 0x20_1000, 0x1F_F000]
 """Where other domains have their pages, in their own address spaces."""
-EDGES = [0, 8, 0xFF8, 0x1000, USER_TOP, USER_TOP + 0xFF8, (1 << 38) - 8, 1 << 38, (1 << 39) - 8, 1 << 39, 1 << 47,
-         (1 << 63) - 8, 1 << 63, (1 << 64) - (1 << 39), (1 << 64) - (1 << 38), (1 << 64) - (1 << 31), (1 << 64) - 8]  # fmt: skip
+EDGES = [
+    0, 8, 0xFF8, 0x1000, USER_TOP, USER_TOP + 0xFF8, (1 << 38) - 8, 1 << 38, (1 << 39) - 8, 1 << 39, 1 << 47,
+    (1 << 63) - 8, 1 << 63, (1 << 64) - (1 << 39), (1 << 64) - (1 << 38), (1 << 64) - (1 << 31), (1 << 64) - 8,
+]  # fmt: skip
 FOREIGN = [*EDGES, *OTHERS, *REGISTERS, *RAM]
 ATOMICS = ("swap", "add", "and", "or", "xor", "min", "max", "minu", "maxu")
 

@@ -7,7 +7,7 @@ from capkernel.user.loop import ENDPOINT_BADGE, FAULT_BADGE
 from capkernel.user.operations import compute, ecall
 from capkernel.user.syscalls import Message
 
-from .attack_kernel import POLICY, _call_policy
+from .attack_kernel import POLICY, answer_in, judge_of
 from .attacker import Attacker, by_policy, nothing
 from .words import (
     DIARY,
@@ -65,7 +65,8 @@ async def forge(mallory: Attacker) -> None:
             await ask(mallory, "forged badges", "claim a badge in the label", label, [DIARY, SECRET, *LIE])
         await ask(mallory, "forged badges", "claim a badge in the words", FETCH, [DIARY, SECRET, claim])
         await ask(mallory, "forged badges", "claim a badge before the words", FETCH, [claim, DIARY, SECRET])
-        await ask(mallory, "forged badges", "ask in another's name", REQUEST, [DIARY | claim << 8, READ_WRITE])
+        words = [(DIARY | claim << 8) & WORD_MASK, READ_WRITE]
+        await ask(mallory, "forged badges", "ask in another's name", REQUEST, words)
 
 
 async def malformed_messages(mallory: Attacker) -> None:
@@ -78,14 +79,18 @@ async def malformed_messages(mallory: Attacker) -> None:
             for label in (0, FETCH, STORE, (1 << 52) - 1):
                 info = message_info(label, length, caps, 7)
                 action = ecall(sc.CALL, POLICY, info, DIARY, SECRET, 16, WORD_MASK)
-                await mallory.attempt("malformed messages", f"info word {info:#x}", action, _call_policy)
+                judge = judge_of(POLICY, label, [DIARY, SECRET])
+                await mallory.attempt(
+                    "malformed messages", f"info word {info:#x}", action,
+                    lambda registers, judge=judge: judge(answer_in(registers)),
+                )  # fmt: skip
 
 
 async def starve(mallory: Attacker) -> None:
     """Use up all the time there is: compute without end, yield without end, keep the servers busy."""
     for _ in range(60):
         await mallory.attempt("starvation", "compute for a millisecond", compute(10_000), nothing)
-    for _ in range(500):
+    for _ in range(40):
         await mallory.attempt("starvation", "yield", ecall(sc.YIELD), nothing)
     for _ in range(1500):
         await ask(mallory, "starvation", "flood", FETCH, [SHARED, MOTTO])

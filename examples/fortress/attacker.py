@@ -80,6 +80,11 @@ def by_label(label: int) -> Outcome:
     return SUCCEEDED, ""
 
 
+def by_reply_cap(answer: Message) -> Outcome:
+    """Of one's own reply cap: nobody called, so nobody is answered, and the kernel says nothing about it."""
+    return by_label(answer.label) if answer.label else (NO_EFFECT, "")
+
+
 def by_policy(label: int, words: tuple[int, ...] | list[int]) -> Judge:
     """Of a request to the policy server; what mallory is entitled to is no success."""
 

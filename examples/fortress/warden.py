@@ -42,6 +42,9 @@ async def fault(pd: PD, child: int, msg: Message) -> bool:
     """Take it down; she goes on behind the instruction that faulted."""
     global jumped_from
     fault_ip, detail = msg[0], msg[-1]
+    if msg.label == flt.USER_EXCEPTION and msg[2] == flt.CAUSE_BREAKPOINT:
+        await close(pd, "mallory's program came to an end")
+        return False
     counts[msg.label] = counts.get(msg.label, 0) + 1
     if msg.label == flt.UNKNOWN_SYSCALL and detail == JUMP:
         jumped_from = fault_ip

@@ -111,9 +111,11 @@ def authority_is_named(step: Step) -> str | None:
 
 def watermark_drops_only_at_reset(step: Step) -> str | None:
     """G10b: an untyped's watermark drops only while it has no children (a reset)."""
+    known = {id(cap) for cap in step.before.caps.values()}
     for slot, cap in step.now.caps.items():
         old = step.before.caps.get(slot)
-        if not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)) or cap is old:
+        # A cap that was already there has only moved here, in exchange for another to the same memory.
+        if not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)) or id(cap) in known:
             continue
         if cap.paddr == old.paddr and cap.free_offset < old.free_offset:
             survivors = [

@@ -1,7 +1,7 @@
 """Running a program on the scripted CPU, with an observer at every kernel entry.
 
-Steps are taken by whoever runs. The root thread, which has the lowest priority, must not block, or nothing more would
-happen: what would block it is sent as the non-blocking call of the same kind (``_unblocking``).
+Steps are taken by whoever runs. The thread of lowest priority (the world's guardian) must not stop, or nothing more
+would happen: what would block it is made the non-blocking call of the same kind, and it takes no steps that fault.
 """
 
 import hashlib
@@ -12,19 +12,21 @@ from typing import Protocol
 
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
+from capkernel.abi import rights
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel import snapshot
-from capkernel.kernel.caps import EndpointCap
+from capkernel.kernel.caps import EndpointCap, NotificationCap, ReplyCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
-from capkernel.kernel.objects import NULL, TCB, Cap
+from capkernel.kernel.objects import TCB, Cap
 from capkernel.kernel.vspace import ipc_buffer
 from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.scripted import ScriptedGlue
 from hwmodel.cpu.trap import Trap
 from hwmodel.iommu import DmaFault
 from hwmodel.machine import Machine
+from hwmodel.sv39 import PTE_R, PTE_W, walk
 from specs.programs.layout import CODE_TABLE, DMA_REQUEST, INSN_PC, World, world_of
 from specs.programs.model import GARBAGE, Access, Compute, Dma, Interrupt, Program, Step, Syscall
 
@@ -32,6 +34,8 @@ QUIET_ENTRIES = 60
 """So many kernel entries without a step, and the program is over: only timers fire, or a thread starves."""
 T6 = 31
 BUFFER_WORDS = 1 << msg.IPC_BUFFER_BITS - 3
+_SAFE = frozenset((sc.NBSEND, *range(sc.DEBUG_NAME_THREAD, sc.YIELD + 1)))
+"""Calls that never stop their caller."""
 _NON_BLOCKING = {
     sc.SEND: sc.NBSEND, sc.RECV: sc.NBRECV, sc.WAIT: sc.NBWAIT, sc.REPLY_RECV: sc.NBSEND, sc.NBSEND_RECV: sc.NBSEND,
     sc.NBSEND_WAIT: sc.NBSEND,
@@ -128,7 +132,8 @@ class _Runner:
             done.taken += 1
             self.last_step = self.loop.entries
             wanted = getattr(step, "thread", None)
-            if wanted is not None and self.world.threads.get(wanted) is not thread:
+            is_other = wanted is not None and self.world.threads.get(wanted) is not thread
+            if is_other or (isinstance(step, Access) and thread is self.world.guardian and not self._is_safe(step)):
                 done.ran.append(f"skipped, {thread.name} runs")
                 continue
             done.ran.append(thread.name)
@@ -153,6 +158,15 @@ class _Runner:
                 self._touch(step)
                 return False
         return True
+
+    def _is_safe(self, step: Access) -> bool:
+        """Whether an access succeeds: an aligned load or store to a page that is mapped for it."""
+        needed = {"ld": PTE_R, "st": PTE_W}.get(step.op[:2])
+        root = (self.machine.mmu.satp & (1 << 44) - 1) << 12
+        if needed is None or not root or step.address % 8:
+            return False
+        found = walk(self.machine.memory, root, step.address)
+        return found is not None and bool(found.flags & needed)
 
     def _touch(self, step: Dma) -> None:
         if self.machine.iommu is not None:
@@ -204,21 +218,35 @@ class _Runner:
             write(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
 
     def _unblocking(self, step: Syscall, thread: TCB) -> int:
-        """The number of the call to be made; the root thread makes none that could block it."""
-        if thread is not self.world.threads[-1]:
+        """The number of the call to be made; the last thread to run makes none that would stop it."""
+        if thread is not self.world.guardian:
             return step.number
         if step.number == sc.CALL:
-            return sc.NBSEND if isinstance(_cap_at(thread, step.cap), EndpointCap | None) else sc.CALL
-        return _NON_BLOCKING.get(step.number, step.number)
+            caps = [_cap_at(thread, address) for address in (step.cap, *step.caps)]
+            return sc.NBSEND if None in caps or isinstance(caps[0], EndpointCap) else sc.CALL
+        number = _NON_BLOCKING.get(step.number, step.number)
+        if number not in (sc.NBRECV, sc.NBWAIT):
+            return number if number in _SAFE else sc.YIELD
+        can = _can_receive(_cap_at(thread, step.cap), _cap_at(thread, step.reply), thread)
+        return number if can else sc.YIELD
 
 
 def _cap_at(thread: TCB, address: int) -> Cap | None:
     """What a cap address leads to; None if nowhere (which a Call would answer by a fault)."""
     try:
-        cap = lookup_cap(thread, address & WORD_MASK)
+        return lookup_cap(thread, address & WORD_MASK)
     except LookupFault:
         return None
-    return cap if cap is not NULL else NULL
+
+
+def _can_receive(cap: Cap | None, reply: Cap | None, thread: TCB) -> bool:
+    """Whether a receive would not end in a cap fault."""
+    if isinstance(cap, EndpointCap):
+        # (A wait takes no reply object; that it is asked for one here only makes the guardian more careful.)
+        return bool(cap.rights & rights.READ) and isinstance(reply, ReplyCap)
+    if not isinstance(cap, NotificationCap) or not cap.rights & rights.READ:
+        return False
+    return cap.notification.bound_tcb in (None, thread)
 
 
 def _loop(world: World, program: Program, on_host: Callable[[TCB, int], bool]) -> Loop:

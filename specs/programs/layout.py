@@ -58,7 +58,7 @@ SLOTS = {name: index for index, name in enumerate((
     "own_cnode", "frame_mapped", "cspace",
 ))}  # fmt: skip
 """Slots of the test CNode; the rest, up to 63, are empty."""
-FREE = range(len(SLOTS), 64)
+FREE = tuple(range(len(SLOTS), 64))
 MAPPED_AT = 0x20000
 """Where ``frame_mapped`` is mapped in the root task's address space."""
 
@@ -77,7 +77,10 @@ CODE_TABLE = code()
 
 @dataclass
 class World:
-    """A built layout, and the point to go back to. ``threads`` are the workers' TCBs by index, then the root's."""
+    """A built layout, and the point to go back to.
+
+    ``threads`` are the workers' TCBs by index, and the root's as -1. ``guardian`` is the one of lowest priority.
+    """
 
     layout: Layout
     config: KernelConfig
@@ -85,6 +88,7 @@ class World:
     state: State
     threads: dict[int, TCB] = field(default_factory=dict)
     saved: Checkpoint | None = None
+    guardian: TCB | None = None
 
     def rewind(self) -> None:
         """Go back to the program's start."""
@@ -98,6 +102,7 @@ def world_of(layout: Layout) -> World:
     """The world of a layout; built once, and rewound for each run."""
     world = build(layout)
     world.saved = checkpoint(world.state, world.machine)
+    world.guardian = min(world.threads.values(), key=lambda thread: thread.priority)
     return world
 
 

@@ -174,6 +174,8 @@ class Explainer:
     ) -> None:  # fmt: skip
         thread = thread or self._thread
         name, code, words = describe_refusal(refusal)
+        if refusal is None and path:
+            name = f"CapFault: {err.LOOKUP_FAILURE_NAMES[path[-1].failure]}, send phase"
         held = slot is not None and slot.cap is not NULL
         explanation = Explanation(
             self.loop.entries, self.state.time, thread_name(thread), thread.paddr, operation, arguments or {}, name,

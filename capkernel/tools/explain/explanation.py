@@ -1,10 +1,10 @@
 """One explained refusal, for people (``text``) and for programs (``data``)."""
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from capkernel.tools.explain.faults import Entry
 from capkernel.tools.explain.grantors import Grantor
-from capkernel.tools.explain.missing import Missing, Place
+from capkernel.tools.explain.missing import Missing, Place, plain
 from capkernel.tools.explain.walk import Walk
 
 
@@ -80,7 +80,7 @@ class Explanation:
             "operation": self.operation, "arguments": dict(self.arguments), "refusal": self.refusal,
             "code": self.code, "words": list(self.words), "outcome": self.outcome,
             "path": [walk.data() for walk in self.path], "entries": [str(entry) for entry in self.entries],
-            "cap": None if self.cap is None else asdict(self.cap), "missing": self.missing.data(),
+            "cap": None if self.cap is None else plain(self.cap), "missing": self.missing.data(),
             "derived_from": [str(link) for link in self.derived_from],
-            "could_grant": [asdict(grantor) for grantor in self.could_grant],
+            "could_grant": [plain(grantor) for grantor in self.could_grant],
         }  # fmt: skip

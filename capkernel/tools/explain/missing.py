@@ -5,12 +5,17 @@
 
 from typing import ClassVar
 
-from attrs import asdict, frozen
+from attrs import AttrsInstance, asdict, frozen
 
 from capkernel.abi import rights as rt
 
 Plain = str | int | bool | None | list["Plain"] | dict[str, "Plain"]
 """What JSON can say."""
+
+
+def plain(value: AttrsInstance) -> dict[str, Plain]:
+    """A record as JSON says it."""
+    return asdict(value, value_serializer=lambda _, __, item: list(item) if isinstance(item, tuple) else item)
 
 
 @frozen
@@ -39,7 +44,8 @@ class Missing:
 
     def data(self) -> dict[str, Plain]:
         """As JSON: kind, whether anything can be given, the sentence, and the fields."""
-        return {"kind": self.kind, "grantable": self.grantable, "says": self.says, **asdict(self)}
+        head: dict[str, Plain] = {"kind": self.kind, "grantable": self.grantable, "says": self.says}
+        return head | plain(self)
 
 
 @frozen

@@ -62,6 +62,9 @@ def diagnose(
         return SystemCall(used, ("Send", "Call")), []
     spec = BY_LABEL.get(call.label)
     offered = specs_of(kind_name(cap))
+    if spec is None and cap is NULL:
+        # A message that no kernel object understands is meant for an endpoint.
+        return holds_nothing(slot, "Endpoint", that="with right W"), []
     if spec is None or (spec.label in _EXTENSION and not state.config.has_iommu):
         return Nothing(f"there is no invocation with label {call.label} here", offered), []
     if kind_name(cap) != kind_of(spec):

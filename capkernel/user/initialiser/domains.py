@@ -110,7 +110,9 @@ async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain, fault_ep:
 
 
 async def start_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
-    """Set the first registers and let the thread go."""
+    """Set the first registers and let the thread go; a debug kernel is told its name."""
+    if plan.debug:
+        await tools.env.sys.name_thread(domain.tcb, domain.spec.name)
     values = dict.fromkeys(reg.USER_CONTEXT, 0)
     values[reg.FAULT_IP], values[reg.SP] = domain.entry, plan.system.platform.stack_top
     registers = [values[register] for register in reg.USER_CONTEXT]

@@ -15,7 +15,6 @@ from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.syscalls import Message
 
-
 OnReady = Callable[[dict[str, int]], None]
 """Told when all domains have been started: the caps of their TCBs in the initial task's CSpace, by name."""
 

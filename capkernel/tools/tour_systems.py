@@ -1,0 +1,58 @@
+"""Booting a described system for a report: its output is kept, its time and trace are measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from capkernel.runtime.described import DescribedSystem
+from capkernel.runtime.trace import Trace
+from capkernel.system.board import DEFAULT_BOARD
+from capkernel.system.grants import load_grants, load_kernel_options
+from capkernel.system.microkit import load
+from hwmodel.backend import BufferBackend
+from hwmodel.board import find_board
+
+
+@frozen(kw_only=True)
+class Run:
+    """What a system did: everything that it printed, and why it stopped."""
+
+    path: Path
+    output: str
+    stopped: str
+    time_ms: float
+    entries: int
+    trace_hash: str
+    faults: tuple[tuple[str, str], ...]
+    crashes: tuple[str, ...]
+
+
+class Booted:
+    """A system ready to run, with its outputs in buffers. Raises DescriptionError if the description is refused."""
+
+    def __init__(self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0) -> None:
+        self.path = path
+        self.output = BufferBackend()
+        places = [*search_path, path.parent]
+        description = load(path, search_path=places, board=DEFAULT_BOARD)
+        self.system = DescribedSystem(
+            description, find_board(DEFAULT_BOARD.name), places, grants=load_grants(path, description), seed=seed,
+            uart=self.output, console=self.output, options=load_kernel_options(path),
+        )  # fmt: skip
+        self.trace = Trace(self.system.loop)
+
+    def boot(self) -> None:
+        """Run until the initial task has started all domains, and nothing else has happened."""
+        while not self.system.ready and self.system.loop.run(max_entries=1) == "entries":
+            pass
+
+    def run(self, *, time_us: int | None = None) -> Run:
+        """Run until nothing can happen any more."""
+        system = self.system
+        stopped = system.run(time_us=time_us)
+        return Run(
+            path=self.path, output=self.output.text, stopped=stopped,
+            time_ms=(system.machine.now() - system.started_at) / 10_000, entries=system.loop.entries,
+            trace_hash=self.trace.hash(), faults=tuple(system.faults), crashes=tuple(c.report for c in system.crashes),
+        )  # fmt: skip
