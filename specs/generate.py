@@ -15,6 +15,7 @@ from capkernel.abi.labels import BY_LABEL, InvocationSpec
 from capkernel.abi.words import WORD_MASK
 from specs.programs.layout import BUFFERS, FREE, INSN_PC, IRQ_LINE, MAPPED_AT, SLOTS, TEST_BITS
 from specs.programs.model import Access, Compute, Dma, Interrupt, Layout, Program, Step, Syscall, Worker
+from specs.programs.partitions import LAYOUT as PARTITIONED
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ NULLS = _slots("null")
 INVOKED: dict[int, tuple[int, ...]] = {
     2: UNTYPEDS, 12: THREADS, 10: CNODES, 14: _slots("irq_control"), 16: _slots("irq_handler"),
     20: _slots("domain"), 24: _slots("sched_control"), 22: SCHED_CONTEXTS, 3: TABLES, 1: FRAMES,
-    11: _slots("asid_control"), 13: _slots("asid_pool"), io.CAP_IO_PAGE_TABLE: IO_TABLES,
+    11: _slots("asid_control"), 13: _slots("asid_pool", "asid_pool1"), io.CAP_IO_PAGE_TABLE: IO_TABLES,
 }  # fmt: skip
 """Where to find a cap of a kind (``abi.objects.CAP_``)."""
 
@@ -80,7 +81,7 @@ CAPS: dict[str, tuple[int, ...]] = {
 
 _VICTIMS = (
     ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS, CNODES,
-    IO_TABLES, _slots("iospace", "irq_handler", "irq_control"), _slots("asid_pool", "asid_control", "domain"),
+    IO_TABLES, _slots("iospace", "irq_handler", "irq_control"), _slots("asid_pool1", "asid_pool1", "asid_control"),
 )  # fmt: skip
 """What caps there are to copy, move and destroy."""
 PAGES = (MAPPED_AT, MAPPED_AT, 0x21000, 0x30000, 0x200000, 0x201000, 0x4000_0000, 0x4020_0000, 0x10000)
@@ -112,15 +113,23 @@ _DEPTH_OF = {"depth": "", "dest_depth": "", "src_depth": "src_root", "pivot_dept
 """The extra cap below which a depth counts; none means the invoked CNode, or the root for other kinds."""
 
 
+_DESTROYERS = tuple(
+    tuple(BY_LABEL[label] for label in group)
+    for group in ((), (labels.CNODE_DELETE,), (labels.CNODE_DELETE, labels.CNODE_REVOKE), (labels.CNODE_REVOKE,) * 2)
+)
+"""What nearly every program should do to something."""
+
+
 class Focus:
     """What one program is about: few invocations, objects and addresses, so that its steps meet each other."""
 
-    def __init__(self, choose: Chooser, layout: Layout) -> None:
+    def __init__(self, choose: Chooser, layout: Layout, *, narrow: bool | None = None) -> None:
         self.choose = choose
         specs = tuple(BY_LABEL.values()) if layout.board == "virt_iommu" else labels.INVOCATIONS
-        self.narrow = choose.number(0, 3) > 0
+        self.narrow = choose.number(0, 3) > 0 if narrow is None else narrow
         count = choose.number(3, 12)
-        self.specs = tuple(choose.of(specs) for _ in range(count)) if self.narrow else specs
+        few = tuple(choose.of(specs) for _ in range(count)) + choose.of(_DESTROYERS)
+        self.specs = few if self.narrow else specs
         self.kinds = choose.of(KINDS)
         self._kept: dict[int, Sequence[int]] = {}
 
@@ -260,6 +269,18 @@ def _access(choose: Chooser, focus: Focus) -> Access:
     return Access(choose.of(_ACCESSES), address, choose.number(0, 255))
 
 
+def noise(choose: Chooser) -> Syscall:
+    """A system call with random words everywhere."""
+    number = choose.of((*range(sc.YIELD, 0), sc.DEBUG_CAP_IDENTIFY, any_word(choose)))
+    words = tuple(any_word(choose) for _ in range(choose.number(0, 12)))
+    caps = tuple(any_word(choose) for _ in range(choose.number(0, 3)))
+    label = choose.of((*BY_LABEL, any_word(choose) >> 12))
+    length, ncaps = choose.of((None, 0, 4, 120, 127)), choose.of((None, 0, 3))
+    receive = any_word(choose), any_word(choose), any_word(choose)
+    target, reply, dest = any_word(choose), any_word(choose), any_word(choose)
+    return Syscall(number, target, label, words, caps, length, ncaps, reply, dest, receive)
+
+
 KINDS = (
     "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiaaaaaaaaacdd", "iiiiiiiiiiiiiiiiacd", "iiiimmmmccccccootta",
 )  # fmt: skip
@@ -291,12 +312,14 @@ LAYOUTS = (
     Layout(schedule=((0, 20_000), (1, 8_000)), workers=(
         Worker(priority=120, domain=1), Worker(priority=110, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
-        Worker(priority=120, passive=True, fault=5, notification=9),
+        Worker(priority=120, passive=True, fault=6, notification=9, serves=(SLOTS["ep0"], SLOTS["reply0"])),
     )),
+    PARTITIONED,
     Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
-        Worker(priority=120, budget=100, period=700, extra_refills=4), Worker(priority=110, passive=True),
+        Worker(priority=120, budget=100, period=700, extra_refills=4),
+        Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6, notification=10),
-        Worker(priority=110, fault=5),
+        Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

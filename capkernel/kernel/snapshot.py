@@ -1,4 +1,4 @@
-"""Copies of the kernel's state: to go back to (``save``, ``restore``), and to compare (``structure``).
+"""Copies of the kernel's state, to go back to.
 
 Everything mutable hangs off ``State``; caps, thread states and faults are values and are shared. Restoring puts the
 saved fields back into the very same objects, so whoever holds one of them still holds the right one.
@@ -7,7 +7,7 @@ saved fields back into the very same objects, so whoever holds one of them still
 from typing import Any
 
 from capkernel.kernel import objects
-from capkernel.kernel.objects import NULL, Cap, Fault, LookupFailure, PlainState, Slot, ThreadState
+from capkernel.kernel.objects import NULL, Cap, PlainState, ThreadState
 from capkernel.kernel.state import State
 
 _MUTABLE = (
@@ -67,10 +67,10 @@ def _referents(value: Any) -> list[Any]:
         return [item for item in value.values() if type(item) in FIELDS]
     if value is NULL or kind is PlainState or not isinstance(value, (Cap, ThreadState)):
         return []
-    return [getattr(value, name) for name in _value_fields(kind)]
+    return [getattr(value, name) for name in value_fields(kind)]
 
 
-def _value_fields(kind: type) -> tuple[str, ...]:
+def value_fields(kind: type) -> tuple[str, ...]:
     """The fields of an immutable value (a dataclass)."""
     return tuple(getattr(kind, "__dataclass_fields__", ()))
 
@@ -80,56 +80,3 @@ def restore(saved: Saved) -> None:
     for item, values in saved:
         for name, value in zip(FIELDS[type(item)], values, strict=True):
             setattr(item, name, _copied(value))
-
-
-Structure = dict[str, dict[str, Any]]
-"""Object name → field → value, with references by name: equal exactly if the states are."""
-
-
-def structure(state: State) -> Structure:
-    """The state as plain data, for comparing and for showing what changed. Empty slots are left out."""
-    result: Structure = {}
-    for item, values in save(state):
-        if isinstance(item, (objects.Refill, objects.TCBQueue)) or (isinstance(item, Slot) and item.cap is NULL):
-            continue
-        names = FIELDS[type(item)]
-        result[name_of(item)] = {
-            name: _plain(value) for name, value in zip(names, values, strict=True) if name != "slots"
-        }
-    return dict(sorted(result.items()))
-
-
-def name_of(item: Any) -> str:
-    """A name that tells an object from all others: its kind and address; a slot by where it is."""
-    if isinstance(item, State):
-        return "State"
-    if isinstance(item, Slot):
-        return f"{name_of(item.container)}[{item.index}]"
-    return f"{type(item).__name__}@{item.paddr:#x}"
-
-
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is objects.Refill:
-        return value.time, value.amount
-    if kind is objects.TCBQueue:
-        return _members(value)
-    if kind in FIELDS:
-        return name_of(value)
-    if kind is list:
-        return [_plain(item) for item in value]
-    if kind is dict:
-        return {key: _plain(item) for key, item in sorted(value.items())}
-    if kind is PlainState:
-        return value.name
-    if isinstance(value, (Cap, ThreadState, Fault, LookupFailure)):
-        return (kind.__name__, *(_plain(getattr(value, name)) for name in _value_fields(kind)))
-    return value
-
-
-def _members(queue: objects.TCBQueue) -> list[str]:
-    names, thread = [], queue.head
-    while thread is not None:
-        names.append(name_of(thread))
-        thread = thread.queue_next
-    return names

@@ -27,6 +27,7 @@ class Siege:
     """What happened: the run; the attempts by (family, outcome, detail); what succeeded; what was found afterwards."""
 
     run: Run
+    system: DescribedSystem
     attempts: Counter[tuple[str, str, str]]
     successes: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -49,18 +50,22 @@ class Siege:
         return rows
 
 
-def besiege(path: Path, *, seed: int = 0) -> Siege:
-    """Run a fortress with its attacker, and once more with the one that does nothing (in `quiet` beside it)."""
-    quiet = Booted(path, search_path=[path.parent / "quiet"], seed=seed)
+def besiege(path: Path, *, programs: Path | None = None, seed: int = 0) -> Siege:
+    """Run a fortress with its attacker, and once more with the one that does nothing (in `quiet`).
+
+    ``programs`` is where the programs are, if not beside the description. Raises DescriptionError.
+    """
+    place = programs or path.parent
+    quiet = Booted(path, search_path=[place / "quiet", place], seed=seed)
     quiet.run()
-    booted = Booted(path, seed=seed)
+    booted = Booted(path, search_path=[place], seed=seed)
     booted.boot()
     before = take_inventory(booted.system, ATTACKER)
     run = booted.run()
     attempts, successes = _read_ledger(booted.system)
     findings = audit(booted.system, quiet.system, ATTACKER, before, ["store"])
     findings.append(_undisturbed(booted.system))
-    return Siege(run=run, attempts=attempts, successes=successes, findings=tuple(findings))
+    return Siege(run=run, system=booted.system, attempts=attempts, successes=successes, findings=tuple(findings))
 
 
 def _read_ledger(system: DescribedSystem) -> tuple[Counter[tuple[str, str, str]], tuple[str, ...]]:

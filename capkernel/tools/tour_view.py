@@ -72,7 +72,7 @@ def show_successes(console: Console, siege: Siege) -> None:
 
 def _table(siege: Siege) -> Table:
     title = f"What mallory tried, and what came of it: {siege.total:,} attempts"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("", no_wrap=True)
     for outcome in OUTCOMES:
         table.add_column(_HEADINGS[outcome], justify="right", no_wrap=True)

@@ -15,7 +15,7 @@ results: int = 0
 
 SECRET = "the key is under the mat"
 DEADLINE_TICKS = 40_000  # 4 ms after the period was due to begin
-DUE, CLOSING = 0, 8
+NUMBER, DUE, CLOSING = 0, 8, 16
 periods = missed = wrong = worst = visits = 0
 has_vault = False
 
@@ -31,15 +31,17 @@ async def init(pd: PD) -> None:
 
 
 async def notified(pd: PD, ch: int) -> None:
-    global periods
-    if await pd.load(beat + CLOSING):
-        await report(pd)
-        return
-    periods += 1
+    """A period has begun. Those in between, which we had no time to notice, are missed."""
+    global periods, missed
+    number = await pd.load(beat + NUMBER)
+    missed += number - periods - 1
+    periods = number
     await work(pd)
     await look_at_the_clock(pd)
     if has_vault:
         await visit_the_vault(pd)
+    if await pd.load(beat + CLOSING):
+        await report(pd)
 
 
 async def work(pd: PD) -> None:

@@ -120,7 +120,7 @@ async def invoke(mallory: Attacker, label: int, address: int, words: list[int], 
     family = FAMILIES.get(row.cap_type, "I/O space") if row else "unknown"
     name = f"{row.name if row else f'label {label}'} on {place(address)}"
     action = mallory.pd.sys.call(address, Message(label, words, caps))
-    return await mallory.attempt(f"{family} invocations", name, action, judge_of(address, label, words))
+    return await mallory.attempt(f"{family} labels", name, action, judge_of(address, label, words))
 
 
 def plausible(label: int) -> list[int]:

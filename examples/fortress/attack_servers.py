@@ -3,16 +3,17 @@
 from capkernel.abi import syscalls as sc
 from capkernel.abi.message import message_info
 from capkernel.abi.words import WORD_MASK
-from capkernel.user.loop import ENDPOINT_BADGE, FAULT_BADGE
+from capkernel.user.loop import ENDPOINT_BADGE, FAULT_BADGE, INPUT_CAP
 from capkernel.user.operations import compute, ecall
 from capkernel.user.syscalls import Message
 
 from .attack_kernel import POLICY, answer_in, judge_of
-from .attacker import Attacker, by_policy, nothing
+from .attacker import Attacker, by_policy, nothing, received
 from .words import (
     DIARY,
     FETCH,
     NAMESPACES,
+    READ,
     READ_WRITE,
     RELEASE,
     REQUEST,
@@ -27,6 +28,8 @@ from .words import (
 ALICE, BOB = 1, 2
 SECRET, MOTTO, GOLD = key_word("secret"), key_word("motto"), key_word("gold")
 LIE = text_words("mallory was here")
+FLOODS = ((1500, FETCH, [SHARED, MOTTO]), (3000, REQUEST, [SHARED, READ]), (200, STORE, [SHARED, MOTTO, *[0] * 118]))
+"""How often, and what: the second costs policy most, since it revokes and mints a cap."""
 
 
 async def ask(mallory: Attacker, family: str, name: str, label: int, words: list[int]) -> None:
@@ -87,12 +90,15 @@ async def malformed_messages(mallory: Attacker) -> None:
 
 
 async def starve(mallory: Attacker) -> None:
-    """Use up all the time there is: compute without end, yield without end, keep the servers busy."""
+    """Use up all the time there is: compute without end, yield without end, keep the servers busy.
+
+    Before each flood she waits in vain: the warden pulls her out when a period begins, and then all her time is there.
+    """
     for _ in range(60):
         await mallory.attempt("starvation", "compute for a millisecond", compute(10_000), nothing)
     for _ in range(40):
         await mallory.attempt("starvation", "yield", ecall(sc.YIELD), nothing)
-    for _ in range(1500):
-        await ask(mallory, "starvation", "flood", FETCH, [SHARED, MOTTO])
-    for _ in range(200):
-        await ask(mallory, "starvation", "flood with long messages", STORE, [SHARED, MOTTO, *[0] * 118])
+    for count, label, words in FLOODS:
+        await mallory.attempt("starvation", "gather strength", ecall(sc.WAIT, INPUT_CAP), received)
+        for _ in range(count):
+            await ask(mallory, "starvation", "flood", label, words)

@@ -12,8 +12,8 @@ COUNT, COMPARE, PERIOD, CONTROL, STATUS = 0x00, 0x08, 0x10, 0x14, 0x18
 OFF, ENABLE_WITH_IRQ, EXPIRED = 0, 3, 1
 PERIOD_TICKS = 50_000  # 5 ms
 IRQ, ALICE, POLICY, WARDEN = 0, 1, 2, 3
-DUE, CLOSING = 0, 8
-"""Words of the page `beat`: the tick at which this period was due to begin; whether it is the last."""
+NUMBER, DUE, CLOSING = 0, 8, 16
+"""Words of the page `beat`: the period's number, the tick at which it was due to begin, whether it is the last."""
 closing = False
 
 
@@ -25,6 +25,7 @@ async def init(pd: PD) -> None:
 
 async def notified(pd: PD, ch: int) -> None:
     """A period begins; after the warden's word it is the last."""
+    await pd.store(beat + NUMBER, await pd.load(beat + NUMBER) + 1)
     await pd.store(beat + DUE, await pd.load(registers + COMPARE))
     await pd.store(beat + CLOSING, int(closing))
     if closing:

@@ -36,7 +36,8 @@ class Policy:
 
     ``areas`` are (first, end, label) of physical memory, the smallest that holds an address counts; whatever lies in
     none belongs to ``default``. ``edges`` is the ceiling; a label may always do anything to itself. ``holders`` says,
-    for the four kinds of cap that concern everybody, which labels may hold one.
+    for the four kinds of cap that concern everybody, which labels may hold one. ``default`` itself, that is who built
+    the system and no longer runs, is bounded by nothing.
     """
 
     areas: tuple[tuple[int, int, str], ...]
@@ -126,8 +127,9 @@ def pas_refined(view: View) -> str | None:
     if not isinstance(policy, Policy):
         return None
     extra = sorted(
-        edge for edge in authority_graph(view, policy) if edge.subject != edge.target and edge not in policy.edges
-    )
+        edge for edge in authority_graph(view, policy)
+        if edge.subject not in (edge.target, policy.default) and edge not in policy.edges
+    )  # fmt: skip
     return first([f"{e.subject} has {e.authority} over {e.target}, which no policy gives it" for e in extra])
 
 
@@ -148,7 +150,7 @@ def global_caps_are_held_as_declared(view: View) -> str | None:
         allowed = policy.holders.get(name, frozenset())
         for slot in view.caps_by_kind[kind]:
             holder = policy.label(slot.container.paddr)
-            if holder not in allowed:
+            if holder not in allowed and holder != policy.default:
                 problems.append(f"{holder} holds a {name} cap")
     return first(problems)
 

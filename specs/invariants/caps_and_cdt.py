@@ -5,6 +5,8 @@ derivation put in the wrong place so that Revoke would miss it, rights or badges
 that gives the same memory out twice, a zombie made of an object that others can still name.
 """
 
+from itertools import pairwise
+
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel import caps as kc
@@ -146,7 +148,7 @@ def untyped_mdb(view: View) -> str | None:
     """
     return first([
         f"{_at(slot)} lies in {_at(untyped)} but is not derived from it"
-        for untyped, slot in _enclosing(view)
+        for untyped, slot in view.once(_enclosing)
         if not isinstance(slot.cap, kc.UntypedCap) and not view.tree.is_descendant(slot, untyped)
     ])  # fmt: skip
 
@@ -157,7 +159,7 @@ def untyped_inc(view: View) -> str | None:
     The inner one (one of two equal ones) is a descendant and lies outside the outer one's free part.
     """
     problems = []
-    for outer, inner in _enclosing(view):
+    for outer, inner in view.once(_enclosing):
         if isinstance(inner.cap, kc.UntypedCap) and isinstance(outer.cap, kc.UntypedCap):
             problems += _check_pair(view, outer, inner)
     return first(problems)
@@ -183,6 +185,21 @@ def valid_ioc(view: View) -> str | None:
     return first(problems)
 
 
+def valid_badges(view: View) -> str | None:
+    """G8 ``valid_badges``: where the badge changes along the list, a subtree of its own begins.
+
+    If not, Revoke of one badge would take another's caps away, or leave some of its own.
+    """
+    problems = []
+    for chain in view.tree.chains:
+        for one, other in pairwise(chain):
+            if type(one.cap) is not type(other.cap) or not regions.covers(one.cap, other.cap):
+                continue
+            if regions.badge(other.cap) not in (0, regions.badge(one.cap)) and not other.first_badged:
+                problems.append(f"{_at(other)} begins no subtree, though its badge is new")
+    return first(problems)
+
+
 def zombies_final(view: View) -> str | None:
     """G13 ``zombies_final``: no other cap leads to what is being destroyed."""
     problems = []
@@ -202,5 +219,6 @@ CHECKS = (
     Invariant("G7", "untyped_inc", "untypeds are nested (then derived, and not in the free part) or disjoint",
               untyped_inc),
     Invariant("G8", "valid_ioc", "original caps are non-null; untyped and IRQControl caps are original", valid_ioc),
+    Invariant("G8b", "valid_badges", "where the badge changes, a subtree begins", valid_badges),
     Invariant("G13", "zombies_final", "no other cap leads to an object that is being destroyed", zombies_final),
 )  # fmt: skip

@@ -91,7 +91,7 @@ def pspace_aligned(view: View) -> str | None:
 def pspace_distinct(view: View) -> str | None:
     """G9 ``pspace_distinct``: no two objects share memory."""
     problems = []
-    order = sorted(_placed(view).items())
+    order = sorted(view.once(_placed).items())
     for ((before, _), one), ((after, _), other) in pairwise(order):
         if after[0] < before[1]:
             problems.append(f"{one} (to {before[1]:#x}) overlaps {other}")
@@ -136,7 +136,7 @@ def _wrong_places(view: View) -> list[str]:
     """Kernel objects in device memory, in the kernel's own image, or outside RAM."""
     image = view.config.kernel_image
     problems = []
-    for (where, kind), name in _placed(view).items():
+    for (where, kind), name in view.once(_placed).items():
         if kind == "FrameCap":
             continue
         if not any(start <= where[0] and where[1] <= end for start, end in view.config.ram):

@@ -1,9 +1,10 @@
 """What a cap refers to, said without the kernel's help: kind, identity, and the memory behind it.
 
 This is the oracle's own reading of the manual (sections 2.4.1 and 3.1.4); ``capkernel.kernel.caps`` has another. An
-error in either shows as a disagreement.
+error in either shows as a disagreement. Caps never change, so what is said of one is remembered.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from capkernel.abi import objects as obj
@@ -50,6 +51,7 @@ def size_bits_of(cap: Cap) -> int:
     return bits
 
 
+@lru_cache(maxsize=1 << 14)
 def region(cap: Cap) -> Region | None:
     """The memory behind a cap; None if there is none."""
     if isinstance(cap, MEMORY_CAPS):
@@ -63,6 +65,7 @@ def inside(inner: Region, outer: Region) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
+@lru_cache(maxsize=1 << 16)
 def covers(parent: Cap, child: Cap) -> bool:
     """Whether authority over what ``child`` refers to can come from ``parent`` (manual, 3.1.4)."""
     kind = type(parent)
@@ -102,6 +105,7 @@ def begets(parent: Slot, child: Slot) -> bool:
     return not wanted or (badge(child.cap) == wanted and not child.first_badged)
 
 
+@lru_cache(maxsize=1 << 12)
 def describe(cap: Cap) -> str:
     """A cap in a few words, for messages."""
     name = type(cap).__name__.removesuffix("Cap")

@@ -23,6 +23,9 @@ _SOURCES = {
 """Of the CNode invocations, the sources: message words with index and depth, and which extra cap is the root."""
 
 
+_MASKED = (labels.CNODE_COPY, labels.CNODE_MINT)
+
+
 def named_caps(step: Step) -> list[Cap]:
     """The caps that the caller named, and those that a sender it was served named: what new caps may come from."""
     request = step.request
@@ -101,11 +104,27 @@ def authority_is_named(step: Step) -> str | None:
     if not changed:
         return None
     named = named_caps(step) if step.executed else []
+    exceeding = _exceeds_mask(step, [cap for slot, cap in changed if slot not in step.before.caps])
+    if exceeding is not None:
+        return exceeding
     for slot, cap in changed:
         if _origin(step, slot, cap, named) is None:
             return f"{name_of(slot)} now holds {describe(cap)}, which nobody named; named: " + ", ".join(
                 describe(source) for source in named
             )
+    return None
+
+
+def _exceeds_mask(step: Step, new: list[Cap]) -> str | None:
+    """A Copy or Mint whose result has rights that the call did not ask for."""
+    request = step.request
+    if not step.executed or request.label not in _MASKED or len(request.words) < 5:
+        return None
+    if not isinstance(step.cap(request.target), kc.CNodeCap):
+        return None
+    for cap in new:
+        if hasattr(cap, "rights") and _rights(cap) & ~request.words[4]:
+            return f"{describe(cap)} was made with rights {request.words[4]:#x} asked for"
     return None
 
 

@@ -4,8 +4,9 @@ Gathered afresh by following references from the kernel's variables, as a debugg
 (queue lengths, flags, the ready bitmap) are looked at only to be compared. What is costly is computed when first asked.
 """
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import KIND, FrameCap, PageTableCap, UntypedCap
@@ -17,6 +18,7 @@ from specs.invariants import regions, spaces
 from specs.invariants.spaces import AddressSpace
 from specs.invariants.tree import Tree, build
 
+T = TypeVar("T")
 _TCB_REFERENCES = ("sched_context", "yield_to", "bound_notification", "queue_next", "queue_prev")
 _STATE_REFERENCES = ("endpoint", "notification", "reply")
 _REFERENCES: dict[type, tuple[str, ...]] = {
@@ -58,6 +60,7 @@ class View:
         """Slots without cap that are linked or flagged nevertheless."""
         self.caps_to: dict[int, list[Slot]] = {}
         self._work: list[Any] = []
+        self._made: dict[Any, Any] = {}
         self._gather(extra_roots)
 
     def _gather(self, extra_roots: tuple[Any, ...]) -> None:
@@ -125,6 +128,13 @@ class View:
         for neighbour in (slot.prev, slot.next):
             if neighbour is not None:
                 self._meet(neighbour.container)
+
+    def once(self, make: Callable[["View"], T]) -> T:
+        """What ``make`` says of this view, asked only once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     # What there is, by kind
 

@@ -5,7 +5,6 @@ would happen: what would block it is made the non-blocking call of the same kind
 """
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +14,6 @@ from capkernel.abi import registers as reg
 from capkernel.abi import rights
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
-from capkernel.kernel import snapshot
 from capkernel.kernel.caps import EndpointCap, NotificationCap, ReplyCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
@@ -27,11 +25,15 @@ from hwmodel.cpu.trap import Trap
 from hwmodel.iommu import DmaFault
 from hwmodel.machine import Machine
 from hwmodel.sv39 import PTE_R, PTE_W, walk
-from specs.programs.layout import CODE_TABLE, DMA_REQUEST, INSN_PC, World, world_of
+from specs.programs.layout import CODE_TABLE, DMA_REQUEST, INSN_PC, World
 from specs.programs.model import GARBAGE, Access, Compute, Dma, Interrupt, Program, Step, Syscall
+from specs.programs.worlds import build, world_of
+from specs.structure import Structure, structure
 
 QUIET_ENTRIES = 60
 """So many kernel entries without a step, and the program is over: only timers fire, or a thread starves."""
+RAISE = False
+"""Let what comes out of the kernel through, with its traceback (for a person who looks for the cause)."""
 T6 = 31
 BUFFER_WORDS = 1 << msg.IPC_BUFFER_BITS - 3
 _SAFE = frozenset((sc.NBSEND, *range(sc.DEBUG_NAME_THREAD, sc.YIELD + 1)))
@@ -55,7 +57,7 @@ class Watcher(Protocol):
 
 @dataclass
 class Execution:
-    """What came of a run: the step each kernel entry belongs to, why it ended, what was wrong, a digest of it all."""
+    """What came of a run: how far it went, why it ended, what was wrong, a digest of it all."""
 
     program: Program
     taken: int = 0
@@ -66,8 +68,8 @@ class Execution:
     ran: list[str] = field(default_factory=list)
     """For each step begun, who took it (or that it was skipped)."""
     trace: list[tuple[int, ...]] = field(default_factory=list)
-    """For each kernel entry: trap kind, time, address of the thread that goes on, its registers."""
-    final: snapshot.Structure = field(default_factory=dict)
+    """For each kernel entry: trap, time, address of the thread that goes on, its registers."""
+    final: Structure = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -75,65 +77,69 @@ class Execution:
         return hashlib.sha256(repr((self.trace, self.final)).encode()).hexdigest()
 
 
-class _Runner:
-    """One run. ``garbage`` is what distinguishes the words that the program does not set from another run's."""
+class Session:
+    """A run that is given its steps one by one, or all at once.
 
-    def __init__(self, program: Program, world: World, garbage: int, watcher: Watcher | None) -> None:
-        self.program = program
+    ``garbage`` is what distinguishes the words that the program does not set from another run's.
+    """
+
+    def __init__(self, world: World, watcher: Watcher | None = None, garbage: int = 1) -> None:
         self.world = world
-        self.garbage = garbage
-        self.watcher = watcher
-        self.execution = Execution(program)
-        self.last_step = 0
         self.state, self.machine = world.state, world.machine
-        self.loop = _loop(world, program, self._on_host)
+        self.watcher = watcher
+        self.garbage = garbage
+        self.steps: list[Step] = []
+        self.execution = Execution(Program(world.layout))
+        self._last_step = 0
+        layout = world.layout
+        costs = Costs(syscall=layout.syscall_ticks, work_unit=layout.work_unit_ticks, interrupt=2, leave=1)
+        glue = ScriptedGlue(world.machine, CODE_TABLE, 1)
+        self.loop = Loop(world.state, world.machine, glue, costs, self._on_host)
         if watcher is not None:
             watcher.attach(self.loop, self.machine)
         self.loop.observers.append(self._record)
 
-    def run(self) -> Execution:
-        """To the end of the program, or until nothing can happen, or something is wrong."""
+    def take(self, *steps: Step) -> Execution:
+        """Run until these steps are taken too, or nothing can happen any more, or something is wrong."""
+        self.steps += steps
         done = self.execution
+        done.program = Program(self.world.layout, tuple(self.steps))
         try:
-            while done.problem is None:
-                done.reason = self.loop.run(max_entries=1)
-                if done.reason != "entries" or self._is_wrong():
-                    break
-                if self.loop.entries - self.last_step > QUIET_ENTRIES:
-                    done.reason = "quiet"
-                    break
+            self._run()
         except Exception as error:  # Whatever comes out of the kernel is a finding, not ours to judge.
             done.problem = f"T15 total: {type(error).__name__}: {error}"
             done.reason = "exception"
-            done.entries = self.loop.entries
-            raise_if_asked(error)
-            return done
+            if RAISE:
+                raise
         done.entries = self.loop.entries
-        done.final = snapshot.structure(self.state)
         return done
 
-    def _is_wrong(self) -> bool:
-        if self.watcher is not None and self.watcher.problem is not None:
-            self.execution.problem = self.watcher.problem
-        return self.execution.problem is not None
+    def _run(self) -> None:
+        done = self.execution
+        self._last_step = self.loop.entries
+        while done.problem is None:
+            done.reason = self.loop.run(max_entries=1)
+            if self.watcher is not None:
+                done.problem = self.watcher.problem
+            if done.reason != "entries":
+                break
+            if self.loop.entries - self._last_step > QUIET_ENTRIES:
+                done.reason = "quiet"
+                break
 
     def _record(self, trap: Trap) -> None:
         current = self.state.current
         entry = (trap.kind, trap.cause, trap.value, self.machine.now(), current.paddr, *current.registers)
         self.execution.trace.append(entry)
 
-    # Taking steps
-
     def _on_host(self, thread: TCB, what: int) -> bool:
         """A thread asks for its next step; false when there is none."""
-        done, steps = self.execution, self.program.steps
-        while done.taken < len(steps):
-            step = steps[done.taken]
+        done = self.execution
+        while done.taken < len(self.steps):
+            step = self.steps[done.taken]
             done.taken += 1
-            self.last_step = self.loop.entries
-            wanted = getattr(step, "thread", None)
-            is_other = wanted is not None and self.world.threads.get(wanted) is not thread
-            if is_other or (isinstance(step, Access) and thread is self.world.guardian and not self._is_safe(step)):
+            self._last_step = self.loop.entries
+            if self._skips(step, thread):
                 done.ran.append(f"skipped, {thread.name} runs")
                 continue
             done.ran.append(thread.name)
@@ -141,14 +147,21 @@ class _Runner:
                 return True
         return False
 
+    def _skips(self, step: Step, thread: TCB) -> bool:
+        wanted = getattr(step, "thread", None)
+        if wanted is not None and self.world.threads.get(wanted) is not thread:
+            return True
+        return isinstance(step, Access) and thread is self.world.guardian and not self._is_safe(step)
+
     def _take(self, step: Step, thread: TCB) -> bool:
         """Begin a step; true if the thread is to go on (else the next step is taken at once)."""
         match step:
             case Syscall():
-                self._begin_syscall(step, thread)
+                number = step.number if thread is not self.world.guardian else harmless_number(step, thread)
+                load_syscall(self.machine, thread, step, self.garbage, number)
             case Access():
-                self._fill(thread)
-                thread.registers[reg.A1], thread.registers[reg.A0] = step.address, step.value
+                fill(self.machine, thread, self.garbage)
+                thread.registers[reg.A1], thread.registers[reg.A0] = step.address & WORD_MASK, step.value & WORD_MASK
                 thread.registers[reg.NEXT_IP] = INSN_PC[step.op]
             case Compute():
                 thread.registers[T6], thread.registers[reg.NEXT_IP] = step.ticks, INSN_PC["compute"]
@@ -173,62 +186,64 @@ class _Runner:
             with suppress(DmaFault):
                 self.machine.iommu.translate(DMA_REQUEST, step.iova, step.write)
 
-    def _word(self, place: int) -> int:
-        """A word that no program sets: recognisable, and different in a run with other garbage."""
-        return GARBAGE | self.garbage << 32 | place
 
-    def _fill(self, thread: TCB) -> int:
-        """Put garbage wherever a program could; returns the thread's IPC buffer."""
-        for register in range(1, reg.FAULT_IP):
-            thread.registers[register] = self._word(register)
-        thread.registers[T6] = 1  # What ``compute`` counts down, should somebody send the thread there.
-        buffer = ipc_buffer(thread, for_writing=True)
-        if buffer:
-            words = [self._word(64 + n) for n in range(BUFFER_WORDS)]
-            self.machine.write_bytes(buffer, b"".join(w.to_bytes(8, "little") for w in words))
-        return buffer
+def fill(machine: Machine, thread: TCB, garbage: int) -> int:
+    """Put garbage wherever a program could: recognisable words, other ones for another ``garbage``.
 
-    def _begin_syscall(self, step: Syscall, thread: TCB) -> None:
-        buffer = self._fill(thread)
-        number = self._unblocking(step, thread)
-        length = (len(step.words) if step.length is None else step.length) & msg.LENGTH_MASK
-        ncaps = (len(step.caps) if step.ncaps is None else step.ncaps) & 3
-        registers = thread.registers
-        registers[reg.SYSCALL_REGISTER] = number & WORD_MASK
-        registers[reg.CAP_REGISTER] = step.cap & WORD_MASK
-        registers[reg.MSG_INFO_REGISTER] = msg.message_info(step.label, length, ncaps)
-        registers[reg.REPLY_REGISTER] = (step.dest if step.number == sc.NBSEND_WAIT else step.reply) & WORD_MASK
-        registers[reg.NBSEND_DEST_REGISTER] = step.dest & WORD_MASK
-        # What the message info announces is an input, whether the program says what it is or not.
-        words = [w & WORD_MASK for w in step.words] + [0] * (length - len(step.words))
-        for register, word in zip(reg.MSG_REGISTERS, words, strict=False):
-            registers[register] = word
-        if buffer:
-            self._write_buffer(step, buffer, words[: msg.MSG_MAX_LENGTH], ncaps)
-        registers[reg.NEXT_IP] = INSN_PC["ecall"]
+    Returns where the thread's IPC buffer lies.
+    """
+    base = GARBAGE | garbage << 32
+    for register in range(1, reg.FAULT_IP):
+        thread.registers[register] = base | register
+    thread.registers[T6] = 1  # What ``compute`` counts down, should somebody send the thread there.
+    buffer = ipc_buffer(thread, for_writing=True)
+    if buffer:
+        words = [base | 64 + n for n in range(BUFFER_WORDS)]
+        machine.write_bytes(buffer, b"".join(word.to_bytes(8, "little") for word in words))
+    return buffer
 
-    def _write_buffer(self, step: Syscall, buffer: int, words: list[int], ncaps: int) -> None:
-        write = self.machine.write_word
-        for index in range(msg.N_MSG_REGISTERS, len(words)):
-            write(buffer + msg.BUFFER_MSG + 8 * index, words[index])
-        for index in range(ncaps):
-            cap = step.caps[index] if index < len(step.caps) else 0
-            write(buffer + msg.BUFFER_CAPS + 8 * index, cap & WORD_MASK)
-        for index, word in enumerate(step.receive):
-            write(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
 
-    def _unblocking(self, step: Syscall, thread: TCB) -> int:
-        """The number of the call to be made; the last thread to run makes none that would stop it."""
-        if thread is not self.world.guardian:
-            return step.number
-        if step.number == sc.CALL:
-            caps = [_cap_at(thread, address) for address in (step.cap, *step.caps)]
-            return sc.NBSEND if None in caps or isinstance(caps[0], EndpointCap) else sc.CALL
-        number = _NON_BLOCKING.get(step.number, step.number)
-        if number not in (sc.NBRECV, sc.NBWAIT):
-            return number if number in _SAFE else sc.YIELD
-        can = _can_receive(_cap_at(thread, step.cap), _cap_at(thread, step.reply), thread)
-        return number if can else sc.YIELD
+def load_syscall(machine: Machine, thread: TCB, step: Syscall, garbage: int = 1, number: int | None = None) -> None:
+    """Put a system call into a thread's registers and IPC buffer, garbage into the rest, and its pc before it."""
+    buffer = fill(machine, thread, garbage)
+    length = (len(step.words) if step.length is None else step.length) & msg.LENGTH_MASK
+    ncaps = (len(step.caps) if step.ncaps is None else step.ncaps) & 3
+    registers = thread.registers
+    registers[reg.SYSCALL_REGISTER] = (step.number if number is None else number) & WORD_MASK
+    registers[reg.CAP_REGISTER] = step.cap & WORD_MASK
+    registers[reg.MSG_INFO_REGISTER] = msg.message_info(step.label, length, ncaps)
+    registers[reg.REPLY_REGISTER] = (step.dest if step.number == sc.NBSEND_WAIT else step.reply) & WORD_MASK
+    registers[reg.NBSEND_DEST_REGISTER] = step.dest & WORD_MASK
+    # What the message info announces is an input, whether the program says what it is or not.
+    words = [w & WORD_MASK for w in step.words] + [0] * (length - len(step.words))
+    for register, word in zip(reg.MSG_REGISTERS, words, strict=False):
+        registers[register] = word
+    if buffer:
+        _write_buffer(machine, step, buffer, words[: msg.MSG_MAX_LENGTH], ncaps)
+    registers[reg.NEXT_IP] = INSN_PC["ecall"]
+
+
+def _write_buffer(machine: Machine, step: Syscall, buffer: int, words: list[int], ncaps: int) -> None:
+    write = machine.write_word
+    for index in range(msg.N_MSG_REGISTERS, len(words)):
+        write(buffer + msg.BUFFER_MSG + 8 * index, words[index])
+    for index in range(ncaps):
+        cap = step.caps[index] if index < len(step.caps) else 0
+        write(buffer + msg.BUFFER_CAPS + 8 * index, cap & WORD_MASK)
+    for index, word in enumerate(step.receive):
+        write(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
+
+
+def harmless_number(step: Syscall, thread: TCB) -> int:
+    """The number of the call to be made by a thread that must not stop."""
+    if step.number == sc.CALL:
+        caps = [_cap_at(thread, address) for address in (step.cap, *step.caps)]
+        return sc.NBSEND if None in caps or isinstance(caps[0], EndpointCap) else sc.CALL
+    number = _NON_BLOCKING.get(step.number, step.number)
+    if number not in (sc.NBRECV, sc.NBWAIT):
+        return number if number in _SAFE else sc.YIELD
+    can = _can_receive(_cap_at(thread, step.cap), _cap_at(thread, step.reply), thread)
+    return number if can else sc.YIELD
 
 
 def _cap_at(thread: TCB, address: int) -> Cap | None:
@@ -249,24 +264,12 @@ def _can_receive(cap: Cap | None, reply: Cap | None, thread: TCB) -> bool:
     return cap.notification.bound_tcb in (None, thread)
 
 
-def _loop(world: World, program: Program, on_host: Callable[[TCB, int], bool]) -> Loop:
-    layout = program.layout
-    costs = Costs(syscall=layout.syscall_ticks, work_unit=layout.work_unit_ticks, interrupt=2, leave=1)
-    return Loop(world.state, world.machine, ScriptedGlue(world.machine, CODE_TABLE, 1), costs, on_host)
-
-
-RAISE = False
-"""Let what comes out of the kernel through, with its traceback (for a person who looks for the cause)."""
-
-
-def raise_if_asked(error: Exception) -> None:
-    """See ``RAISE``."""
-    if RAISE:
-        raise error
-
-
 def run(program: Program, *, watcher: Watcher | None = None, garbage: int = 1, fresh: bool = False) -> Execution:
     """Run a program from its start. ``fresh`` builds the world anew instead of going back to its saved start."""
-    world = world_of.__wrapped__(program.layout) if fresh else world_of(program.layout)
+    world = build(program.layout) if fresh else world_of(program.layout)
     world.rewind()
-    return _Runner(program, world, garbage, watcher).run()
+    session = Session(world, watcher, garbage)
+    execution = session.take(*program.steps)
+    if execution.problem is None:
+        execution.final = structure(session.state)
+    return execution

@@ -5,7 +5,6 @@ address below 64 is a slot of the test CNode (named in ``SLOTS``), ``OWN + n`` i
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import labels, rights
@@ -21,7 +20,7 @@ from capkernel.kernel.config import KernelConfig
 from capkernel.kernel.objects import TCB
 from capkernel.kernel.state import State
 from capkernel.kernel.vspace import ipc_buffer
-from capkernel.runtime.checkpoint import Checkpoint, checkpoint
+from capkernel.runtime.checkpoint import Checkpoint
 from capkernel.runtime.loop import Loop
 from capkernel.runtime.platform import configure
 from capkernel.runtime.scripted import ScriptedGlue
@@ -29,6 +28,7 @@ from hwmodel.board import MIB, find_board
 from hwmodel.cpu.scripted import Insn
 from hwmodel.cpu.trap import STOP_ECALL
 from hwmodel.machine import Machine
+from specs.invariants.authority import Policy
 from specs.programs.model import Layout, Worker
 
 CODE = 0x10000
@@ -55,7 +55,7 @@ SLOTS = {name: index for index, name in enumerate((
     "sched_control", "domain", "asid_control", "asid_pool", "vspace_root", "vspace1", "table_low", "table_high",
     "table_root", "frame0", "frame1", "frame0_readonly", "mega_frame", "irq_control", "irq_handler",
     "cnode4", "cnode2", "iospace_master", "iospace", "io_table0", "io_table1", "io_table2", "tcb_fresh",
-    "own_cnode", "frame_mapped", "cspace",
+    "own_cnode", "frame_mapped", "cspace", "asid_pool1",
 ))}  # fmt: skip
 """Slots of the test CNode; the rest, up to 63, are empty."""
 FREE = tuple(range(len(SLOTS), 64))
@@ -89,6 +89,7 @@ class World:
     threads: dict[int, TCB] = field(default_factory=dict)
     saved: Checkpoint | None = None
     guardian: TCB | None = None
+    policy: Policy | None = None
 
     def rewind(self) -> None:
         """Go back to the program's start."""
@@ -97,17 +98,8 @@ class World:
         self.state.machine = self.machine
 
 
-@lru_cache(maxsize=16)
-def world_of(layout: Layout) -> World:
-    """The world of a layout; built once, and rewound for each run."""
-    world = build(layout)
-    world.saved = checkpoint(world.state, world.machine)
-    world.guardian = min(world.threads.values(), key=lambda thread: thread.priority)
-    return world
-
-
-def build(layout: Layout) -> World:
-    """Boot and make everything that the layout says."""
+def booted(layout: Layout) -> World:
+    """A world in which nothing is but the root thread."""
     board = find_board(layout.board).with_ram(64 * MIB)
     machine = Machine(board)
     base = KernelConfig(
@@ -116,12 +108,10 @@ def build(layout: Layout) -> World:
     )  # fmt: skip
     config = configure(base, board)
     state = boot(config, machine, RootImage(CODE, ((CODE, b"", 4096),)))
-    world = World(layout, config, machine, state)
-    _Builder(world).build()
-    return world
+    return World(layout, config, machine, state)
 
 
-class _Builder:
+class Builder:
     """The root thread at work."""
 
     def __init__(self, world: World) -> None:
@@ -147,6 +137,12 @@ class _Builder:
             if desc.is_device == device and desc.size_bits >= bits:
                 return self.info.untyped[0] + index
         raise AssertionError(f"no boot untyped of 2**{bits} bytes")
+
+    def start(self, label: int) -> None:
+        """A last invocation on the root thread itself, which does not come back."""
+        self.root.registers[reg.CAP_REGISTER] = bi.CAP_INIT_TCB
+        self.root.registers[reg.MSG_INFO_REGISTER] = msg.message_info(label, 0)
+        self.loop.enter(STOP_ECALL)
 
     def invoke(self, cptr: int, label: int, words: tuple[int, ...] = (), caps: tuple[int, ...] = ()) -> None:
         """One invocation, which must succeed."""
@@ -245,7 +241,10 @@ class _Builder:
         self.copy("frame0_readonly", SLOTS["frame0"], mask=rights.READ)
         self.make("mega_frame", obj.MEGA_PAGE)
         vspace = SLOTS["vspace1"]
-        self.invoke(SLOTS["asid_pool"], labels.ASID_POOL_ASSIGN, (), (vspace,))
+        untyped = self.at(self.new(obj.UNTYPED, obj.ASID_POOL_BITS))
+        where = (SLOTS["asid_pool1"], TEST_BITS)
+        self.invoke(SLOTS["asid_control"], labels.ASID_CONTROL_MAKE_POOL, where, (untyped, self.at(self.test)))
+        self.invoke(SLOTS["asid_pool1"], labels.ASID_POOL_ASSIGN, (), (vspace,))
         for _ in range(2):
             self.invoke(self.at(self.new(obj.PAGE_TABLE)), labels.PAGE_TABLE_MAP, (CODE, 0), (vspace,))
         page, self.free = self.free, self.free + 1
@@ -297,14 +296,27 @@ class _Builder:
             self.invoke(tcb, labels.TCB_BIND_NOTIFICATION, (), (worker.notification,))
         if worker.domain:
             self.invoke(SLOTS["domain"], labels.DOMAIN_SET_SET, (worker.domain,), (tcb,))
+        thread = self.world.threads[index] = self._thread_at(tcb)
+        thread.registers[reg.FAULT_IP] = thread.registers[reg.NEXT_IP] = ASK
+        thread.name = f"worker{index}"
+        if worker.serves[0]:
+            self._receive(thread, tcb, *worker.serves)
         if worker.passive:
             self.invoke(sched_context, labels.SCHED_CONTEXT_UNBIND)
-        cap = self.own_test_slot(tcb)
-        cap.registers[reg.FAULT_IP] = cap.registers[reg.NEXT_IP] = ASK
-        cap.name = f"worker{index}"
-        self.world.threads[index] = cap
 
-    def own_test_slot(self, slot: int) -> TCB:
+    def _receive(self, thread: TCB, tcb: int, endpoint: int, reply: int) -> None:
+        """Let a new thread run until it waits for its first message."""
+        root = SLOTS["tcb_root"]
+        self.invoke(root, labels.TCB_SET_PRIORITY, (0,), (root,))
+        self.invoke(tcb, labels.TCB_RESUME)
+        registers = thread.registers
+        registers[reg.SYSCALL_REGISTER] = sc.RECV & WORD_MASK
+        registers[reg.CAP_REGISTER], registers[reg.REPLY_REGISTER] = endpoint, reply
+        self.loop.enter(STOP_ECALL)
+        self.invoke(root, labels.TCB_SET_PRIORITY, (255,), (root,))
+        assert self.state.current is self.root
+
+    def _thread_at(self, slot: int) -> TCB:
         """The thread behind a TCB cap in the test CNode."""
         node = self.own.slot(self.test).cap
         assert isinstance(node, CNodeCap)
@@ -315,8 +327,9 @@ class _Builder:
     def _let_go(self) -> None:
         for index, (domain, ticks) in enumerate(self.world.layout.schedule):
             self.invoke(SLOTS["domain"], labels.DOMAIN_SCHEDULE_CONFIGURE, (index, domain, ticks))
-        for index in range(len(self.world.layout.workers)):
-            self.invoke(SLOTS[f"tcb{index}"], labels.TCB_RESUME)
+        for index, worker in enumerate(self.world.layout.workers):
+            if not worker.serves[0]:
+                self.invoke(SLOTS[f"tcb{index}"], labels.TCB_RESUME)
         self.root.registers[reg.FAULT_IP] = self.root.registers[reg.NEXT_IP] = ASK
         root = SLOTS["tcb_root"]
         self.invoke(root, labels.TCB_SET_PRIORITY, (self.world.layout.root_priority,), (root,))

@@ -17,7 +17,8 @@ class Worker:
     """A thread that the initial layout holds. Times in us; budget equal to period means round robin.
 
     ``fault`` and ``timeout`` are slots of handler endpoints, ``notification`` of one to be bound; 0 means none. A
-    ``passive`` thread starts without its context.
+    ``passive`` thread starts without its context. One that ``serves`` starts in a receive with those slots of endpoint
+    and reply object.
     """
 
     priority: int = 100
@@ -31,6 +32,7 @@ class Worker:
     timeout: int = 0
     notification: int = 0
     passive: bool = False
+    serves: tuple[int, int] = (0, 0)
     own_vspace: bool = False
     buffer: bool = True
 
@@ -50,6 +52,8 @@ class Layout:
     board: str = "qemu_virt_riscv64"
     workers: tuple[Worker, ...] = WORKERS
     root_priority: int = 10
+    partitioned: bool = False
+    """Two labels with a policy between them (``partitions``) instead of one CSpace for all."""
     schedule: tuple[tuple[int, int], ...] = ()
     work_units_per_preemption: int = 100
     syscall_ticks: int = 5

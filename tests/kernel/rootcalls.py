@@ -52,8 +52,8 @@ class Root:
         x[reg.A7] = number & (1 << 64) - 1
         syscall.handle_syscall(self.state, number)
 
-    def call(self, cptr: int, name: str, *words: int, caps: tuple[int, ...] = ()) -> tuple[int, list[int]]:
-        """An invocation by name; returns error code and answer words."""
+    def call_later(self, cptr: int, name: str, words: tuple[int, ...], caps: tuple[int, ...]) -> None:
+        """Put an invocation into registers and buffer; the system call is still to be made."""
         buffer = ipc_buffer(self.thread, for_writing=True)
         for index, word in enumerate(words[4:], 4):
             self.machine.write_word(buffer + 8 + 8 * index, word)
@@ -61,7 +61,14 @@ class Root:
             self.machine.write_word(buffer + msg.BUFFER_CAPS + 8 * index, cap)
         short = dict(zip(("a2", "a3", "a4", "a5"), words, strict=False))
         info = msg.message_info(BY_NAME[name].label, len(words), len(caps))
-        self.ecall(sc.CALL, a0=cptr, a1=info, **short)
+        x = self.thread.registers
+        for register, word in {"a0": cptr, "a1": info, **short}.items():
+            x[reg.INDEX[register]] = word
+
+    def call(self, cptr: int, name: str, *words: int, caps: tuple[int, ...] = ()) -> tuple[int, list[int]]:
+        """An invocation by name; returns error code and answer words."""
+        self.call_later(cptr, name, words, caps)
+        self.ecall(sc.CALL)
         x = self.thread.registers
         length = msg.info_length(x[reg.A1])
         return msg.info_label(x[reg.A1]), [x[r] for r in reg.MSG_REGISTERS[:length]]
@@ -88,6 +95,12 @@ class Root:
         slot = self.slot()
         self.do(CNODE, "CNode_Copy", slot, 64, source, 64, rights, caps=(CNODE,))
         return slot
+
+    def copy_into(self, node: int, index: int, source: int) -> None:
+        """Copy a cap into a slot of another, small CNode."""
+        cap = self.cap(node)
+        assert isinstance(cap, CNodeCap)
+        self.do(node, "CNode_Copy", index, cap.radix, source, 64, 15, caps=(CNODE,))
 
     def mint(self, source: int, badge: int, rights: int = 15) -> tuple[int, int]:
         """Mint; returns the slot and the error code."""

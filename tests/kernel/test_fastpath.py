@@ -12,12 +12,12 @@ import pytest
 from bench.ping_pong import client, root, server
 from capkernel.kernel import fastpath, syscall
 from capkernel.kernel.config import PRESETS
-from capkernel.kernel.snapshot import structure
 from capkernel.runtime.python_system import PythonSystem
 from capkernel.runtime.trace import Trace
 from capkernel.tools.conform.populate import start
 from capkernel.tools.conform.steps import Stepper
 from capkernel.tools.conform.timeline import Timeline
+from specs.structure import structure
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SLOW = replace(PRESETS["golden"], fastpath=False)

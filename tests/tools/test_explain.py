@@ -37,6 +37,7 @@ from capkernel.tools.explain import Explainer, Explanation, Missing
 from capkernel.tools.explain import missing as m
 from capkernel.tools.explain.census import containers, slot_at, slots_of, threads
 from capkernel.tools.explain.faults import table_walk
+from specs.structure import Structure, structure
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 GROUPS = ("capspace", "tcb", "vspace", "ipc", "faults", "memory")
@@ -824,8 +825,8 @@ def test_looking_on_changes_nothing() -> None:
         assert _comparable(plain) == _comparable(watched)
 
 
-def _comparable(world: World) -> snapshot.Structure:
-    found = snapshot.structure(world.loop.state)
+def _comparable(world: World) -> Structure:
+    found = structure(world.loop.state)
     found["State"] = {name: value for name, value in found["State"].items() if name != "refusal"}
     return found
 

@@ -1,0 +1,71 @@
+"""Checking whole programs: run one under the oracle, and print one that fails so that anyone can run it."""
+
+from capkernel.abi.labels import BY_LABEL
+from specs.monitor import Monitor
+from specs.programs import SLOTS, Execution, Program, Step, Syscall, run, world_of
+from specs.programs.model import literal
+
+_NAMES = {index: name for name, index in SLOTS.items()}
+_HEAD = '''# {problem}
+
+from specs.check import report
+from specs.programs import Access, Compute, Dma, Interrupt, Layout, Program, Syscall, Worker
+
+program = Program(
+    layout={layout},
+    steps=(
+{steps}
+    ),
+)
+
+if __name__ == "__main__":
+    raise SystemExit(report(program))
+'''
+
+
+def checked(program: Program, *, fresh: bool = False) -> Execution:
+    """Run a program with all invariants evaluated at each kernel entry."""
+    watcher = Monitor(policy=world_of(program.layout).policy)
+    return run(program, watcher=watcher, fresh=fresh)
+
+
+def comment(step: Step, thread: str) -> str:
+    """What a step means, for a reader: who took it, the invocation, the caps."""
+    words = [thread]
+    if isinstance(step, Syscall):
+        spec = BY_LABEL.get(step.label)
+        words.append(f"on {_NAMES.get(step.cap, hex(step.cap))}")
+        if spec is not None:
+            words.append(spec.name)
+        words += [f"cap {_NAMES.get(cap, hex(cap))}" for cap in step.caps]
+    return ", ".join(word for word in words if word)
+
+
+def to_script(program: Program, execution: Execution | None = None) -> str:
+    """The program as a Python script; with an execution, up to where that ended and with who took each step."""
+    threads = [""] * len(program.steps) if execution is None else execution.ran
+    lines = []
+    for step, thread in zip(program.steps, threads, strict=False):
+        said = comment(step, thread)
+        lines.append(f"        {literal(step)}," + (f"  # {said}" if said else ""))
+    problem = (execution and execution.problem) or "A program, run with all invariants evaluated at each kernel entry."
+    problem = "\n# ".join(problem.split("\n"))
+    return _HEAD.format(problem=problem, layout=literal(program.layout), steps="\n".join(lines))
+
+
+def report(program: Program) -> int:
+    """Run a program under the oracle and print what came of it; 1 if something is wrong."""
+    execution = checked(program)
+    for number, (step, thread) in enumerate(zip(program.steps, execution.ran, strict=False)):
+        print(f"{number:4} {literal(step)}  # {comment(step, thread)}")
+    print(f"{execution.entries} kernel entries, ended: {execution.reason}")
+    print(execution.problem or "All invariants hold.")
+    return 1 if execution.problem else 0
+
+
+def require(program: Program) -> Execution:
+    """Run a program under the oracle; raises AssertionError with a script that shows what is wrong."""
+    execution = checked(program)
+    if execution.problem is not None:
+        raise AssertionError(f"{execution.problem}\n\n{to_script(program, execution)}")
+    return execution
