@@ -217,7 +217,7 @@ def test_comments_and_numbers() -> None:
         ("arch riscv objects { t = tcb } caps { t { stack: t } }", "x.cdl:1:43: unknown slot stack"),
         ("arch riscv /* objects", "x.cdl:1:12: a comment that does not end"),
         ("arch riscv objects { e = ep (paddr: 0x10000000000000000) }", "is too large"),
-        ("arch riscv objects { $ }", "x.cdl:1:22: unexpected character '$'"),
+        ("arch riscv objects { $ }", "x.cdl:1:22: unexpected '$' (expected a name)"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, problem: str) -> None:

@@ -1,4 +1,7 @@
-"""capDL text to tokens: words, numbers, symbols, each with its line. Comments: ``--`` to the end, ``/* */`` nested."""
+"""capDL text to tokens: words, numbers, symbols, each with its line. Comments: ``--`` to the end, ``/* */`` nested.
+
+Strings and other characters mean something only in the ``fill`` of a frame, which is kept as it is.
+"""
 
 import re
 from typing import Final
@@ -7,13 +10,14 @@ from attrs import frozen
 
 from capkernel.system.diagnostics import Location, Problems
 
-WORD, NUMBER, SYMBOL, FILL, END = "word", "number", "symbol", "fill", "end"
+WORD, NUMBER, SYMBOL, STRING, OTHER, END = "word", "number", "symbol", "string", "other", "end"
 
 _TOKEN: Final = re.compile(
     r"(?P<space>\s+)|(?P<line>--[^\n]*)|(?P<open>/\*)"
     r"|(?P<number>0[xX][0-9a-fA-F]+|0[oO][0-7]+|[0-9]+)"
     r"|(?P<word>[A-Za-z](?:[A-Za-z0-9_@]|-(?!-)|\.(?!\.))*)"
     r"|(?P<symbol>\.\.|[{}()\[\],;:=/<>.-])"
+    r'|(?P<string>"[^"\n]*")|(?P<other>.)'
 )
 _COMMENT: Final = re.compile(r"/\*|\*/")
 
@@ -31,7 +35,7 @@ class Token:
 
 
 def tokenize(text: str, file: str, problems: Problems) -> list[Token]:
-    """All tokens and an END. What is none is noted as a problem and left out."""
+    """All tokens and an END. A comment that does not end is noted as a problem."""
     tokens: list[Token] = []
     at = 0
     line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -41,14 +45,12 @@ def tokenize(text: str, file: str, problems: Problems) -> list[Token]:
             line += 1
         where = Location(file, line + 1, at - line_starts[line] + 1)
         found = _TOKEN.match(text, at)
-        if found is None:
-            problems.error(where, f"unexpected character {text[at]!r}", "a name, a number or punctuation")
-            at += 1
-        elif found.lastgroup == "open":
+        assert found is not None
+        if found.lastgroup == "open":
             at = _comment_end(text, at, where, problems)
         else:
             at = found.end()
-            if found.lastgroup in (WORD, NUMBER, SYMBOL):
+            if found.lastgroup not in ("space", "line"):
                 tokens.append(_token(str(found.lastgroup), found[0], where, at))
     tokens.append(Token(END, "the end of the file", Location(file, len(line_starts), 1), end=at))
     return tokens
