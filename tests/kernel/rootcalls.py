@@ -38,7 +38,7 @@ class Root:
         self.info = bi.BootInfo.decode(self.machine.read_bytes(frame.paddr, bi.BOOTINFO_SIZE))
         self.next_slot = self.info.empty[0]
         ram = [(u.size_bits, n) for n, u in enumerate(self.info.untyped_list) if not u.is_device]
-        self.untyped = self.info.untyped[0] + min(entry for entry in ram if entry[0] >= 22)[1]  # small: Retype clears it
+        self.untyped = self.info.untyped[0] + min(entry for entry in ram if entry[0] >= 22)[1]  # Retype clears it
 
     def cap(self, slot: int) -> Cap:
         """The cap in a slot of the root CNode."""
