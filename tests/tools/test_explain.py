@@ -21,6 +21,7 @@ from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi import syscalls as sc
+from capkernel.abi.errors import ERROR_NAMES
 from capkernel.abi.labels import BY_NAME
 from capkernel.abi.message import message_info
 from capkernel.kernel import caps as k
@@ -30,6 +31,7 @@ from capkernel.kernel.objects import NULL, TCB, Cap, SchedContext, Slot
 from capkernel.kernel.scheduler import schedule
 from capkernel.kernel.thread import activate, suspend
 from capkernel.tools.conform.populate import configure_sc, configure_thread, start
+from capkernel.tools.conform.possible import POSSIBLE
 from capkernel.tools.conform.recordings import read
 from capkernel.tools.conform.steps import Stepper, value_of
 from capkernel.tools.conform.world import INSN_PC, SPIN, TEN_SECONDS_US, World, create
@@ -533,6 +535,12 @@ def test_every_kind_of_refusal_in_the_recordings_can_be_helped() -> None:
         scan(group, 1000, tally)
     assert not tally.unexplained, "\n".join(tally.unexplained[:3])
     assert never_helped(tally) == []
+    met = {key[:2] for counts in (tally.helped, tally.hopeless) for key in counts}
+    met |= {(build()[1].name, refusal) for build, refusal, _ in SCENARIOS.values()}
+    # The one that is refused whatever is given: test_the_end_marker_cannot_be_a_start.
+    met |= {("DomainSet_ScheduleSetStart", refusal) for refusal in ("InvalidArgument", "RangeError")}
+    possible = {(name, ERROR_NAMES[code]) for name, codes in POSSIBLE.items() for code in codes if code}
+    assert possible - met == set()
 
 
 # What no recording has
