@@ -282,7 +282,7 @@ def noise(choose: Chooser) -> Syscall:
 
 
 KINDS = (
-    "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiaaaaaaaaacdd", "iiiiiiiiiiiiiiiiacd", "iiiimmmmccccccootta",
+    "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiaaaaaaacdddd", "iiiiiiiiiiiiiiiiadd", "iiiimmmmccccccootta",
 )  # fmt: skip
 """Mixtures of steps: invocation, message, other system call, access, computing, interrupt (t), DMA."""
 
@@ -301,7 +301,7 @@ def step(choose: Chooser, focus: Focus) -> Step:
         case "c":
             return Compute(choose.of((1, 50, 400, 6_000, 60_000)))
         case "d":
-            return Dma(choose.of(WORDS["ioaddr"]) | choose.of((0, 8)), bool(choose.number(0, 1)))
+            return Dma(choose.of((0x1000, *WORDS["ioaddr"])), bool(choose.number(0, 1)))
         case _:
             return Interrupt(choose.of((IRQ_LINE, IRQ_LINE, 1, 6)))
 

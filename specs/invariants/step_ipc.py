@@ -4,7 +4,7 @@ Catches: a message to the wrong thread, twice, or to nobody although somebody wa
 cap that moves without Grant; a sender queued with other rights than its cap had; a signal that is lost.
 """
 
-from capkernel.abi import faults
+from capkernel.abi import faults, labels
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
@@ -159,6 +159,24 @@ def _compare_words(after: View, sent: Request, receiver: TCB, into: int, length:
     return None
 
 
+_RESUMES = (labels.TCB_RESUME, labels.TCB_WRITE_REGISTERS, labels.TCB_COPY_REGISTERS)
+
+
+def faults_are_heard_or_stop(step: Step) -> str | None:
+    """T8b: a thread whose fault is queued goes on only if somebody took the message, or resumed it by its TCB.
+
+    When the endpoint goes away instead, or such sends are cancelled, the thread stops (``FACTS2.md``, 22).
+    """
+    target = step.cap(step.request.target) if step.executed else ko.NULL
+    resumed = target.tcb if isinstance(target, kc.ThreadCap) and step.request.label in _RESUMES else None
+    for thread in step.queued:
+        if step.before.of(thread, "fault") is None or thread is resumed or thread.fault is not None:
+            continue
+        if thread.state in (ko.RUNNING, ko.RESTART):
+            return f"{name_of(thread)} goes on, though nobody heard of its fault"
+    return None
+
+
 def signals_are_not_lost(step: Step) -> str | None:
     """T13: signals OR in; none is lost.
 
@@ -200,12 +218,17 @@ def _signalled(step: Step) -> dict[Notification, int]:
 def _was_taken(step: Step, item: Notification, due: int) -> bool:
     """Whether a thread that waited, is bound, or just received has the bits in its register."""
     waited = step.before.of(item, "queue")
-    takers = {step.caller, *(waited[:1]), step.before.of(item, "bound_tcb"), item.bound_tcb} - {None}
-    return any(thread.registers[reg.BADGE_REGISTER] & due == due for thread in takers)
+    takers = [*waited[:1], step.before.of(item, "bound_tcb"), item.bound_tcb]
+    woken = [t for t in takers if t is not None and step.before.of(t, "state") is not t.state]
+    if step.executed and step.request.receives:
+        woken.append(step.caller)
+    return any(thread.registers[reg.BADGE_REGISTER] & due == due for thread in woken)
 
 
 CHECKS = (
     StepInvariant("T8", "messages_arrive_once", "a message is delivered once, whole, with the right badge, or refused",
                   messages_arrive_once),
+    StepInvariant("T8b", "faults_are_heard_or_stop", "a thread whose fault is queued goes on only if somebody took it",
+                  faults_are_heard_or_stop),
     StepInvariant("T13", "signals_are_not_lost", "signals OR in; none is lost", signals_are_not_lost),
 )  # fmt: skip

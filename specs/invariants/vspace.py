@@ -84,7 +84,7 @@ def no_excess_rights(view: View) -> str | None:
     """G23: no writable mapping of a read-only grant: some frame cap in the system allows what the entry allows.
 
     Corrected: "W^X where the cap says so" has nothing to look at: a frame cap does not say it. Execute-never is an
-    attribute of the mapping, and is checked of the step that makes it (T3).
+    attribute of the mapping; no check of ours looks at it yet.
     """
     writable = {(cap.paddr, 1 << cap.size_bits) for _, cap in view.frames() if cap.rights & rt.WRITE}
     problems = []

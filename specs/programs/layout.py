@@ -60,7 +60,7 @@ SLOTS = {name: index for index, name in enumerate((
 """Slots of the test CNode; the rest, up to 63, are empty."""
 FREE = tuple(range(len(SLOTS), 64))
 MAPPED_AT = 0x20000
-"""Where ``frame_mapped`` is mapped in the root task's address space."""
+"""Where ``frame_mapped`` is mapped in the root task's address space; ``frame0_readonly`` is in the page behind."""
 
 
 def code() -> dict[int, Insn]:
@@ -254,6 +254,7 @@ class Builder:
         self.invoke(own, labels.CNODE_COPY, words, (own,))
         self.invoke(self.at(page), labels.PAGE_MAP, (CODE, 3, 0), (vspace,))
         self.invoke(SLOTS["frame_mapped"], labels.PAGE_MAP, (MAPPED_AT, 3, 0), (SLOTS["vspace_root"],))
+        self.invoke(SLOTS["frame0_readonly"], labels.PAGE_MAP, (MAPPED_AT + 0x1000, 3, 0), (SLOTS["vspace_root"],))
 
     def _devices(self) -> None:
         own, test = self.at(bi.CAP_INIT_CNODE), self.at(self.test)
@@ -312,6 +313,10 @@ class Builder:
         registers = thread.registers
         registers[reg.SYSCALL_REGISTER] = sc.RECV & WORD_MASK
         registers[reg.CAP_REGISTER], registers[reg.REPLY_REGISTER] = endpoint, reply
+        buffer = ipc_buffer(thread, for_writing=True)
+        if buffer:
+            for index, word in enumerate((SLOTS["cnode"], FREE[-1], TEST_BITS)):
+                self.machine.write_word(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word)
         self.loop.enter(STOP_ECALL)
         self.invoke(root, labels.TCB_SET_PRIORITY, (255,), (root,))
         assert self.state.current is self.root
