@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bench.ping_pong import client, floor, root, server
 from bench.timing import Figure, least
-from capkernel.kernel.config import PRESETS
+from capkernel.runtime.platform import PRESETS
 from capkernel.runtime.python_system import PythonSystem
 from capkernel.runtime.trace import Trace
 

@@ -12,13 +12,12 @@ from capkernel.abi.message import message_info
 from capkernel.kernel import deletion, slots, syscall
 from capkernel.kernel.boot import boot
 from capkernel.kernel.caps import CNodeCap, EndpointCap, UntypedCap
-from capkernel.kernel.config import PRESETS
 from capkernel.kernel.cspace import lookup_slot
 from capkernel.kernel.objects import CNode, Endpoint, Slot
-from capkernel.kernel.snapshot import restore, save
 from capkernel.kernel.state import State
 from capkernel.kernel.vspace import ipc_buffer
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
+from capkernel.runtime.snapshot import restore, save
 from hwmodel.board import QEMU_VIRT_RISCV64
 from hwmodel.machine import Machine
 
@@ -36,9 +35,7 @@ class Bench:
         self.buffer = ipc_buffer(self.root, for_writing=True)
         info = bi.BootInfo.decode(self.machine.read_bytes(self._frame(bi.CAP_BOOTINFO_FRAME), bi.BOOTINFO_SIZE))
         self.first = info.empty[0]
-        biggest = max(
-            (d.size_bits, n) for n, d in enumerate(info.untyped_list) if not d.is_device and d.size_bits < 28
-        )
+        biggest = max((d.size_bits, n) for n, d in enumerate(info.untyped_list) if not d.is_device and d.size_bits < 28)
         self.untyped = info.untyped[0] + biggest[1]
 
     def _frame(self, slot: int) -> int:

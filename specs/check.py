@@ -6,7 +6,7 @@ from specs.programs import SLOTS, Execution, Program, Step, Syscall, run, world_
 from specs.programs.model import literal
 
 _NAMES = {index: name for name, index in SLOTS.items()}
-_HEAD = '''# {problem}
+_HEAD = """# {problem}
 
 from specs.check import report
 from specs.programs import Access, Compute, Dma, Interrupt, Layout, Program, Syscall, Worker
@@ -20,7 +20,7 @@ program = Program(
 
 if __name__ == "__main__":
     raise SystemExit(report(program))
-'''
+"""
 
 
 def checked(program: Program, *, fresh: bool = False) -> Execution:

@@ -4,8 +4,8 @@ from typing import Any
 
 from capkernel.kernel import objects
 from capkernel.kernel.objects import NULL, Cap, Fault, LookupFailure, PlainState, Slot, ThreadState
-from capkernel.kernel.snapshot import FIELDS, save, value_fields
 from capkernel.kernel.state import State
+from capkernel.runtime.snapshot import FIELDS, save, value_fields
 
 Structure = dict[str, dict[str, Any]]
 """Object name → field → value, with references by name: equal exactly if the states are."""
@@ -33,28 +33,25 @@ def name_of(item: Any) -> str:
     return f"{type(item).__name__}@{item.paddr:#x}"
 
 
+def _is_empty_queue(value: Any) -> bool:
+    return isinstance(value, objects.TCBQueue) and value.head is None
+
+
 def _plain(value: Any) -> Any:
     kind = type(value)
     if kind is objects.Refill:
         return value.time, value.amount
     if kind is objects.TCBQueue:
-        return _members(value)
+        return [name_of(thread) for thread in value]
     if kind in FIELDS:
         return name_of(value)
     if kind is list:
         return [_plain(item) for item in value]
     if kind is dict:
-        return {key: _plain(item) for key, item in sorted(value.items())}
+        # A ready queue without members is the same as one that was never used.
+        return {key: _plain(item) for key, item in sorted(value.items()) if not _is_empty_queue(item)}
     if kind is PlainState:
         return value.name
     if isinstance(value, (Cap, ThreadState, Fault, LookupFailure)):
         return (kind.__name__, *(_plain(getattr(value, name)) for name in value_fields(kind)))
     return value
-
-
-def _members(queue: objects.TCBQueue) -> list[str]:
-    names, thread = [], queue.head
-    while thread is not None:
-        names.append(name_of(thread))
-        thread = thread.queue_next
-    return names

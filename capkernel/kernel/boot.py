@@ -4,14 +4,14 @@ The initial thread gets caps to everything that is left: its own objects, and un
 IPC buffer and boot information are mapped one after the other, readable, writable and executable.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi.iospace import IO_LEVELS
-from capkernel.abi.words import BIT, MASK, WORD_BITS, align_down, align_up
+from capkernel.abi.words import BIT, WORD_BITS, align_down, align_up
 from capkernel.kernel import refills, slots, vspace
 from capkernel.kernel.caps import (
     ASIDControlCap,
@@ -66,13 +66,10 @@ class _Boot:
     cnode: CNode
     tcb: TCB
     sched_context: SchedContext
-    root_paddr: int
     image_paddr: int
     objects: dict[str, int]
-    extra_bits: int
-    paging: list[int]
+    tables: list[int]
     next_slot: int = bi.NUM_INITIAL_CAPS
-    tables: list[tuple[int, int, int]] = field(default_factory=list)
 
     def write(self, index: int, cap: Cap) -> None:
         slots.insert_root(cap, self.cnode.slot(index))
@@ -144,22 +141,17 @@ def _lay_out(state: State, image: RootImage, extra: bytes) -> tuple[_Boot, list[
     used = [(config.kernel_image[0], image_paddr + end - start), (base, address)]
     tcb, sc = TCB(objects["tcb"]), SchedContext(objects["sched_context"], obj.MIN_SCHED_CONTEXT_BITS)
     info = bi.BootInfo(extra_len=len(extra), ipc_buffer=end, cnode_size_bits=config.root_cnode_bits)
-    b = _Boot(
-        state, image, extra, info, CNode(objects["cnode"], config.root_cnode_bits), tcb, sc, objects["vspace"],
-        image_paddr, objects, extra_bits, [objects[f"paging{n}"] for n in range(len(tables))], tables=tables,
-    )  # fmt: skip
+    cnode = CNode(objects["cnode"], config.root_cnode_bits)
+    b = _Boot(state, image, extra, info, cnode, tcb, sc, image_paddr, objects, tables)
     for vaddr, data, _ in image.segments:
         state.machine.write_bytes(image_paddr + vaddr - start, data)
     return b, _subtract(list(config.ram), used)
 
 
-def _tables_for(start: int, end: int) -> list[tuple[int, int, int]]:
-    """(parent level bits, vaddr, own bits) of the page tables that a span needs, upper ones first."""
-    tables = []
-    for bits in (obj.GIGA_PAGE_BITS, obj.MEGA_PAGE_BITS):
-        for vaddr in range(align_down(start, bits), end, BIT[bits]):
-            tables.append((bits, vaddr, bits - vspace.INDEX_BITS))
-    return tables
+def _tables_for(start: int, end: int) -> list[int]:
+    """The first virtual addresses of the page tables that a span needs, upper ones first."""
+    levels = (obj.GIGA_PAGE_BITS, obj.MEGA_PAGE_BITS)
+    return [vaddr for bits in levels for vaddr in range(align_down(start, bits), end, BIT[bits])]
 
 
 def _subtract(regions: list[Region], used: list[Region]) -> list[Region]:
@@ -181,15 +173,17 @@ def _create_initial_caps(b: _Boot) -> None:
     b.write(bi.CAP_DOMAIN, DomainCap())
     b.write(bi.CAP_IRQ_CONTROL, IRQControlCap())
     pool = ASIDPool(b.objects["asid_pool"], 0)
-    pool.roots[ROOT_ASID] = b.root_paddr
+    pool.roots[ROOT_ASID] = b.objects["vspace"]
     b.state.asid_table[0] = pool
-    b.write(bi.CAP_INIT_VSPACE, PageTableCap(b.root_paddr, True, ROOT_ASID, 0))
+    b.write(bi.CAP_INIT_VSPACE, PageTableCap(b.objects["vspace"], True, ROOT_ASID, 0))
     b.write(bi.CAP_INIT_ASID_POOL, ASIDPoolCap(pool, 0))
     b.write(bi.CAP_ASID_CONTROL, ASIDControlCap())
     if config.has_iommu:
         b.write(bi.CAP_IO_SPACE, IOSpaceCap(0, 0))
         b.info.num_io_pt_levels = IO_LEVELS
-    b.info.user_image_paging = b.provide([_install_table(b, n) for n in range(len(b.tables))])
+    b.info.user_image_paging = b.provide(
+        [_install_table(b, b.objects[f"paging{n}"], vaddr) for n, vaddr in enumerate(b.tables)]
+    )
     b.write(bi.CAP_INIT_IPC_BUFFER, _map_frame(b, b.objects["ipc_buffer"], end))
     b.write(bi.CAP_BOOTINFO_FRAME, _map_frame(b, b.objects["bootinfo"], end + PAGE_BYTES))
     if b.extra:
@@ -202,16 +196,14 @@ def _create_initial_caps(b: _Boot) -> None:
     b.info.user_image_frames = b.provide(image)
 
 
-def _install_table(b: _Boot, index: int) -> Cap:
-    bits, vaddr, _ = b.tables[index]
-    paddr = b.paging[index]
-    pt_slot, _ = vspace.lookup_pt_slot(b.state, b.root_paddr, vaddr)
+def _install_table(b: _Boot, paddr: int, vaddr: int) -> Cap:
+    pt_slot, _ = vspace.lookup_pt_slot(b.state, b.objects["vspace"], vaddr)
     b.state.machine.write_word(pt_slot, vspace.table_pte(paddr))
-    return PageTableCap(paddr, True, ROOT_ASID, vaddr & ~MASK[bits])
+    return PageTableCap(paddr, True, ROOT_ASID, vaddr)
 
 
 def _map_frame(b: _Boot, paddr: int, vaddr: int) -> FrameCap:
-    pt_slot, _ = vspace.lookup_pt_slot(b.state, b.root_paddr, vaddr)
+    pt_slot, _ = vspace.lookup_pt_slot(b.state, b.objects["vspace"], vaddr)
     b.state.machine.write_word(pt_slot, vspace.user_pte(paddr, rt.READ_WRITE, executable=True))
     return FrameCap(paddr, obj.PAGE_BITS, rt.READ_WRITE, False, ROOT_ASID, vaddr)
 

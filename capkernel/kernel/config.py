@@ -1,4 +1,4 @@
-"""What can be configured, as one value. Nothing in the kernel asks for a preset's name."""
+"""What can be configured, as one value; ready-made ones are in ``capkernel.runtime.platform``."""
 
 from dataclasses import dataclass
 
@@ -31,15 +31,13 @@ class KernelConfig:
     fastpath: bool = True
     """Take the short way where a message allows it; it makes no difference but for speed."""
     has_iommu: bool = False
-    has_set_trigger: bool = True
     ram: tuple[Region, ...] = ((0x80200000, 0x140000000),)
     """Memory that untypeds are cut from, ascending."""
     reserved: tuple[Region, ...] = ((0x2000000, 0x2200000), (0xC000000, 0xC600000))
     """Device windows that the kernel keeps for itself; user space gets no untyped for them."""
     device_top: int = 1 << 39
     kernel_image: Region = (0x84000000, 0x84030000)
-    """Where the kernel's image lies; below ``kernel_boot_end`` it is given back as untypeds."""
-    kernel_boot_end: int = 0x84000000
+    """Where the kernel's image lies; the root task's image follows it."""
 
     @property
     def timer_irq(self) -> int:
@@ -60,11 +58,3 @@ class KernelConfig:
     def max_period_us(self) -> int:
         """The longest period whose sums still fit into a word."""
         return ((1 << 64) - 1) // self.ticks_per_us // 8
-
-
-PRESETS: dict[str, KernelConfig] = {
-    "golden": KernelConfig(root_cnode_bits=12, ram=((0x80200000, 0xC0000000),)),
-    "sel4test": KernelConfig(reset_chunk_bits=20),
-    "microkit": KernelConfig(root_cnode_bits=17, num_domains=64, domain_schedule_length=256, reset_chunk_bits=20),
-    "demo": KernelConfig(num_domains=4, domain_schedule_length=16, ram=((0x80200000, 0x90000000),)),
-}

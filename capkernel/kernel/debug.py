@@ -6,7 +6,7 @@ from capkernel.abi.message import BUFFER_MSG, MSG_MAX_LENGTH
 from capkernel.kernel.caps import KIND, ThreadCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
-from capkernel.kernel.objects import NULL, READY_QUEUE, RELEASE_QUEUE, TCB, Cap
+from capkernel.kernel.objects import NULL, TCB, Cap
 from capkernel.kernel.state import PRIORITIES, State
 from capkernel.kernel.vspace import ipc_buffer
 
@@ -27,7 +27,8 @@ def handle_debug_syscall(state: State, number: int) -> bool:
         case sc.DEBUG_DUMP_SCHEDULER:
             _print(state, dump_scheduler(state))
         case sc.DEBUG_SNAPSHOT:
-            _print(state, dump_threads(state))
+            # Of time and threads only: the capability state is exported by tools, not by the kernel.
+            _print(state, f"-- snapshot at tick {state.time}\n{dump_scheduler(state)}")
         case sc.DEBUG_HALT:
             _print(state, f'Debug halt syscall from user thread "{thread.name}"\n')
             state.machine.halt()
@@ -63,24 +64,13 @@ def _print(state: State, text: str) -> None:
 
 def dump_scheduler(state: State) -> str:
     """The running thread and both queues of the scheduler, a line a thread."""
-    lines = [f"current: {state.current.name or hex(state.current.paddr)}"]
-    for index, queue in enumerate(state.ready):
-        thread = queue.head
-        while thread is not None:
-            lines.append(f"ready: domain {index // PRIORITIES} priority {index % PRIORITIES}: {_describe(thread)}")
-            thread = thread.queue_next
-    thread = state.release.head
-    while thread is not None:
-        lines.append(f"release: {_describe(thread)}")
-        thread = thread.queue_next
+    lines = [f"current: {_name(state.current)}"]
+    for index, queue in sorted(state.ready.items()):
+        place = f"domain {index // PRIORITIES} priority {index % PRIORITIES}"
+        lines += [f"ready: {place}: {_name(thread)}" for thread in queue]
+    lines += [f"release: {_name(thread)}" for thread in state.release]
     return "\n".join(lines) + "\n"
 
 
-def dump_threads(state: State) -> str:
-    """What the scheduler knows; the capability state is exported by tools, not by the kernel."""
-    return f"-- snapshot at tick {state.time}\n" + dump_scheduler(state)
-
-
-def _describe(thread: TCB) -> str:
-    place = {READY_QUEUE: "ready", RELEASE_QUEUE: "waits for its refill"}.get(thread.queued, "")
-    return f"{thread.name or hex(thread.paddr)} {place}".rstrip()
+def _name(thread: TCB) -> str:
+    return thread.name or hex(thread.paddr)

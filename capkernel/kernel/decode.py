@@ -82,5 +82,3 @@ def decode(
 def _require_send(rights: int) -> None:
     if not rights & rt.WRITE:
         raise invalid_capability(0)
-
-

@@ -4,6 +4,7 @@ Objects are mutable and slotted; a cap (``caps``) is an immutable value that ref
 tables are not objects here: they are memory, and live in RAM only.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capkernel.abi.registers import REGISTER_COUNT
@@ -240,6 +241,12 @@ class TCBQueue:
     def __init__(self) -> None:
         self.head: TCB | None = None
         self.tail: TCB | None = None
+
+    def __iter__(self) -> Iterator[TCB]:
+        thread = self.head
+        while thread is not None:
+            yield thread
+            thread = thread.queue_next
 
     def insert_before(self, tcb: TCB, after: TCB | None) -> None:
         """Put ``tcb`` in front of ``after``; at the tail if that is None."""

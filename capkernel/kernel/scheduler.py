@@ -13,6 +13,7 @@ from capkernel.kernel.objects import (
     TCB,
     KernelBug,
     SchedContext,
+    TCBQueue,
     ThreadState,
 )
 from capkernel.kernel.state import CHOOSE_NEW, PRIORITIES, RESUME_CURRENT, SWITCH_TO, State
@@ -34,10 +35,18 @@ def is_schedulable(thread: TCB) -> bool:
     )
 
 
+def _ready_queue(state: State, thread: TCB) -> TCBQueue:
+    index = thread.domain * PRIORITIES + thread.priority
+    queue = state.ready.get(index)
+    if queue is None:
+        queue = state.ready[index] = TCBQueue()
+    return queue
+
+
 def _enter_ready_queue(state: State, thread: TCB, *, at_head: bool) -> None:
     if thread.queued == READY_QUEUE:
         return
-    queue = state.ready[thread.domain * PRIORITIES + thread.priority]
+    queue = _ready_queue(state, thread)
     if queue.head is None:
         state.ready_bitmap[thread.domain] |= 1 << thread.priority
     queue.insert_before(thread, queue.head if at_head else None)
@@ -58,7 +67,7 @@ def dequeue(state: State, thread: TCB) -> None:
     """Take a thread out of its ready queue, if it is in one (tcbSchedDequeue)."""
     if thread.queued != READY_QUEUE:
         return
-    queue = state.ready[thread.domain * PRIORITIES + thread.priority]
+    queue = _ready_queue(state, thread)
     queue.remove(thread)
     thread.queued = 0
     if queue.head is None:

@@ -21,12 +21,13 @@ class State:
     """The kernel's variables (seL4: ``model/statedata``). Times are ticks.
 
     ``action`` says what ``schedule`` is to do; with SWITCH_TO, ``candidate`` is the thread. ``consumed`` is the time
-    since the last charge; ``min_budget`` and ``max_release_time`` follow from the configuration; ``refusal`` is the
+    since the last charge; ``ready`` has a queue for each domain * PRIORITIES + priority that was ever used;
+    ``min_budget`` and ``max_release_time`` follow from the configuration; ``refusal`` is the
     last error or fault, kept so that it can be explained.
     """
 
     __slots__ = (
-        "action", "active_irq", "asid_table", "candidate", "config", "consumed", "current", "current_sc",
+        "action", "asid_table", "candidate", "config", "consumed", "current", "current_sc",
         "domain", "domain_index", "domain_schedule", "domain_start", "domain_time", "idle", "idle_sc",
         "io_contexts", "irq_slots",
         "irq_states", "machine", "max_release_time", "min_budget", "ready", "ready_bitmap", "refusal", "release",
@@ -48,7 +49,7 @@ class State:
         self.consumed = 0
         self.reprogram = True
         self.work_units = 0
-        self.ready = [TCBQueue() for _ in range(config.num_domains * PRIORITIES)]
+        self.ready: dict[int, TCBQueue] = {}
         self.ready_bitmap = [0] * config.num_domains
         self.release = TCBQueue()
         self.domain = 0
@@ -61,7 +62,6 @@ class State:
         self.max_release_time = (1 << 64) - 1 - 5 * config.max_period_us * config.ticks_per_us
         self.irq_states = [IRQ_INACTIVE] * (config.timer_irq + 1)
         self.irq_slots = SlotContainer(0)
-        self.active_irq = 0
         self.asid_table: dict[int, ASIDPool] = {}
         self.io_contexts: dict[int, tuple[int, int]] = {}
         self.refusal: SyscallError | Fault | None = None

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from capkernel.kernel import snapshot
 from capkernel.kernel.state import State
+from capkernel.runtime import snapshot
 from hwmodel.machine import Machine, MachineSnapshot
 
 

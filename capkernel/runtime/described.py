@@ -7,12 +7,11 @@ from pathlib import Path
 
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.caps import PageTableCap, ThreadCap
-from capkernel.kernel.config import PRESETS
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.loop import Costs, Loop
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.programs import load_programs
 from capkernel.system.description import SystemDescription
 from capkernel.system.grants import Grant, KernelOptions

@@ -1,4 +1,4 @@
-"""From a board to the kernel configuration for it."""
+"""Kernel configurations: named ready-made ones, and any one fitted to a board."""
 
 from dataclasses import replace
 
@@ -9,6 +9,14 @@ FIRMWARE_BYTES = 0x200000
 """The start of RAM belongs to the firmware, as on the reference machine."""
 KERNEL_OFFSET = 0x4000000
 KERNEL_BYTES = 0x30000
+
+PRESETS: dict[str, KernelConfig] = {
+    "golden": KernelConfig(root_cnode_bits=12, ram=((0x80200000, 0xC0000000),)),
+    "sel4test": KernelConfig(reset_chunk_bits=20),
+    "microkit": KernelConfig(root_cnode_bits=17, num_domains=64, domain_schedule_length=256, reset_chunk_bits=20),
+    "demo": KernelConfig(num_domains=4, domain_schedule_length=16, ram=((0x80200000, 0x90000000),)),
+}
+"""The configurations of the recorded kernel, of seL4's test suite, of Microkit, and of our demonstrations."""
 
 
 def configure(config: KernelConfig, board: Board) -> KernelConfig:
@@ -24,5 +32,4 @@ def configure(config: KernelConfig, board: Board) -> KernelConfig:
         ram=((start, end),),
         reserved=tuple(reserved),
         kernel_image=(kernel, kernel + KERNEL_BYTES),
-        kernel_boot_end=kernel,
     )

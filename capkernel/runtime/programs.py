@@ -14,9 +14,7 @@ from capkernel.user.pdimage import load_module, variable_words
 from hwmodel.cpu.program import ProgramTable, image
 
 
-def load_programs(
-    system: SystemDescription, search_path: Sequence[Path], table: ProgramTable
-) -> Mapping[str, Program]:
+def load_programs(system: SystemDescription, search_path: Sequence[Path], table: ProgramTable) -> Mapping[str, Program]:
     """Load each domain's program as a module of its own and enter it into the CPU's table.
 
     Raises DescriptionError, with every domain whose program is missing or cannot be run here.

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from capkernel.kernel.boot import RootImage, boot
-from capkernel.kernel.config import PRESETS, KernelConfig
+from capkernel.kernel.config import KernelConfig
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.loop import Costs, HostHandler, Loop
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from hwmodel.backend import BufferBackend
 from hwmodel.board import QEMU_VIRT_RISCV64, Board
 from hwmodel.cpu.program import MAX_VALUES, PAGE_SIZE, Crash, Program, ProgramTable, image

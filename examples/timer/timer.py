@@ -15,7 +15,6 @@ async def init(pd: PD) -> None:
     await pd.print("timer: the registers are mapped, the alarm is off\n")
 
 
-
 async def protected(pd: PD, ch: int, msg: Message) -> Message:
     """Set the alarm: word 0 says in how many microseconds."""
     now = await pd.load(registers + COUNT)

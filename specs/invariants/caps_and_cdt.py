@@ -109,9 +109,7 @@ def _grown(parent: Cap, child: Cap) -> str | None:
 
 def descendants_inc(view: View) -> str | None:
     """G5 ``descendants_inc``: a child's range, class and rights lie in those of what it was derived from."""
-    problems = [
-        f"{_at(slot)} stands below {_at(above)} but cannot come from it" for above, slot in view.tree.crossings
-    ]
+    problems = [f"{_at(slot)} stands below {_at(above)} but cannot come from it" for above, slot in view.tree.crossings]
     for slot in view.slots:
         parent = view.tree.places[id(slot)].parent
         if parent is None:

@@ -20,7 +20,7 @@ def valid_ready_queues(view: View) -> str | None:
     state = view.state
     problems = []
     bitmaps = [0] * len(state.ready_bitmap)
-    for index, queue in enumerate(state.ready):
+    for index, queue in state.ready.items():
         if queue.head is None and queue.tail is None:
             continue
         queued, broken = members(queue)

@@ -11,8 +11,8 @@ from capkernel.abi.words import signed
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import FrameCap
 from capkernel.kernel.objects import NULL, TCB, Cap, Slot
-from capkernel.kernel.snapshot import FIELDS
 from capkernel.kernel.state import State
+from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at

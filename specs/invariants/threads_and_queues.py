@@ -154,7 +154,7 @@ def _places(view: View) -> dict[int, list[str]]:
         for tcb in members(queue)[0]:
             found.setdefault(id(tcb), []).append(name)
 
-    for index, queue in enumerate(view.state.ready):
+    for index, queue in view.state.ready.items():
         if queue.head is not None:
             enter(queue, f"ready {index}")
     enter(view.state.release, "release")

@@ -69,7 +69,7 @@ class View:
             self._meet(item)
         if state.candidate is not None:
             self._refer(state, "candidate", state.candidate)
-        for queue in (*state.ready, state.release):
+        for queue in (*state.ready.values(), state.release):
             if queue.head is not None or queue.tail is not None:
                 self._refer_queue(state, queue)
         for pool in state.asid_table.values():

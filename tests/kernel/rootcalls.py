@@ -11,10 +11,9 @@ from capkernel.abi.labels import BY_NAME
 from capkernel.kernel import syscall
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.caps import CNodeCap, FrameCap
-from capkernel.kernel.config import PRESETS
 from capkernel.kernel.objects import Cap
 from capkernel.kernel.vspace import ipc_buffer
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from hwmodel.board import Board, find_board
 from hwmodel.machine import Machine
 

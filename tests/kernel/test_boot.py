@@ -13,8 +13,7 @@ from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.kernel.boot import RootImage, boot, cut_region
 from capkernel.kernel.caps import KIND, CNodeCap, FrameCap, UntypedCap
-from capkernel.kernel.config import PRESETS
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from hwmodel.board import QEMU_VIRT_RISCV64
 from hwmodel.machine import Machine
 from tests.kernel.rootcalls import Root
@@ -134,8 +133,7 @@ def test_a_machine_with_three_gigabytes_costs_the_process_less_than_sixty_megaby
     script = (
         "from pathlib import Path\n"
         "from capkernel.kernel.boot import boot\n"
-        "from capkernel.kernel.config import PRESETS\n"
-        "from capkernel.runtime.platform import configure\n"
+        "from capkernel.runtime.platform import PRESETS, configure\n"
         "from hwmodel.board import QEMU_VIRT_RISCV64 as board\n"
         "from hwmodel.machine import Machine\n"
         "def resident():\n"

@@ -11,7 +11,7 @@ import pytest
 
 from bench.ping_pong import client, root, server
 from capkernel.kernel import fastpath, syscall
-from capkernel.kernel.config import PRESETS
+from capkernel.runtime.platform import PRESETS
 from capkernel.runtime.python_system import PythonSystem
 from capkernel.runtime.trace import Trace
 from capkernel.tools.conform.populate import start

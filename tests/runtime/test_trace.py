@@ -18,10 +18,9 @@ from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel.boot import RootImage, boot
-from capkernel.kernel.config import PRESETS
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.loop import CPU, Costs, Loop
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.scripted import ScriptedGlue
 from capkernel.runtime.trace import FIELDS, Trace
 from hwmodel.board import QEMU_VIRT_RISCV64

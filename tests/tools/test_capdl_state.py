@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.kernel.boot import RootImage
-from capkernel.kernel.config import PRESETS
-from capkernel.runtime.platform import configure
+from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.python_system import ROOT_ENTRY, PythonSystem
 from capkernel.system.capdl import Spec, parse, show
 from capkernel.system.capdl.checks import impossible

@@ -25,11 +25,12 @@ from capkernel.abi.errors import ERROR_NAMES
 from capkernel.abi.labels import BY_NAME
 from capkernel.abi.message import message_info
 from capkernel.kernel import caps as k
-from capkernel.kernel import deletion, slots, snapshot, vspace
+from capkernel.kernel import deletion, slots, vspace
 from capkernel.kernel.invocations.vspace import perform_page_table_unmap, perform_page_unmap
 from capkernel.kernel.objects import NULL, TCB, Cap, SchedContext, Slot
 from capkernel.kernel.scheduler import schedule
 from capkernel.kernel.thread import activate, suspend
+from capkernel.runtime.snapshot import save
 from capkernel.tools.conform.populate import configure_sc, configure_thread, start
 from capkernel.tools.conform.possible import POSSIBLE
 from capkernel.tools.conform.recordings import read
@@ -225,7 +226,7 @@ class Giver:
         return next(thread for thread in threads(self.world.loop.state) if thread.paddr == paddr)
 
     def sched_context(self, paddr: int) -> SchedContext:
-        found = (item for item, _ in snapshot.save(self.world.loop.state) if isinstance(item, SchedContext))
+        found = (item for item, _ in save(self.world.loop.state) if isinstance(item, SchedContext))
         return next(item for item in found if item.paddr == paddr)
 
     def call(self, cptr: int, name: str, words: list[int], given: list[int]) -> None:
@@ -416,7 +417,6 @@ class History:
         if text in self.given:
             raise Contradiction("gifts undo each other")
         self.given.append(text)
-
 
 
 # The recorded programs

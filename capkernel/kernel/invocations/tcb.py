@@ -147,9 +147,7 @@ def _checked_handler(call: Call, target: Slot, index: int, *, error: int) -> Ins
     return target, source.cap, source
 
 
-def perform_install(
-    state: State, slot: Slot, tcb: TCB, caps: list[Installation], buffer_address: int | None
-) -> None:
+def perform_install(state: State, slot: Slot, tcb: TCB, caps: list[Installation], buffer_address: int | None) -> None:
     """Replace caps in the TCB's slots, in order (invokeTCB_ThreadControlCaps).
 
     Emptying a slot may destroy the very cap that was to be put there, or the TCB: then it stays empty.

@@ -13,9 +13,10 @@ from capkernel.abi import rights as rt
 from capkernel.abi.words import WORD_BITS
 from capkernel.kernel.boot import RootImage
 from capkernel.kernel.caps import CNodeCap
-from capkernel.kernel.config import PRESETS, KernelConfig
+from capkernel.kernel.config import KernelConfig
 from capkernel.kernel.state import State
 from capkernel.runtime.loop import Loop
+from capkernel.runtime.platform import PRESETS
 from capkernel.system.capdl.checks import impossible
 from capkernel.system.capdl.model import TCB_SLOTS, Cap, SlotRef, Spec, make_object, slot_key
 from capkernel.tools.capdl.build import Build, BuildError, begin

@@ -15,8 +15,8 @@ from capkernel.kernel import vspace
 from capkernel.kernel.caps import FrameCap, PageTableCap, UntypedCap
 from capkernel.kernel.objects import INACTIVE, NULL, TCB, ASIDPool, CNode, SchedContext, Slot
 from capkernel.kernel.slots import is_parent_of
-from capkernel.kernel.snapshot import save
 from capkernel.kernel.state import IRQ_SIGNAL, State
+from capkernel.runtime.snapshot import save
 from capkernel.system.capdl.model import TCB_SLOTS, Cap, Domains, Object, SlotRef, Spec, make_object
 from capkernel.tools.capdl.keys import SPECIAL_CAPS, Key, container_key, default_name, describe, key_of, object_of
 from capkernel.tools.explain.faults import permissions
@@ -238,5 +238,3 @@ def _parents(slots: list[Slot]) -> dict[int, Slot]:
             open_.append(slot)
             slot = slot.next
     return found
-
-

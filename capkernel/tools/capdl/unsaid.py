@@ -20,8 +20,8 @@ from capkernel.kernel.objects import (
 )
 from capkernel.kernel.refills import MIN_REFILLS
 from capkernel.kernel.slots import has_children
-from capkernel.kernel.snapshot import save
 from capkernel.kernel.state import State
+from capkernel.runtime.snapshot import save
 from capkernel.tools.explain.census import place_of, slots_of
 from capkernel.tools.explain.faults import table_walk
 

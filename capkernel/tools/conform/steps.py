@@ -215,9 +215,7 @@ class Stepper:
                 seen |= self._result(record, worker.tcb)
             return seen
         registers = worker.tcb.registers
-        diff = {
-            name: registers[index] for name, index in REGISTER.items() if registers[index] != command.before[index]
-        }
+        diff = {name: registers[index] for name, index in REGISTER.items() if registers[index] != command.before[index]}
         if diff:
             seen["diff"] = diff
         if self.group == "faults" and record["insn"] == "ecall":

@@ -17,10 +17,11 @@ from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_BITS, WORD_MASK
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.caps import CNodeCap, FrameCap
-from capkernel.kernel.config import PRESETS, KernelConfig
+from capkernel.kernel.config import KernelConfig
 from capkernel.kernel.objects import TCB, CNode
 from capkernel.kernel.vspace import ipc_buffer
 from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.platform import PRESETS
 from capkernel.runtime.scripted import ScriptedGlue
 from capkernel.tools.conform.names import INSTRUCTION
 from hwmodel.board import GIB, MIB, QEMU_VIRT_RISCV64

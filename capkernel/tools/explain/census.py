@@ -7,8 +7,8 @@ from capkernel.abi.words import WORD_BITS
 from capkernel.kernel.caps import CNodeCap, same_object_as
 from capkernel.kernel.objects import NULL, TCB, Cap, CNode, Slot, SlotContainer
 from capkernel.kernel.slots import is_parent_of
-from capkernel.kernel.snapshot import save
 from capkernel.kernel.state import State
+from capkernel.runtime.snapshot import save
 from capkernel.tools.explain.missing import Place
 
 

@@ -122,5 +122,3 @@ def explain_timeout(state: State, sc_object: SchedContext) -> Missing:
     budget = sum(refill.amount for refill in sc_object.refills)
     head = sc_object.refills[0].time if sc_object.refills else state.time
     return Time(sc_object.paddr, budget, sc_object.period, head)
-
-

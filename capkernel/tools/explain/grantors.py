@@ -145,9 +145,7 @@ def _is_memory(cap: Cap, size_bits: int) -> bool:
 def _reaches(place: m.Place) -> Test | None:
     if place.container != CNode.__name__:
         return None
-    return lambda _, cap: (
-        "change that slot" if isinstance(cap, CNodeCap) and cap.cnode.paddr == place.paddr else ""
-    )
+    return lambda _, cap: "change that slot" if isinstance(cap, CNodeCap) and cap.cnode.paddr == place.paddr else ""
 
 
 def _another(state: State, place: m.Place) -> Test | None:
@@ -200,5 +198,3 @@ def _maps(cap: Cap, missing: m.Unmapped) -> bool:
         and cap.asid != 0
         and cap.vaddr >> missing.bits == missing.vaddr >> missing.bits
     )
-
-

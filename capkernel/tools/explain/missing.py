@@ -341,9 +341,7 @@ class Mapped(Missing):
 
     @property
     def says(self) -> str:
-        return (
-            f"{self.vaddr:#x} must be mapped {self.wanted}; the entry of 2**{self.ends_at} bytes is {self.found}"
-        )
+        return f"{self.vaddr:#x} must be mapped {self.wanted}; the entry of 2**{self.ends_at} bytes is {self.found}"
 
 
 @frozen

@@ -175,5 +175,3 @@ def _io_mapped(case: Case) -> Verdicts:
         if cap.asid or cap.io is not None:
             what = state_of("Frame", cap.paddr, "mapping of this cap", f"at {cap.vaddr:#x}", "none", "Page_Unmap")
             yield err.INVALID_CAPABILITY, what
-
-

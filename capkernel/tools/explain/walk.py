@@ -67,9 +67,7 @@ def walk(
 
 
 class _Walker:
-    def __init__(
-        self, root: Slot, address: int, depth: int, what: str, exact: bool, names: tuple[str, str]
-    ) -> None:
+    def __init__(self, root: Slot, address: int, depth: int, what: str, exact: bool, names: tuple[str, str]) -> None:
         self.held, self.address, self.depth, self.what = root, address, depth, what
         self.exact, self.names = exact, names
         self.levels: list[Level] = []
@@ -103,9 +101,7 @@ class _Walker:
 
     def _note(self, held: Slot, cap: CNodeCap, bits: int, index: int | None, found: str) -> None:
         place = place_of(held)
-        self.levels.append(
-            Level(place, cap.cnode.paddr, cap.radix, cap.guard, cap.guard_size, bits, index, found)
-        )
+        self.levels.append(Level(place, cap.cnode.paddr, cap.radix, cap.guard, cap.guard_size, bits, index, found))
 
     def _failed(self, failure: int, missing: Missing) -> Walk:
         return Walk(self.what, self.address, self.depth, tuple(self.levels), failure, missing, None)

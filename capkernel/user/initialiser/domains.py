@@ -103,9 +103,7 @@ async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain, fault_ep:
     if plan.system.domains:
         number = plan.system.domain_id(domain.spec)
         await stubs.domain_set_set(sys, CAP_DOMAIN, domain=number, thread=domain.tcb)
-    await configure_time(
-        env, domain.sched_context, scheduling.budget, scheduling.period, badge=SC_BADGE + domain.index
-    )
+    await configure_time(env, domain.sched_context, scheduling.budget, scheduling.period, badge=SC_BADGE + domain.index)
     await stubs.sched_context_bind(sys, domain.sched_context, cap=domain.tcb)
 
 

@@ -45,9 +45,7 @@ class Plan:
 
     def code_address(self, pd: str) -> int:
         """Where the domain's program lies: the first page from ``CODE_BASE`` on that no mapping covers."""
-        maps = [
-            range(m.vaddr, m.vaddr + self.system.region(m.region).size) for m in self.system.pd(pd).maps
-        ]
+        maps = [range(m.vaddr, m.vaddr + self.system.region(m.region).size) for m in self.system.pd(pd).maps]
         address = CODE_BASE
         while any(address < taken.stop and taken.start < address + PAGE for taken in maps):
             address += PAGE

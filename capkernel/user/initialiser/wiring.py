@@ -47,9 +47,7 @@ async def wire_channels(tools: Toolbox, plan: Plan, domains: Domains) -> None:
             source, target = domains[own.pd], domains[other.pd]
             if own.notify:
                 slot = BASE_OUTPUT_NOTIFICATION_CAP + own.id
-                await tools.mint_into(
-                    source.cnode, slot, PD_CNODE_BITS, target.notification, 1 << other.id, rt.WRITE
-                )
+                await tools.mint_into(source.cnode, slot, PD_CNODE_BITS, target.notification, 1 << other.id, rt.WRITE)
                 source.notifications |= 1 << own.id
             if own.pp:
                 slot, badge = BASE_ENDPOINT_CAP + own.id, ENDPOINT_BADGE | other.id
