@@ -14,7 +14,7 @@ ROUNDS = 5000
 
 def _exchange(*, fastpath: bool, traced: bool = False) -> float:
     config = replace(PRESETS["demo"], fastpath=fastpath)
-    system = PythonSystem([root, client, server], config=config)  # type: ignore[list-item]
+    system = PythonSystem([root, client, server], config=config)
     if traced:
         Trace(system.loop)
     system.run(max_entries=2000)

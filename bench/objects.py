@@ -11,7 +11,7 @@ from capkernel.abi import syscalls as sc
 from capkernel.abi.message import message_info
 from capkernel.kernel import deletion, slots, syscall
 from capkernel.kernel.boot import boot
-from capkernel.kernel.caps import CNodeCap, EndpointCap, UntypedCap
+from capkernel.kernel.caps import CNodeCap, EndpointCap, FrameCap, UntypedCap
 from capkernel.kernel.cspace import lookup_slot
 from capkernel.kernel.objects import CNode, Endpoint, Slot
 from capkernel.kernel.state import State
@@ -39,7 +39,9 @@ class Bench:
         self.untyped = info.untyped[0] + biggest[1]
 
     def _frame(self, slot: int) -> int:
-        return int(self.cnode.slot(slot).cap.paddr)  # type: ignore[attr-defined]
+        cap = self.cnode.slot(slot).cap
+        assert isinstance(cap, FrameCap)
+        return cap.paddr
 
     def call(self, cptr: int, label: int, words: tuple[int, ...], caps: tuple[int, ...] = ()) -> int:
         """A Call by the root thread; returns the error code."""

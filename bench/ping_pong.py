@@ -32,13 +32,11 @@ def server(start: Start) -> Generator[tuple[int, ...], tuple[int, ...], None]:
         yield (REPLY_RECV, endpoint, INFO, 4, 3, 2, 1, reply, 0)
 
 
-def root(start: Start) -> object:
-    """Build both and wait for ever."""
-    return _build(start)
+async def root(start: Start) -> None:
+    """Build both and wait for ever.
 
-
-async def _build(start: Start) -> None:
-    """The server gets to its first receive, then loses its time: from now on it runs on the client's."""
+    The server gets to its first receive, then loses its time: from now on it runs on the client's.
+    """
     env = await root_environment(start)
     endpoint, reply = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.REPLY)
     await stubs.tcb_set_priority(env.sys, env.tcb, priority=99, authority=env.tcb)
@@ -58,7 +56,7 @@ async def _start(env: Environment, entry: int, priority: int, endpoint: int, rep
 
 def system(costs: Costs | None = None) -> PythonSystem:
     """A booted system in which the two exchange messages from the next ``run`` on."""
-    built = PythonSystem([root, client, server], costs=costs or Costs(syscall=10, work_unit=1))  # type: ignore[list-item]
+    built = PythonSystem([root, client, server], costs=costs or Costs(syscall=10, work_unit=1))
     built.run(max_entries=2000)
     return built
 

@@ -20,8 +20,10 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {line}" for name, (_, _, line) in COMMANDS.items()]
-    return "usage: capkernel COMMAND [ARGUMENT]...\n\ncommands:\n" + "\n".join(lines) + (
-        "\n\n`capkernel COMMAND --help` says what a command takes."
+    return (
+        "usage: capkernel COMMAND [ARGUMENT]...\n\ncommands:\n"
+        + "\n".join(lines)
+        + ("\n\n`capkernel COMMAND --help` says what a command takes.")
     )
 
 

@@ -63,7 +63,7 @@ class Memory:
         if size <= 0 or (base | size) % PAGE_SIZE:
             raise ValueError(f"base {base:#x} and size {size:#x} must be whole pages, size not 0")
         if sys.byteorder != "little":
-            raise NotImplementedError("the RAM model needs a little-endian host")
+            raise RuntimeError("the RAM model needs a little-endian host")
         self.base = base
         self.size = size
         self.fd = -1

@@ -37,8 +37,7 @@ class Monitor:
         self.state = loop.state
         self.machine = machine
         self.recorder = Recorder(loop.state.machine)
-        # The recorder has the kernel's machine interface, made at run time.
-        loop.state.machine = self.recorder  # type: ignore[assignment]
+        loop.state.machine = self.recorder.as_machine()
         self._cnodes = View(loop.state, machine).live_cnodes()
         if self.steps:
             loop.before.append(self.before)

@@ -11,7 +11,7 @@ from typing import Any
 from capkernel.user.operations import Steps, steps_of
 
 try:
-    from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+    from greenlet import getcurrent, greenlet
 except ImportError:
     AVAILABLE = False
 else:
@@ -44,17 +44,23 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
             step, args = carrier.throw, (error,)
 
 
-def wait(awaitable: Any) -> Any:
-    """Wait for an awaitable from a plain function. Raises BridgeError outside of ``run_blocking``."""
+def _stepper() -> "greenlet":
+    """Whoever steps this function just now."""
     parent = getcurrent().parent if AVAILABLE else None
     if parent is None:
         raise BridgeError("a plain function can only wait inside run_blocking(), as a plain hook is run with greenlet")
+    return parent
+
+
+def wait(awaitable: Any) -> Any:
+    """Wait for an awaitable from a plain function. Raises BridgeError outside of ``run_blocking``."""
+    _stepper()
     steps = steps_of(awaitable)
     try:
         operation = next(steps)
         while True:
             try:
-                result = getcurrent().parent.switch(operation)
+                result = _stepper().switch(operation)
             except BaseException as error:
                 operation = steps.throw(error)
             else:

@@ -51,6 +51,10 @@ _IRQ_ACK = Message(labels.IRQ_HANDLER_ACK)
 _SIGNAL = Message()
 
 
+class MissingEntryPoint(Exception):
+    """Something came for a protection domain that has no function for it (libmicrokit stops there, too)."""
+
+
 class ChannelError(Exception):
     """A channel that the domain has not got, or not for this."""
 
@@ -205,7 +209,7 @@ async def _call(hooks: Any, name: str, pd: PD, *args: Any) -> Any:
     """Call a hook; a plain one gets a domain whose methods block."""
     hook = getattr(hooks, name, None)
     if hook is None:
-        raise NotImplementedError(f"{pd.name} is missing the '{name}' entry point")
+        raise MissingEntryPoint(f"{pd.name} is missing the '{name}' entry point")
     if inspect.iscoroutinefunction(hook):
         return await hook(pd, *args)
     blocking_pd = bridge.Blocking(pd)

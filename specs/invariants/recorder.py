@@ -1,6 +1,6 @@
 """The machine as the kernel sees it, with a record of all that the kernel did to it."""
 
-from typing import Any
+from typing import Any, cast
 
 from capkernel.kernel.machine import Machine
 
@@ -26,6 +26,10 @@ class Recorder:
         self.reset()
         for name in _EFFECTS:
             setattr(self, name, self._wrapped(name, getattr(inner, name)))
+
+    def as_machine(self) -> Machine:
+        """Itself, as what it is for the kernel; most of that interface is made at run time."""
+        return cast(Machine, self)
 
     def reset(self) -> None:
         """Forget; the kernel is about to be entered."""

@@ -1,6 +1,7 @@
 """A booted kernel whose root thread makes single system calls at the test's word."""
 
 from dataclasses import replace
+from typing import Any
 
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import message as msg
@@ -14,6 +15,7 @@ from capkernel.kernel.caps import CNodeCap, FrameCap
 from capkernel.kernel.objects import Cap
 from capkernel.kernel.vspace import ipc_buffer
 from capkernel.runtime.platform import PRESETS, configure
+from hwmodel.backend import BufferBackend
 from hwmodel.board import Board, find_board
 from hwmodel.machine import Machine
 
@@ -23,10 +25,11 @@ CNODE = bi.CAP_INIT_CNODE
 class Root:
     """The root thread of a fresh machine. ``config`` overrides fields of the ``demo`` preset."""
 
-    def __init__(self, board: str = "qemu_virt_riscv64", *, fdt: bytes = b"", **config: object) -> None:
+    def __init__(self, board: str = "qemu_virt_riscv64", *, fdt: bytes = b"", **config: Any) -> None:
         self.board: Board = find_board(board)
-        self.machine = Machine(self.board, ram_size=1 << 30)
-        settings = replace(configure(PRESETS["demo"], self.machine.board), **config)  # type: ignore[arg-type]
+        self.console = BufferBackend()
+        self.machine = Machine(self.board, ram_size=1 << 30, console=self.console)
+        settings = replace(configure(PRESETS["demo"], self.machine.board), **config)
         self.state = boot(settings, self.machine, RootImage(), fdt)
         self.thread = self.state.current
         root = self.thread.cspace_slot.cap
@@ -38,6 +41,11 @@ class Root:
         self.next_slot = self.info.empty[0]
         ram = [(u.size_bits, n) for n, u in enumerate(self.info.untyped_list) if not u.is_device]
         self.untyped = self.info.untyped[0] + min(entry for entry in ram if entry[0] >= 22)[1]  # Retype clears it
+
+    @property
+    def printed(self) -> str:
+        """What the kernel wrote to its debug console."""
+        return self.console.text
 
     def cap(self, slot: int) -> Cap:
         """The cap in a slot of the root CNode."""

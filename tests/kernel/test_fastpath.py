@@ -70,7 +70,7 @@ def test_an_exchange_that_uses_up_budgets_has_the_same_trace_on_both_paths(taken
     hashes = []
     for enabled in (True, False):
         config = replace(PRESETS["demo"], fastpath=enabled)
-        system = PythonSystem([root, client, server], config=config)  # type: ignore[list-item]
+        system = PythonSystem([root, client, server], config=config)
         trace = Trace(system.loop)
         system.run(max_entries=30_000)
         hashes.append((trace.hash(), {k: v for k, v in structure(system.state).items() if k != "State"}))

@@ -1,5 +1,7 @@
 """A device reaches by DMA just what a cap to its IOSpace has mapped, and nothing once that is gone."""
 
+from collections.abc import Callable
+
 import pytest
 
 from capkernel.abi import bootinfo as bi
@@ -72,10 +74,10 @@ def test_a_mapped_page_is_reached_and_a_read_only_one_is_not_written() -> None:
     ids=["unmap", "delete frame", "unmap root table", "unmap leaf table", "delete middle table", "delete space",
          "revoke the master", "revoke the untyped"],
 )  # fmt: skip
-def test_nothing_is_reached_any_more_after(take_away: object) -> None:
+def test_nothing_is_reached_any_more_after(take_away: Callable[[Device], object]) -> None:
     device = Device()
     assert device.copies()
-    take_away(device)  # type: ignore[operator]
+    take_away(device)
     assert not device.copies()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -48,7 +49,7 @@ class Broken:
         return self.node.slot(FREE)
 
     def change(self, name: str, **fields: object) -> None:
-        self.slot(name).cap = replace(self.slot(name).cap, **fields)  # type: ignore[type-var]
+        self.slot(name).cap = replace(cast(Any, self.slot(name).cap), **fields)
 
     def get(self, name: str) -> object:
         """The object behind a cap."""
@@ -147,7 +148,8 @@ def g28(b: Broken) -> None:
 
 def g29(b: Broken) -> None:
     target = b.threads[2].buffer_slot
-    slots.insert_derived(replace(target.cap, asid=0, vaddr=0), target, b.free())  # type: ignore[type-var]
+    assert isinstance(target.cap, kc.FrameCap)
+    slots.insert_derived(replace(target.cap, asid=0, vaddr=0), target, b.free())
 
 
 def g31(b: Broken) -> None:

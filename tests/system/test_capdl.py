@@ -1,6 +1,7 @@
 """capDL text: what is read means what it says, what is wrong is said with its place, and normalised text is stable."""
 
 import re
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -111,10 +112,10 @@ def test_reading_a_normalised_text_gives_back_what_it_was_made_from(spec: Spec) 
 
 @settings(max_examples=200, deadline=None)
 @given(specs(), st.randoms(use_true_random=False))
-def test_any_damage_is_either_read_or_refused_with_a_place(spec: Spec, random: object) -> None:
+def test_any_damage_is_either_read_or_refused_with_a_place(spec: Spec, random: Random) -> None:
     text = show(spec)
-    at = random.randrange(len(text))  # type: ignore[attr-defined]
-    damaged = text[:at] + random.choice(["", "}", "{", "(", " x ", "7", "=", "\0", "--", "/*"]) + text[at + 1 :]  # type: ignore[attr-defined]
+    at = random.randrange(len(text))
+    damaged = text[:at] + random.choice(["", "}", "{", "(", " x ", "7", "=", "\0", "--", "/*"]) + text[at + 1 :]
     problems: tuple[Diagnostic, ...] = ()
     try:
         again = parse(damaged, "a.cdl")

@@ -73,7 +73,7 @@ def test_systems_of_recorded_programs(group: str) -> None:
         check_round_trips(program)
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_systems_of_all_recorded_programs(group: str) -> None:
     for program in programs(group, 1000):

@@ -159,11 +159,13 @@ class Giver:
 
     def _right(self, missing: m.Right) -> None:
         slot = self.slot(missing.place)
-        slot.cap = replace(slot.cap, rights=missing.wanted)  # type: ignore[type-var]
+        assert isinstance(slot.cap, (k.EndpointCap, k.NotificationCap, k.FrameCap))
+        slot.cap = replace(slot.cap, rights=missing.wanted)
 
     def _guard(self, missing: m.Guard) -> None:
         slot = self.slot(missing.place)
-        slot.cap = replace(slot.cap, guard=missing.guard, guard_size=missing.guard_size)  # type: ignore[type-var]
+        assert isinstance(slot.cap, k.CNodeCap)
+        slot.cap = replace(slot.cap, guard=missing.guard, guard_size=missing.guard_size)
 
     def _emptyslot(self, missing: m.EmptySlot) -> None:
         key = ("emptied", missing.place)
@@ -290,8 +292,12 @@ class Giver:
 
     def tables(self, missing: m.ObjectState, *, mapped: bool) -> list[Slot]:
         """The slots with a cap to the page table that is meant."""
-        found = [s for s in slots_of(self.world.loop.state) if isinstance(s.cap, k.PageTableCap)]
-        return [s for s in found if (s.cap.paddr, s.cap.is_mapped) == (missing.paddr, mapped)]  # type: ignore[attr-defined]
+        wanted = missing.paddr, mapped
+        return [
+            slot
+            for slot in slots_of(self.world.loop.state)
+            if isinstance(slot.cap, k.PageTableCap) and (slot.cap.paddr, slot.cap.is_mapped) == wanted
+        ]
 
     def _do_pagetable_unmap(self, missing: m.ObjectState) -> None:
         state = self.world.loop.state
@@ -377,8 +383,8 @@ class Giver:
 
 def own_cnode(world: World) -> Any:
     """The root task's own CNode."""
-    cap = next(s.cap for s in world.root.cspace_slot.cap.cnode.slots.values() if s.index == 1)  # type: ignore[attr-defined]
-    return cap.cnode  # type: ignore[attr-defined]
+    cap = next(s.cap for s in world.root.cspace_slot.cap.cnode.slots.values() if s.index == 1)
+    return cap.cnode
 
 
 def all_containers(world: World) -> Iterator[Any]:
@@ -528,7 +534,7 @@ def test_what_recorded_programs_are_refused_can_be_given(group: str) -> None:
     assert sum(tally.helped.values()) > 3 * sum(tally.contradictory.values())
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_every_kind_of_refusal_in_the_recordings_can_be_helped() -> None:
     tally = Tally()
     for group in GROUPS:
