@@ -130,6 +130,13 @@ class Machine:
         timer = self.timer
         return (timer.now >= timer.deadline and not timer.masked) or self.irqchip.pending()
 
+    def interrupt_taken(self) -> None:
+        """A hart takes an interrupt. Two at one tick cost that tick, so time goes on even if one is raised early."""
+        timer = self.timer
+        if timer.last_taken == timer.now:
+            self.advance(1)
+        timer.last_taken = timer.now
+
     def claim_irq(self) -> int:
         """Take the next interrupt, or return 0.
 

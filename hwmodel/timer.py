@@ -17,13 +17,15 @@ class KernelTimer(Stateful):
     it is asserted while the deadline has passed, so only a new deadline ends it.
     """
 
-    __slots__ = ("deadline", "masked", "now")
-    STATE = ("deadline", "masked", "now")
+    __slots__ = ("deadline", "last_taken", "masked", "now")
+    STATE = ("deadline", "last_taken", "masked", "now")
 
     def __init__(self) -> None:
         self.now = 0
         self.deadline = NEVER
         self.masked = False
+        self.last_taken = -1
+        """The tick at which an interrupt was last taken."""
 
     def set_deadline(self, tick: int | None) -> None:
         """Raise the timer interrupt from `tick` on; None or `NEVER` turns it off."""

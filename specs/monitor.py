@@ -5,7 +5,7 @@ from capkernel.runtime.loop import Loop
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 from specs.invariants import check_step, check_view
-from specs.invariants.authority import Policy
+from specs.invariants.authority import Policy, ill_formed
 from specs.invariants.recorder import Recorder
 from specs.invariants.step import Step
 from specs.invariants.view import View
@@ -16,10 +16,13 @@ class Monitor:
 
     ``steps`` says whether the step invariants are evaluated too; ``policy`` is the ceiling
     for G27 and G29. While it is attached the kernel sees the machine
-    through a recorder.
+    through a recorder. Raises ValueError if the policy is not well-formed.
     """
 
     def __init__(self, *, steps: bool = True, policy: Policy | None = None) -> None:
+        problems = [] if policy is None else ill_formed(policy)
+        if problems:
+            raise ValueError("the policy can hold of no system: " + "; ".join(problems))
         self.steps = steps
         self.policy = policy
         self.checked = 0

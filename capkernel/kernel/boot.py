@@ -237,6 +237,7 @@ def cut_region(start: int, end: int) -> list[tuple[int, int]]:
 
 def _create_initial_thread(b: _Boot) -> None:
     state, tcb, sc = b.state, b.tcb, b.sched_context
+    state.initial = tcb
     config = state.config
     for index, target in (
         (bi.CAP_INIT_CNODE, tcb.cspace_slot),

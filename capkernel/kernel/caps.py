@@ -309,12 +309,8 @@ def update_cap_data(cap: Cap, data: int, *, preserve: bool) -> Cap:
     ``preserve`` is true for Mutate and Rotate, which never set a badge.
     """
     match cap:
-        case EndpointCap():
-            settable = not preserve and cap.badge == 0
-            return EndpointCap(cap.endpoint, data, cap.rights) if settable else NULL
-        case NotificationCap():
-            settable = not preserve and cap.badge == 0
-            return NotificationCap(cap.notification, data, cap.rights) if settable else NULL
+        case EndpointCap() | NotificationCap():
+            return NULL if preserve or cap.badge else replace(cap, badge=data)
         case CNodeCap():
             size = data & 63
             return CNodeCap(cap.cnode, cap.radix, data >> 6 & MASK[size], size) if size + cap.radix <= 64 else NULL

@@ -23,13 +23,14 @@ class State:
     ``action`` says what ``schedule`` is to do; with SWITCH_TO, ``candidate`` is the thread. ``consumed`` is the time
     since the last charge; ``ready`` has a queue for each domain * PRIORITIES + priority that was ever used;
     ``min_budget`` and ``max_release_time`` follow from the configuration; ``refusal`` is the
-    last error or fault, kept so that it can be explained.
+    last error or fault, kept so that it can be explained; ``initial`` is the initial thread, from whose caps all others
+    come: whoever inspects the state begins there, even when everybody waits.
     """
 
     __slots__ = (
         "action", "asid_table", "candidate", "config", "consumed", "current", "current_sc",
         "domain", "domain_index", "domain_schedule", "domain_start", "domain_time", "idle", "idle_sc",
-        "io_contexts", "irq_slots",
+        "initial", "io_contexts", "irq_slots",
         "irq_states", "machine", "max_release_time", "min_budget", "ready", "ready_bitmap", "refusal", "release",
         "reprogram", "time", "work_units",
     )  # fmt: skip
@@ -41,7 +42,7 @@ class State:
         self.idle.state = IDLE
         self.idle.name = "idle_thread"
         self.idle_sc = SchedContext(0, 0)
-        self.current = self.idle
+        self.initial = self.current = self.idle
         self.current_sc = self.idle_sc
         self.action = CHOOSE_NEW
         self.candidate: TCB | None = None

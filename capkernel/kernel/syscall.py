@@ -24,6 +24,7 @@ from capkernel.kernel.objects import (
     RUNNING,
     TCB,
     CapFault,
+    KernelBug,
     LookupFailure,
     Reply,
     UnknownSyscall,
@@ -87,7 +88,9 @@ def handle_user_exception(state: State, cause: int, code: int = 0) -> None:
 def handle_vm_fault(state: State, cause: int, address: int) -> None:
     """A memory access that the page tables do not allow."""
     if budget.enter(state):
-        status = VM_FAULT_STATUS[cause]
+        status = VM_FAULT_STATUS.get(cause)
+        if status is None:
+            raise KernelBug(f"RISC-V exception {cause} is no memory access")
         handle_fault(state, state.current, VMFault(address, status == CAUSE_FETCH_ACCESS, status))
     schedule(state)
     activate(state)

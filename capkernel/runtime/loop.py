@@ -63,7 +63,6 @@ class Loop:
         self.costs = costs or Costs()
         self.on_host = on_host
         self.entries = 0
-        self._last_interrupt = -1
         self.before: list[Callable[[Trap], None]] = []
         self.observers: list[Callable[[Trap], None]] = []
         if self.costs.work_unit:
@@ -84,7 +83,7 @@ class Loop:
                 self.enter(traps.STOP_INTERRUPTED)
                 continue
             if state.current is state.idle:
-                if not self._wait():
+                if not self._wait(until):
                     return "idle"
                 continue
             trap = self.cpu.run(state.current)
@@ -119,17 +118,14 @@ class Loop:
             observer(trap)
 
     def _take_interrupt(self) -> None:
-        """An interrupt that repeats at one tick (the timer is set a little early) costs that tick."""
         self.machine.advance(self.costs.interrupt)
-        if self._last_interrupt == self.machine.now():
-            self.machine.advance(1)
-        self._last_interrupt = self.machine.now()
+        self.machine.interrupt_taken()
         syscall.handle_interrupt(self.state)
 
-    def _wait(self) -> bool:
-        """Let the clock jump to the next event; false if there will be none."""
+    def _wait(self, until: int | None) -> bool:
+        """Let the clock jump to the next event, not beyond ``until``; false if there will be none."""
         upcoming, now = self.machine.next_event(), self.machine.now()
         if upcoming is None or upcoming - now >= FOREVER:
             return False
-        self.machine.advance(upcoming - now)
+        self.machine.advance((upcoming if until is None else min(upcoming, until)) - now)
         return True

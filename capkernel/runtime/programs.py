@@ -10,7 +10,7 @@ from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.images import PYTHON_SUFFIX, find_image
 from capkernel.user.initialiser.plan import Program
 from capkernel.user.loop import program
-from capkernel.user.pdimage import load_module, variable_words
+from capkernel.user.pdimage import PDValues, load_module, variable_words
 from hwmodel.cpu.program import ProgramTable, image
 
 
@@ -55,5 +55,7 @@ def _load(system: SystemDescription, pd: ProtectionDomain, search_path: Sequence
         hooks = load_module(path, f"capkernel_pd_{pd.name}")
     except Exception as error:
         raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    variable_words(hooks, {})
+    PDValues(name=pd.name).encode()
     number = table.add(program(hooks))
     return Program(image=partial(image, number), words=partial(variable_words, hooks))

@@ -28,14 +28,16 @@ class SlotAllocator:
     def __init__(self, cnode: int, first: int, end: int, depth: int = CSPACE_DEPTH) -> None:
         self.cnode = cnode
         self.depth = depth
+        self.first = first
         self.end = end
         self._next = first
-        self._free: list[int] = []
+        self._free: dict[int, None] = {}
+        """Slots that came back, in the order in which they did."""
 
     def alloc(self) -> int:
         """An empty slot. Raises OutOfSlots."""
         if self._free:
-            return self._free.pop()
+            return self._free.popitem()[0]
         if self._next >= self.end:
             raise OutOfSlots(f"the slots up to {self.end} of CNode {self.cnode} are all taken")
         self._next += 1
@@ -43,9 +45,9 @@ class SlotAllocator:
 
     def free(self, slot: int) -> None:
         """Take a slot back; its holder has emptied it."""
-        if slot in self._free or slot >= self._next:
-            raise ValueError(f"slot {slot} is not taken, so it cannot be freed")
-        self._free.append(slot)
+        if slot in self._free or not self.first <= slot < self._next:
+            raise ValueError(f"slot {slot} was not given out by this allocator, or is free already")
+        self._free[slot] = None
 
 
 class Block:
@@ -121,10 +123,11 @@ class UntypedAllocator:
 
     async def free(self, cap: int) -> None:
         """Destroy an object that was made here, wherever caps to it are, and take its memory back."""
-        block = self._by_object.pop(cap, None)
+        block = self._by_object.get(cap)
         if block is None:
             raise ValueError(f"the cap in {cap} was not made by this allocator, or is free already")
         await stubs.cnode_revoke(self.sys, self.slots.cnode, index=block.slot, depth=self.slots.depth)
+        del self._by_object[cap]
         self.slots.free(cap)
         block.in_use = False
         await self._join(block)
@@ -154,28 +157,30 @@ class UntypedAllocator:
             raise OutOfMemory(
                 f"no free untyped has 2**{bits} bytes; {self.free_bytes()} bytes are left in smaller ones"
             )
-        block = self._free[min(sizes)].pop()
+        block = self._free[min(sizes)][-1]
         while block.desc.size_bits > bits:
-            low, high = await self._split(block, listed=False)
-            self._list(high)
-            block = low
+            block, _ = await self._split(block)
+        self._unlist(block)
         return block
 
-    async def _split(self, block: Block, *, listed: bool = True) -> tuple[Block, Block]:
-        """Make two untypeds of half the size; both are listed as free unless the caller sees to it."""
+    async def _split(self, block: Block) -> tuple[Block, Block]:
+        """Make two untypeds of half the size, listed as free in its place. If it fails nothing has changed."""
         bits = block.desc.size_bits - 1
-        slots = self.slots.alloc(), self.slots.alloc()
-        if listed:
-            self._unlist(block)
-        halves = []
-        for index, slot in enumerate(slots):
-            await self._make(block.slot, obj.UNTYPED, bits, slot)
-            desc = UntypedDesc(block.desc.paddr + (index << bits), bits, block.desc.is_device)
-            halves.append(Block(slot, desc, block))
+        halves: list[Block] = []
+        try:
+            for _ in range(2):
+                desc = UntypedDesc(block.desc.paddr + (len(halves) << bits), bits, block.desc.is_device)
+                halves.append(Block(self.slots.alloc(), desc, block))
+                await self._make(block.slot, obj.UNTYPED, bits, halves[-1].slot)
+        except Exception:
+            await stubs.cnode_revoke(self.sys, self.slots.cnode, index=block.slot, depth=self.slots.depth)
+            for half in halves:
+                self.slots.free(half.slot)
+            raise
+        self._unlist(block)
         block.halves = halves[0], halves[1]
-        if listed:
-            self._list(halves[0])
-            self._list(halves[1])
+        self._list(halves[0])
+        self._list(halves[1])
         return block.halves
 
     async def _join(self, block: Block) -> None:

@@ -152,6 +152,8 @@ def codec_of(kind: Any) -> Codec:
         return _codec_of(kind)
     except RecursionError:
         raise MessageError(f"{kind} contains itself; such values cannot travel in a message") from None
+    except TypeError:
+        raise MessageError(f"{kind} is no type that can travel in a message; see the table of {__name__}") from None
 
 
 @cache
@@ -220,8 +222,20 @@ def _enum(kind: type[enum.Enum]) -> Codec:
     return encode, decode
 
 
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of an attrs class's fields. Raises MessageError if one cannot be known or be given by place."""
+    for field in attrs.fields(kind):
+        if field.kw_only or not field.init:
+            how = "keyword-only" if field.kw_only else "not an argument of the class"
+            raise MessageError(f"{kind.__name__}.{field.name} is {how}; a message fills fields by their order")
+    try:
+        return get_type_hints(kind)
+    except (NameError, TypeError) as error:
+        raise MessageError(f"{kind.__name__}: the type of a field is not known: {error}") from None
+
+
 def _record(kind: type) -> Codec:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     fields = [(field.name, *codec_of(hints[field.name])) for field in attrs.fields(kind)]
 
     def encode(value: Any, out: list[int], where: str) -> None:

@@ -16,7 +16,8 @@ _FIELDS: dict[int, tuple[str, ...]] = {
 }
 _ACCESSES = {flt.CAUSE_FETCH_ACCESS: "fetch", flt.CAUSE_LOAD_ACCESS: "load", flt.CAUSE_STORE_ACCESS: "store"}
 _EXCEPTIONS = {
-    flt.CAUSE_ILLEGAL_INSTRUCTION: "illegal instruction", flt.CAUSE_BREAKPOINT: "breakpoint (a Python program ended)",
+    flt.CAUSE_ILLEGAL_INSTRUCTION: "illegal instruction",
+    flt.CAUSE_BREAKPOINT: "breakpoint (a Python program returned or raised)",
     flt.CAUSE_LOAD_MISALIGNED: "misaligned load", flt.CAUSE_STORE_MISALIGNED: "misaligned store",
 }  # fmt: skip
 

@@ -25,12 +25,9 @@ from capkernel.user.pdimage import PDValues
 from capkernel.user.syscalls import Message, Syscalls
 
 INPUT_CAP: Final = 1
-FAULT_EP_CAP: Final = 2
-VSPACE_CAP: Final = 3
 REPLY_CAP: Final = 4
 MONITOR_EP: Final = 5
 """Passive domains only: where one says that it is initialised."""
-TCB_CAP: Final = 6
 BASE_OUTPUT_NOTIFICATION_CAP: Final = 10
 BASE_ENDPOINT_CAP: Final = 74
 BASE_IRQ_CAP: Final = 138
@@ -193,6 +190,8 @@ async def run(hooks: Any, pd: PD) -> None:
         elif badge & ENDPOINT_BADGE:
             answer = await _call(hooks, "protected", pd, badge & CHANNEL_MASK, message)
             reply = _SIGNAL if answer is None else answer
+            if not isinstance(reply, Message):
+                raise TypeError(f"{pd.name}: protected() returned {answer!r}; it is to return a Message, or None")
         else:
             await _notify_all(hooks, pd, badge)
 

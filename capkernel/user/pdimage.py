@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from capkernel.abi.words import WORD_MASK
+
 NAME_BYTES: Final = 64
 _NAME_WORDS: Final = NAME_BYTES // 8
 FIRST_VARIABLE: Final = _NAME_WORDS + 4
@@ -63,31 +65,38 @@ class PDValues:
     def set_variables(self, hooks: Any) -> None:
         """Give the variables to the program's names, in the order in which it declares them."""
         for name, word in zip(variables_of(hooks), self.variables, strict=False):
-            setattr(hooks, name, word)
+            if not hasattr(hooks, name) or getattr(hooks, name) & WORD_MASK != word:
+                setattr(hooks, name, word)
 
 
 def variables_of(hooks: Any) -> list[str]:
-    """The names that a loader may set: the annotated ones of the module or class, in order."""
-    return list(getattr(hooks, "__annotations__", {}))
+    """The names that a loader may set: those of the module or class that are annotated as ``int``, in order."""
+    return [name for name, kind in getattr(hooks, "__annotations__", {}).items() if _is_int(kind)]
+
+
+def _is_int(kind: Any) -> bool:
+    """``int``, a ``NewType`` of it, or either as text (a module with postponed annotations)."""
+    return kind == "int" or getattr(kind, "__supertype__", kind) is int
 
 
 def variable_words(hooks: Any, settings: Mapping[str, int]) -> tuple[int, ...]:
     """The words for these settings, with what the program itself gives to the other names (0 if nothing).
 
-    Raises ValueError if a name is not declared.
+    Raises ValueError if a name is not declared, or declared with a value that is no word.
     """
     names = variables_of(hooks)
     unknown = settings.keys() - set(names)
     if unknown:
-        raise ValueError(f"the program declares no {sorted(unknown)}; it declares {names or 'nothing'}")
+        missing = ", ".join(f"{name}: int = 0" for name in sorted(unknown))
+        raise ValueError(f"the program declares no `{missing}`; what can be set in it is {names or 'nothing'}")
     return tuple(settings.get(name, _own_value(hooks, name)) for name in names)
 
 
 def _own_value(hooks: Any, name: str) -> int:
     value = getattr(hooks, name, 0)
-    if not isinstance(value, int):
-        raise ValueError(f"variable {name} is set to {value!r}; a loader can only set words")
-    return value
+    if not isinstance(value, int) or not -(1 << 63) <= value <= WORD_MASK:
+        raise ValueError(f"variable {name} is set to {value!r}, which does not fit into a word of 64 bits")
+    return value & WORD_MASK
 
 
 def load_module(path: Path, name: str) -> ModuleType:

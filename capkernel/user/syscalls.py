@@ -137,11 +137,13 @@ class Syscalls:
 
     async def _prepare(self, message: Message) -> tuple[int, Sequence[int]]:
         """The info word, and four words for registers; what does not fit there is put into the IPC buffer."""
-        words, caps = message.words, message.caps
+        words, caps, label = message.words, message.caps, message.label
         count = len(words)
+        if not 0 <= label <= _LABEL_MASK:
+            raise ValueError(f"a label has {msg.LABEL_BITS} bits; {label:#x} does not fit")
         if count > REGISTERS or caps:
             await self._spill(words, caps)
-        info = (message.label & _LABEL_MASK) << msg.LABEL_SHIFT | len(caps) << 7 | count
+        info = label << msg.LABEL_SHIFT | len(caps) << 7 | count
         if count == REGISTERS:
             return info, words
         return info, (*words[:REGISTERS], *_NO_WORDS[: max(0, REGISTERS - count)])
@@ -154,9 +156,9 @@ class Syscalls:
         self._require_buffer(f"a message of {len(words)} words and {len(caps)} caps")
         rest = words[REGISTERS:]
         if rest:
-            await write(self.buffer + _SPILL, struct.pack(f"<{len(rest)}Q", *rest))
+            await write(self.buffer + _SPILL, _packed(rest))
         if caps:
-            await write(self.buffer + msg.BUFFER_CAPS, struct.pack(f"<{len(caps)}Q", *caps))
+            await write(self.buffer + msg.BUFFER_CAPS, _packed(caps))
 
     async def _received(self, results: Results) -> Message:
         badge, info, *words = results
@@ -175,6 +177,14 @@ class Syscalls:
         badges = struct.unpack(f"<{count}Q", await read(self.buffer + msg.BUFFER_CAPS, 8 * count))
         mask = msg.info_caps_unwrapped(info)
         message.unwrapped = tuple(badge if mask >> i & 1 else None for i, badge in enumerate(badges))
+
+
+def _packed(words: Sequence[int]) -> bytes:
+    try:
+        return struct.pack(f"<{len(words)}Q", *words)
+    except struct.error:
+        bad = next(word for word in words if not 0 <= word <= WORD_MASK)
+        raise ValueError(f"a word of a message is 0 to 2**64 - 1, not {bad}") from None
 
 
 _LABEL_MASK = WORD_MASK >> msg.LABEL_SHIFT

@@ -1,7 +1,7 @@
 """Attacks on the policy server and, by way of it, on the key-value server; and on everybody's time."""
 
 from capkernel.abi import syscalls as sc
-from capkernel.abi.message import message_info
+from capkernel.abi.message import LABEL_BITS, message_info
 from capkernel.abi.words import WORD_MASK
 from capkernel.user.loop import ENDPOINT_BADGE, FAULT_BADGE, INPUT_CAP
 from capkernel.user.operations import compute, ecall
@@ -65,7 +65,8 @@ async def forge(mallory: Attacker) -> None:
     for claim in [ALICE, BOB, ENDPOINT_BADGE | ALICE, FAULT_BADGE | ALICE,
                   *(badge_for(namespace, READ_WRITE) for namespace in NAMESPACES), WORD_MASK]:  # fmt: skip
         for label in (FETCH | claim << 8, claim, FETCH | 1 << 51, STORE | claim << 32):
-            await ask(mallory, "forged badges", "claim a badge in the label", label, [DIARY, SECRET, *LIE])
+            name = "claim a badge in the label"
+            await ask(mallory, "forged badges", name, label & (1 << LABEL_BITS) - 1, [DIARY, SECRET, *LIE])
         await ask(mallory, "forged badges", "claim a badge in the words", FETCH, [DIARY, SECRET, claim])
         await ask(mallory, "forged badges", "claim a badge before the words", FETCH, [claim, DIARY, SECRET])
         words = [(DIARY | claim << 8) & WORD_MASK, READ_WRITE]

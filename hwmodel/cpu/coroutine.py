@@ -60,6 +60,12 @@ class Live:
         self.data = bytearray()
 
 
+def _misfit(operation: Operation) -> str:
+    names = ("a7", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "t0")
+    name, word = next((n, w) for n, w in zip(names, operation, strict=True) if not 0 <= w <= WORD)
+    return f"register {name} has 64 bits and cannot hold {word}, nor can a message: a word is 0 to 2**64 - 1"
+
+
 class CoroutineCPU:
     """Runs the programs of a table on a machine.
 
@@ -181,7 +187,7 @@ class CoroutineCPU:
                 if operation[0] >= 0:
                     a7, a0, a1, a2, a3, a4, a5, a6, t0 = operation
                     if not 0 <= a0 | a1 | a2 | a3 | a4 | a5 | a6 | t0 <= WORD or a7 > WORD:
-                        raise OperationError(f"a register does not fit into 64 bits: {operation}")
+                        raise OperationError(_misfit(operation))
                     after = live.after
                     if after == live.last:
                         after = live.first

@@ -66,14 +66,15 @@ def slots_have_owner(view: View) -> str | None:
     return first(problems)
 
 
-def _placed(view: View) -> dict[tuple[regions.Region, str], str]:
-    """All objects by (memory, kind), frames and tables among them; untypeds are not objects."""
+def _placed(view: View) -> dict[tuple[regions.Region, str, int], str]:
+    """All objects by (memory, kind, identity), frames and tables among them; untypeds are not objects."""
     found = {}
     for slot in view.slots:
         where = view.region_of.get(id(slot))
         if where is not None and not isinstance(slot.cap, kc.UntypedCap):
-            kind = type(regions.referent(slot.cap) or slot.cap).__name__
-            found[where, kind] = f"{kind}@{where[0]:#x}"
+            target = regions.referent(slot.cap)
+            kind = type(target or slot.cap).__name__
+            found[where, kind, 0 if target is None else id(target)] = f"{kind}@{where[0]:#x}"
     return found
 
 
@@ -91,8 +92,8 @@ def pspace_aligned(view: View) -> str | None:
 def pspace_distinct(view: View) -> str | None:
     """G9 ``pspace_distinct``: no two objects share memory."""
     problems = []
-    order = sorted(view.once(_placed).items())
-    for ((before, _), one), ((after, _), other) in pairwise(order):
+    order = sorted(view.once(_placed).items(), key=lambda item: item[0][:2])
+    for ((before, *_), one), ((after, *_), other) in pairwise(order):
         if after[0] < before[1]:
             problems.append(f"{one} (to {before[1]:#x}) overlaps {other}")
     return first(problems)
@@ -136,7 +137,7 @@ def _wrong_places(view: View) -> list[str]:
     """Kernel objects in device memory, in the kernel's own image, or outside RAM."""
     image = view.config.kernel_image
     problems = []
-    for (where, kind), name in view.once(_placed).items():
+    for (where, kind, _), name in view.once(_placed).items():
         if kind == "FrameCap":
             continue
         if not any(start <= where[0] and where[1] <= end for start, end in view.config.ram):

@@ -65,7 +65,8 @@ class View:
 
     def _gather(self, extra_roots: tuple[Any, ...]) -> None:
         state = self.state
-        for item in (state.idle, state.idle_sc, state.current, state.current_sc, state.irq_slots, *extra_roots):
+        roots = (state.idle, state.idle_sc, state.initial, state.current, state.current_sc, state.irq_slots)
+        for item in (*roots, *extra_roots):
             self._meet(item)
         if state.candidate is not None:
             self._refer(state, "candidate", state.candidate)

@@ -13,7 +13,7 @@ from capkernel.abi.message import message_info
 from capkernel.kernel import syscall
 from capkernel.kernel.machine import Machine
 from specs.invariants import check_all
-from specs.structure import structure
+from specs.structure import name_of, structure
 from tests.kernel.rootcalls import CNODE, Root
 
 Prepare = Callable[[Root], tuple[int, str, tuple[int, ...], tuple[int, ...]]]
@@ -76,27 +76,42 @@ SITUATIONS: tuple[Prepare, ...] = (
 )  # fmt: skip
 
 
-class Interrupting:
-    """The machine, but that an interrupt pends at the ``at``-th question whether one does."""
+TICKS = {"interrupt": 0, "budget": 49_990, "domain": 1_000}
+"""What ends the operation's turn, and how much time must pass for that: the budget is 5 ms, the domain's time 0.1."""
 
-    def __init__(self, root: Root, at: int) -> None:
+
+class Disturbing:
+    """The machine, but that something else is due at the ``at``-th preemption point: an interrupt, or time is up.
+
+    The kernel looks at the clock when it is entered, and then once at each preemption point.
+    """
+
+    def __init__(self, root: Root, cause: str, at: int) -> None:
         self.inner: Any = root.state.machine
+        self.cause = cause
         self.at = at
-        self.asked = 0
+        self.asked = self.looks = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def now(self) -> int:
+        self.looks += 1
+        if self.looks == self.at + 1 > 1:
+            self.inner.advance(TICKS[self.cause])
+        return int(self.inner.now())
+
     def irq_pending(self) -> bool:
         self.asked += 1
-        return self.asked == self.at
+        return self.cause == "interrupt" and self.asked == self.at
 
 
-def carried_out(prepare: Prepare, at: int) -> tuple[Root, Interrupting, int]:
+def carried_out(prepare: Prepare, cause: str, at: int) -> tuple[Root, Disturbing, int]:
     """Make the operation's system call until it is done, preempted once; returns how often it was made, too."""
     root = Root(work_units_per_preemption=1, fastpath=False)
     cptr, name, words, caps = prepare(root)
-    machine = Interrupting(root, at)
+    root.state.domain_time = TICKS["domain"] if cause == "domain" else root.state.domain_time
+    machine = Disturbing(root, cause, at)
     root.state.machine = cast(Machine, machine)
     root.call_later(cptr, name, words, caps)
     made = 0
@@ -116,15 +131,18 @@ def carried_out(prepare: Prepare, at: int) -> tuple[Root, Interrupting, int]:
 
 
 def final(root: Root) -> dict[str, Any]:
-    return {name: fields for name, fields in structure(root.state).items() if name != "State"}
+    """Everything but the clock and the time that the thread has left."""
+    own = root.thread.sched_context
+    return {name: f for name, f in structure(root.state).items() if name not in ("State", own and name_of(own))}
 
 
+@pytest.mark.parametrize("cause", TICKS)
 @pytest.mark.parametrize("prepare", SITUATIONS, ids=[s.__name__ for s in SITUATIONS])
-def test_it_can_be_preempted_after_each_unit_of_work(prepare: Prepare) -> None:
-    undisturbed, machine, made = carried_out(prepare, 0)
+def test_it_can_be_preempted_after_each_unit_of_work(prepare: Prepare, cause: str) -> None:
+    undisturbed, machine, made = carried_out(prepare, cause, 0)
     assert made == 1
     assert machine.asked >= 4
     for at in range(1, machine.asked + 1):
-        preempted, _, made = carried_out(prepare, at)
+        preempted, _, made = carried_out(prepare, cause, at)
         assert made == 2, f"not preempted at unit {at}"
         assert final(preempted) == final(undisturbed), f"preempted at unit {at}"

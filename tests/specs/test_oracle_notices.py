@@ -17,6 +17,7 @@ from capkernel.kernel.state import IRQ_SIGNAL
 from hwmodel.cpu.trap import Trap
 from specs.generate import LAYOUTS
 from specs.invariants import INVARIANTS, STEP_INVARIANTS, check_all
+from specs.invariants.authority import CONTROL, Edge, Policy
 from specs.invariants.spaces import find_leaf
 from specs.monitor import Monitor
 from specs.programs import SLOTS, Access, Layout, Program, Step, Syscall, Worker, run, world_of
@@ -211,6 +212,22 @@ BREAKERS: dict[str, tuple[Breaker, Layout]] = {
 def test_every_invariant_has_a_breaker() -> None:
     assert BREAKERS.keys() == INVARIANTS.keys()
     assert SABOTAGES.keys() == STEP_INVARIANTS.keys()
+
+
+def test_two_objects_of_one_kind_in_one_place_are_noticed() -> None:
+    world = world_of(Layout())
+    world.rewind()
+    broken = Broken(world)
+    endpoint = broken.get("ep0")
+    assert isinstance(endpoint, ko.Endpoint)
+    broken.change("ep1", endpoint=ko.Endpoint(endpoint.paddr))
+    assert "G9b" in {violation.id for violation in check_all(world.state, world.machine)}
+
+
+def test_a_policy_that_can_hold_of_no_system_is_refused() -> None:
+    policy = Policy((), frozenset({Edge("a", CONTROL, "b")}))
+    with pytest.raises(ValueError, match="a controls b"):
+        Monitor(policy=policy)
 
 
 @pytest.mark.parametrize("which", BREAKERS)

@@ -201,7 +201,8 @@ class Giver:
     def _argument(self, missing: m.Argument) -> None:
         step = missing.multiple_of
         value = min(max(missing.value, missing.low), missing.high) // step * step
-        self.op().set(missing.name, value)
+        op = self.op()
+        op.set(missing.name, op.words[op.spec.words.index(missing.name)] & ~missing.mask | value)
 
     def _address(self, missing: m.Address) -> None:
         if not 1 <= missing.depth <= 64:

@@ -84,8 +84,13 @@ def test_slots_run_out_and_come_back() -> None:
         slots.alloc()
     slots.free(10)
     assert slots.alloc() == 10
-    with pytest.raises(ValueError, match="is not taken"):
+    with pytest.raises(ValueError, match="not given out"):
         slots.free(12)
+    with pytest.raises(ValueError, match="not given out"):
+        slots.free(9)
+    slots.free(11)
+    with pytest.raises(ValueError, match="free already"):
+        slots.free(11)
 
 
 STEPS = st.lists(st.tuples(st.sampled_from((4, 5, 6, 8, 12, 14)), st.booleans()), min_size=1, max_size=30)

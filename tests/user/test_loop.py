@@ -229,10 +229,25 @@ def test_the_loader_sets_the_variables_that_a_program_declares() -> None:
     assert again == values
     again.set_variables(Program)
     assert (Program.buffer, Program.size) == (5, 0x1000)
-    with pytest.raises(ValueError, match=r"declares no \['sise'\]"):
+    with pytest.raises(ValueError, match="declares no `sise: int = 0`"):
         variable_words(Program, {"sise": 1})
     with pytest.raises(ValueError, match="at most 64 bytes"):
         PDValues(name="x" * 65).encode()
+
+
+def test_only_words_are_for_the_loader_and_a_constant_stays_what_it_is() -> None:
+    class Program:
+        greeting: str = "hello"
+        step: int = -1
+
+    assert variable_words(Program, {}) == ((1 << 64) - 1,)
+    PDValues(name="p", variables=variable_words(Program, {})).set_variables(Program)
+    assert (Program.greeting, Program.step) == ("hello", -1)
+    with pytest.raises(ValueError, match="declares no `greeting: int = 0`"):
+        variable_words(Program, {"greeting": 1})
+    Program.step = 1 << 64
+    with pytest.raises(ValueError, match="step is set to 18446744073709551616"):
+        variable_words(Program, {})
 
 
 def test_waiting_outside_of_the_bridge_is_refused() -> None:

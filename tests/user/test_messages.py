@@ -126,6 +126,30 @@ class Unfit:
     where: dict[str, int]
 
 
+@attrs.define
+class Named:
+    x: int = attrs.field(kw_only=True)
+
+
+@attrs.define
+class Derived:
+    x: int
+    y: int = attrs.field(init=False, default=1)
+
+
+@attrs.define
+class Undefined:
+    x: "Nowhere"  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(Named(x=1), "keyword-only"), (Derived(1), "not an argument"), (Undefined(1), "not known")]
+)
+def test_classes_that_could_not_be_received_are_not_sent(value: Any, text: str) -> None:
+    with pytest.raises(MessageError, match=text):
+        to_words(value)
+
+
 @pytest.mark.parametrize("value", [Tree([]), Unfit({})])
 def test_types_that_cannot_travel_are_refused(value: Any) -> None:
     with pytest.raises(MessageError, match="cannot travel"):

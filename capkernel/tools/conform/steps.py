@@ -26,7 +26,6 @@ from capkernel.tools.conform.world import (
 
 Record = dict[str, Any]
 _MESSAGE_WORDS = 4
-_PLAIN_RECEIVES = ("Recv", "NBRecv", "Wait", "NBWait")
 
 
 def value_of(symbol: Any) -> int:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from capkernel.abi import errors as err
 from capkernel.abi.labels import BY_LABEL, InvocationSpec
 from capkernel.abi.objects import PAGE_BITS
+from capkernel.abi.words import WORD_BITS
 from capkernel.kernel import vspace
-from capkernel.kernel.caps import PageTableCap
+from capkernel.kernel.caps import CNodeCap, PageTableCap
 from capkernel.kernel.invocations.call import Call
 from capkernel.kernel.objects import NULL, TCB, Cap, SchedContext, Slot
 from capkernel.kernel.refills import is_active, is_released
@@ -23,6 +24,8 @@ from capkernel.tools.explain.missing import Argument, EmptySlot, Missing, Object
 from capkernel.tools.explain.walk import BAD_DEPTH, Walk, holds_nothing, is_kind, walk
 
 Verdicts = Iterator[tuple[int, Missing]]
+GUARD_SIZE_MASK = 63
+"""Where a guard word holds the size of the guard."""
 
 
 @dataclass
@@ -90,6 +93,11 @@ class Case:
         """A thread must not do this to itself."""
         if tcb is self.thread:
             yield err.ILLEGAL_OPERATION, OtherCaller(thread_name(tcb), tcb.paddr)
+
+
+def guard_too_long(name: str, data: int, cap: CNodeCap) -> Argument:
+    """The size of a guard, which is in the low bits of its word, must leave room for the radix."""
+    return Argument(name, data & GUARD_SIZE_MASK, 0, WORD_BITS - cap.radix, mask=GUARD_SIZE_MASK)
 
 
 def specs_of(kind: str) -> tuple[str, ...]:

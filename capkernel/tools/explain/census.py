@@ -69,8 +69,9 @@ def holdings(thread: TCB) -> Iterator[Holding]:
             path = None
             if prefix is not None and left >= 0:
                 path = (prefix << cap.guard_size | cap.guard) << cap.radix | index
-            # Below 64 bits an address may end early: the bits left over do not count.
-            yield Holding(slot, None if path is None else path << left)
+            # Bits left over do not count, but for a CNode: the kernel would walk on into it.
+            walks_on = left and isinstance(slot.cap, CNodeCap)
+            yield Holding(slot, None if path is None or walks_on else path << left)
             work.append((slot.cap, path, left))
 
 

@@ -184,7 +184,7 @@ class Explainer:
             grantors(self.state, missing),
         )  # fmt: skip
         self.explanations.append(explanation)
-        del self.explanations[: -self.keep]
+        del self.explanations[: max(0, len(self.explanations) - self.keep)]
         if self.sink is not None:
             self.sink(explanation)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from attrs import AttrsInstance, asdict, frozen
 
 from capkernel.abi import rights as rt
+from capkernel.abi.words import WORD_MASK
 
 Plain = str | int | bool | None | list["Plain"] | dict[str, "Plain"]
 """What JSON can say."""
@@ -127,7 +128,7 @@ class EmptySlot(Missing):
 
 @frozen
 class Argument(Missing):
-    """An argument must lie in low .. high, and be a multiple of ``multiple_of``."""
+    """An argument, or the bits of it in ``mask``, must lie in low .. high, and be a multiple of ``multiple_of``."""
 
     kind = "argument"
     name: str
@@ -135,11 +136,13 @@ class Argument(Missing):
     low: int
     high: int
     multiple_of: int = 1
+    mask: int = WORD_MASK
 
     @property
     def says(self) -> str:
+        part = "" if self.mask == WORD_MASK else f" & {self.mask:#x}"
         aligned = f", a multiple of {self.multiple_of:#x}" if self.multiple_of > 1 else ""
-        return f"{self.name} is {self.value:#x}; it must lie in {self.low:#x} .. {self.high:#x}{aligned}"
+        return f"{self.name}{part} is {self.value:#x}; it must lie in {self.low:#x} .. {self.high:#x}{aligned}"
 
 
 @frozen

@@ -21,7 +21,7 @@ from capkernel.kernel.caps import (
 from capkernel.kernel.objects import NULL, Slot
 from capkernel.kernel.slots import has_children
 from capkernel.kernel.state import IRQ_INACTIVE
-from capkernel.tools.explain.case import Case, Verdicts, state_of
+from capkernel.tools.explain.case import GUARD_SIZE_MASK, Case, Verdicts, guard_too_long, state_of
 from capkernel.tools.explain.census import children, place_of
 from capkernel.tools.explain.missing import (
     Argument,
@@ -33,8 +33,6 @@ from capkernel.tools.explain.missing import (
     Right,
 )
 from capkernel.tools.explain.walk import holds_nothing
-
-_GUARD_SIZE = 63
 
 
 def revoke_first(slot: Slot) -> NoChildren:
@@ -101,8 +99,8 @@ def data_not_settable(case: Case, source: Slot, data: int, *, preserve: bool, na
         elif badge_of(cap):
             kind = "Endpoint" if isinstance(cap, EndpointCap) else "Notification"
             yield err.ILLEGAL_OPERATION, holds_nothing(source, kind, that="without badge")
-    if isinstance(cap, CNodeCap) and (data & _GUARD_SIZE) + cap.radix > WORD_BITS:
-        yield err.ILLEGAL_OPERATION, Argument(name, data, 0, WORD_BITS - cap.radix)
+    if isinstance(cap, CNodeCap) and (data & GUARD_SIZE_MASK) + cap.radix > WORD_BITS:
+        yield err.ILLEGAL_OPERATION, guard_too_long(name, data, cap)
     if isinstance(cap, IOSpaceCap):
         if preserve or cap.request_id:
             yield err.ILLEGAL_OPERATION, holds_nothing(source, "IOSpace", that="that is the master")

@@ -131,11 +131,6 @@ def assign(case: Case) -> Verdicts:
     yield err.DELETE_FIRST, what
 
 
-def io_space(case: Case) -> Verdicts:
-    """An IOSpace cap is never invoked, only given as an argument."""
-    yield err.ILLEGAL_OPERATION, Nothing("an IOSpace cap is only an argument of other operations")
-
-
 def io_map(case: Case) -> Verdicts:
     """IOPageTable_Map, Page_MapIO."""
     yield from case.too_short()

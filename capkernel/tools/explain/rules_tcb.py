@@ -19,7 +19,7 @@ from capkernel.kernel.caps import (
 from capkernel.kernel.fault_delivery import is_valid_handler
 from capkernel.kernel.objects import NULL, TCB, Blocked, SchedContext, Slot
 from capkernel.kernel.slots import has_children, is_final
-from capkernel.tools.explain.case import Case, Verdicts, not_released, state_of
+from capkernel.tools.explain.case import GUARD_SIZE_MASK, Case, Verdicts, guard_too_long, not_released, state_of
 from capkernel.tools.explain.census import place_of
 from capkernel.tools.explain.describe import in_words, thread_name
 from capkernel.tools.explain.missing import Argument, Authority, Missing, Right, SecondCap
@@ -123,8 +123,8 @@ def _bad_cspace(case: Case, slot: Slot, data: int) -> Verdicts:
     if not isinstance(cap, CNodeCap):
         missing = holds_nothing(slot, "CNode")
         yield err.REVOKE_FIRST if _is_used_untyped(slot) else err.ILLEGAL_OPERATION, missing
-    elif (data & 63) + cap.radix > WORD_BITS:
-        yield err.ILLEGAL_OPERATION, Argument("cspace_root_data", data, 0, WORD_BITS - cap.radix)
+    elif (data & GUARD_SIZE_MASK) + cap.radix > WORD_BITS:
+        yield err.ILLEGAL_OPERATION, guard_too_long("cspace_root_data", data, cap)
 
 
 def _bad_handler(slot: Slot) -> Verdicts:

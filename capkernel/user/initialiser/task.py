@@ -13,7 +13,6 @@ from capkernel.user.initialiser.domains import Domain
 from capkernel.user.initialiser.memory import Regions
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.toolbox import Toolbox
-from capkernel.user.syscalls import Message
 
 OnReady = Callable[[dict[str, int]], None]
 """Told when all domains have been started: the caps of their TCBs in the initial task's CSpace, by name."""
@@ -65,14 +64,19 @@ async def build(tools: Toolbox, plan: Plan, monitor: int) -> dict[str, Domain]:
 
 
 async def _monitor(env: Environment, plan: Plan, domains: list[Domain], monitor: int, reply: int) -> None:
-    """Wait for faults of domains without a parent, which stay stopped, and for passive domains to get ready."""
+    """Wait for faults of domains without a parent, which stay stopped, and for passive domains to get ready.
+
+    The badge tells the two apart: a domain cannot make its own message look like a fault.
+    """
+    starting = {domain.index for domain in domains if domain.spec.passive}
     while True:
         message = await env.sys.recv(monitor, reply)
-        domain = domains[message.badge - 1]
-        if message.label == 0:
+        domain = domains[(message.badge & ~wiring.READY_BADGE) - 1]
+        if not message.badge & wiring.READY_BADGE:
+            await _report(env, plan, domain, str(decode_fault(message.label, message.words)))
+        elif domain.index in starting:
+            starting.remove(domain.index)
             await _make_passive(env, domain)
-        else:
-            await _report_fault(env, plan, domain, message)
 
 
 async def _make_passive(env: Environment, domain: Domain) -> None:
@@ -81,8 +85,7 @@ async def _make_passive(env: Environment, domain: Domain) -> None:
     await stubs.sched_context_bind(env.sys, domain.sched_context, cap=domain.notification)
 
 
-async def _report_fault(env: Environment, plan: Plan, domain: Domain, message: Message) -> None:
-    fault = str(decode_fault(message.label, message.words))
+async def _report(env: Environment, plan: Plan, domain: Domain, fault: str) -> None:
     if plan.debug:
         await env.sys.print(f"monitor: {domain.spec.name} stopped: {fault}\n")
     if plan.on_fault is not None:

@@ -30,6 +30,8 @@ from capkernel.user.loop import (
 )
 
 CALL_RIGHTS = rt.WRITE | rt.GRANT_REPLY
+READY_BADGE = 1 << 63
+"""In the badge of the cap by which a passive domain tells the monitor that it is ready; caps for faults lack it."""
 Domains = dict[str, Domain]
 
 
@@ -84,7 +86,8 @@ async def fault_endpoint(tools: Toolbox, domains: Domains, domain: Domain, monit
 async def wire_monitor(tools: Toolbox, domain: Domain, monitor: int) -> None:
     """A passive domain can tell the monitor that it is initialised."""
     if domain.spec.passive:
-        await tools.mint_into(domain.cnode, MONITOR_EP, PD_CNODE_BITS, monitor, domain.index + 1, rt.WRITE)
+        badge = READY_BADGE | domain.index + 1
+        await tools.mint_into(domain.cnode, MONITOR_EP, PD_CNODE_BITS, monitor, badge, rt.WRITE)
 
 
 async def wire_shared_caps(tools: Toolbox, domains: Domains, domain: Domain) -> None:
