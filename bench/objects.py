@@ -122,12 +122,14 @@ def figures() -> list[Figure]:
     bench.retype(obj.ENDPOINT, 1000)
     saved = save(bench.state)
     return [
-        Figure("Retype of 1,000 endpoints", "object", retype, loop_floor, "making the Python object", None),
+        Figure("Retype of 1,000 endpoints", "object", retype, loop_floor, "making the Python object", most=1),
         Figure("Copy + Delete", "pair", least(copy_delete, 500), empty, "a Call that is refused", None),
         Figure("look-up, one level", "look-up", look_up),
-        Figure("Revoke of 10,000, flat", "cap", flat),
+        Figure("Revoke of 10,000, flat", "cap", flat, most=0.3),
         Figure("Revoke of 10,000, chained", "cap", chain, flat, "flat", 1.3),
         Figure("Revoke of 100,000, flat", "cap", revoke(100_000, chained=False), flat, "10,000", 1.3),
+        Figure("Revoke of 1,000,000, flat", "cap", revoke(1_000_000, chained=False), flat, "10,000", 1.3),
+        Figure("Revoke of 1,000,000, chained", "cap", revoke(1_000_000, chained=True), chain, "10,000", 1.3),
         Figure("snapshot, 1,000 objects", "object", least(lambda: save(bench.state), 1000)),
         Figure("restore, 1,000 objects", "object", least(lambda: restore(saved), 1000)),
     ]

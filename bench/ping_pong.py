@@ -40,17 +40,18 @@ async def root(start: Start) -> None:
     env = await root_environment(start)
     endpoint, reply = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.REPLY)
     await stubs.tcb_set_priority(env.sys, env.tcb, priority=99, authority=env.tcb)
-    waiting = await _start(env, start.values[2], 101, endpoint, reply)
+    waiting = await start_apart(env, start.values[2], 101, endpoint, reply)
     await stubs.sched_context_unbind_object(env.sys, waiting.sched_context, cap=waiting.tcb)
-    await _start(env, start.values[1], 100, endpoint, reply)
+    await start_apart(env, start.values[1], 100, endpoint, reply)
     await env.sys.wait(await env.memory.alloc(obj.NOTIFICATION))
 
 
-async def _start(env: Environment, entry: int, priority: int, endpoint: int, reply: int) -> Thread:
+async def start_apart(env: Environment, entry: int, priority: int, *arguments: int, buffer: int = 0) -> Thread:
+    """A thread in an address space of its own, with nothing in it but its program and its IPC buffer (0: none)."""
     vspace = await VSpace.create(env.memory, env.asid_pool)
     frame = env.info.user_image_frames[0] + (entry - env.start.values[0]) // 4096
     await vspace.map_copy(frame, entry, 3, 0)
-    spec = ThreadSpec(entry=entry, arguments=(endpoint, reply), priority=priority, vspace=vspace)
+    spec = ThreadSpec(entry=entry, arguments=arguments, priority=priority, vspace=vspace, buffer=buffer)
     return await start_thread(env, spec)
 
 

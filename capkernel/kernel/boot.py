@@ -35,7 +35,6 @@ from capkernel.kernel.scheduler import schedule
 from capkernel.kernel.state import IRQ_TIMER, SWITCH_TO, State
 from capkernel.kernel.thread import activate
 
-PAGE_BYTES = BIT[obj.PAGE_BITS]
 ROOT_ASID = 1
 ROOT_PRIORITY = 255
 
@@ -45,7 +44,7 @@ class RootImage:
     """The root task as it lies in memory: entry point, and (virtual address, bytes, size in memory) segments."""
 
     entry: int = 0x10000
-    segments: tuple[tuple[int, bytes, int], ...] = ((0x10000, b"", PAGE_BYTES),)
+    segments: tuple[tuple[int, bytes, int], ...] = ((0x10000, b"", obj.PAGE_BYTES),)
 
     @property
     def span(self) -> Region:
@@ -120,7 +119,7 @@ def _lay_out(state: State, image: RootImage, extra: bytes) -> tuple[_Boot, list[
     config = state.config
     start, end = image.span
     extra_bits = max(obj.PAGE_BITS, (len(extra) - 1).bit_length()) if extra else 0
-    mapped_end = end + 2 * PAGE_BYTES + (BIT[extra_bits] if extra else 0)
+    mapped_end = end + 2 * obj.PAGE_BYTES + (BIT[extra_bits] if extra else 0)
     tables = _tables_for(start, mapped_end)
     image_paddr = align_up(config.kernel_image[1], obj.PAGE_BITS)
     cnode_bits = config.root_cnode_bits + obj.SLOT_BITS
@@ -185,14 +184,14 @@ def _create_initial_caps(b: _Boot) -> None:
         [_install_table(b, b.objects[f"paging{n}"], vaddr) for n, vaddr in enumerate(b.tables)]
     )
     b.write(bi.CAP_INIT_IPC_BUFFER, _map_frame(b, b.objects["ipc_buffer"], end))
-    b.write(bi.CAP_BOOTINFO_FRAME, _map_frame(b, b.objects["bootinfo"], end + PAGE_BYTES))
+    b.write(bi.CAP_BOOTINFO_FRAME, _map_frame(b, b.objects["bootinfo"], end + obj.PAGE_BYTES))
     if b.extra:
         b.state.machine.write_bytes(b.objects["extra"], b.extra)
-        pages = range(0, align_up(len(b.extra), obj.PAGE_BITS), PAGE_BYTES)
-        frames: list[Cap] = [_map_frame(b, b.objects["extra"] + p, end + 2 * PAGE_BYTES + p) for p in pages]
+        pages = range(0, align_up(len(b.extra), obj.PAGE_BITS), obj.PAGE_BYTES)
+        frames: list[Cap] = [_map_frame(b, b.objects["extra"] + p, end + 2 * obj.PAGE_BYTES + p) for p in pages]
         b.info.extra_bootinfo_pages = b.provide(frames)
     b.info.sched_control = b.provide([SchedControlCap(0)])
-    image: list[Cap] = [_map_frame(b, b.image_paddr + v - start, v) for v in range(start, end, PAGE_BYTES)]
+    image: list[Cap] = [_map_frame(b, b.image_paddr + v - start, v) for v in range(start, end, obj.PAGE_BYTES)]
     b.info.user_image_frames = b.provide(image)
 
 
@@ -247,7 +246,7 @@ def _create_initial_thread(b: _Boot) -> None:
         source = b.cnode.slot(index)
         slots.insert_derived(slots.derive_cap(source, source.cap), source, target)
     tcb.ipc_buffer = b.info.ipc_buffer
-    tcb.registers[reg.CAP_REGISTER] = b.info.ipc_buffer + PAGE_BYTES
+    tcb.registers[reg.CAP_REGISTER] = b.info.ipc_buffer + obj.PAGE_BYTES
     tcb.registers[reg.FAULT_IP] = tcb.registers[reg.NEXT_IP] = b.image.entry
     tcb.priority = tcb.mcp = ROOT_PRIORITY
     tcb.name = "rootserver"

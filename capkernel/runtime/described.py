@@ -10,11 +10,13 @@ from capkernel.kernel.caps import PageTableCap, ThreadCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
+from capkernel.runtime.limits import require_machine
 from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.programs import load_programs
 from capkernel.system.description import SystemDescription
-from capkernel.system.grants import Grant, KernelOptions
+from capkernel.system.grants import Grant
+from capkernel.system.kernel_options import KernelOptions
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.task import initial_task
 from hwmodel.backend import Backend
@@ -35,7 +37,8 @@ class DescribedSystem:
 
     ``search_path`` is where ``x.py`` for ``x.elf`` is found; ``seed`` sets the clock at boot, which is the only thing
     that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did);
-    ``threads`` are the domains' TCBs by name, once they have been started.
+    ``threads`` are the domains' TCBs by name, once they have been started. Raises DescriptionError if the machine or
+    the programs are not what the description asks for.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class DescribedSystem:
         self.faults: list[tuple[str, str]] = []
         self.threads: dict[str, TCB] = {}
         debug = (options or KernelOptions()).debug
+        config = replace(configure(PRESETS["microkit"], board), debug=debug)
+        require_machine(system, config)
         table = ProgramTable()
         plan = Plan(
             system=system, programs=load_programs(system, search_path, table), grants=grants,
@@ -59,7 +64,6 @@ class DescribedSystem:
         self.ready = False
         self._on_ready = on_ready
         root = image(table.add(initial_task(plan, self._ready)))
-        config = replace(configure(PRESETS["microkit"], board), debug=debug)
         self.state = boot(config, self.machine, RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),)), fdt)
         self.cpu = CoroutineGlue(self.machine, table)
         self.loop = Loop(self.state, self.machine, self.cpu, COSTS)
@@ -103,6 +107,11 @@ class DescribedSystem:
                 raise KeyError(f"{vaddr + len(content):#x} is not mapped any more")
             content += self.machine.read_bytes(page.paddr, page.size)
         return bytes(content)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the initial task, which stays as the monitor, came to grief itself."""
+        return self.state.initial.fault is not None
 
     @property
     def crashes(self) -> list[Crash]:

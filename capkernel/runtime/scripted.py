@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
+from capkernel.abi.flags import TCB_FPU_DISABLED
 from capkernel.kernel.objects import TCB
 from hwmodel.cpu.scripted import FP_REGISTERS, Insn, ScriptedCPU
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
-
-FLAG_FPU_DISABLED = 1
 
 
 class ScriptedGlue:
@@ -20,4 +19,4 @@ class ScriptedGlue:
         """Run the thread until it traps."""
         if thread.fp_registers is None:
             thread.fp_registers = [0] * FP_REGISTERS
-        return self.cpu.run(thread.registers, thread.fp_registers, fpu_enabled=not thread.flags & FLAG_FPU_DISABLED)
+        return self.cpu.run(thread.registers, thread.fp_registers, fpu_enabled=not thread.flags & TCB_FPU_DISABLED)

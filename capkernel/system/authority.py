@@ -1,19 +1,21 @@
 """Who may do what to whom: the authority that a description gives, as a graph.
 
 Nodes are protection domains, guests, memory regions, devices (regions at a fixed physical
-address outside RAM), interrupts, I/O ports and I/O address spaces. An ``Edge`` is one right
-that the description itself gives, with its reason and place.
+address outside RAM), interrupts, I/O ports and I/O address spaces, and the memory and reply objects
+that a grant makes. An ``Edge`` is one right that the description itself gives, with its reason and
+place. Grants (see ``grants``) give edges as well, also those of a protection domain to itself.
 
-What is left out: the initial task and Microkit's monitor, which are trusted; caps that a
-protection domain holds on itself; and timing. Channel caps are taken to carry the right to
+What is left out: the initial task and Microkit's monitor, which are trusted; caps that Microkit
+gives a protection domain on itself; and timing. Channel caps are taken to carry the right to
 send only, as the description means them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from attrs import frozen
 
+from capkernel.abi import rights as rt
 from capkernel.system.description import (
     CapKind,
     IoMap,
@@ -25,6 +27,7 @@ from capkernel.system.description import (
     SystemDescription,
 )
 from capkernel.system.diagnostics import Location
+from capkernel.system.grants import Grant, GrantKind
 
 
 class NodeKind(Enum):
@@ -38,6 +41,8 @@ class NodeKind(Enum):
     IOPORTS = "ioports"
     IO_SPACE = "iospace"
     FIRMWARE = "firmware"
+    UNTYPED = "untyped"
+    REPLY = "reply"
 
 
 @frozen(order=True, cache_hash=True)
@@ -78,6 +83,24 @@ class Right(Enum):
     """An interrupt wakes it."""
     ACKNOWLEDGE = "acknowledge"
     """Let an interrupt come again."""
+    SEND = "send"
+    """Send messages to it that cannot be answered."""
+    GRANT = "grant"
+    """Send caps along with messages to it."""
+    RECEIVE = "receive"
+    """Receive in its place what is sent to its endpoint."""
+    WAIT = "wait"
+    """Wait in its place on its notification."""
+    CSPACE = "cspace"
+    """Hold its CNode: copy the caps in it, put others there, delete and revoke; receive caps into it."""
+    FRAME_READ = "frame-read"
+    """Hold a cap of its first frame, to map it for reading (and so for executing)."""
+    FRAME_WRITE = "frame-write"
+    """The same for writing."""
+    RETYPE = "retype"
+    """Make kernel objects of it."""
+    ANSWER = "answer"
+    """Keep a caller in it until it is answered."""
 
 
 @frozen
@@ -102,20 +125,22 @@ _PERM_RIGHTS = (
     (Perms.WRITE, Right.WRITE),
     (Perms.EXECUTE, Right.EXECUTE),
 )
-_CAP_RIGHTS = {
+CAP_RIGHTS = {
     CapKind.TCB: Right.CONTROL,
     CapKind.SC: Right.SCHEDULE,
     CapKind.VSPACE: Right.VSPACE,
 }
+"""What a shared cap lets its holder do to the domain that it is of."""
 
 
 @frozen
 class AuthorityGraph:
-    """All nodes and all edges that a description gives, in its order."""
+    """All nodes and all edges that a description gives, in its order; those of its grants last."""
 
     system: SystemDescription
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+    grants: tuple[Grant, ...] = ()
 
     def find(self, name: str) -> Node:
         """The node of that name or full name; ``LookupError`` says what there is instead."""
@@ -129,13 +154,13 @@ class AuthorityGraph:
         raise LookupError(f"there is no '{name}' in the description; there is: {known}")
 
 
-def authority_of(system: SystemDescription) -> AuthorityGraph:
-    """The authority graph of a description."""
-    edges = tuple(_edges(system))
+def authority_of(system: SystemDescription, grants: Sequence[Grant] = ()) -> AuthorityGraph:
+    """The authority graph of a description with its grants."""
+    edges = (*_edges(system), *(edge for grant in grants for edge in _grant_edges(system, grant)))
     nodes = dict.fromkeys(_declared_nodes(system))
     for edge in edges:
         nodes |= dict.fromkeys((edge.subject, edge.object))
-    return AuthorityGraph(system, tuple(nodes), edges)
+    return AuthorityGraph(system, tuple(nodes), edges, tuple(grants))
 
 
 def region_node(system: SystemDescription, region: MemoryRegion) -> Node:
@@ -219,7 +244,7 @@ def _cap_edges(pd: ProtectionDomain) -> Iterator[Edge]:
     for mapping in pd.cap_mappings:
         if mapping.pd != pd.name:
             reason = f"cap_{mapping.kind.value} in slot {mapping.slot}"
-            right = _CAP_RIGHTS[mapping.kind]
+            right = CAP_RIGHTS[mapping.kind]
             yield Edge(pd_node(pd.name), right, pd_node(mapping.pd), reason, mapping.where)
 
 
@@ -234,3 +259,49 @@ def _channel_edges(system: SystemDescription) -> Iterator[Edge]:
             if own.notify:
                 reason = f"notify on channel {own.id}"
                 yield Edge(ends[0], Right.NOTIFY, ends[1], reason, own.where)
+
+
+def _grant_edges(system: SystemDescription, grant: Grant) -> Iterator[Edge]:
+    object_ = _granted_node(system, grant)
+    badge = f", badge {grant.badge:#x}" if grant.badge else ""
+    reason = f"granted {grant.kind.value} in slot {grant.slot}{badge}"
+    for right in _granted_rights(grant):
+        yield Edge(pd_node(grant.pd), right, object_, reason, grant.where)
+
+
+def _granted_node(system: SystemDescription, grant: Grant) -> Node:
+    match grant.kind:
+        case GrantKind.FRAME:
+            return region_node(system, system.region(grant.of))
+        case GrantKind.UNTYPED:
+            return Node(f"{grant.pd} slot {grant.slot}", NodeKind.UNTYPED)
+        case GrantKind.REPLY:
+            return Node(f"{grant.pd} slot {grant.slot}", NodeKind.REPLY)
+        case _:
+            return pd_node(grant.of)
+
+
+def _granted_rights(grant: Grant) -> tuple[Right, ...]:
+    match grant.kind:
+        case GrantKind.ENDPOINT:
+            return _endpoint_rights(grant.rights)
+        case GrantKind.NOTIFICATION:
+            return _of_bits(grant.rights, Right.NOTIFY, Right.WAIT)
+        case GrantKind.FRAME:
+            return _of_bits(grant.rights, Right.FRAME_WRITE, Right.FRAME_READ)
+        case GrantKind.CNODE:
+            return (Right.CSPACE,)
+        case GrantKind.UNTYPED:
+            return (Right.RETYPE,)
+        case GrantKind.REPLY:
+            return (Right.ANSWER,)
+
+
+def _endpoint_rights(rights: int) -> tuple[Right, ...]:
+    """Without any right to grant a message is not answered; with the full one it carries caps."""
+    found = _of_bits(rights, Right.CALL if rights & rt.CALL_GRANTS else Right.SEND, Right.RECEIVE)
+    return (*found, Right.GRANT) if rights & rt.WRITE and rights & rt.GRANT else found
+
+
+def _of_bits(rights: int, write: Right, read: Right) -> tuple[Right, ...]:
+    return (*((write,) if rights & rt.WRITE else ()), *((read,) if rights & rt.READ else ()))

@@ -9,6 +9,7 @@ from itertools import combinations
 
 from attrs import frozen
 
+from capkernel.abi import rights as rt
 from capkernel.system.authority import (
     AuthorityGraph,
     Edge,
@@ -19,6 +20,10 @@ from capkernel.system.authority import (
 )
 from capkernel.system.description import CapKind, Map, Perms, ScheduleEntry
 from capkernel.system.diagnostics import Location
+from capkernel.system.grants import GrantKind
+
+_MESSAGES = {GrantKind.ENDPOINT: Right.CALL, GrantKind.NOTIFICATION: Right.NOTIFY}
+"""The kinds of grants that messages go by, and the right that those have who send."""
 
 
 @frozen
@@ -107,7 +112,7 @@ def unused_channels(graph: AuthorityGraph) -> Iterator[Finding]:
 def unreachable_passive(graph: AuthorityGraph) -> Iterator[Finding]:
     """A passive protection domain runs on the time of whoever calls it; without, never."""
     for pd in graph.system.protection_domains:
-        woken = {Right.CALL, Right.NOTIFY, Right.SIGNAL, Right.FAULT}
+        woken = {Right.CALL, Right.NOTIFY, Right.SIGNAL, Right.FAULT, Right.SEND}
         incoming = [e for e in graph.edges if e.object == Node(pd.name, NodeKind.PD)]
         if pd.passive and not any(edge.right in woken for edge in incoming):
             message = f"'{pd.name}' is passive, and nothing ever calls or wakes it"
@@ -188,6 +193,47 @@ def never_scheduled(graph: AuthorityGraph) -> Iterator[Finding]:
             yield Finding("unused-domain", message, domain.where)
 
 
+def foreign_cnode(graph: AuthorityGraph) -> Iterator[Finding]:
+    """A grant of another's CNode, which makes its holder master of all caps in it."""
+    for grant in graph.grants:
+        if grant.kind is GrantKind.CNODE and grant.pd != grant.of:
+            message = f"'{grant.pd}' holds the CNode of '{grant.of}', and so every cap in it"
+            yield Finding("foreign-cnode", message, grant.where)
+
+
+def interception(graph: AuthorityGraph) -> Iterator[Finding]:
+    """A grant to receive what is meant for another."""
+    for grant in graph.grants:
+        if grant.kind in _MESSAGES and grant.rights & rt.READ and grant.pd != grant.of:
+            message = f"'{grant.pd}' can receive what is sent to the {grant.kind.value} of '{grant.of}'"
+            yield Finding("interception", message + " (rights W only sends)", grant.where)
+
+
+def free_badge(graph: AuthorityGraph) -> Iterator[Finding]:
+    """A grant without a badge to one who can mint, and so pass for any other who calls or notifies."""
+    minters = {edge.subject for edge in graph.edges if edge.right is Right.CSPACE}
+    for grant in graph.grants:
+        holder, object_ = Node(grant.pd, NodeKind.PD), Node(grant.of, NodeKind.PD)
+        if holder not in minters or grant.badge or holder == object_ or not grant.rights & rt.WRITE:
+            continue
+        right = _MESSAGES.get(grant.kind)
+        others = [edge for edge in graph.edges if edge.object == object_ and edge.right is right]
+        victims = sorted({edge.subject.name for edge in others} - {grant.pd})
+        if victims:
+            message = f"'{grant.pd}' can choose its badge and pass for {', '.join(victims)} before '{grant.of}'"
+            yield Finding("free-badge", message, grant.where)
+
+
+def foreign_frame(graph: AuthorityGraph) -> Iterator[Finding]:
+    """A grant of memory that others map."""
+    for grant in graph.grants:
+        if grant.kind is GrantKind.FRAME:
+            users = sorted({name for name, map_ in _maps(graph) if map_.region == grant.of} - {grant.pd})
+            if users:
+                message = f"'{grant.pd}' holds a frame of '{grant.of}', which is mapped by {', '.join(users)}"
+                yield Finding("foreign-frame", message, grant.where)
+
+
 CHECKS: tuple[Callable[[AuthorityGraph], Iterator[Finding]], ...] = (
     accepted_in_silence,
     write_and_execute,
@@ -200,6 +246,10 @@ CHECKS: tuple[Callable[[AuthorityGraph], Iterator[Finding]], ...] = (
     cached_devices,
     shared_control,
     never_scheduled,
+    foreign_cnode,
+    interception,
+    free_badge,
+    foreign_frame,
 )
 
 

@@ -25,6 +25,8 @@ _DOT_SHAPES = {
     NodeKind.IOPORTS: "component",
     NodeKind.IO_SPACE: "house",
     NodeKind.FIRMWARE: "octagon",
+    NodeKind.UNTYPED: "folder",
+    NodeKind.REPLY: "cds",
 }
 _MERMAID_BRACKETS = {
     NodeKind.PD: ("[", "]"),
@@ -35,6 +37,8 @@ _MERMAID_BRACKETS = {
     NodeKind.IOPORTS: ("{{", "}}"),
     NodeKind.IO_SPACE: ("[/", "/]"),
     NodeKind.FIRMWARE: ("((", "))"),
+    NodeKind.UNTYPED: ("[\\", "\\]"),
+    NodeKind.REPLY: ("([", "])"),
 }
 
 

@@ -1,7 +1,8 @@
 """XML text to a tree of ``Element`` with line numbers; nothing of Microkit is known here.
 
 The dialect is the one Microkit's reader takes: UTF-8, no document type declaration (so no
-entities of one's own), namespaces resolved, comments and processing instructions skipped.
+entities of one's own), namespaces resolved, comments skipped. Processing instructions, which Microkit's
+reader skips as well, are kept beside the tree with their places.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +29,23 @@ class Element:
     where: Location = NOWHERE
     foreign: tuple[str, ...] = ()
     text_at: Location | None = None
+
+
+@frozen
+class ProcessingInstruction:
+    """``<?target text?>``, wherever it stands outside comments; ``text`` is not looked into."""
+
+    target: str
+    text: str
+    where: Location
+
+
+@frozen
+class Document:
+    """What a file holds: its outermost element, and its processing instructions in file order."""
+
+    root: Element
+    instructions: tuple[ProcessingInstruction, ...] = ()
 
 
 @define
@@ -58,18 +76,20 @@ class _TreeBuilder:
     def __init__(self, name: str) -> None:
         self.name = name
         self.root: Element | None = None
+        self.instructions: list[ProcessingInstruction] = []
         self._stack: list[_Open] = []
         self._parser = expat.ParserCreate("utf-8", _NAMESPACE_SEPARATOR)
         self._parser.ordered_attributes = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
+        self._parser.ProcessingInstructionHandler = self._instruction
         self._parser.StartDoctypeDeclHandler = self._doctype
 
-    def parse(self, data: bytes) -> Element:
+    def parse(self, data: bytes) -> Document:
         self._parser.Parse(data, True)
         assert self.root is not None, "expat reports a document without an element itself"
-        return self.root
+        return Document(self.root, tuple(self.instructions))
 
     def _here(self) -> Location:
         return Location(self.name, self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1)
@@ -95,6 +115,9 @@ class _TreeBuilder:
         if self._stack and text.strip() and self._stack[-1].text_at is None:
             self._stack[-1].text_at = self._here()
 
+    def _instruction(self, target: str, text: str) -> None:
+        self.instructions.append(ProcessingInstruction(target, text, self._here()))
+
     def _doctype(self, *_details: object) -> None:
         raise _refusal(self._here(), "a document type declaration is not allowed", "delete the <!DOCTYPE> line")
 
@@ -109,14 +132,19 @@ def _refusal(where: Location, message: str, hint: str = "") -> DescriptionError:
 
 
 def parse_xml(data: bytes | str, name: str) -> Element:
-    """The root element of ``data``; ``name`` is the file name for messages.
+    """The root element of ``data``; the rest is as for ``parse_document``."""
+    return parse_document(data, name).root
+
+
+def parse_document(data: bytes | str, name: str) -> Document:
+    """The root element of ``data`` and its processing instructions; ``name`` is the file name for messages.
 
     Raises ``DescriptionError`` with the line when the text is not well-formed XML in UTF-8.
     """
     data = data.encode() if isinstance(data, str) else data
     _require_utf8(data, name)
     builder = _TreeBuilder(name)
-    parse: Callable[[bytes], Element] = builder.parse
+    parse: Callable[[bytes], Document] = builder.parse
     try:
         return parse(data)
     except expat.ExpatError as error:

@@ -1,5 +1,8 @@
 """``capkernel check``: is a ``.system`` description valid, and what authority does it give?
 
+The system is the one that ``capkernel run`` boots: instructions for capkernel in the file (grants, kernel options) are
+judged as well, and what they grant is part of the authority.
+
 Exit status: 0 accepted (or ``--may``: yes), 1 refused (or ``--may``: no, or ``--strict`` and
 there are findings), 2 wrong usage. Complaints go to standard error, answers to standard output.
 """
@@ -22,8 +25,8 @@ from capkernel.system.board import (
     find_board,
 )
 from capkernel.system.closure import Answer, Closure, Query
-from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError
+from capkernel.system.extensions import load_extensions
 from capkernel.system.findings import Finding, findings
 from capkernel.system.microkit import load
 from capkernel.system.render import (
@@ -70,8 +73,7 @@ def check(
     shape = Format.JSON if as_json else format
     if right is not None and may is None:
         raise typer.BadParameter("a right is only asked for with --may A B RIGHT")
-    system = _load(file, search_path or [], board, config, shape)
-    graph = authority_of(system)
+    graph = _load(file, search_path or [], board, config, shape)
     if may is not None:
         raise typer.Exit(_answer(graph, *may, right, shape))
     found = findings(graph)
@@ -79,10 +81,11 @@ def check(
     raise typer.Exit(REFUSED if strict and found else ACCEPTED)
 
 
-def _load(file: Path, search_path: list[Path], board: str, config: str, shape: Format) -> SystemDescription:
-    """The description; like Microkit's tool, look in the working directory last."""
+def _load(file: Path, search_path: list[Path], board: str, config: str, shape: Format) -> AuthorityGraph:
+    """What the description gives; like Microkit's tool, look in the working directory last."""
     try:
-        return load(file, search_path=[*search_path, Path.cwd()], board=find_board(board), config=config)
+        system = load(file, search_path=[*search_path, Path.cwd()], board=find_board(board), config=config)
+        return authority_of(system, load_extensions(file, system).grants)
     except DescriptionError as error:
         if shape is Format.JSON:
             reasons = [diagnostic_data(diagnostic) for diagnostic in error.diagnostics]
@@ -170,6 +173,7 @@ def _print_table(graph: AuthorityGraph) -> None:
     typer.echo(
         f"valid for {system.platform.board} ({system.platform.config}): "
         f"{pds} protection domains, {regions} memory regions, {len(system.channels)} channels"
+        + (f", {len(graph.grants)} grants" if graph.grants else "")
     )
 
 

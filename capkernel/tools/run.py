@@ -1,21 +1,29 @@
 """``capkernel run``: boot a system description and run it.
 
-Exit status: 0 the system ran (and stopped by itself or at ``--time``), 1 the description was refused or cannot run
-here, or a domain's fault reached the monitor; 2 wrong usage.
+Exit status: 0 the system was started and stopped by itself, or ``--time`` stopped it (even before it was started: then
+that is said); 1 the description was refused or cannot run here, the system never got started, or a domain's fault
+reached the monitor (an exception that ends a program is one; a parent may handle its child's); 2 wrong usage.
+
+Times, of ``--time`` as of the report, are milliseconds of virtual time since boot. The initial task takes some to build
+the system; the report says when it had started it.
 """
 
 import json
+import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
+from attrs import frozen
 
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
 from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.system.grants import load_grants, load_kernel_options
+from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.explain import Explainer, Explanation
 from hwmodel.backend import Backend, BufferBackend, FileBackend
@@ -32,23 +40,30 @@ def run(
     board: Annotated[str, typer.Option(help="The machine.")] = DEFAULT_BOARD.name,
     seed: Annotated[int, typer.Option(help="Sets the clock at boot; the same seed gives the same run.")] = 0,
     trace: Annotated[Path | None, typer.Option(help="Write every kernel entry to this file, as JSON lines.")] = None,
-    time: Annotated[float | None, typer.Option(help="Stop after so many milliseconds of virtual time.")] = None,
+    time: Annotated[
+        float | None, typer.Option(min=0, help="Stop this many milliseconds of virtual time after boot.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each refused operation was refused.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the systems's output included.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the system's output included.")] = False,
 ) -> None:
     """Boot a system description and run it until nothing can happen any more."""
+    if time is not None and not math.isfinite(time):
+        raise typer.BadParameter(f"--time is a number of milliseconds, not {time}")
     places = [*(search_path or []), file.parent]
     system = _build(file, places, board, seed, as_json)
-    sink = trace.open("w", encoding="utf-8") if trace else None
-    record = Trace(system.loop, sink)
+    booted_at = system.machine.now()
     explanations: list[dict[str, Any]] = []
-    if explain:
-        _explain(system, explanations, as_json)
-    reason = system.run(time_us=None if time is None else round(time * 1000))
-    _report(system, record, reason, explanations, as_json)
-    if sink:
-        sink.close()
-    raise typer.Exit(REFUSED if system.faults else 0)
+    with _trace_file(trace) as sink, _recorded(system, sink) as record:
+        if explain:
+            _explain(system, explanations, as_json)
+        reason = system.run(time_us=None if time is None else round(time * 1000))
+        report = _Report(system, record.hash(), reason, booted_at, explanations)
+    if as_json:
+        print(json.dumps(report.data(), indent=2))
+    else:
+        sys.stdout.flush()
+        print("\n".join(report.lines()), file=sys.stderr)
+    raise typer.Exit(report.status)
 
 
 def _build(file: Path, places: list[Path], board: str, seed: int, as_json: bool) -> DescribedSystem:
@@ -57,17 +72,45 @@ def _build(file: Path, places: list[Path], board: str, seed: int, as_json: bool)
         system = load(file, search_path=places, board=platform)
         console = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
         uart = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
+        said = load_extensions(file, system)
         return DescribedSystem(
-            system, find_machine(board), places, grants=load_grants(file, system), seed=seed, uart=uart,
-            console=console, options=load_kernel_options(file),
+            system, find_machine(board), places, grants=said.grants, seed=seed, uart=uart, console=console,
+            options=said.options,
         )  # fmt: skip
     except DescriptionError as error:
         for problem in error.diagnostics:
             print(problem, file=sys.stderr)
         raise typer.Exit(REFUSED) from None
     except (OSError, UnknownBoardError, KeyError) as error:
-        print(f"capkernel run: {error}", file=sys.stderr)
+        # A KeyError shows its text in quotation marks.
+        print(f"capkernel run: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def _trace_file(path: Path | None) -> Iterator[IO[str] | None]:
+    """The file for the trace, if one is wanted, closed in the end."""
+    if path is None:
+        yield None
+        return
+    try:
+        with path.open("w", encoding="utf-8") as sink:
+            yield sink
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"capkernel run: the trace cannot be written: {path}: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def _recorded(system: DescribedSystem, sink: IO[str] | None) -> Iterator[Trace]:
+    """A trace of which every record is written in the end, also when the run is broken off by an exception."""
+    record = Trace(system.loop, sink)
+    try:
+        yield record
+    finally:
+        record.hash()
 
 
 def _explain(system: DescribedSystem, explanations: list[dict[str, Any]], as_json: bool) -> None:
@@ -80,28 +123,60 @@ def _explain(system: DescribedSystem, explanations: list[dict[str, Any]], as_jso
     Explainer(system.loop, tell)
 
 
-def _report(
-    system: DescribedSystem, record: Trace, reason: str, explanations: list[dict[str, Any]], as_json: bool
-) -> None:
-    ticks = system.machine.now() - system.started_at
-    if as_json:
-        print(json.dumps({
-            "stopped": reason, "time_ms": ticks / 10_000, "entries": system.loop.entries, "trace_hash": record.hash(),
+@frozen
+class _Report:
+    """What there is to say of a run that ended for ``reason``."""
+
+    system: DescribedSystem
+    trace_hash: str
+    reason: str
+    booted_at: int
+    explanations: list[dict[str, Any]]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        system = self.system
+        never_started = not system.ready and not self.out_of_time
+        return REFUSED if never_started or system.faults or system.is_abandoned else 0
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether ``--time`` ended the run."""
+        return self.reason == "time"
+
+    def data(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        system = self.system
+        return {
+            "stopped": self.reason, "time_ms": self._since_boot(system.machine.now()), "started": system.ready,
+            "started_ms": self._since_boot(system.started_at) if system.ready else None,
+            "entries": system.loop.entries, "trace_hash": self.trace_hash,
             "faults": system.faults, "crashes": [c._asdict() for c in system.crashes],
             "console": _text(system.machine.console),
-            "uart": _text(system.machine.uart_backend), "explanations": explanations,
-        }, indent=2))  # fmt: skip
-        return
-    sys.stdout.flush()
-    for crash in system.crashes:
-        print(crash.report, file=sys.stderr)
-    if not system.ready:
-        print("the initial task did not get to starting the system", file=sys.stderr)
-    print(
-        f"-- {reason} after {ticks / 10_000:.3f} ms of virtual time, {system.loop.entries} kernel entries, "
-        f"trace {record.hash()[:16]}",
-        file=sys.stderr,
-    )
+            "uart": _text(system.machine.uart_backend), "explanations": self.explanations,
+        }  # fmt: skip
+
+    def lines(self) -> Iterator[str]:
+        """The same in words, without what the system printed and what was explained."""
+        system = self.system
+        yield from (crash.report for crash in system.crashes)
+        yield from (f"{name} stopped: {fault}" for name, fault in system.faults)
+        if not system.ready:
+            yield self._unstarted()
+        started = f" (started at {self._since_boot(system.started_at):.3f} ms)" if system.ready else ""
+        yield (
+            f"-- {self.reason} after {self._since_boot(system.machine.now()):.3f} ms of virtual time{started}, "
+            f"{system.loop.entries} kernel entries, trace {self.trace_hash[:16]}"
+        )
+
+    def _unstarted(self) -> str:
+        if self.out_of_time:
+            return "--time ended before the initial task had started the system: allow more"
+        return "the initial task did not get to starting the system"
+
+    def _since_boot(self, ticks: int) -> float:
+        return (ticks - self.booted_at) * 1000 / self.system.machine.board.timer_frequency
 
 
 def _text(backend: Backend) -> str:

@@ -8,7 +8,7 @@ from attrs import frozen
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
 from capkernel.system.board import DEFAULT_BOARD
-from capkernel.system.grants import load_grants, load_kernel_options
+from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from hwmodel.backend import BufferBackend
 from hwmodel.board import find_board
@@ -36,9 +36,10 @@ class Booted:
         self.output = BufferBackend()
         places = [*search_path, path.parent]
         description = load(path, search_path=places, board=DEFAULT_BOARD)
+        said = load_extensions(path, description)
         self.system = DescribedSystem(
-            description, find_board(DEFAULT_BOARD.name), places, grants=load_grants(path, description), seed=seed,
-            uart=self.output, console=self.output, options=load_kernel_options(path),
+            description, find_board(DEFAULT_BOARD.name), places, grants=said.grants, seed=seed,
+            uart=self.output, console=self.output, options=said.options,
         )  # fmt: skip
         self.trace = Trace(self.system.loop)
 

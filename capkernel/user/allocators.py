@@ -8,10 +8,9 @@ from collections.abc import Iterable
 
 from capkernel.abi import objects as obj
 from capkernel.abi.bootinfo import UntypedDesc
+from capkernel.abi.words import WORD_BITS
 from capkernel.user import stubs
 from capkernel.user.syscalls import Syscalls
-
-CSPACE_DEPTH = 64
 
 
 class OutOfSlots(Exception):
@@ -25,7 +24,7 @@ class OutOfMemory(Exception):
 class SlotAllocator:
     """The slots ``first`` to ``end`` (exclusive) of a CNode, whose numbers are also cap addresses."""
 
-    def __init__(self, cnode: int, first: int, end: int, depth: int = CSPACE_DEPTH) -> None:
+    def __init__(self, cnode: int, first: int, end: int, depth: int = WORD_BITS) -> None:
         self.cnode = cnode
         self.depth = depth
         self.first = first

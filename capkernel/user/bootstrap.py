@@ -8,12 +8,11 @@ from typing import Protocol
 from attrs import frozen
 
 from capkernel.abi import bootinfo as bi
+from capkernel.abi import objects as obj
 from capkernel.abi.bootinfo import BootInfo
 from capkernel.user.allocators import SlotAllocator, UntypedAllocator
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Syscalls
-
-CSPACE_DEPTH = 64
 
 
 class Start(Protocol):
@@ -78,7 +77,7 @@ async def read_bootinfo(vaddr: int) -> BootInfo:
 
 async def read_extra_bootinfo(vaddr: int, info: BootInfo) -> dict[int, bytes]:
     """The chunks behind the boot information at ``vaddr``, by their identifiers (``abi.bootinfo``)."""
-    data = await read(vaddr + PAGE_BYTES, info.extra_len) if info.extra_len else b""
+    data = await read(vaddr + obj.PAGE_BYTES, info.extra_len) if info.extra_len else b""
     chunks, offset = {}, 0
     while offset + bi.CHUNK_HEADER_BYTES <= len(data):
         kind = int.from_bytes(data[offset : offset + 8], "little")
@@ -102,6 +101,3 @@ def describe(info: BootInfo) -> str:
         f"image in {info.user_image_frames[1] - info.user_image_frames[0]} frames, IPC buffer at {info.ipc_buffer:#x}",
     ]
     return "\n".join(lines)
-
-
-PAGE_BYTES = 4096

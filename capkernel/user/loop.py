@@ -16,6 +16,7 @@ import inspect
 from typing import Any, Final
 
 from capkernel.abi import labels
+from capkernel.abi.flags import WRITE_RESUME
 from capkernel.abi.objects import USER_TOP
 from capkernel.abi.registers import USER_CONTEXT
 from capkernel.user import bridge, stubs
@@ -43,7 +44,6 @@ ROOT_CNODE_BITS: Final = 6
 PD_CNODE_BITS: Final = 9
 """The root CNode has 64 slots; slot 0 leads to the domain's own CNode of 512, which small cap addresses reach."""
 
-_RESUME = 1
 _IRQ_ACK = Message(labels.IRQ_HANDLER_ACK)
 _SIGNAL = Message()
 
@@ -103,7 +103,7 @@ class PD:
 
     async def pd_restart(self, child: int, entry: int) -> None:
         """Let a child domain start anew at an address."""
-        await stubs.tcb_write_registers(self.sys, self._child(child), flags=_RESUME, registers=[entry])
+        await stubs.tcb_write_registers(self.sys, self._child(child), flags=WRITE_RESUME, registers=[entry])
 
     async def pd_stop(self, child: int) -> None:
         """Stop a child domain."""

@@ -5,12 +5,11 @@ from attrs import field, frozen
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
+from capkernel.abi.flags import WRITE_RESUME
 from capkernel.user import stubs
 from capkernel.user.bootstrap import Environment
 from capkernel.user.vspaces import VSpace
 
-WRITE_RESUME = 1
-"""Flag of TCB_WriteRegisters."""
 SCHED_CONTEXT_BITS = 8
 
 

@@ -3,12 +3,11 @@
 from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
+from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.user import stubs
 from capkernel.user.allocators import UntypedAllocator
 from capkernel.user.errors import KernelError
 
-PAGE_BYTES = 1 << obj.PAGE_BITS
-EXECUTE_NEVER = 1
 """Bit of ``attr``: no instructions are fetched from the page."""
 
 
@@ -52,7 +51,7 @@ class VSpace:
     async def map_new(self, vaddr: int, size: int, rights: int = rt.READ_WRITE, attr: int = EXECUTE_NEVER) -> list[int]:
         """Map fresh pages of 4 KiB at [vaddr, vaddr + size); returns their caps."""
         frames = []
-        for address in range(vaddr, vaddr + size, PAGE_BYTES):
+        for address in range(vaddr, vaddr + size, obj.PAGE_BYTES):
             frames.append(await self.memory.alloc(obj.PAGE))
             await self.map(frames[-1], address, rights, attr)
         return frames

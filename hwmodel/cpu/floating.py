@@ -11,6 +11,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Final
 
+from hwmodel.cpu import fields
+
 FCSR: Final = 32
 WORD: Final = (1 << 64) - 1
 _LOW: Final = 0xFFFFFFFF
@@ -101,28 +103,9 @@ def execute(word: int, x: list[int], fp: list[int]) -> bool:
 _OP_FP, _MADD, _MSUB, _NMSUB, _NMADD = 0x53, 0x43, 0x47, 0x4B, 0x4F
 
 
-# Fields
-
-
-def _rd(word: int) -> int:
-    return word >> 7 & 31
-
-
-def _rs1(word: int) -> int:
-    return word >> 15 & 31
-
-
-def _rs2(word: int) -> int:
-    return word >> 20 & 31
-
-
-def _funct3(word: int) -> int:
-    return word >> 12 & 7
-
-
 def _rounding(word: int, fp: list[int]) -> int | None:
     """The rounding mode in force, None if it is reserved."""
-    mode = _funct3(word)
+    mode = fields.funct3(word)
     if mode == _DYNAMIC:
         mode = fp[FCSR] >> 5 & 7
     return mode if mode <= _NEAREST_AWAY else None
@@ -151,10 +134,10 @@ _ARITHMETIC: dict[int, Callable[[float, float], float]] = {
 
 def _arithmetic(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
     which = word >> 27
-    if _rounding(word, fp) is None or (which == 0x0B and _rs2(word)):
+    if _rounding(word, fp) is None or (which == 0x0B and fields.rs2(word)):
         return False
-    a, b = (kind.number(kind.raw(fp[source])) for source in (_rs1(word), _rs2(word)))
-    fp[_rd(word)] = kind.register(kind.encode(_ARITHMETIC[which](a, b)))
+    a, b = (kind.number(kind.raw(fp[source])) for source in (fields.rs1(word), fields.rs2(word)))
+    fp[fields.rd(word)] = kind.register(kind.encode(_ARITHMETIC[which](a, b)))
     return True
 
 
@@ -163,12 +146,12 @@ def _fused(kind: Format, word: int, fp: list[int]) -> bool:
     if _rounding(word, fp) is None:
         return False
     opcode = word & 0x7F
-    a, b, c = (kind.number(kind.raw(fp[source])) for source in (_rs1(word), _rs2(word), word >> 27))
+    a, b, c = (kind.number(kind.raw(fp[source])) for source in (fields.rs1(word), fields.rs2(word), word >> 27))
     if opcode in (_NMSUB, _NMADD):
         a = -a
     if opcode in (_MSUB, _NMADD):
         c = -c
-    fp[_rd(word)] = kind.register(_multiply_add(kind, a, b, c))
+    fp[fields.rd(word)] = kind.register(_multiply_add(kind, a, b, c))
     return True
 
 
@@ -187,24 +170,24 @@ def _multiply_add(kind: Format, a: float, b: float, c: float) -> int:
 
 
 def _inject_sign(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
-    a, b, funct3 = kind.raw(fp[_rs1(word)]), kind.raw(fp[_rs2(word)]), _funct3(word)
+    a, b, funct3 = kind.raw(fp[fields.rs1(word)]), kind.raw(fp[fields.rs2(word)]), fields.funct3(word)
     if funct3 > 2:
         return False
     sign = (b, ~b, a ^ b)[funct3] & kind.sign
-    fp[_rd(word)] = kind.register(a & ~kind.sign | sign)
+    fp[fields.rd(word)] = kind.register(a & ~kind.sign | sign)
     return True
 
 
 def _extreme(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
     """fmin and fmax: a number wins over not-a-number, and -0 is less than 0."""
-    funct3 = _funct3(word)
+    funct3 = fields.funct3(word)
     if funct3 > 1:
         return False
-    raws = [kind.raw(fp[_rs1(word)]), kind.raw(fp[_rs2(word)])]
+    raws = [kind.raw(fp[fields.rs1(word)]), kind.raw(fp[fields.rs2(word)])]
     numbers = [raw for raw in raws if not math.isnan(kind.number(raw))]
     choose = max if funct3 else min
     chosen = choose(numbers, key=lambda raw: (kind.number(raw), not raw & kind.sign), default=kind.nan)
-    fp[_rd(word)] = kind.register(chosen)
+    fp[fields.rd(word)] = kind.register(chosen)
     return True
 
 
@@ -214,11 +197,11 @@ _COMPARISONS: dict[int, Callable[[float, float], bool]] = {
 
 
 def _compare(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
-    comparison = _COMPARISONS.get(_funct3(word))
+    comparison = _COMPARISONS.get(fields.funct3(word))
     if comparison is None:
         return False
-    a, b = (kind.number(kind.raw(fp[source])) for source in (_rs1(word), _rs2(word)))
-    x[_rd(word)] = int(comparison(a, b))
+    a, b = (kind.number(kind.raw(fp[source])) for source in (fields.rs1(word), fields.rs2(word)))
+    x[fields.rd(word)] = int(comparison(a, b))
     return True
 
 
@@ -236,13 +219,13 @@ def _class_of(kind: Format, raw: int) -> int:
 
 def _move_to_integer(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
     """fmv.x and fclass."""
-    register, funct3 = fp[_rs1(word)], _funct3(word)
-    if _rs2(word) or funct3 > 1:
+    register, funct3 = fp[fields.rs1(word)], fields.funct3(word)
+    if fields.rs2(word) or funct3 > 1:
         return False
     if funct3:
-        x[_rd(word)] = 1 << _class_of(kind, kind.raw(register))
+        x[fields.rd(word)] = 1 << _class_of(kind, kind.raw(register))
     else:
-        x[_rd(word)] = register if kind is DOUBLE else _extended(register)
+        x[fields.rd(word)] = register if kind is DOUBLE else _extended(register)
     return True
 
 
@@ -252,9 +235,9 @@ def _extended(value: int) -> int:
 
 
 def _move_from_integer(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
-    if _rs2(word) or _funct3(word):
+    if fields.rs2(word) or fields.funct3(word):
         return False
-    fp[_rd(word)] = kind.register(x[_rs1(word)])
+    fp[fields.rd(word)] = kind.register(x[fields.rs1(word)])
     return True
 
 
@@ -269,37 +252,37 @@ _ROUNDERS: dict[int, Callable[[float], int]] = {
 
 def _to_integer(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
     """fcvt to w, wu, l, lu: out of range gives the nearest end of the range, not-a-number the upper end."""
-    target, mode = _rs2(word), _rounding(word, fp)
+    target, mode = fields.rs2(word), _rounding(word, fp)
     if target > 3 or mode is None:
         return False
     bits, is_unsigned = 64 if target & 2 else 32, target & 1
     low, high = (0, (1 << bits) - 1) if is_unsigned else (-(1 << bits - 1), (1 << bits - 1) - 1)
-    value = kind.number(kind.raw(fp[_rs1(word)]))
+    value = kind.number(kind.raw(fp[fields.rs1(word)]))
     if math.isfinite(value):
         result = min(max(_ROUNDERS[mode](value), low), high)
     else:
         result = low if value == -math.inf else high
-    x[_rd(word)] = result & WORD if bits == 64 else _extended(result)
+    x[fields.rd(word)] = result & WORD if bits == 64 else _extended(result)
     return True
 
 
 def _from_integer(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
-    source = _rs2(word)
+    source = fields.rs2(word)
     if source > 3 or _rounding(word, fp) is None:
         return False
     bits = 64 if source & 2 else 32
-    value = x[_rs1(word)] & (1 << bits) - 1
+    value = x[fields.rs1(word)] & (1 << bits) - 1
     if not source & 1:
         value -= value >> bits - 1 << bits
-    fp[_rd(word)] = kind.register(kind.encode_exact(Fraction(value)))
+    fp[fields.rd(word)] = kind.register(kind.encode_exact(Fraction(value)))
     return True
 
 
 def _between_formats(kind: Format, word: int, x: list[int], fp: list[int]) -> bool:
-    source = _FORMATS.get(_rs2(word))
+    source = _FORMATS.get(fields.rs2(word))
     if source is None or source is kind or _rounding(word, fp) is None:
         return False
-    fp[_rd(word)] = kind.register(kind.encode(source.number(source.raw(fp[_rs1(word)]))))
+    fp[fields.rd(word)] = kind.register(kind.encode(source.number(source.raw(fp[fields.rs1(word)]))))
     return True
 
 

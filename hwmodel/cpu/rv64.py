@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from hwmodel.cpu import floating
+from hwmodel.cpu import fields, floating
 from hwmodel.cpu.compressed import expand
 from hwmodel.cpu.trap import EXCEPTION, STOP_ECALL, Trap
 from hwmodel.machine import Machine
@@ -68,25 +68,6 @@ def _illegal(hart: Hart, word: int) -> Trap | None:
     return ILLEGAL
 
 
-# Fields
-
-
-def _rd(word: int) -> int:
-    return word >> 7 & 31
-
-
-def _rs1(word: int) -> int:
-    return word >> 15 & 31
-
-
-def _rs2(word: int) -> int:
-    return word >> 20 & 31
-
-
-def _funct3(word: int) -> int:
-    return word >> 12 & 7
-
-
 def _sign(value: int, bits: int) -> int:
     """The low ``bits`` of a value as a signed number."""
     value &= (1 << bits) - 1
@@ -126,15 +107,15 @@ def _behind(hart: Hart) -> int:
 
 def _jal(hart: Hart, word: int) -> None:
     target = _pc(hart) + _imm_j(word) & WORD
-    hart.x[_rd(word)] = _behind(hart)
+    hart.x[fields.rd(word)] = _behind(hart)
     hart.x[NEXT_PC] = target
 
 
 def _jalr(hart: Hart, word: int) -> Trap | None:
-    if _funct3(word):
+    if fields.funct3(word):
         return ILLEGAL
-    target = hart.x[_rs1(word)] + _imm_i(word) & WORD & ~1
-    hart.x[_rd(word)] = _behind(hart)
+    target = hart.x[fields.rs1(word)] + _imm_i(word) & WORD & ~1
+    hart.x[fields.rd(word)] = _behind(hart)
     hart.x[NEXT_PC] = target
     return None
 
@@ -151,10 +132,10 @@ _CONDITIONS: dict[int, Callable[[int, int], bool]] = {
 
 
 def _branch(hart: Hart, word: int) -> Trap | None:
-    condition = _CONDITIONS.get(_funct3(word))
+    condition = _CONDITIONS.get(fields.funct3(word))
     if condition is None:
         return ILLEGAL
-    taken = condition(hart.x[_rs1(word)], hart.x[_rs2(word)])
+    taken = condition(hart.x[fields.rs1(word)], hart.x[fields.rs2(word)])
     hart.x[NEXT_PC] = _pc(hart) + _imm_b(word) & WORD if taken else _behind(hart)
     return None
 
@@ -216,77 +197,77 @@ _SHIFTS = (1, 5)
 
 
 def _op(hart: Hart, word: int) -> Trap | None:
-    operation = _BASE.get((word >> 25, _funct3(word)))
+    operation = _BASE.get((word >> 25, fields.funct3(word)))
     if operation is None:
         return ILLEGAL
-    hart.x[_rd(word)] = operation(hart.x[_rs1(word)], hart.x[_rs2(word)]) & WORD
+    hart.x[fields.rd(word)] = operation(hart.x[fields.rs1(word)], hart.x[fields.rs2(word)]) & WORD
     return None
 
 
 def _op_32(hart: Hart, word: int) -> Trap | None:
-    operation = _BASE_32.get((word >> 25, _funct3(word)))
+    operation = _BASE_32.get((word >> 25, fields.funct3(word)))
     if operation is None:
         return ILLEGAL
-    hart.x[_rd(word)] = _sign(operation(hart.x[_rs1(word)], hart.x[_rs2(word)]), 32) & WORD
+    hart.x[fields.rd(word)] = _sign(operation(hart.x[fields.rs1(word)], hart.x[fields.rs2(word)]), 32) & WORD
     return None
 
 
 def _op_imm(hart: Hart, word: int) -> Trap | None:
-    funct3, operand = _funct3(word), _imm_i(word) & WORD
+    funct3, operand = fields.funct3(word), _imm_i(word) & WORD
     # A shift amount takes the lowest bit of what is funct7 elsewhere.
     funct7 = word >> 26 << 1 if funct3 in _SHIFTS else 0
     operation = _BASE.get((funct7, funct3))
     if operation is None:
         return ILLEGAL
-    hart.x[_rd(word)] = operation(hart.x[_rs1(word)], operand) & WORD
+    hart.x[fields.rd(word)] = operation(hart.x[fields.rs1(word)], operand) & WORD
     return None
 
 
 def _op_imm_32(hart: Hart, word: int) -> Trap | None:
-    funct3 = _funct3(word)
+    funct3 = fields.funct3(word)
     if funct3 != 0 and funct3 not in _SHIFTS:
         return ILLEGAL
     operation = _BASE_32.get((word >> 25 if funct3 else 0, funct3))
     if operation is None:
         return ILLEGAL
-    hart.x[_rd(word)] = _sign(operation(hart.x[_rs1(word)], _imm_i(word)), 32) & WORD
+    hart.x[fields.rd(word)] = _sign(operation(hart.x[fields.rs1(word)], _imm_i(word)), 32) & WORD
     return None
 
 
 def _lui(hart: Hart, word: int) -> None:
-    hart.x[_rd(word)] = _imm_u(word) & WORD
+    hart.x[fields.rd(word)] = _imm_u(word) & WORD
 
 
 def _auipc(hart: Hart, word: int) -> None:
-    hart.x[_rd(word)] = _pc(hart) + _imm_u(word) & WORD
+    hart.x[fields.rd(word)] = _pc(hart) + _imm_u(word) & WORD
 
 
 # Memory
 
 
 def _load(hart: Hart, word: int) -> Trap | None:
-    funct3 = _funct3(word)
+    funct3 = fields.funct3(word)
     if funct3 == 7:
         return ILLEGAL
     size = 1 << (funct3 & 3)
-    value = hart.machine.load(hart.x[_rs1(word)] + _imm_i(word) & WORD, size)
-    hart.x[_rd(word)] = value if funct3 & 4 else _sign(value, 8 * size) & WORD
+    value = hart.machine.load(hart.x[fields.rs1(word)] + _imm_i(word) & WORD, size)
+    hart.x[fields.rd(word)] = value if funct3 & 4 else _sign(value, 8 * size) & WORD
     return None
 
 
 def _store(hart: Hart, word: int) -> Trap | None:
-    funct3 = _funct3(word)
+    funct3 = fields.funct3(word)
     if funct3 > 3:
         return ILLEGAL
     size = 1 << funct3
-    value = hart.x[_rs2(word)] & (1 << 8 * size) - 1
-    hart.machine.store(hart.x[_rs1(word)] + _imm_s(word) & WORD, size, value)
+    value = hart.x[fields.rs2(word)] & (1 << 8 * size) - 1
+    hart.machine.store(hart.x[fields.rs1(word)] + _imm_s(word) & WORD, size, value)
     return None
 
 
 def _misc_mem(hart: Hart, word: int) -> Trap | None:
     """``fence`` and ``fence.i``: memory is coherent anyway."""
-    return None if _funct3(word) in (0, 1) else ILLEGAL
+    return None if fields.funct3(word) in (0, 1) else ILLEGAL
 
 
 _AMO_NAMES = {0: "add", 1: "swap", 4: "xor", 8: "or", 12: "and", 16: "min", 20: "max", 24: "minu", 28: "maxu"}
@@ -294,21 +275,21 @@ _LOAD_RESERVED, _STORE_CONDITIONAL = 2, 3
 
 
 def _atomic(hart: Hart, word: int) -> Trap | None:
-    funct3, which = _funct3(word), word >> 27
+    funct3, which = fields.funct3(word), word >> 27
     if funct3 not in (2, 3):
         return ILLEGAL
-    size, address, operand = 1 << funct3, hart.x[_rs1(word)], hart.x[_rs2(word)]
+    size, address, operand = 1 << funct3, hart.x[fields.rs1(word)], hart.x[fields.rs2(word)]
     if which == _STORE_CONDITIONAL:
         stored = hart.machine.store_conditional(address, size, operand & (1 << 8 * size) - 1)
-        hart.x[_rd(word)] = int(not stored)
+        hart.x[fields.rd(word)] = int(not stored)
         return None
-    if which == _LOAD_RESERVED and not _rs2(word):
+    if which == _LOAD_RESERVED and not fields.rs2(word):
         old = hart.machine.load_reserved(address, size)
     elif which in _AMO_NAMES:
         old = hart.machine.amo(_AMO_NAMES[which], address, size, operand)
     else:
         return ILLEGAL
-    hart.x[_rd(word)] = _sign(old, 8 * size) & WORD
+    hart.x[fields.rd(word)] = _sign(old, 8 * size) & WORD
     return None
 
 
@@ -324,7 +305,7 @@ def _system(hart: Hart, word: int) -> Trap | None:
         return STOP_ECALL
     if word == _EBREAK:
         return BREAKPOINT
-    funct3, csr = _funct3(word), word >> 20
+    funct3, csr = fields.funct3(word), word >> 20
     if not funct3 & 3 or not hart.fpu_enabled or csr not in _CSR_FIELDS:
         return ILLEGAL
     _access_csr(hart, word, *_CSR_FIELDS[csr])
@@ -333,33 +314,33 @@ def _system(hart: Hart, word: int) -> Trap | None:
 
 def _access_csr(hart: Hart, word: int, shift: int, mask: int) -> None:
     """csrrw, csrrs, csrrc and their immediate forms on a field of fcsr."""
-    funct3, source = _funct3(word), _rs1(word)
+    funct3, source = fields.funct3(word), fields.rs1(word)
     operand = source if funct3 & 4 else hart.x[source]
     fcsr = hart.fp[floating.FCSR]
     old = fcsr >> shift & mask
     new = {1: operand, 2: old | operand, 3: old & ~operand}[funct3 & 3]
     hart.fp[floating.FCSR] = fcsr & ~(mask << shift) | (new & mask) << shift
-    hart.x[_rd(word)] = old
+    hart.x[fields.rd(word)] = old
 
 
 # Floating point
 
 
 def _load_fp(hart: Hart, word: int) -> Trap | None:
-    size = 1 << _funct3(word)
+    size = 1 << fields.funct3(word)
     if size not in (4, 8) or not hart.fpu_enabled:
         return ILLEGAL
-    value = hart.machine.load(hart.x[_rs1(word)] + _imm_i(word) & WORD, size)
-    hart.fp[_rd(word)] = value if size == 8 else floating.boxed(value)
+    value = hart.machine.load(hart.x[fields.rs1(word)] + _imm_i(word) & WORD, size)
+    hart.fp[fields.rd(word)] = value if size == 8 else floating.boxed(value)
     return None
 
 
 def _store_fp(hart: Hart, word: int) -> Trap | None:
-    size = 1 << _funct3(word)
+    size = 1 << fields.funct3(word)
     if size not in (4, 8) or not hart.fpu_enabled:
         return ILLEGAL
-    value = hart.fp[_rs2(word)] & (1 << 8 * size) - 1
-    hart.machine.store(hart.x[_rs1(word)] + _imm_s(word) & WORD, size, value)
+    value = hart.fp[fields.rs2(word)] & (1 << 8 * size) - 1
+    hart.machine.store(hart.x[fields.rs1(word)] + _imm_s(word) & WORD, size, value)
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.system.grants import KernelOptions, load_kernel_options
+from capkernel.system.kernel_options import KernelOptions, load_kernel_options
 from capkernel.tools.tour_systems import Booted
 
 PAIR = """

@@ -5,14 +5,18 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capkernel.abi import rights as rt
 from capkernel.system.authority import Right, authority_of, pd_node
 from capkernel.system.board import find_board
 from capkernel.system.builder import SystemBuilder
-from capkernel.system.closure import Closure, Fact, Query
+from capkernel.system.closure import Closure, Query
 from capkernel.system.findings import findings
+from capkernel.system.grants import Grant, GrantKind
 from capkernel.system.render import rows, to_dot, to_mermaid
+from capkernel.system.takegrant import Fact
 
 UART = 0x1000_0000
+CNODE, ENDPOINT = GrantKind.CNODE, GrantKind.ENDPOINT
 
 
 def pds(system, *names, **attributes):
@@ -22,8 +26,12 @@ def pds(system, *names, **attributes):
     ]
 
 
-def ask(system, subject, object, query):
-    graph = authority_of(system.build())
+def grant(pd, kind, of="", slot=266, **attributes):
+    return Grant(pd=pd, kind=kind, of=of, slot=slot, **attributes)
+
+
+def ask(system, subject, object, query, *grants):
+    graph = authority_of(system.build(), grants)
     return Closure(graph).may(graph.find(subject), graph.find(object), Query(query))
 
 
@@ -104,16 +112,21 @@ def test_a_shared_tcb_cap_is_control():
     assert not ask(system, "c", "b", "call").yes
 
 
-def test_calls_do_not_spread_caps_unless_the_receiver_can_store_them():
+def test_messages_spread_caps_only_with_the_right_and_to_one_who_can_store_them():
     system = SystemBuilder()
     a, b, c = pds(system, "a", "b", "c")
     system.channel(a, b, pp="a", notify="")
     system.channel(a, c, notify="a")
-    graph = authority_of(system.build())
     node_b, node_c = pd_node("b"), pd_node("c")
-    assert not Closure(graph).may(node_b, node_c, Query.NOTIFY).yes
-    open_closure = Closure(graph, frozenset({node_b}))
-    assert open_closure.may(node_b, node_c, Query.NOTIFY).rules == ("given", "grant")
+    own, message = grant("b", CNODE, "b"), grant("a", ENDPOINT, "b", slot=267)
+    without = [(), (own,), (message,), (own, evolve(message, rights=rt.WRITE | rt.GRANT_REPLY))]
+    for grants in without:
+        assert not Closure(authority_of(system.build(), grants)).may(node_b, node_c, Query.NOTIFY).yes
+    answer = Closure(authority_of(system.build(), (own, message))).may(node_b, node_c, Query.NOTIFY)
+    assert answer.rules == ("given", "grant")
+    assert [step.text for step in answer.steps if "cspace" in step.text] == [
+        "b may cspace b: granted cnode in slot 266"
+    ]
 
 
 def test_a_reply_carries_caps_to_a_caller_that_can_store_them():
@@ -122,10 +135,10 @@ def test_a_reply_carries_caps_to_a_caller_that_can_store_them():
     system.channel(a, b, pp="a", notify="")
     system.channel(b, c, notify="a")
     b.map(system.memory_region("memory", size=0x1000), vaddr=0)
-    graph = authority_of(system.build())
-    closure = Closure(graph, frozenset({pd_node("a")}))
-    assert closure.may(pd_node("a"), pd_node("c"), Query.NOTIFY).rules == ("given", "reply")
-    assert not closure.may(pd_node("a"), graph.find("memory"), Query.READ).yes
+    assert not ask(system, "a", "c", "notify").yes
+    own = grant("a", CNODE, "a")
+    assert ask(system, "a", "c", "notify", own).rules == ("given", "reply")
+    assert not ask(system, "a", "memory", "read", own).yes
 
 
 @pytest.mark.parametrize(
@@ -307,17 +320,56 @@ def test_closure_equals_reachability_over_control(graph):
         assert answer.yes is expected
 
 
-@settings(max_examples=40, deadline=None)
-@given(random_graphs())
-def test_more_receivers_never_take_authority_away(graph):
-    """The closure is monotone, and every derived right also is an influence."""
-    closed = Closure(graph).facts
-    everybody = frozenset(node for node in graph.nodes if node.kind.value == "pd")
-    assert set(closed) <= set(Closure(graph, everybody).facts)
-    edges_only = evolve(graph, edges=graph.edges[:1])
-    assert set(Closure(edges_only).facts) <= set(closed)
-    closure = Closure(graph)
-    for fact in closed:
-        if fact.right is Right.CONTROL:
-            assert closure.may(fact.subject, fact.object, Query.INFLUENCE).yes
-        assert isinstance(fact, Fact)
+@st.composite
+def random_grants(draw):
+    """Grants of every kind among the domains of ``random_graphs``."""
+    rights = st.sampled_from([rt.READ, rt.WRITE, rt.READ_WRITE, rt.WRITE | rt.GRANT_REPLY, rt.ALL])
+    names = st.sampled_from("abcdef")
+    grants = []
+    for slot in range(266, 266 + draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from(GrantKind))
+        of = "memory" if kind is GrantKind.FRAME else draw(names)
+        grants.append(grant(draw(names), kind, of, slot, rights=draw(rights) | rt.READ * (kind is GrantKind.FRAME)))
+    return tuple(grants)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_graphs(), random_grants())
+def test_more_edges_never_take_authority_away(graph, grants):
+    """The closure is monotone, and every right of a domain over another also is an influence."""
+    whole = authority_of(graph.system, grants)
+    fewer = Closure(evolve(whole, edges=whole.edges[:-1])).facts
+    closure = Closure(whole)
+    assert set(fewer) <= set(closure.facts)
+    assert set(Closure(evolve(graph, edges=graph.edges[:1])).facts) <= set(Closure(graph).facts)
+    for fact in closure.facts:
+        assert closure.may(fact.subject, fact.object, Query.OBTAIN).yes
+        reads = fact.right in (Right.READ, Right.EXECUTE, Right.FRAME_READ, Right.RECEIVE, Right.WAIT, Right.SCHEDULE)
+        if not reads:
+            assert closure.may(fact.subject, fact.object, Query.INFLUENCE).yes, str(fact)
+        if reads or fact.right in (Right.CONTROL, Right.CALL, Right.CSPACE, Right.FAULT):
+            assert closure.may(fact.object, fact.subject, Query.INFLUENCE).yes, str(fact)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_graphs(), random_grants())
+def test_the_closure_is_closed(graph, grants):
+    """A second look at every pair of facts finds nothing that the first overlooked."""
+    closed = Closure(authority_of(graph.system, grants)).facts
+    receivers = {fact.subject for fact in closed if fact.right is Right.CSPACE}
+    memory = {Right.READ, Right.WRITE, Right.EXECUTE}
+    for first in closed:
+        for second in closed:
+            caps = second.right not in memory | {Right.FAULT, Right.SIGNAL}
+            gains = []
+            if second.subject == first.object:
+                takes = first.right is Right.CONTROL and second.object != first.subject
+                copies = caps and (
+                    first.right is Right.CSPACE or (first.right is Right.CALL and first.subject in receivers)
+                )
+                gains += [first.subject] if takes or copies else []
+            if second.subject == first.subject and caps:
+                places = first.right is Right.CSPACE or (first.right is Right.GRANT and first.object in receivers)
+                gains += [first.object] if places else []
+            for gainer in gains:
+                assert Fact(gainer, second.right, second.object) in closed, (str(first), str(second))

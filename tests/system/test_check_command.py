@@ -1,6 +1,7 @@
 """The command ``check``: exit status, output forms, questions."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -123,3 +124,61 @@ def test_files_are_found_beside_the_search_path_and_in_the_working_directory(run
     assert run("--search-path", str(tmp_path), text=text).exit_code == 0
     monkeypatch.chdir(tmp_path)
     assert run(text=text).exit_code == 0
+
+
+WITH_CNODE = SYSTEM.replace("</system>", '<?capkernel grant pd="server" kind="cnode" of="client" slot="300"?></system>')
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_grants_are_shown_in_every_form(run):
+    table = run(text=WITH_CNODE).output
+    assert "granted cnode in slot 300" in table
+    assert "2 protection domains, 1 memory regions, 1 channels, 1 grants" in table
+    assert "[foreign-cnode] 'server' holds the CNode of 'client'" in table
+    data = json.loads(run("--json", text=WITH_CNODE).stdout)
+    edge = {key: data["edges"][-1][key] for key in ("subject", "rights", "object")}
+    assert edge == {"subject": "pd:server", "rights": ["cspace"], "object": "pd:client"}
+    assert data["findings"][0]["rule"] == "foreign-cnode"
+    assert '"pd:server" -> "pd:client" [label="cspace"]' in run("--format", "dot", text=WITH_CNODE).stdout
+    assert '-->|"cspace"|' in run("--format", "mermaid", text=WITH_CNODE).stdout
+
+
+@pytest.mark.parametrize("kind", ["untyped", "reply"])
+def test_objects_that_a_grant_makes_are_nodes(run, kind):
+    text = SYSTEM.replace("</system>", f'<?capkernel grant pd="client" kind="{kind}" slot="300"?></system>')
+    for form in ("table", "json", "dot", "mermaid"):
+        result = run("--format", form, text=text)
+        assert result.exit_code == 0
+        assert ("client slot 300" if form != "table" else kind) in result.stdout
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    ['grant pd="nobody" kind="reply" slot="300"', "kernel", 'kernel debug="sometimes"', "revoke everything"],
+)
+def test_wrong_instructions_are_refused_as_run_refuses_them(run, instruction):
+    text = SYSTEM.replace("</system>", f"<?capkernel {instruction}?></system>")
+    result = run(text=text)
+    assert result.exit_code == 1
+    assert "t.system:15:1: <?capkernel?>: " in result.output
+    assert "is refused: 1 error" in result.output
+    assert json.loads(run("--json", text=text).stdout)["diagnostics"][0]["line"] == 15
+
+
+@pytest.mark.parametrize(("file", "status"), [("fortress", 1), ("fortress-weak", 0)])
+@pytest.mark.parametrize("question", [("policy", "read"), ("policy", "write"), ("kv", "call")])
+def test_one_cap_too_many_shows_in_the_answers_about_the_fortress(file, status, question):
+    app = typer.Typer()
+    app.command()(check)
+    result = CliRunner().invoke(app, [str(EXAMPLES / f"{file}.system"), "--may", "mallory", *question])
+    assert result.exit_code == status
+    assert ("granted cnode in slot 266" in result.output) is (status == 0)
+
+
+def test_the_fortress_has_no_findings_but_for_that_cap():
+    app = typer.Typer()
+    app.command()(check)
+    assert CliRunner().invoke(app, [str(EXAMPLES / "fortress.system"), "--strict"]).exit_code == 0
+    weak = CliRunner().invoke(app, [str(EXAMPLES / "fortress-weak.system"), "--strict"])
+    assert weak.exit_code == 1
+    assert "64:5: [foreign-cnode] 'mallory' holds the CNode of 'policy'" in weak.output

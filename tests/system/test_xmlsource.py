@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.system.xmlsource import parse_xml
+from capkernel.system.xmlsource import parse_document, parse_xml
 
 
 def test_lines_and_columns_count_from_one():
@@ -47,3 +47,13 @@ def test_not_well_formed(text, reason, line):
 def test_the_encoding_is_utf8_whatever_is_declared():
     text = '<?xml version="1.0" encoding="ISO-8859-1"?><a b="ü"/>'
     assert parse_xml("\ufeff" + text, "f").attributes == {"b": "ü"}
+
+
+def test_processing_instructions_are_kept_with_their_places_but_not_those_in_comments():
+    text = "<?one a?>\n<a>\n  <?two b='c'\n d?><!-- <?three?> --><![CDATA[<?four?>]]></a>\n<?five?>"
+    found = parse_document(text, "f").instructions
+    assert [(i.target, i.text, str(i.where)) for i in found] == [
+        ("one", "a", "f:1:1"),
+        ("two", "b='c'\n d", "f:3:3"),
+        ("five", "", "f:5:1"),
+    ]

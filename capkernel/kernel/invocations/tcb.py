@@ -3,6 +3,7 @@
 from functools import partial
 
 from capkernel.abi import errors as err
+from capkernel.abi import flags as fl
 from capkernel.abi import labels
 from capkernel.abi import rights as rt
 from capkernel.abi.message import IPC_BUFFER_BITS
@@ -32,9 +33,6 @@ from capkernel.kernel.invocations.call import Call, Invocation, Results
 from capkernel.kernel.objects import NULL, TCB, Blocked, Cap, Notification, SchedContext, Slot
 from capkernel.kernel.state import State
 from capkernel.kernel.thread import restart, set_priority, suspend
-
-FLAG_FPU_DISABLED = 1
-FLAG_MASK = 1
 
 Installation = tuple[Slot, Cap, Slot | None]
 """A TCB slot, the cap to put there, and where it was derived from (None: leave the slot empty)."""
@@ -253,7 +251,7 @@ def perform_set_tls_base(state: State, tcb: TCB, base: int) -> None:
 
 def perform_set_flags(tcb: TCB, clear: int, set_: int) -> Results:
     """Clear, then set, thread flags; unknown flags are dropped. Answers the new flags."""
-    tcb.flags = tcb.flags & ~clear | set_ & FLAG_MASK
+    tcb.flags = tcb.flags & ~clear | set_ & fl.TCB_FPU_DISABLED
     return (tcb.flags,)
 
 
@@ -264,7 +262,7 @@ def _decode_read_registers(state: State, call: Call, tcb: TCB) -> Invocation:
         raise range_error(1, len(USER_CONTEXT))
     if tcb is state.current:
         raise illegal_operation()
-    return partial(perform_read_registers, state, tcb, bool(flags & 1), count)
+    return partial(perform_read_registers, state, tcb, bool(flags & fl.READ_SUSPEND), count)
 
 
 def perform_read_registers(state: State, tcb: TCB, suspend_source: bool, count: int) -> Results:
@@ -282,7 +280,7 @@ def _decode_write_registers(state: State, call: Call, tcb: TCB) -> Invocation:
     if tcb is state.current:
         raise illegal_operation()
     values = [call.arg(2 + index) for index in range(min(count, len(USER_CONTEXT)))]
-    return partial(perform_write_registers, state, tcb, bool(flags & 1), values)
+    return partial(perform_write_registers, state, tcb, bool(flags & fl.WRITE_RESUME), values)
 
 
 def perform_write_registers(state: State, tcb: TCB, resume: bool, values: list[int]) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from capkernel.abi import errors as err
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
+from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.abi.words import BIT, MASK
 from capkernel.kernel import iospace, slots, vspace
 from capkernel.kernel.caps import (
@@ -29,8 +30,6 @@ from capkernel.kernel.invocations.call import Call, Invocation, Results
 from capkernel.kernel.objects import ASIDPool, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.kernel.vspace import vspace_root
-
-ATTR_EXECUTE_NEVER = 1
 
 
 def _checked_vspace(state: State, cap: Cap) -> PageTableCap:
@@ -113,7 +112,7 @@ def _decode_page_map(state: State, call: Call, slot: Slot, cap: FrameCap) -> Inv
     if bits != cap.size_bits:
         raise failed_lookup(err.MISSING_CAPABILITY, bits)
     _check_remap(cap, root.asid, vaddr, state.machine.read_word(pt_slot))
-    executable = not attr & ATTR_EXECUTE_NEVER
+    executable = not attr & EXECUTE_NEVER
     pte = vspace.user_pte(cap.paddr, mask_vm_rights(cap.rights, rights), executable=executable)
     return partial(perform_map, state, slot, replace(cap, asid=root.asid, vaddr=vaddr), pt_slot, pte)
 

@@ -56,7 +56,7 @@ class Explanation:
 
     def text(self) -> str:
         """For people: a few lines."""
-        lines = [f"{self.who}: {self.operation}({self._arguments()}) was refused: {self.refusal}; {self.outcome}"]
+        lines = [f"{self.who}: {self.operation}{self._arguments()} was refused: {self.refusal}; {self.outcome}"]
         lines += [f"  missing:      {self.missing.says}"]
         if self.cap is not None:
             lines.append(f"  cap:          {self.cap.words}   [{self.cap.notation}] in {self.cap.place}")
@@ -71,7 +71,8 @@ class Explanation:
         return "\n".join(lines)
 
     def _arguments(self) -> str:
-        return ", ".join(f"{name}={value:#x}" for name, value in self.arguments.items())
+        listed = ", ".join(f"{name}={value:#x}" for name, value in self.arguments.items())
+        return f"({listed})" if listed else ""
 
     def data(self) -> dict[str, object]:
         """For JSON."""

@@ -5,6 +5,7 @@ from attrs import frozen
 from capkernel.abi import faults as flt
 from capkernel.abi import objects as obj
 from capkernel.abi import syscalls as sc
+from capkernel.abi.flags import TCB_FPU_DISABLED
 from capkernel.abi.words import MASK, signed
 from capkernel.kernel import vspace
 from capkernel.kernel.caps import FrameCap, PageTableCap
@@ -17,7 +18,6 @@ from capkernel.tools.explain.describe import ACCESS, EXCEPTIONS
 from capkernel.tools.explain.missing import Mapped, Missing, Nothing, Time
 from capkernel.tools.explain.walk import holds_nothing
 
-FLAG_FPU_DISABLED = 1
 _ACCESS_VERB = {flt.CAUSE_FETCH_ACCESS: "fetch", flt.CAUSE_LOAD_ACCESS: "load", flt.CAUSE_STORE_ACCESS: "store"}
 
 
@@ -103,7 +103,7 @@ def explain_exception(thread: TCB, fault: UserException) -> Missing:
     what = EXCEPTIONS.get(fault.number, f"exception {fault.number}")
     if fault.number in (flt.CAUSE_LOAD_MISALIGNED, flt.CAUSE_STORE_MISALIGNED):
         return Nothing(f"{what}: the address must be a multiple of the size of the access")
-    if fault.number == flt.CAUSE_ILLEGAL_INSTRUCTION and thread.flags & FLAG_FPU_DISABLED:
+    if fault.number == flt.CAUSE_ILLEGAL_INSTRUCTION and thread.flags & TCB_FPU_DISABLED:
         found = "disabled by the thread's flags (if the instruction is a floating point one)"
         return state_of(thread, thread.paddr, "floating point", found, "enabled", "TCB_SetFlags")
     return Nothing(f"{what} in user mode; only the fault handler can go on from there")

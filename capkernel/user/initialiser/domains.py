@@ -6,6 +6,7 @@ from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import CAP_DOMAIN
+from capkernel.abi.flags import TCB_FPU_DISABLED, WRITE_RESUME
 from capkernel.system.description import DurationUnit, ProtectionDomain, ScheduleEntry
 from capkernel.system.symbols import symbol_patches
 from capkernel.user import stubs
@@ -18,9 +19,7 @@ from capkernel.user.threads import SCHED_CONTEXT_BITS, configure_time
 from capkernel.user.vspaces import VSpace
 
 PD_GUARD_SIZE = 64 - ROOT_CNODE_BITS - PD_CNODE_BITS
-FLAG_FPU_DISABLED = 1
 SC_BADGE = 0x100
-WRITE_RESUME = 1
 
 
 @define
@@ -99,7 +98,7 @@ async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain, fault_ep:
     await stubs.tcb_set_mc_priority(sys, domain.tcb, mcp=scheduling.priority, authority=env.tcb)
     await stubs.tcb_set_priority(sys, domain.tcb, priority=scheduling.priority, authority=env.tcb)
     if not domain.spec.fpu:
-        await stubs.tcb_set_flags(sys, domain.tcb, clear_flags=0, set_flags=FLAG_FPU_DISABLED)
+        await stubs.tcb_set_flags(sys, domain.tcb, clear_flags=0, set_flags=TCB_FPU_DISABLED)
     if plan.system.domains:
         number = plan.system.domain_id(domain.spec)
         await stubs.domain_set_set(sys, CAP_DOMAIN, domain=number, thread=domain.tcb)

@@ -2,11 +2,12 @@
 
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
+from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.system.description import BootInfoPrefill, FilePrefill, Map, MemoryRegion, Perms
 from capkernel.user import stubs
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.toolbox import Toolbox
-from capkernel.user.vspaces import EXECUTE_NEVER, VSpace
+from capkernel.user.vspaces import VSpace
 
 FRAME_TYPE = {1 << obj.PAGE_BITS: obj.PAGE, 1 << obj.MEGA_PAGE_BITS: obj.MEGA_PAGE}
 

@@ -2,6 +2,7 @@
 
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
+from capkernel.abi.words import WORD_BITS
 from capkernel.user import stubs
 from capkernel.user.bootstrap import Environment
 from capkernel.user.operations import write
@@ -9,7 +10,6 @@ from capkernel.user.vspaces import VSpace
 
 SCRATCH = 0x40_0000_0000 - (1 << 31)
 """Where the initial task maps what it fills: the second-last GiB of its address space."""
-FULL_DEPTH = 64
 
 
 class Toolbox:
@@ -22,20 +22,20 @@ class Toolbox:
     async def copy(self, source: int, rights: int = rt.ALL) -> int:
         """A copy of an own cap, in a new own slot."""
         slot = self.env.slots.alloc()
-        await self.copy_into(self.env.cnode, slot, FULL_DEPTH, source, rights)
+        await self.copy_into(self.env.cnode, slot, WORD_BITS, source, rights)
         return slot
 
     async def mint(self, source: int, badge: int, rights: int = rt.ALL) -> int:
         """A minted copy of an own cap, in a new own slot."""
         slot = self.env.slots.alloc()
-        await self.mint_into(self.env.cnode, slot, FULL_DEPTH, source, badge, rights)
+        await self.mint_into(self.env.cnode, slot, WORD_BITS, source, badge, rights)
         return slot
 
     async def copy_into(self, cnode: int, index: int, depth: int, source: int, rights: int = rt.ALL) -> None:
         """Copy an own cap into a slot of another CNode."""
         await stubs.cnode_copy(
             self.env.sys, cnode, dest_index=index, dest_depth=depth, src_root=self.env.cnode, src_index=source,
-            src_depth=FULL_DEPTH, rights=rights,
+            src_depth=WORD_BITS, rights=rights,
         )  # fmt: skip
 
     async def mint_into(
@@ -44,12 +44,12 @@ class Toolbox:
         """Mint an own cap into a slot of another CNode."""
         await stubs.cnode_mint(
             self.env.sys, cnode, dest_index=index, dest_depth=depth, src_root=self.env.cnode, src_index=source,
-            src_depth=FULL_DEPTH, rights=rights, badge=badge,
+            src_depth=WORD_BITS, rights=rights, badge=badge,
         )  # fmt: skip
 
     async def delete(self, slot: int) -> None:
         """Empty an own slot and take it back."""
-        await stubs.cnode_delete(self.env.sys, self.env.cnode, index=slot, depth=FULL_DEPTH)
+        await stubs.cnode_delete(self.env.sys, self.env.cnode, index=slot, depth=WORD_BITS)
         self.env.slots.free(slot)
 
     async def fill(self, frame: int, size: int, data: bytes, offset: int = 0) -> None:

@@ -7,6 +7,7 @@ from capkernel.abi import iospace as io
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import CAP_IO_SPACE
+from capkernel.abi.words import WORD_BITS
 from capkernel.system.description import CapKind, IoAddressSpace, LineIrq, Trigger
 from capkernel.system.grants import Grant, GrantKind
 from capkernel.user import stubs
@@ -14,7 +15,7 @@ from capkernel.user.errors import KernelError
 from capkernel.user.initialiser.domains import Domain
 from capkernel.user.initialiser.memory import Regions, rights_of
 from capkernel.user.initialiser.plan import PAGE, Plan
-from capkernel.user.initialiser.toolbox import FULL_DEPTH, Toolbox
+from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.loop import (
     BASE_ENDPOINT_CAP,
     BASE_IRQ_CAP,
@@ -66,7 +67,7 @@ async def wire_irqs(tools: Toolbox, domain: Domain) -> None:
         handler = env.slots.alloc()
         await stubs.irq_control_get_trigger(
             env.sys, env.irq_control, irq=irq.irq, trigger=int(irq.trigger is Trigger.EDGE), index=handler,
-            depth=FULL_DEPTH, root=env.cnode,
+            depth=WORD_BITS, root=env.cnode,
         )  # fmt: skip
         badged = await tools.mint(domain.notification, 1 << irq.id, rt.WRITE)
         await stubs.irq_handler_set_notification(env.sys, handler, notification=badged)
@@ -104,7 +105,7 @@ async def wire_grants(tools: Toolbox, domains: Domains, regions: Regions, grants
         holder = domains[grant.pd]
         source = await _granted(tools, domains, regions, grant)
         if grant.kind is GrantKind.CNODE:
-            await tools.mint_into(holder.cnode, grant.slot, PD_CNODE_BITS, source, FULL_DEPTH - PD_CNODE_BITS)
+            await tools.mint_into(holder.cnode, grant.slot, PD_CNODE_BITS, source, WORD_BITS - PD_CNODE_BITS)
         elif grant.badge:
             await tools.mint_into(holder.cnode, grant.slot, PD_CNODE_BITS, source, grant.badge, grant.rights)
         else:
