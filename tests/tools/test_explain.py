@@ -392,11 +392,13 @@ def all_containers(world: World) -> Iterator[Any]:
     return iter(containers(world.loop.state))
 
 
-def settle(world: World, explainer: Explainer, operation: Operation, depth: int = 0) -> int:
+def settle(
+    world: World, explainer: Explainer, operation: Operation, depth: int = 0, kind: type[Giver] = Giver
+) -> int:
     """Make an operation, and give what is missing until it succeeds; returns how many gifts that took."""
     if depth > 2:
         raise Contradiction("remedies of remedies")
-    giver, history = Giver(world, explainer, operation), History()
+    giver, history = kind(world, explainer, operation), History()
     for gifts in range(ROUNDS):
         before = len(explainer.explanations)
         operation.run(world)

@@ -24,7 +24,7 @@ from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.platform import PRESETS
 from capkernel.runtime.scripted import ScriptedGlue
 from capkernel.tools.conform.names import INSTRUCTION
-from hwmodel.board import GIB, MIB, QEMU_VIRT_RISCV64
+from hwmodel.board import GIB, MIB, QEMU_VIRT_RISCV64, Board
 from hwmodel.cpu.scripted import Insn
 from hwmodel.machine import Machine
 
@@ -216,9 +216,9 @@ class World:
         self.copy(self.own(self.test_slot), slot, TEST_BITS, source)
 
 
-def create(config: KernelConfig | None = None, costs: Costs | None = None) -> World:
+def create(config: KernelConfig | None = None, costs: Costs | None = None, board: Board = BOARD) -> World:
     """Boot, and give the root thread the recordings' CSpace with an empty test CNode but for slot 1."""
-    machine = Machine(BOARD)
+    machine = Machine(board)
     config = config or PRESETS["golden"]
     state = boot(config, machine, RootImage(CODE, ((CODE, b"", 4096),)))
     loop = Loop(state, machine, ScriptedGlue(machine, CODE_TABLE), costs)
