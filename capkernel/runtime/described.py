@@ -101,7 +101,9 @@ class DescribedSystem:
     def _read_mapped(self, thread: TCB, vaddr: int, size: int) -> bytes:
         content = bytearray()
         vspace = thread.vspace_slot.cap
-        while len(content) < size and isinstance(vspace, PageTableCap):
+        if not isinstance(vspace, PageTableCap):
+            raise KeyError(f"{thread.name} has no address space any more")
+        while len(content) < size:
             page = walk(self.machine.memory, vspace.paddr, vaddr + len(content))
             if page is None:
                 raise KeyError(f"{vaddr + len(content):#x} is not mapped any more")

@@ -116,9 +116,13 @@ def _nothing_shared(system: DescribedSystem, name: str, now: Inventory) -> Findi
 
 
 def _same_region(system: DescribedSystem, quiet: DescribedSystem, region: str) -> Finding:
-    one, other = system.read_region(region), quiet.read_region(region)
-    changed = sum(a != b for a, b in zip(one, other, strict=True))
     claim = f"the memory region '{region}' is byte for byte what it is without her"
+    other = quiet.read_region(region)
+    try:
+        one = system.read_region(region)
+    except KeyError as gone:
+        return Finding(claim, False, f"it is not where it was: {gone.args[0]}")
+    changed = sum(a != b for a, b in zip(one, other, strict=True))
     return Finding(claim, not changed, f"{changed} bytes differ")
 
 

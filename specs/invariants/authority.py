@@ -82,6 +82,8 @@ def authority_graph(view: View, policy: Policy) -> set[Edge]:
         if where is not None:
             holder = label(slot.container.paddr)
             edges |= {Edge(holder, authority, label(where[0])) for authority in conferred(slot.cap)}
+        if isinstance(slot.cap, kc.ReplyCap) and slot.cap.reply.tcb is not None:
+            edges.add(Edge(label(slot.container.paddr), REPLY, label(slot.cap.reply.tcb.paddr)))
         parent = view.tree.places[id(slot)].parent
         if parent is not None:
             edges.add(Edge(label(parent.container.paddr), DELETE_DERIVED, label(slot.container.paddr)))

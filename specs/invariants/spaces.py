@@ -70,19 +70,24 @@ def read_table(machine: Machine, paddr: int) -> tuple[tuple[int, int], ...]:
 
 
 def walk_all(machine: Machine, asid: int, root: int) -> AddressSpace:
-    """Walk everything under a root table. A table that is reached twice, or from itself, is entered twice at most."""
+    """Walk everything under a root table. A table is entered once at each level, however often it is reached."""
     space = AddressSpace(asid, root, {}, [], [])
-    _walk(machine, space, root, LEVELS - 1, 0)
+    _walk(machine, space, root, LEVELS - 1, 0, set())
     return space
 
 
-def _walk(machine: Machine, space: AddressSpace, table: int, level: int, base: int) -> None:
+def _walk(
+    machine: Machine, space: AddressSpace, table: int, level: int, base: int, entered: set[tuple[int, int]]
+) -> None:
     space.tables.append(Table(table, level, base))
+    if (table, level) in entered:
+        return
+    entered.add((table, level))
     size = PAGE_SIZES[level]
     for index, pte in read_table(machine, table):
         vaddr, entry = base + index * size, table + 8 * index
         if level and is_table(pte):
-            _walk(machine, space, pte_paddr(pte), level - 1, vaddr)
+            _walk(machine, space, pte_paddr(pte), level - 1, vaddr, entered)
         elif is_leaf(pte, level):
             canonical = vaddr if vaddr < _USER_HALF else vaddr + (1 << 64) - (1 << 39)
             space.leaves[canonical] = Leaf(canonical, pte_paddr(pte), size, pte, entry)

@@ -14,11 +14,12 @@ from capkernel.kernel import objects as ko
 from capkernel.kernel import scheduler, slots
 from capkernel.kernel.objects import TCB, CNode, Slot
 from capkernel.kernel.state import IRQ_SIGNAL
+from capkernel.kernel.vspace import table_pte
 from hwmodel.cpu.trap import Trap
 from specs.generate import LAYOUTS
 from specs.invariants import INVARIANTS, STEP_INVARIANTS, check_all
 from specs.invariants.authority import CONTROL, Edge, Policy
-from specs.invariants.spaces import find_leaf
+from specs.invariants.spaces import find_leaf, walk_all
 from specs.monitor import Monitor
 from specs.programs import SLOTS, Access, Layout, Program, Step, Syscall, Worker, run, world_of
 from specs.programs.layout import MAPPED_AT, World
@@ -222,6 +223,15 @@ def test_two_objects_of_one_kind_in_one_place_are_noticed() -> None:
     assert isinstance(endpoint, ko.Endpoint)
     broken.change("ep1", endpoint=ko.Endpoint(endpoint.paddr))
     assert "G9b" in {violation.id for violation in check_all(world.state, world.machine)}
+
+
+def test_a_table_full_of_itself_is_walked_once_at_each_level() -> None:
+    world = world_of(Layout())
+    world.rewind()
+    table = Broken(world).untyped().paddr
+    for index in range(512):
+        world.machine.write_word(table + 8 * index, table_pte(table))
+    assert len(walk_all(world.machine, 1, table).tables) == 1 + 2 * 512
 
 
 def test_a_policy_that_can_hold_of_no_system_is_refused() -> None:

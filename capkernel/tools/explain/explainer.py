@@ -5,8 +5,9 @@
     for explanation in explainer.explanations:
         print(explanation.text())
 
-What a thread is about to ask is judged before the kernel sees it, in the state in which the kernel judges it; what
-the kernel then really did decides whether there is anything to explain. Nothing in the kernel is changed, and a
+What a thread is about to ask is judged before the kernel sees it, in the state in which the kernel judges it but for
+the clock, which the kernel reads only on entry; what the kernel then really did decides whether there is anything to
+explain. Nothing in the kernel is changed, and a
 loop without an explainer pays nothing.
 """
 
