@@ -12,7 +12,6 @@ from attrs import evolve, field, frozen
 
 SMALL_PAGE = 0x1000
 LARGE_PAGE = 0x20_0000
-IPC_BUFFER_PAGES = 1
 GUARD_PAGES = 1
 
 _CONFIGS = ("debug", "release", "benchmark")

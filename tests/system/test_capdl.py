@@ -2,6 +2,7 @@
 
 import re
 from random import Random
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from capkernel.abi import rights as rt
 from capkernel.system.capdl import Cap, Domains, Spec, parse, show
 from capkernel.system.capdl.checks import impossible
 from capkernel.system.capdl.model import CAP_PARAMETERS, CONTAINERS, SPECIAL, TCB_SLOT_NAMES, make_object
+from capkernel.system.capdl.printer import plain
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 
 # Random specifications
@@ -127,6 +129,80 @@ def test_any_damage_is_either_read_or_refused_with_a_place(spec: Spec, random: R
         assert parse(show(again)) == again
 
 
+def odd(spec: Spec, random: Random) -> Spec:
+    """Arrays with members that differ or are missing, which no text says."""
+    for name in [name for name in spec.objects if "[" in name]:
+        if spec.objects[name].kind == "tcb":
+            spec.objects[name] = make_object("tcb", **dict(spec.objects[name].params) | {"prio": random.randrange(3)})
+    free = [name for name in spec.objects if name not in referred(spec)]
+    for name in random.sample(free, min(2, len(free))):
+        del spec.objects[name]
+    return spec
+
+
+def referred(spec: Spec) -> set[str]:
+    mapped = {cap.mapping[0] for cap in spec.slots.values() if cap.mapping is not None}
+    held = {name for (owner, _), cap in spec.slots.items() for name in (owner, cap.object)}
+    return mapped | held | set(spec.covers) | set(spec.covers.values()) | set(spec.irqs.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(specs(), st.randoms(use_true_random=False))
+def test_arrays_with_different_members_lose_nothing(spec: Spec, random: Random) -> None:
+    spec = odd(spec, random)
+    again = parse(show(spec))
+    assert again == plain(spec)
+    assert plain(again) == again
+    assert show(again) == show(spec)
+    assert (len(again.objects), len(again.slots), len(again.cdt)) == (len(spec.objects), len(spec.slots), len(spec.cdt))
+
+
+def test_what_differs_in_a_member_has_another_text() -> None:
+    one, two = (
+        Spec({"t[0]": make_object("tcb", prio=1), "t[1]": make_object("tcb", prio=prio), "t_1": make_object("ep")})
+        for prio in (2, 3)
+    )
+    assert show(one) != show(two)
+    assert parse(show(two)).objects["t_1_"].get("prio") == 3
+    assert parse(show(two)).objects["t_1"].kind == "ep"
+
+
+VOCABULARY = """
+arch riscv objects caps cdt irq maps domains schedule { } ( ) [ ] , ; : = / < > - .. -- /* */ 0 1 2 07 0x1f 63 64
+99999999999999999999999 ut cnode tcb ep notification rtreply sc frame pt asid_pool irq_control domain sched_control
+asid_control a b c a.b bits 4k 2M paddr size fill prio init guard badge mapping asid masked RW RX child_of cspace
+core uncached resume True irq_table no_start " $
+"""
+TOKENS = st.sampled_from([*VOCABULARY.split(), "\n"])
+SHAPES = st.sampled_from(
+    ["a = ut { b }", "a[3] = ut", "a[1] = ut { b[] }", "b[2] = ep", "c = cnode (4 bits)", "c { 1: b[] }", "c { x = a }",
+     "c { <x> (masked: R) }", "(c, 1) { (c, 2) }", "objects {", "} caps {", "} cdt {", "} irq maps {", "x = (c, 1)"]
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(TOKENS | SHAPES, max_size=40), st.booleans())
+def test_any_words_are_either_read_or_refused(words: list[str], is_started: bool) -> None:
+    read_or_refused(" ".join([*(["arch riscv objects {"] if is_started else []), *words]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_either_read_or_refused(text: str) -> None:
+    read_or_refused(text)
+    read_or_refused("arch riscv " + text)
+
+
+def read_or_refused(text: str) -> None:
+    try:
+        spec = parse(text, "a.cdl")
+    except DescriptionError:
+        return
+    assert all(re.match(r"a\.cdl:\d+:\d+: ", problem) for problem in impossible(spec))
+    assert plain(spec) is spec
+    assert parse(show(spec)) == spec
+
+
 # What texts mean
 
 
@@ -218,6 +294,27 @@ def test_comments_and_numbers() -> None:
         ("arch riscv objects { t = tcb } caps { t { stack: t } }", "x.cdl:1:43: unknown slot stack"),
         ("arch riscv /* objects", "x.cdl:1:12: a comment that does not end"),
         ("arch riscv objects { e = ep (paddr: 0x10000000000000000) }", "is too large"),
+        ("arch riscv objects { e = ep } caps { e { 184467440737095516160: e } }", "is too large"),
+        ("arch riscv objects { c = cnode (" + 9000 * "1" + " bits) }", "is too large"),
+        ("arch riscv objects { c = cnode (100000000000000 bits) }", "x.cdl:1:33: 2**100000000000000 is more than"),
+        ("arch riscv objects { u = ut (64 bits) }", "more than there can be (expected at most 63 bits)"),
+        ("arch riscv objects { domain/x = ep }", "x.cdl:1:22: domain is the name of a special cap (another name)"),
+        ("arch riscv objects { domain = ep }", "x.cdl:1:22: domain is the name of a special cap"),
+        ("arch riscv objects { c = cnode (2 bits) } caps { c { domain[1] } }", "domain is no array"),
+        ("arch riscv objects { u[2] = ut u[0] = ut (8 bits) }", "x.cdl:1:32: parameters of only u[0]"),
+        ("arch riscv objects { u[2] = ut u[0] = ut (8 bits) { e } e = ep }", "x.cdl:1:32: parameters of only u[0]"),
+        ("arch riscv objects { u = ut (8 bits) u = ut (9 bits) }", "u is declared again with other parameters"),
+        ("arch riscv objects { u[2] = ut u[2] = ut }", "u has no members 2..2"),
+        ("arch riscv objects { e[2] = ep e[0] = ut }", "e[0] is declared twice"),
+        ("arch riscv objects { u[2] = ut u = ut }", "u is declared twice"),
+        ("arch riscv objects { " + 3000 * "u = ut {" + 3001 * "}", "more than 100 blocks inside each other"),
+        ("arch riscv objects { } cdt { " + 3000 * "(a, 1) {" + 3001 * "}", "more than 100 blocks inside each other"),
+        ("arch riscv objects { e[1048577] = ep }", "x.cdl:1:22: e has too many members"),
+        ("arch riscv objects { e[1048576] = ep f[1] = ep }", "x.cdl:1:38: there are too many objects"),
+        (
+            "arch riscv objects { c = cnode (2 bits) } caps { c { <a> (masked: R) a = c } }",
+            "a cap to a cnode has no rights",
+        ),
         ("arch riscv objects { $ }", "x.cdl:1:22: unexpected '$' (expected a name)"),
     ],
 )
@@ -235,5 +332,46 @@ def test_what_can_be_said_but_cannot_be() -> None:
         cdt { (c, 9) { (c, 9) (c, 2) } }
     """)
     found = "\n".join(impossible(spec))
-    for part in ("no slot 0x9", "names slot 0x2 of c", "derived from itself", "guard 0x2", "lies in itself"):
+    assert found.startswith("<text>:3:")
+    for part in (
+        "no slot 0x9",
+        "d cannot have 60 bits",
+        "names slot 0x2 of c",
+        "derived from itself",
+        "guard 0x2",
+        "lies in itself",
+    ):
         assert part in found
+
+
+def test_a_member_of_an_array_of_untypeds_lies_somewhere_alone() -> None:
+    spec = parse("arch riscv objects { u[3] = ut e = ep m = ut { u[1] = ut { e } } }")
+    assert spec.covers == {"u[1]": "m", "e": "u[1]"}
+
+
+def test_an_untyped_declared_again_keeps_what_was_said() -> None:
+    spec = parse("arch riscv objects { u = ut (12 bits) { e } e = ep u = ut (12 bits, paddr: 0x1000) { f } f = ep }")
+    assert dict(spec.objects["u"].params) == {"bits": 12, "paddr": 0x1000}
+    assert spec.covers == {"e": "u", "f": "u"}
+
+
+def test_copies_of_copies_in_any_order() -> None:
+    count = 2000
+    copies = " ".join(f"{n}: n{n} = <n{n + 1}>" for n in range(count))
+    spec = parse(
+        f"arch riscv objects {{ c = cnode (12 bits) e = ep }} caps {{ c {{ {copies} {count}: n{count} = e (RW) }} }}"
+    )
+    assert set(spec.slots.values()) == {Cap("e", rights=rt.READ_WRITE)}
+    assert len(spec.slots) == count + 1
+
+
+def test_reading_takes_time_in_proportion() -> None:
+    """So many members took minutes when each looked at all of them."""
+    count, begin = 10_000, process_time()
+    copies = "c { 0x8000: <x[]> }"
+    objects = f"e[{count}] = ep c = cnode (16 bits) d[{count}] = cnode (1 bits)"
+    spec = parse(f"arch riscv objects {{ {objects} }} caps {{ c {{ 0: x[] = e[] }} {copies} d[] {{ 0: e[7] }} }}")
+    assert parse(show(spec)) == spec
+    assert len(spec.slots) == 3 * count
+    assert impossible(spec) == []
+    assert process_time() - begin < 30

@@ -61,9 +61,10 @@ def check_round_trips(program: Any, operations: int | None = None) -> None:
     spec = after(program, operations)
     text = show(spec)
     assert impossible(spec) == []
-    assert parse(text) == spec
-    assert show(parse(text)) == text
-    built = boot_from(parse(text))
+    again = parse(text)
+    assert again == spec
+    assert show(again) == text
+    built = boot_from(again)
     assert show(stopped(built.export())) == show(stopped(spec)), program["id"]
 
 

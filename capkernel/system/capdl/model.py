@@ -1,13 +1,15 @@
 """What a capDL specification says: objects, the caps in their slots, who was derived from whom.
 
-Names of array members are written with their index, ``name[3]``. Two specifications are equal exactly if their
-normalised texts are.
+Names of array members are written with their index, ``name[3]``. Two specifications that were read are equal exactly
+if their normalised texts are.
 """
 
 import re
 from typing import Final
 
 from attrs import define, field, frozen
+
+from capkernel.system.diagnostics import Location
 
 SlotRef = tuple[str, int]
 """A slot: the name of the object that contains it, and its number."""
@@ -25,6 +27,9 @@ CONTAINERS: Final[frozenset[str]] = frozenset(("cnode", "tcb", "pt", "asid_pool"
 
 SPECIAL: Final[frozenset[str]] = frozenset(("irq_control", "asid_control", "domain", "sched_control"))
 """Caps to what exists once, and is not declared as an object."""
+
+DOMAINS: Final = "the domain schedule"
+"""Its place in ``Spec.where``; no object has such a name."""
 
 TCB_SLOTS: Final[dict[str, int]] = {
     "cspace": 0, "vspace": 1, "reply_slot": 2, "caller_slot": 3, "ipc_buffer_slot": 4, "fault_ep_slot": 5,
@@ -104,7 +109,8 @@ class Domains:
 class Spec:
     """A specification. ``cdt`` leads from a slot to the one it was derived from, ``covers`` from an object to its ut.
 
-    ``irqs`` are the irq objects by interrupt number.
+    ``irqs`` are the irq objects by interrupt number. ``where`` is where objects (of an array, its name) and slots stand
+    in the text, as far as there is one; it is not compared.
     """
 
     objects: dict[str, Object] = field(factory=dict)
@@ -114,6 +120,13 @@ class Spec:
     irqs: dict[int, str] = field(factory=dict)
     domains: Domains | None = None
     arch: str = "riscv"
+    where: dict[str | SlotRef, Location] = field(factory=dict, eq=False, repr=False)
+
+    def said(self, about: str | SlotRef) -> str:
+        """``file:line:column: `` where something stands, or nothing if that is not known."""
+        name = about if isinstance(about, str) else about[0]
+        found = [self.where[key] for key in (about, name, split_name(name)[0]) if key in self.where]
+        return f"{found[0]}: " if found else ""
 
     def kind_of(self, name: str) -> str:
         """The kind of an object, or of a special cap, by name."""
@@ -121,7 +134,15 @@ class Spec:
 
     def slots_in(self, name: str) -> dict[int, Cap]:
         """The caps in an object, by slot number."""
-        return {number: cap for (owner, number), cap in sorted(self.slots.items()) if owner == name}
+        numbers = sorted(number for owner, number in self.slots if owner == name)
+        return {number: self.slots[name, number] for number in numbers}
+
+    def holdings(self) -> dict[str, dict[int, Cap]]:
+        """The caps in every object that has some, in the order of slot numbers."""
+        found: dict[str, dict[int, Cap]] = {}
+        for owner, number in sorted(self.slots):
+            found.setdefault(owner, {})[number] = self.slots[owner, number]
+        return found
 
 
 _INDEXED = re.compile(r"(.*)\[(\d+)\]\Z")

@@ -15,6 +15,7 @@ _UNITS = {"k": 1 << 10, "M": 1 << 20}
 _TRUTHS = ("resume", "fpu_disabled")
 _REQUIRED = {"cnode": "bits", "frame": "size"}
 _FRAME_BITS = (12, 21, 30)
+_MAX_BITS = 63
 RIGHTS = {"R": rt.READ, "W": rt.WRITE, "G": rt.GRANT, "X": rt.GRANT, "P": rt.GRANT_REPLY}
 _RIGHTS = re.compile(r"[RWGXP]+\Z")
 
@@ -60,6 +61,8 @@ def _size(reader: Reader) -> tuple[str, Value]:
     number = reader.number("a size")
     unit = reader.any_word("bits, k or M")
     if unit.text == "bits":
+        if number > _MAX_BITS:
+            raise reader.wrong(at, f"2**{number} is more than there can be", f"at most {_MAX_BITS} bits")
         return "bits", number
     size = number * _UNITS.get(unit.text, 0)
     if size not in [1 << bits for bits in _FRAME_BITS]:

@@ -63,11 +63,12 @@ def _module(reader: Reader) -> s.Module:
 
 def _block(reader: Reader, item: Callable[[Reader], T]) -> list[T]:
     """``{ item item; ... }``."""
-    reader.symbol("{")
+    reader.deeper()
     found = []
     while not reader.accept("}"):
         found.append(item(reader))
         reader.accept(";")
+    reader.depth -= 1
     return found
 
 
@@ -164,7 +165,7 @@ def _maybe_slot(reader: Reader) -> int | None:
     token = reader.next()
     if reader.accept(":"):
         if token.kind == NUMBER:
-            return token.value
+            return reader.value(token)
         if token.text in TCB_SLOTS:
             return TCB_SLOTS[token.text]
         raise reader.wrong(token, f"unknown slot {token.text}", "a number, or one of " + ", ".join(TCB_SLOTS))
@@ -183,7 +184,7 @@ def _place(reader: Reader) -> s.Place:
     if token.kind != NUMBER and token.text not in TCB_SLOTS:
         raise reader.wrong(token, f"unknown slot {token.text}", "a number, or one of " + ", ".join(TCB_SLOTS))
     reader.symbol(")")
-    return s.Place(container, token.value if token.kind == NUMBER else TCB_SLOTS[token.text], None, where)
+    return s.Place(container, reader.value(token) if token.kind == NUMBER else TCB_SLOTS[token.text], None, where)
 
 
 def _irqs(reader: Reader) -> list[s.Declaration]:

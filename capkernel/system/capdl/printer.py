@@ -1,9 +1,14 @@
 """A ``Spec`` as normalised text: everything sorted, one declaration a line, no named slots, no ranges.
 
-Equal specifications have equal texts, and reading a normalised text gives back what it was made from.
+Equal specifications have equal texts, and reading a normalised text gives back what it was made from. An array has
+one declaration, so members that differ (no text says such a thing, but programs can make it) are first given plain
+names: see ``plain``.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+
+from attrs import evolve
 
 from capkernel.abi import rights as rt
 from capkernel.system.capdl.model import (
@@ -25,7 +30,8 @@ _DECIMAL = ("prio", "max_prio", "affinity", "dom", "period", "budget")
 
 
 def show(spec: Spec) -> str:
-    """The normalised text."""
+    """The normalised text. Two have the same exactly if what ``plain`` makes of them is equal."""
+    spec = plain(spec)
     sections = [f"arch {spec.arch}\n"]
     sections.append(_section("objects", _objects(spec)))
     sections.append(_section("caps", _caps(spec)))
@@ -38,12 +44,66 @@ def show(spec: Spec) -> str:
     return "\n".join(sections)
 
 
+def plain(spec: Spec) -> Spec:
+    """The same with plain names for the members of arrays that cannot be declared as arrays.
+
+    Those are arrays with members that differ or are missing: ``t[1]`` becomes ``t_1``, or ``t_1_`` if there is a
+    ``t_1``, and so on.
+    """
+    arrays: dict[str, list[str]] = {}
+    for name in sorted(spec.objects, key=name_key):
+        arrays.setdefault(split_name(name)[0], []).append(name)
+    odd = [name for base, members in arrays.items() if not _is_array(spec, base, members) for name in members]
+    new: dict[str, str] = {}
+    taken = set(spec.objects) | set(arrays)
+    for name in odd:
+        base, index = split_name(name)
+        if index is not None:
+            new[name] = _unused(f"{base}_{index}", taken)
+            taken.add(new[name])
+    return _renamed(spec, new) if new else spec
+
+
+def _is_array(spec: Spec, base: str, members: list[str]) -> bool:
+    """Whether one declaration says it all."""
+    if members == [base]:
+        return True
+    first = spec.objects[members[0]]
+    is_full = members == [f"{base}[{n}]" for n in range(len(members))]
+    return is_full and all(spec.objects[name] == first for name in members)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _renamed(spec: Spec, new: dict[str, str]) -> Spec:
+    def ref(slot: SlotRef) -> SlotRef:
+        return new.get(slot[0], slot[0]), slot[1]
+
+    def cap(held: Cap) -> Cap:
+        mapping = None if held.mapping is None else ref(held.mapping)
+        return evolve(held, object=new.get(held.object, held.object), mapping=mapping)
+
+    return evolve(
+        spec,
+        objects={new.get(name, name): thing for name, thing in spec.objects.items()},
+        slots={ref(slot): cap(held) for slot, held in spec.slots.items()},
+        cdt={ref(child): ref(parent) for child, parent in spec.cdt.items()},
+        covers={new.get(child, child): new.get(parent, parent) for child, parent in spec.covers.items()},
+        irqs={number: new.get(name, name) for number, name in spec.irqs.items()},
+    )
+
+
 def _section(name: str, lines: Iterator[str]) -> str:
     return f"{name} {{\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
 
 
 def _objects(spec: Spec) -> Iterator[str]:
     """An array is declared once, by its first member; a ut whose members cover something, once more for each."""
+    sizes = Counter(split_name(name)[0] for name in spec.objects)
     inside: dict[str, list[str]] = {}
     for child, parent in spec.covers.items():
         inside.setdefault(parent, []).append(child)
@@ -55,8 +115,7 @@ def _objects(spec: Spec) -> Iterator[str]:
             yield f"{name} = {_object(thing)}" + (f" {{ {covered} }}" if covered else "")
             continue
         if index == 0:
-            size = sum(1 for other in spec.objects if split_name(other)[0] == base)
-            yield f"{base}[{size}] = {_object(thing)}"
+            yield f"{base}[{sizes[base]}] = {_object(thing)}"
         if covered:
             yield f"{name} = ut {{ {covered} }}"
 

@@ -4,6 +4,8 @@ from capkernel.system.capdl.lexer import NUMBER, SYMBOL, WORD, Token
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 
 MAX_WORD = (1 << 64) - 1
+MAX_DEPTH = 100
+"""Blocks inside blocks."""
 
 
 class Reader:
@@ -13,6 +15,7 @@ class Reader:
         self.tokens = tokens
         self.text = text
         self.at = 0
+        self.depth = 0
 
     @property
     def peek(self) -> Token:
@@ -57,10 +60,20 @@ class Reader:
         """Take a number; it must fit into a word."""
         if self.peek.kind != NUMBER:
             raise self.wrong(self.peek, f"unexpected {self.peek.text!r}", expected)
-        token = self.next()
+        return self.value(self.next())
+
+    def value(self, token: Token) -> int:
+        """What a number says; it must fit into a word."""
         if token.value > MAX_WORD:
-            raise self.wrong(token, f"{token.text} is too large", "at most 64 bits")
+            raise self.wrong(token, f"{token.text[:80]} is too large", "at most 64 bits")
         return token.value
+
+    def deeper(self) -> None:
+        """Take the brace that begins a block; there is a limit to blocks in blocks."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self.wrong(self.peek, f"more than {MAX_DEPTH} blocks inside each other", "the inner ones apart")
+        self.symbol("{")
 
     def truth(self) -> bool:
         """Take True or False."""

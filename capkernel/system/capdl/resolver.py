@@ -1,6 +1,7 @@
 """From declarations to a ``Spec``: arrays are unfolded, names looked up, copies made."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 from attrs import evolve
 
@@ -8,9 +9,11 @@ from capkernel.system.capdl import syntax as s
 from capkernel.system.capdl.model import (
     CAP_PARAMETERS,
     CONTAINERS,
+    DOMAINS,
     SPECIAL,
     Cap,
     Domains,
+    Object,
     SlotRef,
     Spec,
     make_object,
@@ -18,6 +21,8 @@ from capkernel.system.capdl.model import (
 from capkernel.system.diagnostics import Location, Problems
 
 MAX_ARRAY = 1 << 20
+"""Members of an array, and objects in all."""
+MAX_SLOTS = 1 << 22
 
 
 def resolve(module: s.Module, problems: Problems) -> Spec:
@@ -25,11 +30,17 @@ def resolve(module: s.Module, problems: Problems) -> Spec:
     return _Resolver(problems).run(module)
 
 
-class _Copy:
-    """A mapping that is a copy of a named slot, still to be made."""
+_GIVEN = ("rights", "badge", "guard", "guard_size", "uncached", "asid", "core")
+_NO_PARAMS = s.CapParams()
 
-    def __init__(self, slot: SlotRef, mapping: s.Mapping, source: SlotRef) -> None:
-        self.slot, self.mapping, self.source = slot, mapping, source
+
+class _Entry(NamedTuple):
+    """What the ``n``-th of the targets of a mapping is, and the slot that it goes to."""
+
+    slot: SlotRef
+    mapping: s.Mapping
+    n: int
+    target: str
 
 
 class _Resolver:
@@ -40,7 +51,10 @@ class _Resolver:
         """Declared names: how many members, None if it is no array."""
         self.names: dict[str, tuple[SlotRef, ...]] = {}
         """Names given to slots."""
+        self.again: set[int] = set()
+        """The declarations (by identity) of what was declared before."""
         self.next_irq = 0
+        self.laid_out = 0
 
     def run(self, module: s.Module) -> Spec:
         self.spec.arch = module.arch
@@ -52,8 +66,7 @@ class _Resolver:
         caps = [d for d in module.declarations if isinstance(d, s.CapDecl)]
         for name in [d for d in module.declarations if isinstance(d, s.NameDecl)]:
             self._name(name)
-        laid = [(decl, self._laid_out(decl)) for decl in caps]
-        self._fill(laid)
+        self._fill([entry for decl in caps for entry in self._laid_out(decl)])
         for other in module.declarations:
             match other:
                 case s.IrqDecl():
@@ -68,36 +81,59 @@ class _Resolver:
 
     def _declare(self, decl: s.ObjectDecl) -> None:
         ref = decl.path[-1]
-        size = self._array_size(ref)
-        if ref.name in SPECIAL or ref.name in self.sizes:
+        if ref.name in SPECIAL:
+            self._special(ref)
+        elif ref.name in self.sizes:
+            self.again.add(id(decl))
             self._redeclare(decl, ref)
         else:
-            self.sizes[ref.name] = size
-            for name in [ref.name] if size is None else [f"{ref.name}[{n}]" for n in range(size)]:
-                self.spec.objects[name] = decl.object
+            self._declare_new(ref, decl.object, self._array_size(ref))
         if decl.inner and decl.object.kind != "ut":
             self.problems.error(ref.where, f"a {decl.object.kind} covers nothing", "only a ut has objects inside")
         for item in decl.inner:
             if isinstance(item, s.ObjectDecl):
                 self._declare(item)
 
+    def _special(self, ref: s.NameRef) -> None:
+        self.problems.error(ref.where, f"{ref.name} is the name of a special cap", "another name")
+
+    def _declare_new(self, ref: s.NameRef, thing: Object, size: int | None) -> None:
+        self.sizes[ref.name] = size
+        self.spec.where[ref.name] = ref.where
+        if len(self.spec.objects) + (size or 0) > MAX_ARRAY:
+            self.problems.error(ref.where, "there are too many objects", f"at most {MAX_ARRAY}")
+            return
+        for name in self._declared(ref):
+            self.spec.objects[name] = thing
+
     def _redeclare(self, decl: s.ObjectDecl, ref: s.NameRef) -> None:
         """An untyped may be declared again to say more of what it covers; nothing else may."""
-        first = self.spec.objects.get(ref.name)
-        names_members = ref.ranges is not None and self.sizes.get(ref.name) is not None
-        is_more = decl.object.kind == "ut" and (names_members or (first is not None and first.kind == "ut"))
-        if not is_more:
+        is_array = self.sizes[ref.name] is not None
+        if decl.object.kind != "ut" or (is_array and ref.ranges is None):
             self.problems.error(ref.where, f"{ref.name} is declared twice", "another name")
-        elif first is not None and decl.object.params:
-            self.spec.objects[ref.name] = make_object("ut", **dict(first.params) | dict(decl.object.params))
+            return
+        for name in self.members(ref):
+            if name in self.spec.objects:
+                self._say_more(name, decl.object, ref)
+
+    def _say_more(self, name: str, more: Object, ref: s.NameRef) -> None:
+        first = self.spec.objects[name]
+        if first.kind != "ut":
+            self.problems.error(ref.where, f"{name} is declared twice", "another name")
+        elif more.params and ref.ranges is not None:
+            hint = f"parameters where {ref.name} is declared: all members have the same"
+            self.problems.error(ref.where, f"parameters of only {name}", hint)
+        elif any(first.get(key) not in (None, value) for key, value in more.params):
+            self.problems.error(ref.where, f"{name} is declared again with other parameters", "the same, or none")
+        else:
+            self.spec.objects[name] = make_object("ut", **dict(first.params) | dict(more.params))
 
     def _array_size(self, ref: s.NameRef) -> int | None:
         """In a declaration, ``[n]`` says how many."""
         if ref.ranges is None:
             return None
         if len(ref.ranges) != 1 or ref.ranges[0][0] is None or ref.ranges[0][0] != ref.ranges[0][1]:
-            if ref.name not in self.sizes:
-                self.problems.error(ref.where, f"the size of {ref.name} is not one number", "such as name[8]")
+            self.problems.error(ref.where, f"the size of {ref.name} is not one number", "such as name[8]")
             return 0
         if ref.ranges[0][0] > MAX_ARRAY:
             self.problems.error(ref.where, f"{ref.name} has too many members", f"at most {MAX_ARRAY}")
@@ -109,7 +145,8 @@ class _Resolver:
         for parent in decl.path[:-1]:
             self._implicit_ut(parent)
         for parent, child in pairwise((*outer, *decl.path)):
-            self._covers(parent, self.members(child) if child is not decl.path[-1] else self._declared(child))
+            is_new = child is decl.path[-1] and id(decl) not in self.again
+            self._covers(parent, self._declared(child) if is_new else self.members(child))
         for item in decl.inner:
             if isinstance(item, s.ObjectDecl):
                 self._cover(item, (decl.path[-1],))
@@ -117,9 +154,10 @@ class _Resolver:
                 self._covers(decl.path[-1], self.members(item))
 
     def _implicit_ut(self, ref: s.NameRef) -> None:
-        if ref.name not in self.sizes:
-            self.sizes[ref.name] = None
-            self.spec.objects[ref.name] = make_object("ut")
+        if ref.name in SPECIAL:
+            self._special(ref)
+        elif ref.name not in self.sizes:
+            self._declare_new(ref, make_object("ut"), None)
 
     def _declared(self, ref: s.NameRef) -> list[str]:
         size = self.sizes.get(ref.name)
@@ -127,7 +165,7 @@ class _Resolver:
 
     def _covers(self, parent: s.NameRef, children: list[str]) -> None:
         (uts,) = [self.members(parent)] if parent.name in self.sizes else [[]]
-        if len(uts) != 1 or self.spec.objects[uts[0]].kind != "ut":
+        if len(uts) != 1 or uts[0] not in self.spec.objects or self.spec.objects[uts[0]].kind != "ut":
             self.problems.error(parent.where, f"{parent} is not one untyped", "a ut")
             return
         for child in children:
@@ -153,7 +191,11 @@ class _Resolver:
         for first, last in ref.ranges or ((None, None),):
             low, high = first or 0, size - 1 if last is None else last
             if high >= size or low > high:
-                self.problems.error(ref.where, f"{ref.name} has no members {low}..{high}", f"0..{size - 1}")
+                hint = f"0..{size - 1}" if size else "it has none"
+                self.problems.error(ref.where, f"{ref.name} has no members {low}..{high}", hint)
+                return []
+            if len(found) + high - low >= MAX_ARRAY:
+                self.problems.error(ref.where, f"too many members of {ref.name} at once", f"at most {MAX_ARRAY}")
                 return []
             found += [f"{ref.name}[{n}]" for n in range(low, high + 1)]
         return found
@@ -172,7 +214,8 @@ class _Resolver:
     def place(self, place: s.Place) -> SlotRef | None:
         """The slot that is meant."""
         if place.container is not None:
-            found = self.members(place.container) if place.container.name != "irq_table" else []
+            is_table = place.container.name == "irq_table" and "irq_table" not in self.sizes
+            found = [] if is_table else self.members(place.container)
             if len(found) == 1:
                 return found[0], place.slot
             if found:
@@ -187,51 +230,63 @@ class _Resolver:
             return None
         return slots[0]
 
-    def _laid_out(self, decl: s.CapDecl) -> list[tuple[SlotRef, s.Mapping, int]]:
-        """Every slot that a container's mappings fill, with the position in what the mapping refers to."""
-        found: list[tuple[SlotRef, s.Mapping, int]] = []
-        for which, container in enumerate(self.members(decl.container)):
-            if self.spec.objects[container].kind not in CONTAINERS:
-                kind = self.spec.objects[container].kind
-                hint = "one of " + ", ".join(sorted(CONTAINERS))
-                self.problems.error(decl.container.where, f"a {kind} has no slots", hint)
-                return []
+    def _laid_out(self, decl: s.CapDecl) -> list[_Entry]:
+        """Every slot that a container's mappings fill, with what the mapping puts there."""
+        found: list[_Entry] = []
+        targets: dict[int, list[str]] = {}
+        for which, container in enumerate(self._containers(decl)):
             following = 0
-            for mapping in decl.mappings:
+            for number, mapping in enumerate(decl.mappings):
+                if number not in targets:
+                    targets[number] = self._targets(mapping)
                 first = following if mapping.slot is None else mapping.slot
-                count = self._width(mapping)
-                slots = tuple((container, first + n) for n in range(count))
-                found += [(slot, mapping, n) for n, slot in enumerate(slots)]
+                if not self._is_room(len(targets[number]), mapping.where):
+                    return []
+                entries = [_Entry((container, first + n), mapping, n, name) for n, name in enumerate(targets[number])]
+                found += entries
                 if mapping.given_name is not None and which == 0:
-                    self._give_name(mapping.given_name.name, slots, mapping.where)
-                following = first + max(count, 1)
+                    self._give_name(mapping.given_name.name, tuple(entry.slot for entry in entries), mapping.where)
+                following = first + max(len(entries), 1)
         return found
 
-    def _width(self, mapping: s.Mapping) -> int:
-        """How many slots a mapping fills: one for each object that it names."""
-        if mapping.is_copy or mapping.target.name in SPECIAL:
-            many = mapping.is_copy and mapping.target.ranges is not None
-            return max(1, len(self.names.get(mapping.target.name, ()))) if many else 1
-        return len(self.members(mapping.target))
+    def _is_room(self, count: int, where: Location) -> bool:
+        self.laid_out += count
+        if self.laid_out > MAX_SLOTS:
+            self.problems.error(where, "there are too many caps", f"at most {MAX_SLOTS}")
+        return self.laid_out <= MAX_SLOTS
 
-    def _fill(self, laid: list[tuple[s.CapDecl, list[tuple[SlotRef, s.Mapping, int]]]]) -> None:
+    def _containers(self, decl: s.CapDecl) -> list[str]:
+        names = self.members(decl.container)
+        kind = self.spec.objects[names[0]].kind if names and names[0] in self.spec.objects else "cnode"
+        if kind not in CONTAINERS:
+            hint = "one of " + ", ".join(sorted(CONTAINERS))
+            self.problems.error(decl.container.where, f"a {kind} has no slots", hint)
+            return []
+        return names
+
+    def _targets(self, mapping: s.Mapping) -> list[str]:
+        """What a mapping puts into slots: each object that it names, or as many copies as the name has slots."""
+        target = mapping.target
+        if mapping.is_copy:
+            many = len(self.names.get(target.name, ())) if target.ranges is not None else 1
+            return [target.name] * max(1, many)
+        if target.name not in SPECIAL:
+            return self.members(target)
+        if target.ranges is not None:
+            self.problems.error(target.where, f"{target.name} is no array", f"{target.name} without an index")
+        return [target.name]
+
+    def _fill(self, entries: list[_Entry]) -> None:
         copies = []
-        for _, entries in laid:
-            for slot, mapping, n in entries:
-                if mapping.is_copy:
-                    sources = self.names.get(mapping.target.name, ())
-                    if n >= len(sources):
-                        hint = "a name given to a slot"
-                        self.problems.error(mapping.where, f"no slot has the name {mapping.target.name}", hint)
-                    else:
-                        copies.append(_Copy(slot, mapping, sources[n]))
-                else:
-                    self._put(slot, self._cap(mapping, n), mapping)
+        for entry in entries:
+            if entry.mapping.is_copy:
+                copies.append(entry)
+            elif entry.target in SPECIAL or entry.target in self.spec.objects:
+                self._put(entry.slot, self._with(Cap(entry.target), entry.mapping), entry.mapping)
         self._make_copies(copies)
 
-    def _put(self, slot: SlotRef, cap: Cap | None, mapping: s.Mapping) -> None:
-        if cap is None:
-            return
+    def _put(self, slot: SlotRef, cap: Cap, mapping: s.Mapping) -> None:
+        self.spec.where.setdefault(slot, mapping.where)
         if self.spec.slots.setdefault(slot, cap) != cap:
             self.problems.error(mapping.where, f"slot {slot[1]:#x} of {slot[0]} is filled twice", "another slot")
         if mapping.parent is not None:
@@ -239,53 +294,47 @@ class _Resolver:
             if parent is not None:
                 self._derive(slot, parent, mapping.where)
 
-    def _cap(self, mapping: s.Mapping, n: int) -> Cap | None:
-        name = mapping.target.name
-        if name not in SPECIAL:
-            found = self.members(mapping.target)
-            if n >= len(found):
-                return None
-            name = found[n]
-        return self._with(Cap(name), mapping)
-
     def _with(self, cap: Cap, mapping: s.Mapping) -> Cap:
         """The cap with the parameters that are given."""
+        if mapping.params == _NO_PARAMS:
+            return cap
         params, kind = mapping.params, self.spec.kind_of(cap.object)
-        given = {
-            name: getattr(params, name)
-            for name in ("rights", "badge", "guard", "guard_size", "uncached", "asid", "core")
-            if getattr(params, name) is not None
-        }
+        given = {name: value for name in _GIVEN if (value := getattr(params, name)) is not None}
         if params.mapping is not None:
             given["mapping"] = self.place(params.mapping)
-        for name in given:
+        for name in [*given, *(["rights"] if params.masked is not None else ())]:
             if name not in CAP_PARAMETERS[kind]:
                 known = ", ".join(CAP_PARAMETERS[kind]) or "none"
                 self.problems.error(mapping.where, f"a cap to a {kind} has no {name}", f"its parameters are: {known}")
                 return cap
         changed = evolve(cap, **given)
-        if params.masked is not None:
-            changed = evolve(changed, rights=changed.rights & params.masked)
-        return changed
+        return changed if params.masked is None else evolve(changed, rights=changed.rights & params.masked)
 
-    def _make_copies(self, copies: list[_Copy]) -> None:
+    def _make_copies(self, copies: list[_Entry]) -> None:
         """Copies of copies come after what they copy."""
-        while copies:
-            ready = [c for c in copies if c.source in self.spec.slots]
-            for copy in ready:
-                self._put(copy.slot, self._with(self.spec.slots[copy.source], copy.mapping), copy.mapping)
-            if not ready:
-                for copy in copies:
-                    self.problems.error(copy.mapping.where, f"{copy.mapping.target.name} names an empty slot", "a cap")
-                return
-            copies = [c for c in copies if c not in ready]
+        waiting: dict[SlotRef, list[_Entry]] = {}
+        for copy in copies:
+            sources = self.names.get(copy.mapping.target.name, ())
+            if copy.n < len(sources):
+                waiting.setdefault(sources[copy.n], []).append(copy)
+            else:
+                hint = "a name given to a slot"
+                self.problems.error(copy.mapping.where, f"no slot has the name {copy.mapping.target.name}", hint)
+        ready = [source for source in waiting if source in self.spec.slots]
+        while ready:
+            source = ready.pop()
+            for copy in waiting.pop(source, ()):
+                self._put(copy.slot, self._with(self.spec.slots[source], copy.mapping), copy.mapping)
+                ready.append(copy.slot)
+        for copy in [copy for left in waiting.values() for copy in left]:
+            self.problems.error(copy.mapping.where, f"{copy.mapping.target.name} names an empty slot", "a cap")
 
     # The rest
 
     def _irq(self, decl: s.IrqDecl) -> None:
         number = self.next_irq if decl.number is None else decl.number
         for name in self.members(decl.target):
-            if self.spec.objects[name].kind != "irq":
+            if name in self.spec.objects and self.spec.objects[name].kind != "irq":
                 self.problems.error(decl.target.where, f"{name} is no irq", "an object of type irq")
             elif self.spec.irqs.setdefault(number, name) != name:
                 self.problems.error(decl.target.where, f"interrupt {number} is given twice", "another number")
@@ -302,6 +351,7 @@ class _Resolver:
                 self._cdt(item)
 
     def _derive(self, child: SlotRef, parent: SlotRef, where: Location) -> None:
+        self.spec.where.setdefault(child, where)
         if self.spec.cdt.setdefault(child, parent) != parent:
             self.problems.error(where, f"slot {child[1]:#x} of {child[0]} has two parents", "one of them")
 
@@ -309,5 +359,6 @@ class _Resolver:
         if self.spec.domains is not None or decl.schedule is None:
             self.problems.error(decl.where, "there must be one schedule", "one domains section with one schedule")
             return
+        self.spec.where[DOMAINS] = decl.where
         start = decl.start if decl.has_start else 0
         self.spec.domains = Domains(decl.schedule, start, decl.index_shift or 0)

@@ -17,9 +17,10 @@ from capkernel.kernel.config import KernelConfig
 from capkernel.kernel.state import State
 from capkernel.runtime.loop import Loop
 from capkernel.runtime.platform import PRESETS
-from capkernel.system.capdl.checks import impossible
+from capkernel.system.capdl.checks import impossible, slot_text
 from capkernel.system.capdl.model import TCB_SLOTS, Cap, SlotRef, Spec, make_object, slot_key
-from capkernel.tools.capdl.build import Build, BuildError, begin
+from capkernel.tools.capdl.build import Build, BuildError, begin, match_boot
+from capkernel.tools.capdl.compare import first_difference, remarks
 from capkernel.tools.capdl.connect import configure_all, configure_own, guard_word, map_all, set_domains
 from capkernel.tools.capdl.create import copy_as, create_all
 from capkernel.tools.capdl.driver import Driver, RefusedError
@@ -44,6 +45,8 @@ class Built:
     """Whether the initial task is a part of it."""
     to_start: tuple[str, ...]
     """The threads that are to run, by name."""
+    remarks: tuple[str, ...] = ()
+    """What the specification says and capkernel has no place for, each with its place."""
 
     def start(self) -> None:
         """Start them, and stop the initial task if it is none of them. Raises BuildError if it cannot."""
@@ -79,22 +82,31 @@ def stopped(spec: Spec) -> Spec:
 def boot_from(
     spec: Spec, config: KernelConfig | None = None, board: Board = DEFAULT_BOARD, image: RootImage = DEFAULT_IMAGE
 ) -> Built:
-    """Boot a kernel and build what the specification says. Raises BuildError."""
+    """Boot a kernel and build exactly what the specification says. Raises BuildError."""
     problems = impossible(spec)
     if problems:
-        raise BuildError("; ".join(problems))
+        raise BuildError("\n".join(problems))
     driver = Driver(config or PRESETS["golden"], board, image)
+    build = begin(driver, spec)
     try:
-        build = begin(driver, spec)
-        create_all(build)
-        map_all(build)
-        configure_all(build)
-        set_domains(build)
-        _finish(build)
-    except RefusedError as error:
-        raise BuildError(str(error)) from error
+        _build(build)
+    except (RefusedError, BuildError) as error:
+        raise BuildError(f"{build.place()} cannot be built: {error}") from error
     to_start = tuple(name for name, thing in sorted(spec.objects.items()) if _starts(build, name))
-    return Built(driver.state, driver.loop, build.names, driver, build.whole, to_start)
+    built = Built(driver.state, driver.loop, build.names, driver, build.whole, to_start, tuple(remarks(spec)))
+    difference = first_difference(build, built.export(), driver.state)
+    if difference:
+        raise BuildError(difference)
+    return built
+
+
+def _build(build: Build) -> None:
+    match_boot(build)
+    create_all(build)
+    map_all(build)
+    configure_all(build)
+    set_domains(build)
+    _finish(build)
 
 
 def _starts(build: Build, name: str) -> bool:
@@ -126,6 +138,7 @@ def _keep_threads(build: Build) -> None:
     for name, thing in sorted(build.spec.objects.items()):
         if thing.kind == "tcb" and name not in build.originals:
             kept = build.slot()
+            build.now = name
             build.driver.copy(build.any_cap(name), kept, rt.ALL)
 
 
@@ -144,6 +157,7 @@ def _handles(build: Build) -> dict[str, tuple[int, int]]:
 
 def _move(build: Build, ref: SlotRef, home: tuple[int, int]) -> None:
     """To its final slot; a CNode cap gets its guard on the way."""
+    build.now = ref
     source, cap = build.at[ref], build.spec.slots[ref]
     words = [ref[1], home[1], source, WORD_BITS]
     held = build.driver.cap_at(source)
@@ -176,6 +190,7 @@ def _linger(build: Build) -> list[int]:
 def _leave(build: Build, lingering: list[int]) -> None:
     """The task's own CSpace and address space, if they are not those of boot; then nothing is left of building."""
     spec, driver, name = build.spec, build.driver, build.own_tcb
+    build.now = name
     roots = [(name, TCB_SLOTS["cspace"]), (name, TCB_SLOTS["vspace"])]
     handler = (name, TCB_SLOTS["fault_ep_slot"])
     same = all(spec.slots.get(ref) == build.fresh.slots.get(ref) for ref in (*roots, handler))
@@ -184,7 +199,7 @@ def _leave(build: Build, lingering: list[int]) -> None:
             driver.delete(slot)
         return
     if any(ref not in spec.slots for ref in roots):
-        raise BuildError("the initial task must have a cspace and a vspace")
+        raise BuildError("it must have a cspace and a vspace")
     empty = build.slot()
     caps = [_final(build, ref, lingering) if ref in spec.slots else empty for ref in (handler, *roots)]
     driver.call(driver.tcb, "TCB_SetSpace", [guard_word(spec.slots[roots[0]]), 0], caps)
@@ -197,7 +212,7 @@ def _final(build: Build, ref: SlotRef, lingering: list[int]) -> int:
     parent = build.spec.cdt.get(ref)
     if parent is not None and parent[0] == build.own_name:
         return parent[1]
-    raise BuildError(f"the cap in slot {ref[1]} of the initial task was not derived from one in its own CNode")
+    raise BuildError(f"the cap in {slot_text(build.spec, ref)} was not derived from one in its own CNode")
 
 
 def _empty_from_inside(build: Build, lingering: list[int]) -> None:
@@ -210,4 +225,4 @@ def _empty_from_inside(build: Build, lingering: list[int]) -> None:
                 words = [cap.guard << cap.radix | slot, depth]
                 build.driver.call(holding.address, "CNode_Delete", words, [])
             return
-    raise BuildError("the initial task's CSpace does not lead to its own CNode, so it cannot tidy up")
+    raise BuildError("its CSpace does not lead to its own CNode, so it cannot tidy up")

@@ -9,16 +9,18 @@ from attrs import define, field
 from capkernel.abi import bootinfo as bi
 from capkernel.kernel.caps import UntypedCap
 from capkernel.kernel.objects import NULL
+from capkernel.system.capdl.checks import is_cap, slot_text
 from capkernel.system.capdl.model import SPECIAL, Cap, SlotRef, Spec, slot_key
 from capkernel.tools.capdl.driver import Driver
 from capkernel.tools.capdl.export import export
 from capkernel.tools.capdl.keys import SPECIAL_CAPS, Key, key_of
+from capkernel.tools.capdl.places import sizes_in
 
 BOOT_PREFIX = "boot_"
 
 
 class BuildError(Exception):
-    """A specification cannot be built; the message says what and why."""
+    """A specification cannot be built; the message says what of it, where that stands, and why."""
 
 
 @define
@@ -30,7 +32,9 @@ class Build:
     first cap to an object that is to stay with the initial task, ``temporary`` own slots to be emptied at the end,
     ``gaps`` identifiers of address spaces that were given out only to get to the next, ``scratch`` own slots with
     memory for what is only needed while building, ``revoked`` own slots of such objects whose copies are to go too,
-    ``pools`` the ASID pools still to be made: untyped, name, slots.
+    ``pools`` the ASID pools still to be made: untyped, name, slots. ``loose`` are the objects that nothing in the
+    derivation tree accounts for, by the untyped that covers them. ``stand_ins`` are own slots with objects that take
+    the place of what a thread is not to have, by type. ``now`` is what is being made.
     """
 
     driver: Driver
@@ -46,8 +50,33 @@ class Build:
     scratch: list[int] = field(factory=list)
     revoked: list[int] = field(factory=list)
     pools: list[tuple[int, str, list[SlotRef]]] = field(factory=list)
+    loose: dict[str, list[str]] = field(factory=dict)
+    stand_ins: dict[int, int] = field(factory=dict)
+    now: str | SlotRef = ""
+    sizes: dict[str, int] = field(init=False)
+    """log2 of the bytes of each object."""
+    _held: dict[str, dict[int, Cap]] = field(init=False)
+    _refs: dict[str, list[SlotRef]] = field(init=False)
     _used: set[int] = field(factory=set)
     _free: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """What is looked up again and again."""
+        self.sizes = sizes_in(self.spec)
+        self._held = self.spec.holdings()
+        self._refs = {}
+        for ref in sorted(self.spec.slots, key=slot_key):
+            if is_cap(self.spec, ref):
+                self._refs.setdefault(self.spec.slots[ref].object, []).append(ref)
+
+    def place(self) -> str:
+        """What is being made, with its place in the text if it has one."""
+        text = self.now if isinstance(self.now, str) else slot_text(self.spec, self.now)
+        return f"{self.spec.said(self.now)}{text}"
+
+    def slots_in(self, name: str) -> dict[int, Cap]:
+        """The caps in an object of the specification, by slot number."""
+        return self._held.get(name, {})
 
     @property
     def own_name(self) -> str:
@@ -95,14 +124,7 @@ class Build:
 
     def refs_of(self, name: str) -> list[SlotRef]:
         """The slots with caps to an object, but not its mappings."""
-        return sorted(
-            (ref for ref, cap in self.spec.slots.items() if cap.object == name and self.holds_caps(ref)), key=slot_key
-        )
-
-    def holds_caps(self, ref: SlotRef) -> bool:
-        """Whether a slot is a real one: not an entry of a page table or ASID pool, nor a binding of a TCB."""
-        kind = self.spec.objects[ref[0]].kind
-        return kind in ("cnode", "irq") or (kind == "tcb" and ref[1] not in (6, 8))
+        return self._refs.get(name, [])
 
     def any_cap(self, name: str, rights: int = 0) -> int:
         """An own slot with a cap to an object, with these rights if there is one."""
@@ -112,7 +134,7 @@ class Build:
         better = [ref for ref in found if self.spec.slots[ref].rights & rights == rights]
         if found:
             return self.at[(better or found)[0]]
-        raise BuildError(f"there is no cap to {name} from which to go on")
+        raise BuildError(f"there is no cap to {name} from which it could be made")
 
 
 def begin(driver: Driver, spec: Spec) -> Build:
@@ -126,7 +148,6 @@ def begin(driver: Driver, spec: Spec) -> Build:
         if special is not None:
             build.special[special] = index
     build.names = {key: name for key, name in build.names.items() if name in given}
-    _match_boot(build)
     return build
 
 
@@ -135,16 +156,27 @@ def _fresh_name(build: Build, index: int) -> str:
     return cap.object if cap is not None else ""
 
 
-def _match_boot(build: Build) -> None:
+def match_boot(build: Build) -> None:
     """Caps that are derived from nothing are those of boot; what stands in the way goes elsewhere first."""
-    spec, fresh = build.spec, build.fresh
-    own = build.own_name
-    roots = [ref for ref in sorted(spec.slots, key=slot_key) if ref not in spec.cdt and build.holds_caps(ref)]
+    own, fresh = build.own_name, build.fresh
     free = {ref: cap.object for ref, cap in sorted(fresh.slots.items()) if ref[0] == own and ref not in fresh.cdt}
+    _take_roots(build, free)
+    for ref, slot in list(build.at.items()):
+        if ref != (own, slot) and (own, slot) in build.spec.slots:
+            build.at[ref] = _evacuate(build, slot)
+    for found, name in free.items():
+        _put_aside(build, found, name)
+
+
+def _take_roots(build: Build, free: dict[SlotRef, str]) -> None:
+    """Find boot's caps for the slots that nothing is above; ``free`` are those that are left."""
+    spec = build.spec
+    roots = [ref for ref in sorted(spec.slots, key=slot_key) if ref not in spec.cdt and is_cap(spec, ref)]
     for ref in sorted(roots, key=lambda ref: ref not in free):
         wanted = spec.slots[ref].object
         if wanted not in build.given and wanted not in SPECIAL:
             continue
+        build.now = ref
         same = [found for found, name in free.items() if name == wanted]
         if same:
             chosen = ref if ref in same else same[0]
@@ -152,23 +184,22 @@ def _match_boot(build: Build) -> None:
             del free[chosen]
         elif wanted in SPECIAL:
             _copy_special(build, ref, wanted)
-    for ref, slot in list(build.at.items()):
-        if ref != (own, slot) and (own, slot) in spec.slots:
-            build.at[ref] = _evacuate(build, slot)
-    for found, name in free.items():
-        if found in spec.slots:
-            moved = _evacuate(build, found[1])
-            build.temporary.append(moved)
-        elif build.whole:
-            build.temporary.append(found[1])
-        if name not in build.special:
-            build.originals.setdefault(name, build.temporary[-1] if found in spec.slots else found[1])
+
+
+def _put_aside(build: Build, found: SlotRef, name: str) -> None:
+    """One of boot's caps that the specification has no slot for."""
+    is_moved = found in build.spec.slots
+    slot = _evacuate(build, found[1]) if is_moved else found[1]
+    if is_moved or build.whole:
+        build.temporary.append(slot)
+    if name not in build.special:
+        build.originals.setdefault(name, slot)
 
 
 def _copy_special(build: Build, ref: SlotRef, name: str) -> None:
     """Control caps can be copied, except that for interrupts, of which there is one."""
     if name not in build.special or name == "irq_control":
-        raise BuildError(f"slot {ref[1]:#x} of {ref[0]}: there is no second {name} cap")
+        raise BuildError(f"there is no second {name} cap")
     build.at[ref] = build.slot()
     build.driver.copy(build.special[name], build.at[ref], 15)
 

@@ -40,7 +40,7 @@ def capdl(
         _complain([str(problem) for problem in error.diagnostics])
     problems = impossible(spec)
     if problems and action is not Action.PRINT:
-        _complain([f"{file}: {problem}" for problem in problems])
+        _complain(problems)
     if action is Action.PRINT:
         print(show(spec), end="")
     elif action is Action.CHECK:
@@ -68,5 +68,7 @@ def _boot(file: Path, spec: Spec) -> None:
     try:
         built = boot_from(spec)
     except BuildError as error:
-        _complain([f"{file}: cannot be built: {error}"])
+        _complain(str(error).splitlines())
+    for remark in built.remarks:
+        print(remark, file=sys.stderr)
     print(show(built.export()), end="")

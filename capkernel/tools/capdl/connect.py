@@ -2,15 +2,15 @@
 
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
+from capkernel.abi.flags import EXECUTE_NEVER, TCB_FPU_DISABLED
 from capkernel.abi.words import WORD_BITS
+from capkernel.kernel.caps import CNodeCap
 from capkernel.kernel.vspace import INDEX_BITS, LEVELS
-from capkernel.system.capdl.model import TCB_SLOTS, Cap, SlotRef, slot_key
+from capkernel.system.capdl.model import DOMAINS, TCB_SLOTS, Cap, SlotRef, slot_key
 from capkernel.tools.capdl.build import Build
 from capkernel.tools.capdl.create import copy_as, scratch
 
 TOP_LEVEL = LEVELS - 1
-EXECUTE_NEVER = 1
-FLAG_FPU_DISABLED = 1
 _A0_WORD = 16
 """The place of a0 in what TCB_WriteRegisters takes."""
 _PC, _SP = 0, 2
@@ -19,7 +19,8 @@ _PC, _SP = 0, 2
 def map_all(build: Build) -> None:
     """Give address spaces their identifiers, and map tables and frames from the root down; then copy table caps."""
     for pool in sorted(name for name, thing in build.spec.objects.items() if thing.kind == "asid_pool"):
-        for low, cap in build.spec.slots_in(pool).items():
+        for low, cap in build.slots_in(pool).items():
+            build.now = (pool, low)
             if build.fresh.slots.get((pool, low)) != cap:
                 _assign(build, pool, low, cap.object)
             _map_below(build, build.any_cap(cap.object), cap.object, 0, obj.GIGA_PAGE_BITS)
@@ -28,13 +29,15 @@ def map_all(build: Build) -> None:
 
 
 def _assign(build: Build, pool: str, low: int, table: str) -> None:
-    """Identifiers are given out in order: those in between go to tables that are deleted at the end."""
-    first = 1 if build.spec.objects[pool].number("asid_high") == 0 else 0
-    taken = {n for owner, n in (*build.spec.slots, *build.gaps) if owner == pool and n < low}
+    """Identifiers are given out in order: those in between go to tables that are deleted at the end.
+
+    The first of all identifiers is never given out; it is in the pool that boot made.
+    """
+    taken = set(build.slots_in(pool))
     if pool in build.given:
-        taken |= set(build.fresh.slots_in(pool))
-    for gap in range(first, low):
-        if gap not in taken:
+        taken |= {0, *build.fresh.slots_in(pool)}
+    for gap in range(low):
+        if gap not in taken and (pool, gap) not in build.gaps:
             filler = scratch(build, obj.PAGE_TABLE)
             build.driver.call(build.any_cap(pool), "ASIDPool_Assign", [], [filler])
             build.gaps.add((pool, gap))
@@ -43,7 +46,8 @@ def _assign(build: Build, pool: str, low: int, table: str) -> None:
 
 def _map_below(build: Build, root: int, table: str, base: int, bits: int) -> None:
     """Map what the entries of a table say; boot's own entries are there already. ``root`` is an own slot."""
-    for index, cap in build.spec.slots_in(table).items():
+    for index, cap in build.slots_in(table).items():
+        build.now = (table, index)
         vaddr = base + (index << bits)
         is_table = build.spec.kind_of(cap.object) == "pt"
         if build.fresh.slots.get((table, index)) != cap:
@@ -76,10 +80,9 @@ def _map_detached(build: Build) -> None:
     tops = _detached(build)
     if not tops:
         return
-    untyped, pool = scratch(build, obj.UNTYPED, obj.ASID_POOL_BITS), build.slot()
-    caps = [untyped, build.driver.own]
-    build.driver.call(build.special["asid_control"], "ASIDControl_MakePool", [pool, WORD_BITS], caps)
+    pool = _scratch_pool(build)
     for table in tops:
+        build.now = table
         level, cap = _level(build, table), build.any_cap(table)
         root = cap if level == TOP_LEVEL else scratch(build, obj.PAGE_TABLE)
         build.driver.call(pool, "ASIDPool_Assign", [], [root])
@@ -101,10 +104,18 @@ def _detached(build: Build) -> list[str]:
         table = work.pop()
         if table not in attached and spec.kind_of(table) == "pt":
             attached.add(table)
-            work += [cap.object for cap in spec.slots_in(table).values()]
-    tables = [name for name, thing in spec.objects.items() if thing.kind == "pt" and name not in attached]
+            work += [cap.object for cap in build.slots_in(table).values()]
+    tables = {name for name, thing in spec.objects.items() if thing.kind == "pt" and name not in attached}
     inner = {cap.object for ref, cap in spec.slots.items() if ref[0] in tables}
-    return sorted(name for name in tables if name not in inner and (spec.slots_in(name) or _was_mapped(build, name)))
+    return sorted(name for name in tables - inner if build.slots_in(name) or _was_mapped(build, name))
+
+
+def _scratch_pool(build: Build) -> int:
+    """An own slot with an ASID pool that is only needed while building; the caller says when it goes."""
+    untyped, pool = scratch(build, obj.UNTYPED, obj.ASID_POOL_BITS), build.slot()
+    caps = [untyped, build.driver.own]
+    build.driver.call(build.special["asid_control"], "ASIDControl_MakePool", [pool, WORD_BITS], caps)
+    return pool
 
 
 def _was_mapped(build: Build, table: str) -> bool:
@@ -115,9 +126,9 @@ def _was_mapped(build: Build, table: str) -> bool:
 
 def _level(build: Build, table: str) -> int:
     """0 for a table of the last level, by what it holds; an empty one may as well be a root."""
-    for cap in build.spec.slots_in(table).values():
+    for cap in build.slots_in(table).values():
         if build.spec.kind_of(cap.object) == "pt":
-            return _level(build, cap.object) + 1 if build.spec.slots_in(cap.object) else 1
+            return _level(build, cap.object) + 1 if build.slots_in(cap.object) else 1
         return (build.spec.objects[cap.object].number("size") - obj.PAGE_BITS) // INDEX_BITS
     return TOP_LEVEL
 
@@ -126,8 +137,9 @@ def _copy_tables(build: Build) -> None:
     """Page table caps can be copied once the table is mapped."""
     for ref in sorted(build.spec.slots, key=slot_key):
         cap = build.spec.slots[ref]
-        wanted = build.holds_caps(ref) and build.spec.objects[ref[0]].kind == "cnode" and ref not in build.at
+        wanted = build.spec.objects[ref[0]].kind == "cnode" and ref not in build.at
         if wanted and build.spec.kind_of(cap.object) == "pt":
+            build.now = ref
             parent = build.spec.cdt.get(ref)
             source = build.at[parent] if parent in build.at and _same(build, parent, cap) else build.any_cap(cap.object)
             build.at[ref] = build.slot()
@@ -145,13 +157,14 @@ def configure_all(build: Build) -> None:
     """Scheduling contexts first, since threads are bound to them."""
     spec = build.spec
     for name in sorted(spec.objects):
-        kind = spec.objects[name].kind
+        kind, build.now = spec.objects[name].kind, name
         if kind == "sc" and not _is_as_booted(build, name):
             _configure_context(build, name)
         elif kind == "irq":
             _set_notification(build, name)
     for name in sorted(spec.objects):
         if spec.objects[name].kind == "tcb" and name != build.own_tcb:
+            build.now = name
             _configure_thread(build, name)
 
 
@@ -182,8 +195,9 @@ def source_of(build: Build, ref: SlotRef) -> int:
         if _fits(build, build.spec.slots[parent], cap):
             return source
     else:
-        source = build.any_cap(cap.object)
-    if build.spec.kind_of(cap.object) in ("cnode", "pt"):
+        source = build.any_cap(cap.object, cap.rights)
+    kind = build.spec.kind_of(cap.object)
+    if kind == "pt" or (kind == "cnode" and _takes_guard(build, source, cap)):
         return source
     made = build.temp()
     copy_as(build, cap, source, made)
@@ -195,64 +209,81 @@ def _fits(build: Build, parent: Cap, cap: Cap) -> bool:
     return (parent.rights, parent.badge) == (cap.rights, cap.badge)
 
 
+def _takes_guard(build: Build, source: int, cap: Cap) -> bool:
+    """Whether a CSpace root made from this cap gets the right guard: the word 0 leaves that of the cap."""
+    held = build.driver.cap_at(source)
+    return guard_word(cap) != 0 or (isinstance(held, CNodeCap) and held.guard_size == 0)
+
+
 def guard_word(cap: Cap) -> int:
     """The word that gives a CSpace root its guard; 0 leaves the guard as it is."""
     return cap.guard << 6 | cap.guard_size
 
 
 def _configure_thread(build: Build, name: str) -> None:
-    spec, driver = build.spec, build.driver
-    tcb, thing, held = build.any_cap(name), spec.objects[name], spec.slots_in(name)
-    empty = build.slot()
-    cspace, vspace = held.get(TCB_SLOTS["cspace"]), held.get(TCB_SLOTS["vspace"])
-    if cspace is not None or vspace is not None:
-        # A thread is given both at once; one that is to have only one of them loses the other at the end.
-        roots = [
-            source_of(build, (name, 0)) if cspace is not None else _stand_in(build, obj.CNODE),
-            source_of(build, (name, 1)) if vspace is not None else _stand_in(build, obj.PAGE_TABLE),
-        ]
-        driver.call(tcb, "TCB_SetSpace", [guard_word(cspace) if cspace is not None else 0, 0], [empty, *roots])
+    driver, thing = build.driver, build.spec.objects[name]
+    tcb, empty = build.any_cap(name), build.slot()
+    _set_space(build, name, tcb, empty)
     if thing.number("addr"):
         _set_buffer(build, name, tcb)
     _set_scheduling(build, name, tcb, empty)
-    if TCB_SLOTS["temp_fault_ep_slot"] in held:
-        driver.call(tcb, "TCB_SetTimeoutEndpoint", [], [source_of(build, (name, TCB_SLOTS["temp_fault_ep_slot"]))])
-    if TCB_SLOTS["bound_notification"] in held:
-        notification = held[TCB_SLOTS["bound_notification"]].object
-        driver.call(tcb, "TCB_BindNotification", [], [readable(build, notification)])
+    _set_bindings(build, name, tcb)
     _set_registers(build, name, tcb)
     if thing.number("dom"):
         driver.call(build.special["domain"], "DomainSet_Set", [thing.number("dom")], [tcb])
     if thing.get("fpu_disabled"):
-        driver.call(tcb, "TCB_SetFlags", [0, FLAG_FPU_DISABLED], [])
+        driver.call(tcb, "TCB_SetFlags", [0, TCB_FPU_DISABLED], [])
+
+
+def _set_space(build: Build, name: str, tcb: int, empty: int) -> None:
+    """A thread is given both roots at once; one that is to have only one of them loses the other at the end."""
+    held = build.slots_in(name)
+    cspace, vspace = held.get(TCB_SLOTS["cspace"]), held.get(TCB_SLOTS["vspace"])
+    if cspace is None and vspace is None:
+        return
+    roots = [
+        source_of(build, (name, 0)) if cspace is not None else _stand_in(build, obj.CNODE),
+        source_of(build, (name, 1)) if vspace is not None else _stand_in(build, obj.PAGE_TABLE),
+    ]
+    build.driver.call(tcb, "TCB_SetSpace", [guard_word(cspace) if cspace is not None else 0, 0], [empty, *roots])
+
+
+def _set_bindings(build: Build, name: str, tcb: int) -> None:
+    """Timeout handler and notification."""
+    held, handler = build.slots_in(name), TCB_SLOTS["temp_fault_ep_slot"]
+    if handler in held:
+        build.driver.call(tcb, "TCB_SetTimeoutEndpoint", [], [source_of(build, (name, handler))])
+    if TCB_SLOTS["bound_notification"] in held:
+        notification = readable(build, held[TCB_SLOTS["bound_notification"]].object)
+        build.driver.call(tcb, "TCB_BindNotification", [], [notification])
 
 
 def configure_own(build: Build) -> None:
     """What of the initial task's own thread is not as after boot, but for its CSpace and address space."""
     spec, driver, name = build.spec, build.driver, build.own_tcb
     thing, before = spec.objects[name], build.fresh.objects[name]
-    held, had = spec.slots_in(name), build.fresh.slots_in(name)
-    if TCB_SLOTS["temp_fault_ep_slot"] in held:
-        slot = TCB_SLOTS["temp_fault_ep_slot"]
-        driver.call(driver.tcb, "TCB_SetTimeoutEndpoint", [], [source_of(build, (name, slot))])
-    if TCB_SLOTS["bound_notification"] in held:
-        notification = readable(build, held[TCB_SLOTS["bound_notification"]].object)
-        driver.call(driver.tcb, "TCB_BindNotification", [], [notification])
+    held, had = build.slots_in(name), build.fresh.slots_in(name)
+    build.now = name
+    _set_bindings(build, name, driver.tcb)
     if thing.get("addr") != before.get("addr") or held.get(4) != had.get(4):
         _set_buffer(build, name, driver.tcb)
     if thing.get("fpu_disabled"):
-        driver.call(driver.tcb, "TCB_SetFlags", [0, FLAG_FPU_DISABLED], [])
+        driver.call(driver.tcb, "TCB_SetFlags", [0, TCB_FPU_DISABLED], [])
     for method, parameter in (("TCB_SetPriority", "prio"), ("TCB_SetMCPriority", "max_prio")):
         driver.call(driver.tcb, method, [thing.number(parameter)], [driver.tcb])
 
 
 def _stand_in(build: Build, object_type: int) -> int:
-    """An object whose caps are all revoked when building is done."""
+    """An object whose caps are all revoked when building is done; one of each type is enough."""
+    if object_type in build.stand_ins:
+        return build.stand_ins[object_type]
     slot = scratch(build, object_type, int(object_type == obj.CNODE))
     if object_type == obj.PAGE_TABLE:
-        pool = next(name for name in sorted(build.given) if build.spec.objects[name].kind == "asid_pool")
-        build.driver.call(build.any_cap(pool), "ASIDPool_Assign", [], [slot])
+        pool = _scratch_pool(build)
+        build.temporary.append(pool)
+        build.driver.call(pool, "ASIDPool_Assign", [], [slot])
     build.revoked.append(slot)
+    build.stand_ins[object_type] = slot
     return slot
 
 
@@ -271,7 +302,7 @@ def _set_buffer(build: Build, name: str, tcb: int) -> None:
 
 
 def _set_scheduling(build: Build, name: str, tcb: int, empty: int) -> None:
-    held, thing = build.spec.slots_in(name), build.spec.objects[name]
+    held, thing = build.slots_in(name), build.spec.objects[name]
     context = held.get(TCB_SLOTS["sc_slot"])
     handler = (name, TCB_SLOTS["fault_ep_slot"])
     caps = [
@@ -296,6 +327,7 @@ def set_domains(build: Build) -> None:
     domains = build.spec.domains
     if domains is None or build.fresh.domains == domains:
         return
+    build.now = DOMAINS
     for index, (domain, duration) in enumerate(domains.schedule, domains.index_shift):
         words = [index, domain, duration]
         build.driver.call(build.special["domain"], "DomainSet_ScheduleConfigure", words, [])

@@ -1,5 +1,7 @@
 """Making objects and deriving caps, in the order of the derivation tree."""
 
+from itertools import count
+
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
 from capkernel.abi.words import WORD_BITS
@@ -7,7 +9,7 @@ from capkernel.kernel.caps import UntypedCap
 from capkernel.kernel.slots import has_children
 from capkernel.system.capdl.model import Cap, SlotRef, slot_key
 from capkernel.tools.capdl.build import Build, BuildError, untyped_at
-from capkernel.tools.capdl.places import fillers, place, size_in
+from capkernel.tools.capdl.places import fillers, place
 
 RETYPE = {
     "ut": obj.UNTYPED, "tcb": obj.TCB, "ep": obj.ENDPOINT, "notification": obj.NOTIFICATION, "cnode": obj.CNODE,
@@ -23,9 +25,19 @@ def create_all(build: Build) -> None:
     """All objects and caps but copies of page table caps, which must wait until the tables are mapped."""
     _create_spare(build)
     children = _tree(build)
-    for ref in sorted((r for r in build.at if r not in build.spec.cdt), key=slot_key):
-        _descend(build, ref, children)
+    _descend_all(build, [ref for ref in build.at if ref not in build.spec.cdt], children)
     _make_pools(build)
+    pools = [ref for ref in build.at if build.spec.kind_of(build.spec.slots[ref].object) == "asid_pool"]
+    _descend_all(build, pools, children)
+
+
+def _descend_all(build: Build, starts: list[SlotRef], children: dict[SlotRef, list[SlotRef]]) -> None:
+    """Everything that is derived from what is in these slots."""
+    work = sorted(starts, key=slot_key, reverse=True)
+    while work:
+        ref = work.pop()
+        below = _descend(build, ref, [child for child in children.get(ref, ()) if child not in build.at])
+        work += reversed(below)
 
 
 def _tree(build: Build) -> dict[SlotRef, list[SlotRef]]:
@@ -35,9 +47,8 @@ def _tree(build: Build) -> dict[SlotRef, list[SlotRef]]:
     return found
 
 
-def _descend(build: Build, ref: SlotRef, children: dict[SlotRef, list[SlotRef]]) -> None:
-    """Everything that is derived from what is in a slot."""
-    below = [child for child in children.get(ref, ()) if child not in build.at]
+def _descend(build: Build, ref: SlotRef, below: list[SlotRef]) -> list[SlotRef]:
+    """Make what is derived from what is in a slot; returns those from which one can go on."""
     cap = build.spec.slots[ref]
     kind = build.spec.kind_of(cap.object)
     if kind == "ut":
@@ -47,20 +58,17 @@ def _descend(build: Build, ref: SlotRef, children: dict[SlotRef, list[SlotRef]])
     else:
         for child in below:
             derive(build, child, build.at[ref])
-    for child in below:
-        if child in build.at:
-            _descend(build, child, children)
+    return [child for child in below if child in build.at]
 
 
 def derive(build: Build, ref: SlotRef, source: int) -> None:
     """Put a copy of the cap in own slot ``source`` where ``ref`` is being prepared; TCB and irq slots come later."""
     cap, kind = build.spec.slots[ref], build.spec.kind_of(build.spec.slots[ref].object)
-    if build.spec.objects[ref[0]].kind in ("tcb", "irq") or (kind == "pt" and ref not in build.spec.cdt):
+    if build.spec.objects[ref[0]].kind in ("tcb", "irq") or kind == "pt":
         return
-    if kind == "pt":
-        return
-    build.at[ref] = build.slot()
-    copy_as(build, cap, source, build.at[ref])
+    build.now, slot = ref, build.slot()
+    copy_as(build, cap, source, slot)
+    build.at[ref] = slot
 
 
 def copy_as(build: Build, cap: Cap, source: int, dest: int) -> None:
@@ -93,9 +101,10 @@ def _from_control(build: Build, ref: SlotRef, below: list[SlotRef]) -> None:
 
 
 def _issue(build: Build, control: int, name: str) -> int:
+    build.now = name
     number = next((n for n, other in build.spec.irqs.items() if other == name), None)
     if number is None:
-        raise BuildError(f"{name} has no number in the irq maps")
+        raise BuildError("it has no number in the irq maps")
     slot = build.slot()
     build.driver.call(control, "IRQControl_Get", [number, slot, WORD_BITS], [build.driver.own])
     build.note(name, slot)
@@ -124,6 +133,7 @@ def _from_untyped(build: Build, ref: SlotRef, below: list[SlotRef]) -> None:
             build.pools.append((made[other], other, refs))
         else:
             _hand_out(build, refs, made[other])
+    _create_loose(build, build.at[ref], build.loose.pop(name, []))
 
 
 def _hand_out(build: Build, refs: list[SlotRef], original: int) -> None:
@@ -149,30 +159,43 @@ def _is_original(kind: str, cap: Cap) -> bool:
 
 def make_objects(build: Build, untyped: int, names: list[str]) -> dict[str, int]:
     """Make objects in the untyped in an own slot; returns the own slots of their first caps."""
-    if not names:
-        return {}
-    source = untyped_at(build, untyped)
-    sizes = {name: size_in(build.spec, name) for name in names}
-    fixed = {
-        name: (build.spec.objects[name].number("paddr"), sizes[name])
-        for name in names if build.spec.objects[name].get("paddr") is not None
-    }  # fmt: skip
-    others = {name: bits for name, bits in sizes.items() if name not in fixed}
-    try:
-        addresses = place((source.paddr, source.size_bits), fixed, others)
-    except ValueError as error:
-        raise BuildError(f"the untyped at {source.paddr:#x}: {error}") from None
     found: dict[str, int] = {}
+    if not names:
+        return found
+    source = untyped_at(build, untyped)
+    addresses = _addresses(build, source, names)
     next_free = source.paddr
     for name in sorted(names, key=lambda name: addresses[name]):
-        if addresses[name] < next_free:
-            raise BuildError(f"{name} at {addresses[name]:#x} overlaps another object")
+        build.now = name
+        _check_place(build, source, name, addresses[name], next_free)
         for bits in fillers(next_free, addresses[name]):
             retype(build, untyped, obj.UNTYPED, bits, build.temp())
         found[name] = build.slot()
         _retype_object(build, untyped, name, found[name])
-        next_free = addresses[name] + (1 << sizes[name])
+        next_free = addresses[name] + (1 << build.sizes[name])
     return found
+
+
+def _addresses(build: Build, source: UntypedCap, names: list[str]) -> dict[str, int]:
+    build.now = names[0]
+    given = {name: build.spec.objects[name].get("paddr") for name in names}
+    fixed = {name: (paddr, build.sizes[name]) for name, paddr in given.items() if isinstance(paddr, int)}
+    others = {name: build.sizes[name] for name in names if name not in fixed}
+    try:
+        return place((source.paddr, source.size_bits), fixed, others)
+    except ValueError as error:
+        raise BuildError(f"the untyped at {source.paddr:#x}, from which it is made: {error}") from None
+
+
+def _check_place(build: Build, source: UntypedCap, name: str, address: int, next_free: int) -> None:
+    bits = build.sizes[name]
+    if address < source.paddr or address + (1 << bits) > source.paddr + (1 << source.size_bits):
+        raise BuildError(f"{address:#x} is not in the untyped at {source.paddr:#x} from which it is made")
+    if address < next_free:
+        raise BuildError(f"{address:#x} overlaps another object made from the untyped at {source.paddr:#x}")
+    outer = build.names.get(("ut", source.paddr, source.size_bits))
+    if outer is not None and build.spec.objects[name].kind == "ut" and bits == source.size_bits:
+        raise BuildError(f"it is all of {outer}, so that one could not tell which of them a cap is to")
 
 
 def _retype_object(build: Build, untyped: int, name: str, dest: int) -> None:
@@ -180,13 +203,14 @@ def _retype_object(build: Build, untyped: int, name: str, dest: int) -> None:
     if thing.kind == "frame":
         retype(build, untyped, FRAMES[thing.number("size")], 0, dest)
     else:
-        bits = thing.number("bits") if thing.kind == "cnode" else size_in(build.spec, name)
+        bits = thing.number("bits") if thing.kind == "cnode" else build.sizes[name]
         retype(build, untyped, RETYPE[thing.kind], bits if thing.kind in _SIZED else 0, dest)
     if thing.kind != "asid_pool":
         build.note(name, dest)
 
 
 def retype(build: Build, untyped: int, object_type: int, bits: int, dest: int) -> None:
+    """One new object into an own slot."""
     words = [object_type, bits, 0, 0, dest, 1]
     build.driver.call(untyped, "Untyped_Retype", words, [build.driver.own])
 
@@ -194,8 +218,8 @@ def retype(build: Build, untyped: int, object_type: int, bits: int, dest: int) -
 def _make_pools(build: Build) -> None:
     """ASID pools get the places in the kernel's table in order; those in between go to pools that are deleted."""
     high = 1
-    for untyped, name, refs in sorted(build.pools, key=lambda item: build.spec.objects[item[1]].number("asid_high")):
-        wanted = build.spec.objects[name].number("asid_high", high)
+    for wanted, untyped, name, refs in _numbered(build):
+        build.now = name
         while high < wanted:
             _make_pool(build, scratch(build, obj.UNTYPED, obj.ASID_POOL_BITS), build.temp())
             high += 1
@@ -209,6 +233,14 @@ def _make_pools(build: Build) -> None:
             build.at[refs[0]] = dest
         for ref in refs[1:]:
             derive(build, ref, dest)
+
+
+def _numbered(build: Build) -> list[tuple[int, int, str, list[SlotRef]]]:
+    """The pools to be made by their place in the table; those that do not say theirs get what is left."""
+    numbers = {name: build.spec.objects[name].get("asid_high") for _, name, _ in build.pools}
+    free = (number for number in count(1) if number not in numbers.values())
+    found = {name: number if isinstance(number, int) else next(free) for name, number in numbers.items()}
+    return sorted((found[name], untyped, name, refs) for untyped, name, refs in build.pools)
 
 
 def _make_pool(build: Build, untyped: int, dest: int) -> None:
@@ -226,29 +258,33 @@ def _create_spare(build: Build) -> None:
         name for name in sorted(spec.objects)
         if name not in build.given and not _is_inside(build, name) and spec.objects[name].kind != "irq"
     ]  # fmt: skip
-    covers = {name: spec.covers[name] for name in loose if spec.covers.get(name) in loose}
-    outer = [name for name in loose if name not in covers]
+    outer = []
+    for name in loose:
+        if name in spec.covers:
+            build.loose.setdefault(spec.covers[name], []).append(name)
+        else:
+            outer.append(name)
     if outer:
-        bits = sum(1 << size_in(spec, name) for name in outer).bit_length() + 1
+        build.now = outer[0]
+        bits = sum(1 << build.sizes[name] for name in outer).bit_length() + 1
         source = spare(build, max(bits, _OWN_SPARE_BITS))
         build.scratch.append(spare(build, without=source))
         _create_loose(build, source, outer)
-    while outer:
-        inner = {parent: [n for n in covers if covers[n] == parent] for parent in outer}
-        for parent, names in inner.items():
-            if names:
-                _create_loose(build, build.any_cap(parent), names)
-        outer = [name for names in inner.values() for name in names]
     for name in sorted(name for name, thing in spec.objects.items() if thing.kind == "irq"):
         _spare_irq(build, name)
 
 
 def _create_loose(build: Build, source: int, names: list[str]) -> None:
-    for name, slot in make_objects(build, source, names).items():
+    """Objects that no cap accounts for, and what the untypeds among them cover."""
+    made = make_objects(build, source, names)
+    for name, slot in made.items():
         if build.spec.objects[name].kind == "asid_pool":
+            build.temporary.append(slot)
             build.pools.append((slot, name, []))
         else:
             _keep(build, name, slot)
+    for name in [name for name in made if name in build.loose]:
+        _create_loose(build, build.any_cap(name), build.loose.pop(name))
 
 
 def _is_inside(build: Build, name: str) -> bool:
@@ -264,7 +300,8 @@ def _made_from(build: Build, ref: SlotRef) -> bool:
 def spare(build: Build, bits: int = _OWN_SPARE_BITS, without: int = -1) -> int:
     """An own slot with ordinary memory of which the specification makes nothing, and from which nothing was made."""
     parents = set(build.spec.cdt.values())
-    used = {slot for ref, slot in build.at.items() if ref in parents} | {without, *build.scratch}
+    used = {without, *build.scratch}
+    used |= {slot for ref, slot in build.at.items() if ref in parents or build.spec.slots[ref].object in build.loose}
     for index, slot in sorted(build.driver.cnode.slots.items()):
         cap = slot.cap
         fits = isinstance(cap, UntypedCap) and not cap.is_device and cap.size_bits >= bits
@@ -275,11 +312,17 @@ def spare(build: Build, bits: int = _OWN_SPARE_BITS, without: int = -1) -> int:
 
 def scratch(build: Build, object_type: int, bits: int = 0) -> int:
     """An own slot with a new object that is only needed while building."""
-    if not build.scratch:
-        build.scratch.append(spare(build))
+    if not build.scratch or not _has_room(build, build.scratch[0], obj.object_size_bits(object_type, bits)):
+        build.scratch.insert(0, spare(build))
     slot = build.temp()
     retype(build, build.scratch[0], object_type, bits, slot)
     return slot
+
+
+def _has_room(build: Build, slot: int, bits: int) -> bool:
+    cap = untyped_at(build, slot)
+    used = cap.free_offset if has_children(build.driver.cnode.slot(slot)) else 0
+    return (-(-used >> bits) << bits) + (1 << bits) <= 1 << cap.size_bits
 
 
 def _keep(build: Build, name: str, slot: int) -> None:

@@ -25,7 +25,15 @@ class RefusedError(Exception):
     """An invocation failed."""
 
     def __init__(self, name: str, code: int, words: list[int]) -> None:
-        super().__init__(f"{name}: {err.ERROR_NAMES[code]} {words}")
+        known = err.ERROR_NAMES[code] if code < len(err.ERROR_NAMES) else f"answer {code}"
+        super().__init__(f"{name}: {known} {words}")
+
+
+class NoBufferError(RefusedError):
+    """The initial task has lost its IPC buffer, without which it cannot pass caps."""
+
+    def __init__(self, name: str) -> None:
+        Exception.__init__(self, f"{name}: the initial task has no IPC buffer any more")
 
 
 class Driver:
@@ -60,12 +68,14 @@ class Driver:
         return True
 
     def try_call(self, cptr: int, name: str, words: list[int], caps: list[int]) -> tuple[int, list[int]]:
-        """Invoke by name; returns the error code and the first message words."""
+        """Invoke by name; returns the error code and the first message words. Raises NoBufferError."""
         info = msg.message_info(labels.BY_NAME[name].label, len(words), len(caps))
         padded = words + [0] * (msg.N_MSG_REGISTERS - len(words))
         registers = {reg.CAP_REGISTER: cptr, reg.MSG_INFO_REGISTER: info, reg.SYSCALL_REGISTER: sc.CALL & WORD_MASK}
         registers |= dict(zip(reg.MSG_REGISTERS, padded, strict=False))
         buffer = ipc_buffer(self.root, for_writing=True)
+        if not buffer and (caps or len(words) > msg.N_MSG_REGISTERS):
+            raise NoBufferError(name)
         for index, word in enumerate(words[msg.N_MSG_REGISTERS :], msg.N_MSG_REGISTERS):
             self.machine.write_word(buffer + 8 + 8 * index, word & WORD_MASK)
         for index, cap in enumerate(caps):

@@ -8,6 +8,7 @@ left out; ``unsaid`` lists what of it is there.
 
 from collections.abc import Mapping
 
+from capkernel.abi.flags import TCB_FPU_DISABLED
 from capkernel.abi.objects import ASID_LOW_BITS, PAGE_TABLE_BITS
 from capkernel.abi.registers import FAULT_IP, SP
 from capkernel.abi.words import MASK
@@ -23,7 +24,6 @@ from capkernel.tools.explain.faults import permissions
 
 KERNEL_TO_CAPDL = {0: 0, 1: 1, 2: 4, 3: 5, 4: 7}
 """The slots of a TCB as the kernel and as capDL number them."""
-FLAG_FPU_DISABLED = 1
 _RIGHTS_OF = {"R": 2, "W": 1, "X": 4}
 
 
@@ -46,6 +46,8 @@ class _Exporter:
         self.pools = [p for p in items if isinstance(p, ASIDPool)]
         self.parents = _parents(self.slots)
         self.untyped_of: dict[Key, Key] = {}
+        self.frames: dict[int, str] = {}
+        """The frames by address."""
 
     def run(self) -> Spec:
         self._name_objects()
@@ -54,6 +56,7 @@ class _Exporter:
         for child, parent in self.untyped_of.items():
             if child in self.names and parent in self.names:
                 self.spec.covers[self.names[child]] = self.names[parent]
+        self.frames = {key[1]: name for key, name in self.names.items() if key[0] == "frame"}
         for key, name in self.names.items():
             if key[0] == "pt" and name in self.spec.objects:
                 self._page_table(name, key[1])
@@ -139,7 +142,6 @@ class _Exporter:
 
     def _page_table(self, name: str, paddr: int) -> None:
         data = self.state.machine.read_bytes(paddr, 1 << PAGE_TABLE_BITS)
-        frames = {key[1]: other for key, other in self.names.items() if key[0] == "frame"}
         for index in range(512):
             pte = int.from_bytes(data[8 * index : 8 * index + 8], "little")
             if not pte & vspace.PTE_VALID:
@@ -149,9 +151,9 @@ class _Exporter:
                 table = self.names.get(("pt", target, 0))
                 if table is not None:
                     self.spec.slots[name, index] = Cap(table)
-            elif target in frames:
+            elif target in self.frames:
                 rights = sum(_RIGHTS_OF[letter] for letter in permissions(pte) if letter != "-")
-                self.spec.slots[name, index] = Cap(frames[target], rights=rights)
+                self.spec.slots[name, index] = Cap(self.frames[target], rights=rights)
 
     def _pool(self, pool: ASIDPool) -> None:
         name = self.names.get(("asid_pool", pool.paddr, 0))
@@ -169,7 +171,7 @@ class _Exporter:
         self.spec.objects[name] = make_object(
             "tcb", addr=thread.ipc_buffer, ip=thread.registers[FAULT_IP], sp=thread.registers[SP],
             prio=thread.priority, max_prio=thread.mcp, dom=thread.domain or None,
-            fpu_disabled=bool(thread.flags & FLAG_FPU_DISABLED) or None, resume=thread.state is not INACTIVE,
+            fpu_disabled=bool(thread.flags & TCB_FPU_DISABLED) or None, resume=thread.state is not INACTIVE,
         )  # fmt: skip
         for slot, thing, kind in (
             ("sc_slot", thread.sched_context, "sc"), ("bound_notification", thread.bound_notification, "notification"),

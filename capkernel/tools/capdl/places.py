@@ -27,10 +27,19 @@ def size_bits(thing: Object, covered: int = 0) -> int:
             return _SIZES[thing.kind]
 
 
-def size_in(spec: Spec, name: str) -> int:
-    """log2 of the bytes of an object of a specification: an untyped is as large as what it covers makes it."""
-    inside = [child for child, parent in spec.covers.items() if parent == name]
-    return size_bits(spec.objects[name], sum(1 << size_in(spec, child) for child in inside))
+def sizes_in(spec: Spec) -> dict[str, int]:
+    """log2 of the bytes of each object of a specification: an untyped is as large as what it covers makes it."""
+    inside: dict[str, list[str]] = {}
+    for child, parent in spec.covers.items():
+        inside.setdefault(parent, []).append(child)
+    found: dict[str, int] = {}
+
+    def size(name: str) -> int:
+        if name not in found:
+            found[name] = size_bits(spec.objects[name], sum(1 << size(child) for child in inside.get(name, ())))
+        return found[name]
+
+    return {name: size(name) for name, thing in spec.objects.items() if thing.kind != "irq"}
 
 
 def place(base: Block, fixed: dict[str, Block], others: dict[str, int]) -> dict[str, int]:
