@@ -37,8 +37,8 @@ class DescribedSystem:
 
     ``search_path`` is where ``x.py`` for ``x.elf`` is found; ``seed`` sets the clock at boot, which is the only thing
     that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did);
-    ``threads`` are the domains' TCBs by name, once they have been started. Raises DescriptionError if the machine or
-    the programs are not what the description asks for.
+    ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
+    Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class DescribedSystem:
         self.ready = False
         self._on_ready = on_ready
         root = image(table.add(initial_task(plan, self._ready)))
-        self.state = boot(config, self.machine, RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),)), fdt)
+        self.image = RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),))
+        self.state = boot(config, self.machine, self.image, fdt)
         self.cpu = CoroutineGlue(self.machine, table)
         self.loop = Loop(self.state, self.machine, self.cpu, COSTS)
         self.started_at = 0

@@ -139,6 +139,33 @@ def test_a_system_with_python_programs_and_domains() -> None:
     assert show(_without_registers(built.export())) == show(_without_registers(spec))
 
 
+EXAMPLES = TESTS.parent / "examples"
+
+
+@pytest.mark.parametrize("name", ["hello", "hierarchy/hierarchy", "cap_sharing/cap_sharing", "fortress"])
+def test_described_systems_are_built_from_their_exports(name: str, tmp_path: Path) -> None:
+    app, system = typer.Typer(), EXAMPLES / f"{name}.system"
+    app.command()(capdl)
+    exported = CliRunner().invoke(app, ["export", str(system)])
+    assert exported.exit_code == 0
+    path = tmp_path / "system.cdl"
+    path.write_text(exported.stdout)
+    built = CliRunner().invoke(app, ["boot", str(path), "--like", str(system)])
+    assert built.exit_code == 0, built.stderr
+    one, other = (show(_without_registers(parse(run.stdout))) for run in (exported, built))
+    assert one == other
+
+
+def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    app, path = typer.Typer(), tmp_path / "a.system"
+    app.command()(capdl)
+    assert CliRunner().invoke(app, ["export", str(path)]).exit_code == 2
+    path.write_text("<system><protection_domain /></system>")
+    refused = CliRunner().invoke(app, ["export", str(path)])
+    assert refused.exit_code == 1
+    assert "a.system:1" in refused.stderr
+
+
 def _without_registers(spec: Spec) -> Spec:
     """Where the initial task stands in its program is its own affair."""
     for name, thing in spec.objects.items():

@@ -1,4 +1,7 @@
-"""``capkernel capdl``: read capDL, say what is wrong with it, print it in its normal form, or build it.
+"""``capkernel capdl``: read capDL, say what is wrong with it, print it in its normal form, build it; export systems.
+
+An export is of a described system whose domains have all been started and have not yet run. It describes the initial
+task too, so it can be built only where that has the same root image: ``boot x.cdl --like x.system``.
 
 Exit status: 0 fine, 1 refused, 2 wrong usage. Complaints go to standard error, one a line, ``file:line:column: what``.
 """
@@ -10,14 +13,17 @@ from typing import Annotated
 
 import typer
 
+from capkernel.runtime.described import DescribedSystem
 from capkernel.system.capdl import Spec, read, show
 from capkernel.system.capdl.checks import impossible
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.tools.capdl.boot import boot_from
 from capkernel.tools.capdl.build import BuildError
+from capkernel.tools.capdl.export import export
 from capkernel.tools.capdl.unsaid import UNSAID
+from capkernel.tools.tour_systems import Booted
 
-FINE, REFUSED = 0, 1
+REFUSED, USAGE = 1, 2
 
 
 class Action(Enum):
@@ -26,27 +32,38 @@ class Action(Enum):
     CHECK = "check"
     PRINT = "print"
     BOOT = "boot"
+    EXPORT = "export"
 
 
 def capdl(
-    action: Annotated[Action, typer.Argument(help="check, print (normalised), or boot (build it on a kernel).")],
-    file: Annotated[Path, typer.Argument(help="The .cdl file.", dir_okay=False)],
+    action: Annotated[
+        Action, typer.Argument(help="check, print (normalised), boot (build it on a kernel), or export a system.")
+    ],
+    file: Annotated[Path, typer.Argument(help="The .cdl file; to export, the .system file.", dir_okay=False)],
+    like: Annotated[
+        Path | None, typer.Option(help="Boot on the kernel, machine and root image of this .system file.")
+    ] = None,
+    search_path: Annotated[
+        list[Path] | None, typer.Option("--search-path", help="Where a system's programs are; repeatable.")
+    ] = None,
     unsaid: Annotated[bool, typer.Option("--unsaid", help="Also list what capDL cannot say.")] = False,
 ) -> None:
-    """Check, normalise or build a capDL specification for RISC-V."""
+    """Check, normalise or build a capDL specification for RISC-V; or make one of a system."""
     try:
-        spec = read(file)
+        system = _booted(file if action is Action.EXPORT else like, search_path)
+        spec = export(system.state) if action is Action.EXPORT and system else read(file)
     except DescriptionError as error:
         _complain([str(problem) for problem in error.diagnostics])
     problems = impossible(spec)
-    if problems and action is not Action.PRINT:
+    prints = action in (Action.PRINT, Action.EXPORT)
+    if problems and not prints:
         _complain(problems)
-    if action is Action.PRINT:
+    if prints:
         print(show(spec), end="")
     elif action is Action.CHECK:
         print(_summary(spec))
     else:
-        _boot(file, spec)
+        _boot(spec, system)
     if unsaid:
         print("\ncapDL cannot say:")
         print("\n".join(f"  {topic}: {text}" for topic, text in UNSAID.items()))
@@ -64,9 +81,27 @@ def _summary(spec: Spec) -> str:
     return f"{len(spec.objects)} objects ({counts}), {len(spec.slots)} caps, {len(spec.cdt)} derivations"
 
 
-def _boot(file: Path, spec: Spec) -> None:
+def _booted(path: Path | None, search_path: list[Path] | None) -> DescribedSystem | None:
+    """A described system of which everything has been started and nothing has run yet."""
+    if path is None:
+        return None
     try:
-        built = boot_from(spec)
+        booted = Booted(path, search_path=search_path or [])
+    except OSError as error:
+        print(f"capkernel capdl: {error}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+    booted.boot()
+    if not booted.system.ready:
+        _complain([f"{path}: the initial task did not get to starting the system; `capkernel run` says why"])
+    return booted.system
+
+
+def _boot(spec: Spec, like: DescribedSystem | None) -> None:
+    try:
+        if like is None:
+            built = boot_from(spec)
+        else:
+            built = boot_from(spec, like.state.config, like.machine.board, like.image)
     except BuildError as error:
         _complain(str(error).splitlines())
     for remark in built.remarks:
