@@ -29,6 +29,14 @@ class Backend(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Where bytes for a machine come from; any binary file is one."""
+
+    def read(self, limit: int, /) -> bytes | None:
+        """At most `limit` bytes; none if there are none yet, or no more."""
+        ...
+
+
 class BufferBackend(Stateful):
     """Keeps the output in `output`, and hands out what was put in with `feed`."""
 
@@ -63,7 +71,7 @@ class FileBackend(Stateful):
 
     __slots__ = ("_sink", "_source")
 
-    def __init__(self, sink: BinaryIO, source: BinaryIO | None = None) -> None:
+    def __init__(self, sink: BinaryIO, source: Source | None = None) -> None:
         self._sink = sink
         self._source = source
 

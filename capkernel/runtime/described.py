@@ -14,6 +14,7 @@ from capkernel.runtime.limits import require_machine
 from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.programs import load_programs
+from capkernel.runtime.serial import SerialInput, run_with_input
 from capkernel.system.description import SystemDescription
 from capkernel.system.grants import Grant
 from capkernel.system.kernel_options import KernelOptions
@@ -81,12 +82,17 @@ class DescribedSystem:
         if self._on_ready is not None:
             self._on_ready()
 
-    def run(self, *, time_us: int | None = None) -> str:
-        """Run until nothing can happen any more, or for so many microseconds; returns why it stopped."""
-        if time_us is None:
-            return self.loop.run()
-        ticks = time_us * (self.machine.board.timer_frequency // 1_000_000)
-        return self.loop.run(until=self.machine.now() + ticks)
+    def run(self, *, time_us: int | None = None, source: SerialInput | None = None) -> str:
+        """Run until nothing can happen any more, or for so many microseconds; returns why it stopped.
+
+        ``source`` is what the serial line's backend reads from, if it reads from anything.
+        """
+        until = None
+        if time_us is not None:
+            until = self.machine.now() + time_us * (self.machine.board.timer_frequency // 1_000_000)
+        if source is None:
+            return self.loop.run(until=until)
+        return run_with_input(self.loop, source, lambda: self.ready, until)
 
     def read_region(self, name: str) -> bytes:
         """What is in a memory region now: in the frames that the page tables of a domain map for it.

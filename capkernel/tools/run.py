@@ -10,26 +10,47 @@ the system; the report says when it had started it.
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, BinaryIO
 
 import typer
 from attrs import frozen
 
 from capkernel.runtime.described import DescribedSystem
+from capkernel.runtime.serial import SerialInput
 from capkernel.runtime.trace import Trace
 from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.explain import Explainer, Explanation
-from hwmodel.backend import Backend, BufferBackend, FileBackend
+from hwmodel.backend import FileBackend, TerminalBackend
 from hwmodel.board import find_board as find_machine
 
 REFUSED, USAGE = 1, 2
+
+
+@frozen
+class _Lines:
+    """Where the debug console and the serial line write to."""
+
+    console: BinaryIO
+    uart: BinaryIO
+
+    @classmethod
+    def kept(cls) -> "_Lines":
+        """For a report."""
+        return cls(BytesIO(), BytesIO())
+
+    @classmethod
+    def shown(cls) -> "_Lines":
+        """As it comes."""
+        return cls(sys.stdout.buffer, sys.stdout.buffer)
 
 
 def run(
@@ -43,6 +64,9 @@ def run(
     time: Annotated[
         float | None, typer.Option(min=0, help="Stop this many milliseconds of virtual time after boot.")
     ] = None,
+    typed: Annotated[
+        str | None, typer.Option("--input", help="What arrives on the serial line: a file, or - for the terminal.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each refused operation was refused.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the system's output included.")] = False,
 ) -> None:
@@ -50,14 +74,16 @@ def run(
     if time is not None and not math.isfinite(time):
         raise typer.BadParameter(f"--time is a number of milliseconds, not {time}")
     places = [*(search_path or []), file.parent]
-    system = _build(file, places, board, seed, as_json)
+    source = None if typed is None else _source(typed)
+    lines = _Lines.kept() if as_json else _Lines.shown()
+    system = _build(file, places, board, seed, lines, source)
     booted_at = system.machine.now()
     explanations: list[dict[str, Any]] = []
     with _trace_file(trace) as sink, _recorded(system, sink) as record:
         if explain:
             _explain(system, explanations, as_json)
-        reason = system.run(time_us=None if time is None else round(time * 1000))
-        report = _Report(system, record.hash(), reason, booted_at, explanations)
+        reason = system.run(time_us=None if time is None else round(time * 1000), source=source)
+        report = _Report(system, lines, record.hash(), reason, booted_at, explanations)
     if as_json:
         print(json.dumps(report.data(), indent=2))
     else:
@@ -66,16 +92,24 @@ def run(
     raise typer.Exit(report.status)
 
 
-def _build(file: Path, places: list[Path], board: str, seed: int, as_json: bool) -> DescribedSystem:
+def _source(typed: str) -> SerialInput:
+    try:
+        return SerialInput(sys.stdin.fileno() if typed == "-" else os.open(typed, os.O_RDONLY))
+    except OSError as error:
+        print(f"capkernel run: the input cannot be read: {typed}: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+
+
+def _build(
+    file: Path, places: list[Path], board: str, seed: int, lines: _Lines, source: SerialInput | None
+) -> DescribedSystem:
     try:
         platform = find_board(board)
         system = load(file, search_path=places, board=platform)
-        console = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
-        uart = BufferBackend() if as_json else FileBackend(sys.stdout.buffer)
         said = load_extensions(file, system)
         return DescribedSystem(
-            system, find_machine(board), places, grants=said.grants, seed=seed, uart=uart, console=console,
-            options=said.options,
+            system, find_machine(board), places, grants=said.grants, seed=seed, options=said.options,
+            uart=TerminalBackend(lines.uart, source), console=FileBackend(lines.console),
         )  # fmt: skip
     except DescriptionError as error:
         for problem in error.diagnostics:
@@ -128,6 +162,7 @@ class _Report:
     """What there is to say of a run that ended for ``reason``."""
 
     system: DescribedSystem
+    output: _Lines
     trace_hash: str
     reason: str
     booted_at: int
@@ -153,8 +188,7 @@ class _Report:
             "started_ms": self._since_boot(system.started_at) if system.ready else None,
             "entries": system.loop.entries, "trace_hash": self.trace_hash,
             "faults": system.faults, "crashes": [c._asdict() for c in system.crashes],
-            "console": _text(system.machine.console),
-            "uart": _text(system.machine.uart_backend), "explanations": self.explanations,
+            "console": _text(self.output.console), "uart": _text(self.output.uart), "explanations": self.explanations,
         }  # fmt: skip
 
     def lines(self) -> Iterator[str]:
@@ -179,5 +213,5 @@ class _Report:
         return (ticks - self.booted_at) * 1000 / self.system.machine.board.timer_frequency
 
 
-def _text(backend: Backend) -> str:
-    return backend.text if isinstance(backend, BufferBackend) else ""
+def _text(sink: BinaryIO) -> str:
+    return sink.getvalue().decode(errors="replace") if isinstance(sink, BytesIO) else ""

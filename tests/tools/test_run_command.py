@@ -163,7 +163,7 @@ def test_the_trace_has_a_line_for_each_entry(run, tmp_path):
 def test_no_record_is_lost_when_the_run_is_broken_off(run, tmp_path, monkeypatch):
     """Records are written 64 at a time, so 6 of 70 wait."""
 
-    def run_a_while(system, *, time_us=None):
+    def run_a_while(system, **options):
         system.loop.run(max_entries=70)
         raise RuntimeError("broken off")
 
