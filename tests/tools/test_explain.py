@@ -419,6 +419,10 @@ class History:
     def meets(self, refused: Explanation) -> None:
         missing = refused.missing
         assert type(missing) is not Missing, refused.text()
+        if isinstance(missing, m.CapOfKind):
+            # What is in the slot now is not what somebody else could give.
+            offered = [g.place for g in refused.could_grant if g.how.startswith("give")]
+            assert missing.place not in offered, refused.text()
         if not missing.grantable or isinstance(missing, m.OtherCaller):
             raise Contradiction(missing.says)
         text = json.dumps(missing.data())

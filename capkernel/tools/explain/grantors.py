@@ -1,14 +1,18 @@
 """Who could help: threads that hold a cap from which the missing one can be derived, or that can restore a state."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from attrs import frozen
 
 from capkernel.abi import objects as obj
+from capkernel.abi import rights as rt
 from capkernel.abi.objects import PAGE_BITS
 from capkernel.kernel.caps import (
     CNodeCap,
+    EndpointCap,
     FrameCap,
+    NotificationCap,
     PageTableCap,
     SchedControlCap,
     ThreadCap,
@@ -17,8 +21,10 @@ from capkernel.kernel.caps import (
     region_of,
     same_object_as,
 )
-from capkernel.kernel.objects import TCB, Cap, CNode
+from capkernel.kernel.fault_delivery import is_valid_handler
+from capkernel.kernel.objects import TCB, Cap, CNode, Slot
 from capkernel.kernel.state import State
+from capkernel.kernel.vspace import vspace_root
 from capkernel.tools.explain import missing as m
 from capkernel.tools.explain.census import Holding, holdings, place_of, slot_at, threads
 from capkernel.tools.explain.describe import in_words, kind_name, thread_name
@@ -76,7 +82,7 @@ def _test_for(state: State, missing: m.Missing) -> Test | None:
         case m.Right():
             return _more_rights(state, missing)
         case m.CapOfKind():
-            return _a_cap(missing)
+            return _a_cap(state, missing)
         case m.EmptySlot() | m.Guard() | m.NoChildren():
             return _reaches(missing.place)
         case m.OnlyCap():
@@ -123,12 +129,45 @@ _MADE_BY_RETYPE = {
 }  # fmt: skip
 
 
-def _a_cap(missing: m.CapOfKind) -> Test:
-    anything = "any object" in missing.kinds
+def _rights(cap: Cap) -> int:
+    return cap.rights if isinstance(cap, EndpointCap | NotificationCap | FrameCap) else 0
+
+
+Fits = Callable[[State, Any], bool]
+
+_FITS: dict[str, Fits] = {
+    "that is readable, and is the thread's IPC buffer": lambda _, cap: bool(_rights(cap) & rt.READ),
+    "that is assigned to an ASID": lambda _, cap: cap.is_mapped,
+    "that is the root of a live address space": lambda state, cap: vspace_root(state, cap.asid) == cap.paddr,
+    "that is not mapped": lambda _, cap: not cap.is_mapped,
+    "with right R": lambda _, cap: bool(_rights(cap) & rt.READ),
+    "with right W": lambda _, cap: bool(_rights(cap) & rt.WRITE),
+    "with all rights": lambda _, cap: _rights(cap) == rt.ALL,
+    "with rights W and G or P": lambda _, cap: is_valid_handler(cap),
+    "without badge": lambda _, cap: badge_of(cap) == 0,
+    "that is not device memory": lambda _, cap: not cap.is_device,
+    f"of exactly 2**{obj.ASID_POOL_BITS} bytes of ordinary memory": lambda _, cap: (
+        cap.size_bits == obj.ASID_POOL_BITS and not cap.is_device
+    ),
+    "of ordinary memory": lambda _, cap: not cap.is_device,
+    "of 4 KiB": lambda _, cap: cap.size_bits == PAGE_BITS,
+    "that is the master": lambda _, cap: cap.request_id == 0,
+    "of one device": lambda _, cap: cap.request_id != 0,
+}
+"""What the words in ``CapOfKind.that`` ask of a cap of the right kind; other words are about the object."""
+
+
+def _another_object(held: Slot | None) -> Fits:
+    return lambda _, cap: held is None or not same_object_as(held.cap, cap)
+
+
+def _a_cap(state: State, missing: m.CapOfKind) -> Test:
+    anything, held = "any object" in missing.kinds, slot_at(state, missing.place)
+    fits = _FITS.get(missing.that) or _another_object(held)
     least = min((_MADE_BY_RETYPE[kind] for kind in missing.kinds if kind in _MADE_BY_RETYPE), default=64)
 
     def test(_: TCB, cap: Cap) -> str:
-        if anything or kind_name(cap) in missing.kinds:
+        if anything or (kind_name(cap) in missing.kinds and fits(state, cap)):
             return "give a cap of this kind"
         return "make one by Retype" if _is_memory(cap, least) else ""
 
