@@ -23,7 +23,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
-# Full sweeps; they can be stopped and run again, and take an hour or more.
+# Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest -n 2 -m "campaign or not campaign"
