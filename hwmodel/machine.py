@@ -20,7 +20,7 @@ from hwmodel.loadstore import LoadStoreUnit
 from hwmodel.memory import MemorySnapshot
 from hwmodel.mmu import Mmu
 from hwmodel.stateful import Saved, Stateful
-from hwmodel.timer import KernelTimer
+from hwmodel.timer import NEVER, KernelTimer
 from hwmodel.tracked_memory import open_memory
 from hwmodel.uart import Uart
 
@@ -50,6 +50,9 @@ class Machine:
     `uart_backend` is the far end of the serial line and `console` takes the kernel's debug output;
     both are buffers unless given. `devices` replaces, by window name, what the board's device kinds
     say should be built.
+
+    `stop_at` is the tick at which whoever drives the machine wants it back from a CPU model; it is no
+    part of the machine's state.
 
     These bound methods of the parts are part of the interface (no further call on the hot path):
     `read_word(paddr)`, `write_word(paddr, value)`, `read_bytes(paddr, size)`,
@@ -82,6 +85,7 @@ class Machine:
         self.uart_backend = uart_backend or BufferBackend()
         self.console = console or BufferBackend()
         self._power = _Power()
+        self.stop_at = NEVER
         self._timer_irq = board.timer_irq
         self.devices = self._build_devices(devices or {})
         self._parts = self._stateful_parts()
@@ -207,6 +211,15 @@ class Machine:
             timer.now = until
         else:
             self.events.run_events(until)
+
+    def must_stop(self) -> bool:
+        """Say whether a CPU model is to return: an interrupt is pending, or `stop_at` has come."""
+        return self.timer.now >= self.stop_at or self.irq_pending()
+
+    def next_stop(self) -> int:
+        """Return the tick up to which a CPU model may compute at once; then it asks `must_stop`."""
+        upcoming = self.next_event()
+        return self.stop_at if upcoming is None else min(upcoming, self.stop_at)
 
     def next_event(self) -> int | None:
         """Return the next tick at which something happens unless the CPU causes it: a device event

@@ -49,6 +49,8 @@ class DescribedSystem:
     ) -> None:  # fmt: skip
         self.system = system
         self.machine = Machine(board, uart_backend=uart, console=console)
+        if seed < 0:
+            raise ValueError(f"a seed is 0 or more, not {seed}")
         if seed:
             self.machine.advance(random.Random(seed).randrange(MAX_CLOCK_OFFSET))
         self.faults: list[tuple[str, str]] = []
@@ -68,7 +70,8 @@ class DescribedSystem:
         self.image = RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),))
         self.state = boot(config, self.machine, self.image, fdt)
         self.cpu = CoroutineGlue(self.machine, table)
-        self.loop = Loop(self.state, self.machine, self.cpu, COSTS)
+        # A program that speaks to its driver speaks to nobody here.
+        self.loop = Loop(self.state, self.machine, self.cpu, COSTS, lambda thread, value: True)
         self.started_at = 0
 
     def _ready(self, tcbs: dict[str, int]) -> None:

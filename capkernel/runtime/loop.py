@@ -17,6 +17,7 @@ from capkernel.runtime.workclock import WorkClock
 from hwmodel.cpu import trap as traps
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
+from hwmodel.timer import NEVER
 
 
 class CPU(Protocol):
@@ -73,6 +74,7 @@ class Loop:
     def run(self, *, until: int | None = None, max_entries: int | None = None) -> str:
         """Run until nothing can happen any more; returns why it stopped: idle, halted, host, time or entries."""
         state, machine = self.state, self.machine
+        machine.stop_at = NEVER if until is None else until
         last_entry = None if max_entries is None else self.entries + max_entries
         while not machine.halted:
             if until is not None and machine.now() >= until:

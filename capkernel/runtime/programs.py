@@ -53,7 +53,9 @@ def _load(system: SystemDescription, pd: ProtectionDomain, search_path: Sequence
         raise ValueError(f"{path} is machine code; the coroutine CPU runs Python programs")
     try:
         hooks = load_module(path, f"capkernel_pd_{pd.name}")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     variable_words(hooks, {})
     PDValues(name=pd.name).encode()

@@ -18,6 +18,7 @@ from capkernel.system.authority import (
     Right,
     region_node,
 )
+from capkernel.system.badges import meaning
 from capkernel.system.description import CapKind, Map, Perms, ScheduleEntry
 from capkernel.system.diagnostics import Location
 from capkernel.system.grants import GrantKind
@@ -224,6 +225,15 @@ def free_badge(graph: AuthorityGraph) -> Iterator[Finding]:
             yield Finding("free-badge", message, grant.where)
 
 
+def forged_badge(graph: AuthorityGraph) -> Iterator[Finding]:
+    """A grant of a cap whose badge the receiver takes for a call on one of its channels, or for a child's fault."""
+    for grant in graph.grants:
+        means = meaning(grant.badge) if grant.kind is GrantKind.ENDPOINT and grant.rights & rt.WRITE else ""
+        if means and grant.pd != grant.of:
+            message = f"'{grant.of}' takes what '{grant.pd}' sends in slot {grant.slot} for {means}"
+            yield Finding("forged-badge", message, grant.where)
+
+
 def foreign_frame(graph: AuthorityGraph) -> Iterator[Finding]:
     """A grant of memory that others map."""
     for grant in graph.grants:
@@ -247,6 +257,7 @@ CHECKS: tuple[Callable[[AuthorityGraph], Iterator[Finding]], ...] = (
     shared_control,
     never_scheduled,
     foreign_cnode,
+    forged_badge,
     interception,
     free_badge,
     foreign_frame,

@@ -59,7 +59,7 @@ def run(
         list[Path] | None, typer.Option("--search-path", help="Where programs and prefill files are; repeatable.")
     ] = None,
     board: Annotated[str, typer.Option(help="The machine.")] = DEFAULT_BOARD.name,
-    seed: Annotated[int, typer.Option(help="Sets the clock at boot; the same seed gives the same run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Sets the clock at boot; the same seed gives the same run.")] = 0,
     trace: Annotated[Path | None, typer.Option(help="Write every kernel entry to this file, as JSON lines.")] = None,
     time: Annotated[
         float | None, typer.Option(min=0, help="Stop this many milliseconds of virtual time after boot.")
@@ -71,7 +71,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the system's output included.")] = False,
 ) -> None:
     """Boot a system description and run it until nothing can happen any more."""
-    if time is not None and not math.isfinite(time):
+    if time is not None and not math.isfinite(time * 1000):
         raise typer.BadParameter(f"--time is a number of milliseconds, not {time}")
     places = [*(search_path or []), file.parent]
     source = None if typed is None else _source(typed)
@@ -194,7 +194,8 @@ class _Report:
     def lines(self) -> Iterator[str]:
         """The same in words, without what the system printed and what was explained."""
         system = self.system
-        yield from (crash.report for crash in system.crashes)
+        if system.ready:
+            yield from (crash.report for crash in system.crashes)
         yield from (f"{name} stopped: {fault}" for name, fault in system.faults)
         if not system.ready:
             yield self._unstarted()
@@ -207,7 +208,8 @@ class _Report:
     def _unstarted(self) -> str:
         if self.out_of_time:
             return "--time ended before the initial task had started the system: allow more"
-        return "the initial task did not get to starting the system"
+        why = [crash.report.strip().rpartition("\n")[2] for crash in self.system.crashes[:1]]
+        return ": ".join(["the initial task did not get to starting the system", *why])
 
     def _since_boot(self, ticks: int) -> float:
         return (ticks - self.booted_at) * 1000 / self.system.machine.board.timer_frequency

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
-from capkernel.system.board import DEFAULT_BOARD
+from capkernel.system.board import DEFAULT_BOARD, Board
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from hwmodel.backend import BufferBackend
@@ -31,14 +31,16 @@ class Run:
 class Booted:
     """A system ready to run, with its outputs in buffers. Raises DescriptionError if the description is refused."""
 
-    def __init__(self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0, board: Board = DEFAULT_BOARD
+    ) -> None:
         self.path = path
         self.output = BufferBackend()
         places = [*search_path, path.parent]
-        description = load(path, search_path=places, board=DEFAULT_BOARD)
+        description = load(path, search_path=places, board=board)
         said = load_extensions(path, description)
         self.system = DescribedSystem(
-            description, find_board(DEFAULT_BOARD.name), places, grants=said.grants, seed=seed,
+            description, find_board(board.name), places, grants=said.grants, seed=seed,
             uart=self.output, console=self.output, options=said.options,
         )  # fmt: skip
         self.trace = Trace(self.system.loop)

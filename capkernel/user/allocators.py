@@ -104,13 +104,11 @@ class UntypedAllocator:
         if paddr & (1 << bits) - 1:
             raise ValueError(f"{obj.TYPE_NAMES[object_type]} of 2**{bits} bytes cannot lie at {paddr:#x}: not aligned")
         block = next((root for root in self.roots if root.covers(paddr)), None)
-        while block is not None and not block.in_use and block.desc.size_bits > bits:
-            halves = block.halves or await self._split(block)
-            block = halves[0] if halves[0].covers(paddr) else halves[1]
-        if block is None or block.in_use or block.halves or block.desc.size_bits < bits:
+        while block is not None and block.halves:
+            block = block.halves[0] if block.halves[0].covers(paddr) else block.halves[1]
+        if block is None or block.in_use or block.desc.size_bits < bits:
             raise OutOfMemory(f"2**{bits} bytes at {paddr:#x} are in use, or in none of the untypeds")
-        self._unlist(block)
-        return await self._retype(block, object_type, size_bits)
+        return await self._retype(await self._narrow(block, bits, paddr), object_type, size_bits)
 
     def place_of(self, cap: int) -> int:
         """The physical address of an object that was made here. Raises KeyError."""
@@ -132,22 +130,27 @@ class UntypedAllocator:
         await self._join(block)
 
     async def _retype(self, block: Block, object_type: int, size_bits: int) -> int:
-        slot = self.slots.alloc()
         try:
-            await self._make(block.slot, object_type, size_bits, slot)
-        except BaseException:
-            self.slots.free(slot)
-            self._list(block)
+            slot = await self._made(block.slot, object_type, size_bits)
+        except Exception:
+            await self._join(block)
             raise
         block.in_use = True
         self._by_object[slot] = block
         return slot
 
-    async def _make(self, untyped: int, object_type: int, size_bits: int, slot: int) -> None:
-        await stubs.untyped_retype(
-            self.sys, untyped, object_type=object_type, size_bits=size_bits, root=self.slots.cnode,
-            node_index=0, node_depth=0, node_offset=slot, num_objects=1,
-        )  # fmt: skip
+    async def _made(self, untyped: int, object_type: int, size_bits: int) -> int:
+        """The slot of a new object; if there is none no slot is taken."""
+        slot = self.slots.alloc()
+        try:
+            await stubs.untyped_retype(
+                self.sys, untyped, object_type=object_type, size_bits=size_bits, root=self.slots.cnode,
+                node_index=0, node_depth=0, node_offset=slot, num_objects=1,
+            )  # fmt: skip
+        except Exception:
+            self.slots.free(slot)
+            raise
+        return slot
 
     async def _take(self, bits: int) -> Block:
         """A free piece of exactly 2**bits bytes, split off the smallest that is large enough."""
@@ -157,8 +160,18 @@ class UntypedAllocator:
                 f"no free untyped has 2**{bits} bytes; {self.free_bytes()} bytes are left in smaller ones"
             )
         block = self._free[min(sizes)][-1]
-        while block.desc.size_bits > bits:
-            block, _ = await self._split(block)
+        return await self._narrow(block, bits, block.desc.paddr)
+
+    async def _narrow(self, block: Block, bits: int, paddr: int) -> Block:
+        """The piece of 2**bits bytes at an address in a free piece, not listed any more. If it fails all is joined."""
+        try:
+            while block.desc.size_bits > bits:
+                low, high = await self._split(block)
+                block = low if low.covers(paddr) else high
+        except Exception:
+            self._unlist(block)
+            await self._join(block)
+            raise
         self._unlist(block)
         return block
 
@@ -167,10 +180,10 @@ class UntypedAllocator:
         bits = block.desc.size_bits - 1
         halves: list[Block] = []
         try:
-            for _ in range(2):
-                desc = UntypedDesc(block.desc.paddr + (len(halves) << bits), bits, block.desc.is_device)
-                halves.append(Block(self.slots.alloc(), desc, block))
-                await self._make(block.slot, obj.UNTYPED, bits, halves[-1].slot)
+            for index in range(2):
+                slot = await self._made(block.slot, obj.UNTYPED, bits)
+                desc = UntypedDesc(block.desc.paddr + (index << bits), bits, block.desc.is_device)
+                halves.append(Block(slot, desc, block))
         except Exception:
             await stubs.cnode_revoke(self.sys, self.slots.cnode, index=block.slot, depth=self.slots.depth)
             for half in halves:

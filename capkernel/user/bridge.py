@@ -11,7 +11,7 @@ from typing import Any
 from capkernel.user.operations import Steps, steps_of
 
 try:
-    from greenlet import getcurrent, greenlet
+    from greenlet import GreenletExit, getcurrent, greenlet
 except ImportError:
     AVAILABLE = False
 else:
@@ -37,6 +37,8 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
         carrier.parent = getcurrent()
         found = step(*args)
         if carrier.dead:
+            if isinstance(found, GreenletExit):
+                raise BridgeError("the function raised GreenletExit") from found
             return found
         try:
             step, args = carrier.switch, ((yield found),)

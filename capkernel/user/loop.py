@@ -19,6 +19,10 @@ from capkernel.abi import labels
 from capkernel.abi.flags import WRITE_RESUME
 from capkernel.abi.objects import USER_TOP
 from capkernel.abi.registers import USER_CONTEXT
+from capkernel.system.badges import CHANNEL_MASK as CHANNEL_MASK
+from capkernel.system.badges import CHILD_MASK as CHILD_MASK
+from capkernel.system.badges import ENDPOINT_BADGE as ENDPOINT_BADGE
+from capkernel.system.badges import FAULT_BADGE as FAULT_BADGE
 from capkernel.user import bridge, stubs
 from capkernel.user.bootstrap import Start
 from capkernel.user.operations import amo, clock, compute, load, read, store, write
@@ -34,10 +38,6 @@ BASE_ENDPOINT_CAP: Final = 74
 BASE_IRQ_CAP: Final = 138
 BASE_TCB_CAP: Final = 202
 MAX_CHANNELS: Final = 62
-CHANNEL_MASK: Final = 0x3F
-CHILD_MASK: Final = 0xFF
-FAULT_BADGE: Final = 1 << 62
-ENDPOINT_BADGE: Final = 1 << 63
 IPC_BUFFER: Final = USER_TOP - 0x1000
 """The last page of user space."""
 ROOT_CNODE_BITS: Final = 6
@@ -212,9 +212,10 @@ async def _call(hooks: Any, name: str, pd: PD, *args: Any) -> Any:
     if inspect.iscoroutinefunction(hook):
         return await hook(pd, *args)
     blocking_pd = bridge.Blocking(pd)
-    if bridge.AVAILABLE:
-        return await bridge.run_blocking(hook, blocking_pd, *args)
-    return hook(blocking_pd, *args)
+    answer = await bridge.run_blocking(hook, blocking_pd, *args) if bridge.AVAILABLE else hook(blocking_pd, *args)
+    if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
+        raise TypeError(f"{pd.name}: {name}() returned something to be awaited; make it `async def`, without `yield`")
+    return answer
 
 
 def program(hooks: Any) -> Any:

@@ -49,20 +49,30 @@ class VSpace:
         self.tables.append(table)
 
     async def map_new(self, vaddr: int, size: int, rights: int = rt.READ_WRITE, attr: int = EXECUTE_NEVER) -> list[int]:
-        """Map fresh pages of 4 KiB at [vaddr, vaddr + size); returns their caps."""
-        frames = []
-        for address in range(vaddr, vaddr + size, obj.PAGE_BYTES):
-            frames.append(await self.memory.alloc(obj.PAGE))
-            await self.map(frames[-1], address, rights, attr)
+        """Map fresh pages of 4 KiB at [vaddr, vaddr + size); returns their caps. If it fails no page is kept."""
+        frames: list[int] = []
+        try:
+            for address in range(vaddr, vaddr + size, obj.PAGE_BYTES):
+                frames.append(await self.memory.alloc(obj.PAGE))
+                await self.map(frames[-1], address, rights, attr)
+        except Exception:
+            for frame in frames:
+                await self.memory.free(frame)
+            raise
         return frames
 
     async def map_copy(self, frame: int, vaddr: int, rights: int = rt.READ_WRITE, attr: int = EXECUTE_NEVER) -> int:
-        """Map a frame that is mapped elsewhere as well; returns the new cap."""
+        """Map a frame that is mapped elsewhere as well; returns the new cap. If it fails no slot is kept."""
         slots = self.memory.slots
         copy = slots.alloc()
-        await stubs.cnode_copy(
-            self.sys, slots.cnode, dest_index=copy, dest_depth=slots.depth, src_root=slots.cnode, src_index=frame,
-            src_depth=slots.depth, rights=rt.ALL,
-        )  # fmt: skip
-        await self.map(copy, vaddr, rights, attr)
+        try:
+            await stubs.cnode_copy(
+                self.sys, slots.cnode, dest_index=copy, dest_depth=slots.depth, src_root=slots.cnode, src_index=frame,
+                src_depth=slots.depth, rights=rt.ALL,
+            )  # fmt: skip
+            await self.map(copy, vaddr, rights, attr)
+        except Exception:
+            await stubs.cnode_delete(self.sys, slots.cnode, index=copy, depth=slots.depth)
+            slots.free(copy)
+            raise
         return copy

@@ -133,7 +133,9 @@ class CoroutineCPU:
         x[NEXT_PC] = first
         try:
             source = program(start)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return self._crash(x, ops.name_of(program), error)
         self._started += 1
         x[S11] = self._started
@@ -158,7 +160,9 @@ class CoroutineCPU:
         live = self._live.pop(number)
         try:
             live.source.close()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._note(live.name, live.after, "".join(traceback.format_exception(error)))
 
     def _note(self, name: str, pc: int, report: str) -> None:
@@ -186,7 +190,7 @@ class CoroutineCPU:
                 operation = step(value)
                 if operation[0] >= 0:
                     a7, a0, a1, a2, a3, a4, a5, a6, t0 = operation
-                    if not 0 <= a0 | a1 | a2 | a3 | a4 | a5 | a6 | t0 <= WORD or a7 > WORD:
+                    if not 0 <= a7 | a0 | a1 | a2 | a3 | a4 | a5 | a6 | t0 <= WORD:
                         raise OperationError(_misfit(operation))
                     after = live.after
                     if after == live.last:
@@ -199,7 +203,9 @@ class CoroutineCPU:
                     x[A0], x[A1], x[A2], x[A3], x[A4], x[A5], x[A6], x[A7], x[T0] = a0, a1, a2, a3, a4, a5, a6, a7, t0
                     return STOP_ECALL
                 self._begin(x, live, operation)
-            except _ENDS as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 if operation is _NOTHING:
                     x[NEXT_PC] = live.after
                     return self._crash(x, live.name, error)
@@ -240,7 +246,7 @@ class CoroutineCPU:
         if trap is not STOP_INTERRUPTED:
             live.done = True
             x[NEXT_PC] = live.after
-            if trap is None and self.machine.irq_pending():
+            if trap is None and self.machine.must_stop():
                 return STOP_INTERRUPTED
         return trap
 
@@ -306,7 +312,7 @@ class CoroutineCPU:
         x[A1] = x[A1] + size & WORD
         x[A2] -= size
         self._spend_access()
-        return bool(x[A2]) and self.machine.irq_pending()
+        return bool(x[A2]) and self.machine.must_stop()
 
     def _spend_access(self) -> None:
         if self.access_ticks:
@@ -316,11 +322,10 @@ class CoroutineCPU:
         machine = self.machine
         live.value = None
         while x[T6]:
-            upcoming = machine.next_event()
-            ticks = x[T6] if upcoming is None else min(x[T6], upcoming - machine.now())
+            ticks = min(x[T6], machine.next_stop() - machine.now())
             machine.advance(ticks)
             x[T6] -= ticks
-            if x[T6] and machine.irq_pending():
+            if x[T6] and machine.must_stop():
                 return STOP_INTERRUPTED
         return None
 
@@ -332,9 +337,6 @@ class CoroutineCPU:
         live.value = None
         return Trap(HOST, 0, live.operation[1])
 
-
-_ENDS = (Exception, SystemExit, GeneratorExit)
-"""What may come out of a program; a keyboard interrupt is not its own."""
 
 _NOTHING: Operation = ()
 """Nothing has been yielded yet."""

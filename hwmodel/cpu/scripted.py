@@ -65,7 +65,7 @@ class ScriptedCPU:
     def run(self, registers: list[int], fp: list[int], *, fpu_enabled: bool) -> Trap:
         """Run until a trap, or until the machine's next event is due."""
         machine = self.machine
-        while not machine.irq_pending():
+        while not machine.must_stop():
             pc = registers[RESTART_PC] = registers[NEXT_PC]
             try:
                 # As on the reference emulator, an odd pc (which only a kernel can set) is reported as it is.
@@ -148,8 +148,7 @@ class ScriptedCPU:
         return None
 
     def _compute(self, insn: Insn, x: list[int], fp: list[int], fpu: bool) -> Trap | None:
-        upcoming = self.machine.next_event()
-        ticks = x[T6] if upcoming is None else min(x[T6], upcoming - self.machine.now())
+        ticks = min(x[T6], self.machine.next_stop() - self.machine.now())
         self.machine.advance(ticks)
         x[T6] -= ticks
         if x[T6] == 0:

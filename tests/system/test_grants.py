@@ -218,6 +218,8 @@ def test_what_comes_of_grants(read, words, question, rules):
         (('pd="a" kind="endpoint" of="b" rights="WP"', 'pd="a" kind="cnode" of="a"'), "free-badge"),
         (('pd="a" kind="endpoint" of="b" rights="WP" badge="9"', 'pd="a" kind="cnode" of="a"'), None),
         (('pd="a" kind="endpoint" of="c" rights="WP"', 'pd="a" kind="cnode" of="a"'), None),
+        (('pd="a" kind="endpoint" of="b" rights="WP" badge="0x8000000000000007"',), "forged-badge"),
+        (('pd="a" kind="endpoint" of="b" rights="W" badge="0x4000000000000003"',), "forged-badge"),
         (('pd="a" kind="frame" of="page"',), "foreign-frame"),
         (('pd="b" kind="frame" of="page"',), None),
         (('pd="a" kind="untyped"', 'pd="a" kind="reply"'), None),

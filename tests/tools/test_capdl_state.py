@@ -156,6 +156,17 @@ def test_described_systems_are_built_from_their_exports(name: str, tmp_path: Pat
     assert one == other
 
 
+def test_a_system_for_another_board_is_exported_there() -> None:
+    app = typer.Typer()
+    app.command()(capdl)
+    system = str(EXAMPLES / "dma" / "dma.system")
+    assert CliRunner().invoke(app, ["export", system]).exit_code == 1
+    assert CliRunner().invoke(app, ["export", system, "--board", "virt_iommu"]).exit_code == 0
+    unknown = CliRunner().invoke(app, ["export", system, "--board", "toaster"])
+    assert unknown.exit_code == 2
+    assert "virt_iommu" in unknown.stderr
+
+
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     app, path = typer.Typer(), tmp_path / "a.system"
     app.command()(capdl)

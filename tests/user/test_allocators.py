@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capkernel.abi import objects as obj
+from capkernel.abi.bootinfo import UntypedDesc
 from capkernel.user import operations as ops
 from capkernel.user import stubs
-from capkernel.user.allocators import OutOfMemory, OutOfSlots, SlotAllocator
+from capkernel.user.allocators import OutOfMemory, OutOfSlots, SlotAllocator, UntypedAllocator
 from capkernel.user.bootstrap import Environment
+from capkernel.user.errors import KernelError
 from capkernel.user.vspaces import VSpace
 
 RAM = 0x9000_0000
@@ -73,6 +75,55 @@ def test_missing_page_tables_are_made_as_the_kernel_names_them(root: Any) -> Non
         mega = await env.memory.alloc(obj.MEGA_PAGE)
         await vspace.map(mega, 0x7020_0000)
         assert len(vspace.tables) == 2
+
+    root(body)
+
+
+def test_whatever_fails_leaves_memory_and_slots_as_they_were(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        whole = await env.memory.alloc(obj.UNTYPED, 14)
+        paddr = env.memory.place_of(whole)
+        slots = SlotAllocator(env.cnode, env.slots.alloc(), env.slots.alloc() + 1)
+        slots.end = slots.first + 40
+        for _ in range(40):
+            env.slots.alloc()
+        small = UntypedAllocator(env.sys, slots, [(whole, UntypedDesc(paddr, 14, False))])
+        vspace = VSpace(small, env.vspace)
+
+        async def unchanged(error: type[Exception], action: Any) -> None:
+            free = slots.end - slots._next + len(slots._free)
+            with pytest.raises(error):
+                await action
+            assert small.free_bytes() == 1 << 14
+            assert slots.end - slots._next + len(slots._free) == free
+            await small.free(await small.alloc(obj.UNTYPED, 14))
+
+        await unchanged(KernelError, small.alloc(obj.CNODE, 0))
+        await unchanged(KernelError, small.alloc_at(paddr + 0x1000, obj.CNODE, 0))
+        await unchanged(KernelError, vspace.map_copy(slots.first + 39, RAM))
+        await unchanged(KernelError, vspace.map_new(1 << 38, 0x1000))
+        slots.end = slots._next
+        while len(slots._free) > 3:
+            slots.alloc()
+        with pytest.raises(OutOfSlots):
+            await small.alloc(obj.PAGE)
+        assert (small.free_bytes(), len(slots._free)) == (1 << 14, 3)
+
+    root(body)
+
+
+def test_pages_that_cannot_all_be_had_are_given_back(root: Any) -> None:
+    async def body(env: Environment) -> None:
+        whole = await env.memory.alloc(obj.UNTYPED, 15)
+        desc = UntypedDesc(env.memory.place_of(whole), 15, False)
+        small = UntypedAllocator(env.sys, env.slots, [(whole, desc)])
+        vspace = VSpace(small, env.vspace)
+        await vspace.map_new(RAM, 0x1000)
+        before = small.free_bytes()
+        with pytest.raises(OutOfMemory):
+            await vspace.map_new(RAM + 0x1000, 0x8000)
+        assert small.free_bytes() == before
+        await vspace.map_new(RAM + 0x1000, before)
 
     root(body)
 

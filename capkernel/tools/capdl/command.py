@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from capkernel.runtime.described import DescribedSystem
+from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.capdl import Spec, read, show
 from capkernel.system.capdl.checks import impossible
 from capkernel.system.diagnostics import DescriptionError
@@ -46,11 +47,12 @@ def capdl(
     search_path: Annotated[
         list[Path] | None, typer.Option("--search-path", help="Where a system's programs are; repeatable.")
     ] = None,
+    board: Annotated[str, typer.Option(help="The machine of the system.")] = DEFAULT_BOARD.name,
     unsaid: Annotated[bool, typer.Option("--unsaid", help="Also list what capDL cannot say.")] = False,
 ) -> None:
     """Check, normalise or build a capDL specification for RISC-V; or make one of a system."""
     try:
-        system = _booted(file if action is Action.EXPORT else like, search_path)
+        system = _booted(file if action is Action.EXPORT else like, search_path, board)
         spec = export(system.state) if action is Action.EXPORT and system else read(file)
     except DescriptionError as error:
         _complain([str(problem) for problem in error.diagnostics])
@@ -81,14 +83,15 @@ def _summary(spec: Spec) -> str:
     return f"{len(spec.objects)} objects ({counts}), {len(spec.slots)} caps, {len(spec.cdt)} derivations"
 
 
-def _booted(path: Path | None, search_path: list[Path] | None) -> DescribedSystem | None:
+def _booted(path: Path | None, search_path: list[Path] | None, board: str) -> DescribedSystem | None:
     """A described system of which everything has been started and nothing has run yet."""
     if path is None:
         return None
     try:
-        booted = Booted(path, search_path=search_path or [])
-    except OSError as error:
-        print(f"capkernel capdl: {error}", file=sys.stderr)
+        booted = Booted(path, search_path=search_path or [], board=find_board(board))
+    except (OSError, UnknownBoardError, KeyError) as error:
+        # A KeyError shows its text in quotation marks.
+        print(f"capkernel capdl: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
     booted.boot()
     if not booted.system.ready:

@@ -5,6 +5,7 @@ from capkernel.abi import rights as rt
 from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.system.description import BootInfoPrefill, FilePrefill, Map, MemoryRegion, Perms
 from capkernel.user import stubs
+from capkernel.user.allocators import OutOfMemory
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.vspaces import VSpace
@@ -24,7 +25,10 @@ class Regions:
         """Make all frames: those at fixed addresses first, then the large ones."""
         regions = sorted(self.plan.system.memory_regions, key=lambda r: (r.phys_addr is None, -r.page_size))
         for region in regions:
-            self.frames[region.name] = await self._frames_of(region)
+            try:
+                self.frames[region.name] = await self._frames_of(region)
+            except OutOfMemory as error:
+                raise OutOfMemory(f"{region.where}: memory region {region.name} cannot be made: {error}") from None
             await self._prefill(region)
 
     async def _frames_of(self, region: MemoryRegion) -> list[int]:
