@@ -18,6 +18,10 @@ class CoroutineGlue:
         """Run the thread until it traps."""
         return self._run(thread.registers)
 
+    def close(self) -> None:
+        """Give up all programs; the CPU runs nothing any more."""
+        self.cpu.close()
+
     @property
     def crashes(self) -> list[Crash]:
         """The programs that ended, in order."""

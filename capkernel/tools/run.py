@@ -84,6 +84,7 @@ def run(
             _explain(system, explanations, as_json)
         reason = system.run(time_us=None if time is None else round(time * 1000), source=source)
         report = _Report(system, lines, record.hash(), reason, booted_at, explanations)
+    system.cpu.close()
     if as_json:
         print(json.dumps(report.data(), indent=2))
     else:

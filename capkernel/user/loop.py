@@ -213,6 +213,8 @@ async def _call(hooks: Any, name: str, pd: PD, *args: Any) -> Any:
         return await hook(pd, *args)
     blocking_pd = bridge.Blocking(pd)
     answer = await bridge.run_blocking(hook, blocking_pd, *args) if bridge.AVAILABLE else hook(blocking_pd, *args)
+    if inspect.iscoroutine(answer):
+        answer.close()
     if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
         raise TypeError(f"{pd.name}: {name}() returned something to be awaited; make it `async def`, without `yield`")
     return answer

@@ -156,14 +156,15 @@ class CoroutineCPU:
         data = machine.read_bytes(paddr + ops.VALUES_OFFSET, 8 * count)
         return program, tuple(int.from_bytes(data[i : i + 8], "little") for i in range(0, 8 * count, 8))
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, number: int, *, quietly: bool = False) -> None:
         live = self._live.pop(number)
         try:
             live.source.close()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._note(live.name, live.after, "".join(traceback.format_exception(error)))
+            if not quietly:
+                self._note(live.name, live.after, "".join(traceback.format_exception(error)))
 
     def _note(self, name: str, pc: int, report: str) -> None:
         self.crashes.append(Crash(name, pc, report))
@@ -178,6 +179,11 @@ class CoroutineCPU:
         self._live.pop(x[S11], None)
         x[RESTART_PC] = x[NEXT_PC]
         return Trap(EXCEPTION, BREAKPOINT)
+
+    def close(self) -> None:
+        """Give up all programs, now rather than whenever the host collects them; what they say to that is lost."""
+        for number in list(self._live):
+            self._forget(number, quietly=True)
 
     # Running
 

@@ -52,7 +52,6 @@ def test_a_program_that_ends_while_it_is_loaded_is_refused(tmp_path: Path, progr
     assert "cannot be loaded" in result.stderr
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_child_that_ends_the_host_when_it_is_restarted_does_not(tmp_path: Path) -> None:
     child = "import sys\nasync def init(pd):\n    try: await pd.load(0x10)\n    except GeneratorExit: sys.exit(0)\n"
     (tmp_path / "child.py").write_text(child)
