@@ -26,7 +26,7 @@ bench: $(VENV)/.dev
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
-	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest -n 2 -m "campaign or not campaign"
+	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 -m "campaign or not campaign"
 
 # abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
 compiled: $(VENV)/.dev

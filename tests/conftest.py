@@ -1,6 +1,7 @@
-"""A campaign (``CAPKERNEL_CAMPAIGN``) can be stopped and goes on where it was: tests that passed are not run again.
+"""``--resume``, for campaigns: a run that was stopped goes on where it was, tests that passed are not run again.
 
-What passed is kept in ``build/campaign-….txt``, named by the sources and the recordings: a change begins afresh.
+What passed is kept in ``build/passed-….txt``, named by the sources, the recordings and the size and seed of the
+campaign: whatever changes begins afresh.
 """
 
 import hashlib
@@ -10,16 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SETTINGS = ("CAPKERNEL_CAMPAIGN", "CAPKERNEL_SEED")
 SOURCES = ("capkernel", "hwmodel", "specs", "servers", "policies", "examples", "bench", "tests")
 
 
 def record() -> Path:
     """Where the names of the tests that passed are kept, one a line."""
-    digest = hashlib.sha256(os.environ["CAPKERNEL_CAMPAIGN"].encode())
+    digest = hashlib.sha256(repr([os.environ.get(name) for name in SETTINGS]).encode())
     for path in sorted(path for name in SOURCES for path in (ROOT / name).rglob("*.*")):
         if path.suffix in (".py", ".gz", ".system", ".cdl"):
             digest.update(path.read_bytes())
-    return ROOT / "build" / f"campaign-{digest.hexdigest()[:16]}.txt"
+    return ROOT / "build" / f"passed-{digest.hexdigest()[:16]}.txt"
 
 
 class Leaver:
@@ -54,9 +56,14 @@ class Keeper:
                 names.write(f"{report.nodeid}\n")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option."""
+    parser.addoption("--resume", action="store_true", help="leave out the tests that passed in an earlier run")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Every process that collects leaves out; the one that reports keeps."""
-    if "CAPKERNEL_CAMPAIGN" in os.environ:
+    if config.getoption("--resume"):
         config.pluginmanager.register(Leaver(record()))
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(Keeper(record()))
