@@ -58,11 +58,9 @@ def test_a_sample_of_the_recordings_agrees(group):
     assert sum(outcome.operations for outcome in outcomes) > 0
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
-def test_all_recordings_agree(group, request):
-    if "campaign" not in request.config.getoption("-m"):
-        pytest.skip("all recordings are replayed with -m campaign only")
+def test_all_recordings_agree(group):
     assert [found for program in programs(group) if (found := replay(program).divergence)] == []
 
 
@@ -329,7 +327,5 @@ def test_the_checked_in_page_names_every_group():
 
 
 @pytest.mark.campaign
-def test_the_checked_in_page_is_up_to_date(run, request):
-    if "campaign" not in request.config.getoption("-m"):
-        pytest.skip("all recordings are replayed with -m campaign only")
+def test_the_checked_in_page_is_up_to_date(run):
     assert run(GOLDEN, "--coverage", "--markdown").stdout == PAGE.read_text()
