@@ -70,7 +70,9 @@ def run_pair(domain: Any, domains: Any, asker: Any, **values: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Asker, PlainAsker])
-def test_calls_and_notifications_reach_the_other_side(domain: Any, domains: Any, kind: type[Asker | PlainAsker]) -> None:
+def test_calls_and_notifications_reach_the_other_side(
+    domain: Any, domains: Any, kind: type[Asker | PlainAsker]
+) -> None:
     asker = kind()
     system = run_pair(domain, domains, asker)
     assert not system.crashes
