@@ -146,10 +146,11 @@ def test_a_changed_timeline_is_a_divergence():
 
 def test_a_replay_that_raises_is_a_divergence(first, run, tmp_path):
     program = copy.deepcopy(first["capspace"])
-    del program["ops"][3]["args"]
+    name = next(iter(program["ops"][3]["args"]))
+    del program["ops"][3]["args"][name]
     result = run(written(tmp_path / "p.jsonl", program, first["capspace"]), "--jobs", 1)
     assert result.exit_code == 1
-    assert "KeyError: 'args'" in result.stdout
+    assert f"KeyError: '{name}'" in result.stdout
     count = len(first["capspace"]["ops"]) + 4
     assert result.stdout.endswith(f"conform: 2 programs, {count} operations, 1 divergences\n")
 
@@ -238,6 +239,12 @@ def test_directories_and_plain_files_are_read(run, first, tmp_path):
 GOOD = {"id": "x", "group": "capspace", "init": {}, "ops": []}
 
 
+SENT = {
+    "op": "worker", "sys": "Send", "w": 0, "cap": 1, "label": 0, "len": 0, "mrs": [], "caps": [], "done": [],
+    "busy": [], "map": "",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -248,6 +255,10 @@ GOOD = {"id": "x", "group": "capspace", "init": {}, "ops": []}
         (json.dumps({**GOOD, "group": "time"}), "bad.jsonl:1: 'log' is nothing (expected a list)"),
         (json.dumps({**GOOD, "ops": [3]}), "bad.jsonl:1: ops[0] is a number (expected an object)"),
         (json.dumps({**GOOD, "ops": [{"op": "Fly"}]}), "bad.jsonl:1: ops[0]: unknown operation 'Fly'"),
+        (json.dumps({**GOOD, "ops": [{**SENT, "caps": 5}]}), "ops[0]: 'caps' is a number (expected a list)"),
+        (json.dumps({**GOOD, "ops": [{**SENT, "caps": [1] * 9}]}), "ops[0]: 9 caps (expected at most 3)"),
+        (json.dumps({**GOOD, "ops": [{**SENT, "recv": [1]}]}), "'recv' has 1 numbers (expected root, index and depth)"),
+        (json.dumps({**GOOD, "ops": [{"op": "TCB_Suspend"}]}), "ops[0]: 'args' is nothing (expected an object)"),
         ("", "no programs"),
     ],
 )

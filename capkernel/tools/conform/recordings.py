@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capkernel.abi.labels import BY_NAME
+from capkernel.abi.message import MSG_MAX_EXTRA_CAPS
 from capkernel.tools.conform.replay import GROUPS, TIMELINE_GROUP, Program
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -100,6 +101,39 @@ def _check_operations(where: str, records: list[dict[str, Any]]) -> None:
                 f"{where}: ops[{index}]: unknown operation {name!r} (expected the name of an invocation, or one of "
                 f"{', '.join(_SYSTEM_CALLS)})"
             )
+        _check_shape(f"{where}: ops[{index}]", record, _SHAPES.get(str(name), _INVOCATION))
+
+
+def _check_shape(where: str, record: dict[str, Any], shape: dict[str, type]) -> None:
+    """Fields whose names end with ``?`` may be left out. Raises InputError."""
+    for name, kind in shape.items():
+        key = name.removesuffix("?")
+        if key not in record and key != name:
+            continue
+        if type(record.get(key)) is not kind:
+            found = _kind(record[key]) if key in record else "nothing"
+            raise InputError(f"{where}: {key!r} is {found} (expected {_NAMES[kind]})")
+    if len(record.get("caps", ())) > MSG_MAX_EXTRA_CAPS:
+        raise InputError(f"{where}: {len(record['caps'])} caps (expected at most {MSG_MAX_EXTRA_CAPS})")
+    if len(record.get("recv", "123")) != len("123"):
+        raise InputError(f"{where}: 'recv' has {len(record['recv'])} numbers (expected root, index and depth)")
+
+
+_OBSERVED: dict[str, type] = {"done": list, "busy": list, "map": str, "unstarted?": list}
+_MESSAGE: dict[str, type] = {
+    **_OBSERVED, "sys": str, "cap": int, "label": int, "len": int, "mrs": list, "caps": list, "reply?": int,
+    "dest?": int,
+}  # fmt: skip
+_SHAPES: dict[str, dict[str, type]] = {
+    "root": {**_MESSAGE, "res?": dict},
+    "worker": {**_MESSAGE, "w": int, "recv?": list},
+    "insn": {**_OBSERVED, "insn": str, "regs": dict, "w": int, "buf?": list},
+}
+"""The fields of a record, by its operation."""
+_INVOCATION: dict[str, type] = {
+    "args": dict, "svc": int, "err": str, "mrs": list, "map": str, "done?": list, "busy?": list, "unstarted?": list,
+    "len?": int, "ncaps?": int, "extra_mrs?": list, "paddr?": list,
+}  # fmt: skip
 
 
 _NAMES: dict[type, str] = {
