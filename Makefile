@@ -17,8 +17,8 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python bench/kernel_size.py
-	$(BIN)/pytest -n 2 -m "not slow and not campaign"
-	$(BIN)/pytest -n 2 -m "slow and not campaign"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not campaign"
+	$(BIN)/pytest -n 2 --dist worksteal -m "slow and not campaign"
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
@@ -26,7 +26,7 @@ bench: $(VENV)/.dev
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
-	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 -m "campaign or not campaign"
+	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
 
 # abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
 compiled: $(VENV)/.dev
