@@ -19,7 +19,7 @@ from collections.abc import Callable
 from hwmodel.cpu import program as ops
 from hwmodel.cpu.operations import A0, A1, A2, A3, A4, A5, A6, A7, T0, T6, check_operation, load_operands
 from hwmodel.cpu.program import Crash, Operation, OperationError, Program, ProgramTable, Resumable, Start
-from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
+from hwmodel.cpu.trap import EXCEPTION, HOST, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import ACCESS_FAULT_CAUSE, FETCH, LOAD, STORE, PageFault
 from hwmodel.tlb import BY_BUS
@@ -111,7 +111,7 @@ class CoroutineCPU:
         try:
             self.mmu.resolve(pc, FETCH)
         except PageFault as fault:
-            return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
+            return access_trap(fault.cause, fault.vaddr)
         return None
 
     # Starting and ending
@@ -248,7 +248,7 @@ class CoroutineCPU:
         try:
             trap = _HANDLERS[live.kind](self, x, live)
         except PageFault as fault:
-            return Trap(PAGE_FAULT, fault.cause, fault.vaddr)
+            return access_trap(fault.cause, fault.vaddr)
         if trap is not STOP_INTERRUPTED:
             live.done = True
             x[NEXT_PC] = live.after

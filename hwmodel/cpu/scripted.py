@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.trap import EXCEPTION, HOST, PAGE_FAULT, STOP_ECALL, STOP_INTERRUPTED, Trap
+from hwmodel.cpu.trap import EXCEPTION, HOST, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
 
@@ -20,7 +20,6 @@ RA, A0, A1, A2, T6 = 1, 10, 11, 12, 31
 RESTART_PC, NEXT_PC = 32, 33
 WORD = (1 << 64) - 1
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
-MISALIGNED = (0, 4, 6)
 FETCH_CAUSES = (1, 12)
 
 
@@ -76,8 +75,7 @@ class ScriptedCPU:
                 else:
                     trap = rv64.execute(machine, word, registers, fp, fpu_enabled=fpu_enabled)
             except PageFault as fault:
-                kind = EXCEPTION if fault.cause in MISALIGNED else PAGE_FAULT
-                return Trap(kind, fault.cause, pc if fault.cause in FETCH_CAUSES and pc & 1 else fault.vaddr)
+                return access_trap(fault.cause, pc if fault.cause in FETCH_CAUSES and pc & 1 else fault.vaddr)
             if trap is not None:
                 return trap
             if self.instruction_ticks:

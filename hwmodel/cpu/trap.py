@@ -24,3 +24,11 @@ class Trap(NamedTuple):
 
 STOP_ECALL: Final = Trap(ECALL)
 STOP_INTERRUPTED: Final = Trap(INTERRUPTED)
+
+MISALIGNED: Final = (0, 4, 6)
+"""Causes of accesses that fail by their address alone, before any translation: fetch, load, store or atomic."""
+
+
+def access_trap(cause: int, vaddr: int) -> Trap:
+    """The trap of an access that failed: to a kernel a misaligned one is an exception, any other a page fault."""
+    return Trap(EXCEPTION if cause in MISALIGNED else PAGE_FAULT, cause, vaddr)

@@ -23,12 +23,14 @@ CNODE = bi.CAP_INIT_CNODE
 
 
 class Root:
-    """The root thread of a fresh machine. ``config`` overrides fields of the ``demo`` preset."""
+    """The root thread of a fresh machine with so many bytes of RAM. ``config`` overrides the ``demo`` preset."""
 
-    def __init__(self, board: str = "qemu_virt_riscv64", *, fdt: bytes = b"", **config: Any) -> None:
+    def __init__(
+        self, board: str = "qemu_virt_riscv64", *, fdt: bytes = b"", ram: int = 1 << 30, **config: Any
+    ) -> None:
         self.board: Board = find_board(board)
         self.console = BufferBackend()
-        self.machine = Machine(self.board, ram_size=1 << 30, console=self.console)
+        self.machine = Machine(self.board, ram_size=ram, console=self.console)
         settings = replace(configure(PRESETS["demo"], self.machine.board), **config)
         self.state = boot(settings, self.machine, RootImage(), fdt)
         self.thread = self.state.current
