@@ -111,9 +111,17 @@ VIRT_IOMMU = replace(
 BOARDS = {board.name: board for board in (QEMU_VIRT_RISCV64, VIRT_IOMMU)}
 
 
+class UnknownMachineError(KeyError):
+    """There is no board of that name."""
+
+    def __str__(self) -> str:
+        """Return the message as it is; a KeyError would show it in quotation marks."""
+        return str(self.args[0])
+
+
 def find_board(name: str) -> Board:
-    """Return the board named `name`. Raises KeyError, naming the boards that there are."""
+    """Return the board named `name`. Raises UnknownMachineError, naming the boards that there are."""
     try:
         return BOARDS[name]
     except KeyError:
-        raise KeyError(f"no board is named {name!r}; there are {', '.join(BOARDS)}") from None
+        raise UnknownMachineError(f"no board is named {name!r}; there are {', '.join(BOARDS)}") from None

@@ -4,6 +4,7 @@ A machine takes bytes in only when it is polled. Here that happens each ``POLL_T
 file gives the same run. When nothing else can happen the system waits for the input, and its clock with it.
 """
 
+import errno
 import os
 import select
 import stat
@@ -16,12 +17,15 @@ POLL_TICKS = 10_000
 
 
 class SerialInput:
-    """A file descriptor to read from; ``read`` never waits, ``wait`` does."""
+    """A file descriptor to read from; ``read`` never waits, ``wait`` does. Raises OSError if it is a directory."""
 
     def __init__(self, fd: int) -> None:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         self.fd = fd
         self.ended = False
-        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._is_file = stat.S_ISREG(mode)
 
     def read(self, limit: int) -> bytes:
         """At most ``limit`` bytes that are there."""

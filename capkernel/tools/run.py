@@ -30,6 +30,7 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.explain import Explainer, Explanation
 from hwmodel.backend import FileBackend, TerminalBackend
+from hwmodel.board import UnknownMachineError
 from hwmodel.board import find_board as find_machine
 
 REFUSED, USAGE = 1, 2
@@ -116,9 +117,8 @@ def _build(
         for problem in error.diagnostics:
             print(problem, file=sys.stderr)
         raise typer.Exit(REFUSED) from None
-    except (OSError, UnknownBoardError, KeyError) as error:
-        # A KeyError shows its text in quotation marks.
-        print(f"capkernel run: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+    except (OSError, UnknownBoardError, UnknownMachineError) as error:
+        print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
 
 

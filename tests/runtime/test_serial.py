@@ -55,10 +55,11 @@ def test_time_ends_a_run_that_waits_for_input(typed: str) -> None:
     assert LINES.upper().startswith(report["uart"].removeprefix("say something\n"))
 
 
-def test_input_that_is_not_there_is_wrong_usage() -> None:
-    status, report = run(ECHO, "--input", "/nonexistent")
+@pytest.mark.parametrize("place", ["/nonexistent", "/tmp"])
+def test_input_that_cannot_be_read_is_wrong_usage(place: str) -> None:
+    status, report = run(ECHO, "--input", place)
     assert status == 2
-    assert "the input cannot be read: /nonexistent" in report["error"]
+    assert f"the input cannot be read: {place}: " in report["error"]
 
 
 def test_a_pipe_is_read_when_something_is_in_it() -> None:

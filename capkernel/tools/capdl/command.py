@@ -23,6 +23,7 @@ from capkernel.tools.capdl.build import BuildError
 from capkernel.tools.capdl.export import export
 from capkernel.tools.capdl.unsaid import UNSAID
 from capkernel.tools.tour_systems import Booted
+from hwmodel.board import UnknownMachineError
 
 REFUSED, USAGE = 1, 2
 
@@ -89,9 +90,8 @@ def _booted(path: Path | None, search_path: list[Path] | None, board: str) -> De
         return None
     try:
         booted = Booted(path, search_path=search_path or [], board=find_board(board))
-    except (OSError, UnknownBoardError, KeyError) as error:
-        # A KeyError shows its text in quotation marks.
-        print(f"capkernel capdl: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+    except (OSError, UnknownBoardError, UnknownMachineError) as error:
+        print(f"capkernel capdl: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
     booted.boot()
     if not booted.system.ready:

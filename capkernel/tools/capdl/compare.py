@@ -88,7 +88,7 @@ def _slots(build: Build, found: Spec) -> Found:
             yield ref, f"{slot_text(spec, ref)} would be empty instead of holding {show_cap(spec, wanted)}"
         elif _plain(spec, ref, wanted, wanted) != _plain(spec, ref, made, wanted):
             yield ref, f"{slot_text(spec, ref)} would hold {show_cap(spec, made)}, not {show_cap(spec, wanted)}"
-    for ref in found.slots.keys() - spec.slots.keys():
+    for ref in sorted(found.slots.keys() - spec.slots.keys()):
         yield ref, f"{slot_text(spec, ref)} would not be empty, but hold {show_cap(found, found.slots[ref])}"
 
 
