@@ -36,7 +36,7 @@ from capkernel.tools.conform.possible import POSSIBLE
 from capkernel.tools.conform.recordings import read
 from capkernel.tools.conform.steps import Stepper, value_of
 from capkernel.tools.conform.world import INSN_PC, SPIN, TEN_SECONDS_US, World, create
-from capkernel.tools.explain import Explainer, Explanation, Missing
+from capkernel.tools.explain import Explainer, Explanation, Missing, grantors
 from capkernel.tools.explain import missing as m
 from capkernel.tools.explain.census import containers, slot_at, slots_of, threads
 from capkernel.tools.explain.faults import table_walk
@@ -554,6 +554,14 @@ def test_every_kind_of_refusal_in_the_recordings_can_be_helped() -> None:
     met |= {("DomainSet_ScheduleSetStart", refusal) for refusal in ("InvalidArgument", "RangeError")}
     possible = {(name, ERROR_NAMES[code]) for name, codes in POSSIBLE.items() for code in codes if code}
     assert possible - met == set()
+
+
+def test_what_is_asked_of_a_cap_is_asked_in_the_words_of_the_rules() -> None:
+    """Who could give a cap is found by these words: one that no rule says any more would find nobody out."""
+    folder = Path(grantors.__file__).parent
+    rules = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "grantors.py")
+    said = rules.replace("{obj.ASID_POOL_BITS}", str(obj.ASID_POOL_BITS))
+    assert [words for words in grantors._FITS if f'"{words}"' not in said] == []
 
 
 # What no recording has

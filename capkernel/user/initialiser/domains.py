@@ -6,7 +6,7 @@ from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import CAP_DOMAIN
-from capkernel.abi.flags import TCB_FPU_DISABLED, WRITE_RESUME
+from capkernel.abi.flags import TCB_FPU_DISABLED
 from capkernel.system.description import DurationUnit, ProtectionDomain, ScheduleEntry
 from capkernel.system.symbols import symbol_patches
 from capkernel.user import stubs
@@ -15,7 +15,7 @@ from capkernel.user.initialiser.plan import PAGE, Plan
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.loop import IPC_BUFFER, PD_CNODE_BITS, ROOT_CNODE_BITS
 from capkernel.user.pdimage import PDValues
-from capkernel.user.threads import SCHED_CONTEXT_BITS, configure_time
+from capkernel.user.threads import SCHED_CONTEXT_BITS, ThreadSpec, configure_time, write_start
 from capkernel.user.vspaces import VSpace
 
 PD_GUARD_SIZE = 64 - ROOT_CNODE_BITS - PD_CNODE_BITS
@@ -110,10 +110,8 @@ async def start_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
     """Set the first registers and let the thread go; a debug kernel is told its name."""
     if plan.debug:
         await tools.env.sys.name_thread(domain.tcb, domain.spec.name)
-    values = dict.fromkeys(reg.USER_CONTEXT, 0)
-    values[reg.FAULT_IP], values[reg.SP] = domain.entry, plan.system.platform.stack_top
-    registers = [values[register] for register in reg.USER_CONTEXT]
-    await stubs.tcb_write_registers(tools.env.sys, domain.tcb, flags=WRITE_RESUME, registers=registers)
+    spec = ThreadSpec(entry=domain.entry, registers={reg.SP: plan.system.platform.stack_top})
+    await write_start(tools.env, domain.tcb, spec, resume=True)
 
 
 async def set_schedule(tools: Toolbox, plan: Plan) -> None:
