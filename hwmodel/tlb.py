@@ -5,10 +5,10 @@ specification, SFENCE.VMA): a kernel that forgets a flush is seen to forget it. 
 address-space identifier (ASID) form a bank of bounded size, in which the oldest makes room.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from hwmodel.stateful import Stateful
+from hwmodel.stateful import Saved, Stateful
 from hwmodel.sv39 import PAGE_SIZES, PTE_FLAGS
 
 Bank = dict[int, int]
@@ -47,15 +47,20 @@ def entry(paddr: int, level: int, flags: int, *, by_bus: bool) -> int:
 
 
 class Tlb(Stateful):
-    """At most `max_banks` banks of at most `bank_size` entries; both evict the oldest."""
+    """At most `max_banks` banks of at most `bank_size` entries; both evict the oldest.
 
-    __slots__ = ("_banks", "bank_size", "max_banks")
+    A CPU model with translations of its own adds itself to `on_flush`: it is called with the ASID that
+    is flushed, or None for all.
+    """
+
+    __slots__ = ("_banks", "bank_size", "max_banks", "on_flush")
     STATE = ("_banks",)
 
     def __init__(self, bank_size: int = 512, max_banks: int = 64) -> None:
         self.bank_size = bank_size
         self.max_banks = max_banks
         self._banks: dict[int, Bank] = {}
+        self.on_flush: list[Callable[[int | None], None]] = []
 
     def bank(self, asid: int) -> Bank:
         """Return the bank of `asid`, making an empty one if there is none.
@@ -79,12 +84,16 @@ class Tlb(Stateful):
         """Forget everything."""
         for bank in self._banks.values():
             bank.clear()
+        for tell in self.on_flush:
+            tell(None)
 
     def flush_asid(self, asid: int) -> None:
         """Forget the entries of one ASID."""
         bank = self._banks.get(asid)
         if bank is not None:
             bank.clear()
+        for tell in self.on_flush:
+            tell(asid)
 
     def flush_page(self, asid: int, vaddr: int) -> None:
         """Forget the entries of one ASID, of whatever page size, that translate `vaddr`."""
@@ -92,6 +101,14 @@ class Tlb(Stateful):
         if bank is not None:
             for level in range(len(PAGE_SIZES)):
                 bank.pop(key(vaddr, level), None)
+        for tell in self.on_flush:
+            tell(asid)
+
+    def restore(self, saved: Saved) -> None:
+        """Go back to a saved state; whoever has translations of its own must drop them."""
+        super().restore(saved)
+        for tell in self.on_flush:
+            tell(None)
 
     def entries(self) -> Iterator[CachedMapping]:
         """Yield all entries, bank by bank, oldest first."""

@@ -1,0 +1,252 @@
+"""PyPI's ``unicorn``, as far as the hart needs it: found, pinned, and checked before it is believed.
+
+The emulator's public interface costs a microsecond a register and does not tell how many instructions ran. Both are
+plain words in its memory, so they are read and written there. Where they lie is found out by experiment on a throw-away
+engine, once a process: known values are put in through the public interface and looked for. Only memory that the
+process really has is looked at, so a build that differs gives an error and no crash.
+"""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+VERSION: Final = "2.1.4"
+TRANSLATION_BUFFER: Final = 32 << 20
+"""Bytes of host code an engine may keep; committed as they are used."""
+
+GPR, FPR, PC, LOAD_RESERVATION, FRM, BAD_ADDRESS, MISA, PRIVILEGE, MSTATUS, SATP = 0, 32, 64, 65, 67, 68, 71, 74, 78, 84
+"""Word numbers in the emulator's CPU state (QEMU's ``CPURISCVState``)."""
+STATE_WORDS: Final = SATP + 1
+
+OK, READ_UNMAPPED, WRITE_UNMAPPED, FETCH_UNMAPPED, INSN_INVALID, EXCEPTION = 0, 6, 7, 8, 10, 21
+"""Results of a run: the limit was reached; or why not."""
+STOPS: Final = (READ_UNMAPPED, WRITE_UNMAPPED, FETCH_UNMAPPED, INSN_INVALID, EXCEPTION)
+BEHIND: Final = 4
+"""Bytes that the pc is ahead of an instruction that ended a run with ``EXCEPTION``, whatever its length."""
+
+MSTATUS_FS: Final = 3 << 13
+"""Both bits: the FPU is on."""
+
+_RWX = 7
+_REG_FFLAGS = 41
+_CTL_WRITE = 1 << 30
+_CTL_TLB_FLUSH = 11
+_FEATURES = bytes((1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1))
+"""``RISCVCPU.cfg``: i, e, g, m, a, f, d, c, s, u, h, counters, ifencei, icsr."""
+_COUNTERS = 11
+
+
+class EmulatorError(RuntimeError):
+    """The emulator is not there, or is not the one that this code was written for."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are: in the engine's handle, the executed instructions and the pointer to the CPU;
+    from there the CPU's state and the switch for the user-mode counters. All in bytes.
+    """
+
+    executed: int
+    cpu: int
+    state: int
+    counters: int
+
+
+class Handle:
+    """One engine: an emulated hart in user mode over a RAM that it shares with the machine.
+
+    ``words`` are the CPU's state, by the word numbers above; ``state`` the same as bytes; ``address`` its host address.
+    """
+
+    def __init__(self, layout: Layout | None, ram_base: int, ram_size: int, ram_address: int) -> None:
+        unicorn, library = _load()
+        self.uc = unicorn.Uc(unicorn.unicorn_const.UC_ARCH_RISCV, unicorn.unicorn_const.UC_MODE_RISCV64)
+        self.uc.ctl_set_tcg_buffer_size(TRANSLATION_BUFFER)
+        self.uc.ctl_exits_enabled(True)
+        self.uc.mem_map_ptr(ram_base, ram_size, _RWX, ram_address)
+        self.pointer = _pointer(self.uc)
+        self._ctl = library["uc_ctl"]
+        self._ctl.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        self._start = library["uc_emu_start"]
+        self._start.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t]
+        if layout is not None:
+            self._reach_in(layout)
+
+    def _reach_in(self, layout: Layout) -> None:
+        cpu = ctypes.c_uint64.from_address(self.pointer + layout.cpu).value
+        self.address = cpu + layout.state
+        self.state = memoryview((ctypes.c_uint8 * (8 * STATE_WORDS)).from_address(self.address)).cast("B")
+        self.words = self.state.cast("Q")
+        self.counter = ctypes.c_uint64.from_address(self.pointer + layout.executed)
+        ctypes.c_uint8.from_address(cpu + layout.counters).value = 0
+
+    def run(self, pc: int, limit: int) -> int:
+        """Run from ``pc`` for at most ``limit`` instructions; a limit of 0 is none, and then nothing is counted."""
+        return int(self._start(self.pointer, pc, 0, 0, limit))
+
+    def executed(self, limit: int) -> int:
+        """How many instructions the last run started, the one that ended it with an exception included."""
+        return min(int(self.counter.value), limit)
+
+    def flush_tlb(self) -> None:
+        """Forget all translations of addresses."""
+        self._ctl(self.pointer, _CTL_TLB_FLUSH | _CTL_WRITE)
+
+    def forget_code(self, paddr: int, size: int) -> None:
+        """Forget what was translated of the code at physical addresses."""
+        words = self.words
+        privilege, words[PRIVILEGE] = words[PRIVILEGE], 3
+        self.uc.ctl_remove_cache(paddr, paddr + size)
+        words[PRIVILEGE] = privilege
+
+    def fflags(self) -> int:
+        """The floating point exception flags; the FPU must be on."""
+        return self.read_register(_REG_FFLAGS)
+
+    def set_fflags(self, flags: int) -> None:
+        """Set the floating point exception flags; the FPU must be on."""
+        self.write_register(_REG_FFLAGS, flags)
+
+    def read_register(self, number: int) -> int:
+        """A register by the emulator's own number for it."""
+        return int(self.uc.reg_read(number))
+
+    def write_register(self, number: int, value: int) -> None:
+        """Set a register by the emulator's own number for it."""
+        self.uc.reg_write(number, value)
+
+
+def _load() -> tuple[Any, ctypes.CDLL]:
+    try:
+        import unicorn
+        from unicorn.unicorn_py3 import unicorn as binding
+    except ImportError as error:
+        raise EmulatorError(
+            "machine code needs the emulator unicorn, which is not installed: pip install 'capkernel[riscv]'"
+        ) from error
+    if unicorn.__version__ != VERSION:
+        raise EmulatorError(f"this is unicorn {unicorn.__version__}; {VERSION} is wanted: pip install unicorn=={VERSION}")
+    return unicorn, binding.uclib
+
+
+def _pointer(uc: Any) -> int:
+    handle = uc._uch
+    return int(handle.value if hasattr(handle, "value") else handle)
+
+
+# Finding out the layout
+
+_RAM, _PAGES = 0x8000_0000, 16
+_LOOP = (0x00150513, 0xFFDFF06F)
+"""addi a0, a0, 1; j -4."""
+_RDCYCLE = 0xC0002573
+_PATTERN = tuple(0x5EA4_C000_0000_0000 + 0x0101 * n for n in range(32))
+_SEARCHED = 1 << 18
+
+
+@cache
+def layout() -> Layout:
+    """Where the emulator keeps what we need. Raises EmulatorError if it is not where, or does not do what, it should."""
+    ram = (ctypes.c_uint8 * (4096 * (_PAGES + 1)))()
+    address = -(-ctypes.addressof(ram) // 4096) * 4096
+    code = (ctypes.c_uint32 * 4).from_address(address)
+    code[:3] = (*_LOOP, _RDCYCLE)
+    handle = Handle(None, _RAM, 4096 * _PAGES, address)
+    with _OwnMemory() as memory:
+        executed = _find_counter(handle, memory)
+        cpu, state = _find_state(handle, memory)
+        base = memory.word(handle.pointer + cpu)
+        features = memory.read(base + state, _SEARCHED).find(_FEATURES)
+    if features < 0:
+        raise EmulatorError("unicorn's description of its CPU is not where it was; is this the build from PyPI?")
+    found = Layout(executed, cpu, state, state + features + _COUNTERS)
+    _check(handle, found)
+    return found
+
+
+class _OwnMemory:
+    """This process's memory, read through the host, which refuses what is not there instead of crashing."""
+
+    def __enter__(self) -> "_OwnMemory":
+        try:
+            self._fd = os.open("/proc/self/mem", os.O_RDONLY)
+        except OSError as error:
+            raise EmulatorError(f"running machine code needs Linux's /proc/self/mem: {error}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def read(self, address: int, size: int) -> bytes:
+        """What there is of so many bytes."""
+        try:
+            return os.pread(self._fd, size, address)
+        except (OSError, OverflowError):
+            return b""
+
+    def word(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 8), "little")
+
+
+def _find_counter(handle: Handle, memory: _OwnMemory) -> int:
+    """The word in the handle that is one more than the limit, after a run that reached it."""
+    places: set[int] | None = None
+    for limit in (1237, 6151, 40129):
+        handle.run(_RAM, limit)
+        found = {at for at, word in _words(memory.read(handle.pointer, _SEARCHED)) if word == limit + 1}
+        places = found if places is None else places & found
+    return _only(places or set(), "count of instructions")
+
+
+def _find_state(handle: Handle, memory: _OwnMemory) -> tuple[int, int]:
+    """A pointer in the handle behind which the integer registers lie."""
+    from unicorn.riscv_const import UC_RISCV_REG_X0
+
+    for number in range(1, 32):
+        handle.write_register(UC_RISCV_REG_X0 + number, _PATTERN[number])
+    wanted = struct.pack("<31Q", *_PATTERN[1:])
+    places = {}
+    for at, word in _words(memory.read(handle.pointer, 1 << 14)):
+        found = memory.read(word, _SEARCHED).find(wanted) if 4096 < word < 1 << 47 and not word & 7 else -1
+        if found >= 8:
+            places[at] = found - 8
+    # Several pointers lead to the same CPU; the one nearest to it is the pointer to the CPU itself.
+    nearest = min(places.values(), default=-1)
+    return _only({at for at, offset in places.items() if offset == nearest}, "state of the CPU"), nearest
+
+
+def _words(data: bytes) -> Iterator[tuple[int, int]]:
+    for index, (word,) in enumerate(struct.iter_unpack("<Q", data[: len(data) & ~7])):
+        yield 8 * index, word
+
+
+def _only(places: set[int], what: str) -> int:
+    if not places:
+        raise EmulatorError(f"unicorn's {what} is not where it was; is this the build from PyPI?")
+    return min(places)
+
+
+def _check(handle: Handle, found: Layout) -> None:
+    """Try what the hart relies on."""
+    from unicorn import riscv_const as registers
+
+    handle._reach_in(found)
+    words = handle.words
+    same = (
+        (words[MISA], handle.read_register(registers.UC_RISCV_REG_MISA)),
+        (words[MSTATUS], handle.read_register(registers.UC_RISCV_REG_MSTATUS)),
+        (words[PC], handle.read_register(registers.UC_RISCV_REG_PC)),
+    )
+    if any(ours != theirs for ours, theirs in same):
+        raise EmulatorError(f"unicorn's CPU state is not laid out as it was: {same}")
+    words[PRIVILEGE] = 0
+    words[10] = 0
+    outcome = handle.run(_RAM, 1001)
+    if (outcome, words[10], words[PC], handle.executed(1001)) != (OK, 501, _RAM + 4, 1001):
+        raise EmulatorError("unicorn does not stop after the wanted number of instructions")
+    if handle.run(_RAM + 8, 10) != EXCEPTION or words[PC] != _RAM + 8 + BEHIND:
+        raise EmulatorError("unicorn lets user mode read the host's cycle counter")
