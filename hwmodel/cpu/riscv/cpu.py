@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.riscv.engine import DONE, NEXT_PC, Engine
+from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, Runner
 from hwmodel.cpu.trap import EXCEPTION, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
@@ -42,7 +42,12 @@ class RiscvCPU:
     """
 
     def __init__(
-        self, machine: Machine, instructions_per_tick: int = INSTRUCTIONS_PER_TICK, max_engines: int = MAX_ENGINES
+        self,
+        machine: Machine,
+        instructions_per_tick: int = INSTRUCTIONS_PER_TICK,
+        max_engines: int = MAX_ENGINES,
+        *,
+        compiled: bool | None = None,
     ) -> None:
         self.machine = machine
         self.mmu = machine.mmu
@@ -50,7 +55,9 @@ class RiscvCPU:
         self.max_engines = max_engines
         self.instructions = 0
         self._engines: OrderedDict[int, Engine] = OrderedDict()
-        self._last: Engine | None = None
+        if compiled is None:
+            compiled = Runner is not None
+        self._stepper = PlainEngine(machine.memory, machine.mmu) if compiled else None
         machine.mmu.tlb.on_flush.append(self._flush)
 
     def run(self, thread: Thread, *, fpu_enabled: bool) -> Trap:
@@ -60,12 +67,14 @@ class RiscvCPU:
             engine = self._engine()
             if engine is not None:
                 fp = thread.fp_registers if fpu_enabled else None
-                if engine.run(x, fp, self._limit()) == DONE:
-                    self._spend(engine.executed)
-                    engine.note_code(self.mmu)
-                    continue
+                outcome = engine.run(x, fp, self._limit())
                 self._spend(engine.executed)
-                engine.note_code(self.mmu)
+                if outcome == DONE:
+                    continue
+                if outcome == ECALL:
+                    x[RESTART_PC] = pc = x[NEXT_PC]
+                    x[NEXT_PC] = pc + 4
+                    return STOP_ECALL
             trap = self._step(thread, fpu_enabled)
             if trap is not None:
                 return trap
@@ -103,16 +112,15 @@ class RiscvCPU:
             engine = self._make(asid)
         else:
             self._engines.move_to_end(asid)
-        if engine is not self._last or engine.tlb_is_stale:
-            engine.verify()
-            self._last = engine
         engine.enter(root, asid)
         return engine
 
     def _make(self, asid: int) -> Engine:
         if len(self._engines) >= self.max_engines:
             self._engines.popitem(last=False)
-        engine = self._engines[asid] = Engine(self.machine.memory)
+        memory = self.machine.memory
+        engine = CompiledEngine(memory, self._stepper) if self._stepper else PlainEngine(memory, self.mmu)
+        self._engines[asid] = engine
         return engine
 
     def _flush(self, asid: int | None) -> None:
@@ -138,9 +146,7 @@ class RiscvCPU:
             trap = rv64.execute(machine, word, x, fp or [0] * FP_REGISTERS, fpu_enabled=fp is not None and fpu_enabled)
         except PageFault as fault:
             return access_trap(fault.cause, fault.vaddr)
-        if trap is None:
-            self._last = None
-        elif trap == _ILLEGAL and fp is None and fpu_enabled:
+        if trap == _ILLEGAL and fp is None and fpu_enabled:
             # Perhaps its first floating point instruction.
             thread.fp_registers = [0] * FP_REGISTERS
             return None
