@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, Runner
+from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, find_shim
 from hwmodel.cpu.trap import EXCEPTION, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
@@ -55,9 +55,10 @@ class RiscvCPU:
         self.max_engines = max_engines
         self.instructions = 0
         self._engines: OrderedDict[int, Engine] = OrderedDict()
-        if compiled is None:
-            compiled = Runner is not None
-        self._stepper = PlainEngine(machine.memory, machine.mmu) if compiled else None
+        self._shim = find_shim() if compiled is not False else None
+        if compiled and self._shim is None:
+            raise ValueError("the compiled shim was not built when this package was installed; is there a C compiler?")
+        self._stepper = PlainEngine(machine.memory, machine.mmu)
         machine.mmu.tlb.on_flush.append(self._flush)
 
     def run(self, thread: Thread, *, fpu_enabled: bool) -> Trap:
@@ -119,7 +120,11 @@ class RiscvCPU:
         if len(self._engines) >= self.max_engines:
             self._engines.popitem(last=False)
         memory = self.machine.memory
-        engine = CompiledEngine(memory, self._stepper) if self._stepper else PlainEngine(memory, self.mmu)
+        engine: Engine
+        if self._shim is not None:
+            engine = CompiledEngine(memory, self._shim, self._stepper)
+        else:
+            engine = PlainEngine(memory, self.mmu)
         self._engines[asid] = engine
         return engine
 

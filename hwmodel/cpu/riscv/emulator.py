@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from typing import Any, Final
 
 VERSION: Final = "2.1.4"
@@ -133,8 +134,9 @@ def _load() -> tuple[Any, ctypes.CDLL]:
         raise EmulatorError(
             "machine code needs the emulator unicorn, which is not installed: pip install 'capkernel[riscv]'"
         ) from error
-    if unicorn.__version__ != VERSION:
-        raise EmulatorError(f"this is unicorn {unicorn.__version__}; {VERSION} is wanted: pip install unicorn=={VERSION}")
+    found = version("unicorn")
+    if found != VERSION:
+        raise EmulatorError(f"this is unicorn {found}; {VERSION} is wanted: pip install unicorn=={VERSION}")
     return unicorn, binding.uclib
 
 
@@ -155,11 +157,11 @@ _SEARCHED = 1 << 18
 
 @cache
 def layout() -> Layout:
-    """Where the emulator keeps what we need. Raises EmulatorError if it is not where, or does not do what, it should."""
+    """Where the emulator keeps what we need. Raises EmulatorError if it is not what this code was written for."""
     ram = (ctypes.c_uint8 * (4096 * (_PAGES + 1)))()
     address = -(-ctypes.addressof(ram) // 4096) * 4096
     code = (ctypes.c_uint32 * 4).from_address(address)
-    code[:3] = (*_LOOP, _RDCYCLE)
+    code[:3] = [*_LOOP, _RDCYCLE]
     handle = Handle(None, _RAM, 4096 * _PAGES, address)
     with _OwnMemory() as memory:
         executed = _find_counter(handle, memory)

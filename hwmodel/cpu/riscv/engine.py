@@ -10,17 +10,15 @@ event that falls into the middle of a block.
 """
 
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hwmodel.cpu.riscv import emulator
 from hwmodel.cpu.riscv.emulator import BEHIND, EXCEPTION, LOAD_RESERVATION, MSTATUS, MSTATUS_FS, OK, PC, SATP, Handle
 from hwmodel.memory import PAGE_BITS, PAGE_SIZE, Memory
 from hwmodel.mmu import FETCH, Mmu, PageFault
 
-try:
+if TYPE_CHECKING:
     from hwmodel.cpu.riscv._shim import Runner
-except ImportError:
-    Runner = None
 
 NEXT_PC: Final = 33
 DONE, TRAPPED, ECALL = 0, 1, 2
@@ -155,16 +153,25 @@ class PlainEngine(Engine):
         self._code.clear()
 
 
+def find_shim() -> "type[Runner] | None":
+    """The compiled half of an engine, if it was built when this package was installed."""
+    try:
+        from hwmodel.cpu.riscv._shim import Runner
+    except ImportError:
+        return None
+    return Runner
+
+
 class CompiledEngine(Engine):
     """Counts and compares by blocks; ``stepper`` serves all engines of a hart."""
 
-    def __init__(self, memory: Memory, stepper: PlainEngine) -> None:
+    def __init__(self, memory: Memory, shim: "type[Runner]", stepper: PlainEngine) -> None:
         super().__init__(memory)
         self.stepper = stepper
         handle = self.handle
         functions = tuple(handle.function(name) for name in ("emu_start", "emu_stop", "hook_add", "vmem_read"))
         ram = (memory.address, memory.base, memory.size)
-        self.runner = Runner(handle.pointer, handle.address, functions, *ram)
+        self.runner = shim(handle.pointer, handle.address, functions, *ram)
 
     def enter(self, root: int, asid: int) -> None:
         """Use the tables at ``root``."""
