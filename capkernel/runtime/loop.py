@@ -52,7 +52,7 @@ class Loop:
     """A kernel on a machine with a CPU.
 
     ``entries`` counts kernel entries. ``before`` and ``observers`` are called with the trap at each, before and
-    after the kernel has seen it.
+    after the kernel has seen it. ``stop_reason``, if set, is asked before each turn: a word ends the run.
     """
 
     def __init__(
@@ -66,17 +66,23 @@ class Loop:
         self.entries = 0
         self.before: list[Callable[[Trap], None]] = []
         self.observers: list[Callable[[Trap], None]] = []
+        self.stop_reason: Callable[[], str | None] | None = None
         if self.costs.work_unit:
             clock = WorkClock(state, machine, self.costs.work_unit)
             state.machine = clock
             self.before.append(clock.enter)
 
     def run(self, *, until: int | None = None, max_entries: int | None = None) -> str:
-        """Run until nothing can happen any more; returns why it stopped: idle, halted, host, time or entries."""
+        """Run until nothing can happen any more.
+
+        Returns why it stopped: idle, halted, host, time, entries, or what ``stop_reason`` said.
+        """
         state, machine = self.state, self.machine
         machine.stop_at = NEVER if until is None else until
         last_entry = None if max_entries is None else self.entries + max_entries
         while not machine.halted:
+            if self.stop_reason is not None and (reason := self.stop_reason()) is not None:
+                return reason
             if until is not None and machine.now() >= until:
                 return "time"
             if last_entry is not None and self.entries >= last_entry:
