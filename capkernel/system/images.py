@@ -10,9 +10,10 @@ from pathlib import Path
 
 from attrs import frozen
 
+from capkernel.abi.objects import PAGE_BYTES
 from capkernel.system.context import Context
 from capkernel.system.description import ProtectionDomain, SystemDescription
-from capkernel.system.elf import ElfError, ElfSymbol, read_elf
+from capkernel.system.elf import ElfError, ElfSegment, ElfSymbol, read_elf
 from capkernel.system.symbols import symbol_patches
 
 WORD_BYTES = 8
@@ -54,7 +55,14 @@ def read_image(path: Path) -> Image:
         elf = read_elf(data)
     except ElfError as error:
         raise ImageError(f"is not an ELF program for a 64-bit machine: {error}") from None
-    return Image(path=path, symbols=elf.symbols, segments=elf.segments)
+    if not elf.symbols:
+        raise ImageError("is not an ELF program for a 64-bit machine: it has no symbol table")
+    return Image(path=path, symbols=elf.symbols, segments=tuple(_pages(segment) for segment in elf.segments))
+
+
+def _pages(segment: ElfSegment) -> range:
+    """The addresses that no map may touch."""
+    return range(segment.pages.start, -(-segment.pages.stop // PAGE_BYTES) * PAGE_BYTES)
 
 
 def _python_symbols(data: bytes) -> dict[str, ElfSymbol | None]:
