@@ -9,6 +9,7 @@ import typer
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "run": ("capkernel.tools.run", "run", "Boot a system description and run it."),
+    "boot": ("capkernel.tools.boot.command", "boot", "Boot a root task that is machine code, as seL4 boots it."),
     "tour": ("capkernel.tools.tour", "tour", "Run the examples, then a fortress with an attacker in it."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),

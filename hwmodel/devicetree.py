@@ -46,8 +46,7 @@ def describe(board: Board) -> Node:
     root = Node({"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": board.name})
     serial = next((_node_name(w) for w in board.devices if w.kind == "ns16550"), None)
     root.children["chosen"] = Node({"stdout-path": f"/soc/{serial}"} if serial else {})
-    memory = {"device_type": "memory", "reg": _reg(board.ram)}
-    root.children[f"memory@{board.ram.base:x}"] = Node(memory)
+    root.children[f"memory@{board.ram.base:x}"] = Node({"device_type": "memory", "reg": _reg(board.ram)})
     root.children["cpus"] = _cpus(board)
     soc = root.children["soc"] = Node(
         {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None}

@@ -10,8 +10,10 @@ from hwmodel.machine import Machine
 class RiscvGlue:
     """Runs threads of machine code; floating point registers appear when first used."""
 
-    def __init__(self, machine: Machine, instructions_per_tick: int = INSTRUCTIONS_PER_TICK) -> None:
-        self.cpu = RiscvCPU(machine, instructions_per_tick)
+    def __init__(
+        self, machine: Machine, instructions_per_tick: int = INSTRUCTIONS_PER_TICK, *, compiled: bool | None = None
+    ) -> None:
+        self.cpu = RiscvCPU(machine, instructions_per_tick, compiled=compiled)
 
     def run(self, thread: TCB) -> Trap:
         """Run the thread until it traps."""

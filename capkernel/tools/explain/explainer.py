@@ -37,7 +37,7 @@ from capkernel.runtime.loop import Loop
 from capkernel.tools.explain import faults
 from capkernel.tools.explain.census import ancestors, place_of
 from capkernel.tools.explain.describe import in_words, notation, thread_name
-from capkernel.tools.explain.explanation import Explanation, Link, Subject
+from capkernel.tools.explain.explanation import STOPPED, Explanation, Link, Subject
 from capkernel.tools.explain.grantors import grantors
 from capkernel.tools.explain.missing import Missing
 from capkernel.tools.explain.request import PHASES, Refused, judge
@@ -50,14 +50,24 @@ KEEP = 10_000
 class Explainer:
     """Explains the refusals of a loop from now on; ``sink`` is called with each as it happens.
 
-    The last ``keep`` are kept in ``explanations``.
+    The last ``keep`` are kept in ``explanations``; ``thread`` is whom the last one is about. With ``only_final``, only
+    those are explained that end a thread because it has no fault handler; that costs next to nothing until it happens.
     """
 
-    def __init__(self, loop: Loop, sink: Callable[[Explanation], None] | None = None, keep: int = KEEP) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        sink: Callable[[Explanation], None] | None = None,
+        keep: int = KEEP,
+        *,
+        only_final: bool = False,
+    ) -> None:
         self.loop = loop
         self.state = loop.state
         self.sink = sink
         self.keep = keep
+        self.only_final = only_final
+        self.thread = self.state.current
         self.explanations: list[Explanation] = []
         self._previous: SyscallError | Fault | None = None
         self._thread = self.state.current
@@ -74,6 +84,8 @@ class Explainer:
     def _before(self, trap: Trap) -> None:
         state = self.state
         self._previous, self._thread, self._judged = state.refusal, state.current, []
+        if self.only_final:
+            return
         self._timed = [(self._thread, self._thread.fault, self._thread.sched_context)]
         if trap.kind == ECALL:
             number = signed(self._thread.registers[reg.SYSCALL_REGISTER])
@@ -99,6 +111,8 @@ class Explainer:
                 self._explain_timeout(thread, context or thread.sched_context)
         refusal = self.state.refusal
         if trap.kind == INTERRUPTED or refusal is None or refusal is self._previous:
+            return
+        if self.only_final and (self._thread.fault is not refusal or self._thread.state is not INACTIVE):
             return
         if isinstance(refusal, SyscallError) or (isinstance(refusal, CapFault) and not refusal.in_receive_phase):
             self._explain_request(refusal, sends=True)
@@ -132,7 +146,7 @@ class Explainer:
     def _delivery(self, fault: Fault, thread: TCB, handler: Slot) -> str:
         if thread.fault is fault and isinstance(handler.cap, EndpointCap):
             return f"sent to its handler, {in_words(handler.cap)}"
-        return "it has no fault handler and stopped" if thread.state is INACTIVE else "dropped silently"
+        return STOPPED if thread.state is INACTIVE else "dropped silently"
 
     def _explain_fault(self, fault: Fault) -> None:
         thread = self._thread
@@ -173,7 +187,7 @@ class Explainer:
         slot: Slot | None = None, path: tuple[Walk, ...] = (), entries: tuple[faults.Entry, ...] = (),
         arguments: dict[str, int] | None = None, thread: TCB | None = None,
     ) -> None:  # fmt: skip
-        thread = thread or self._thread
+        thread = self.thread = thread or self._thread
         name, code, words = describe_refusal(refusal)
         if refusal is None and path:
             name = f"CapFault: {err.LOOKUP_FAILURE_NAMES[path[-1].failure]}, send phase"

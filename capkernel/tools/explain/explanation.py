@@ -7,6 +7,9 @@ from capkernel.tools.explain.grantors import Grantor
 from capkernel.tools.explain.missing import Missing, Place, plain
 from capkernel.tools.explain.walk import Walk
 
+STOPPED = "it has no fault handler and stopped"
+"""An outcome: nobody will ever answer the fault."""
+
 
 @frozen
 class Subject:
@@ -53,6 +56,11 @@ class Explanation:
     missing: Missing
     derived_from: tuple[Link, ...]
     could_grant: tuple[Grantor, ...]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it ended the thread."""
+        return self.outcome == STOPPED
 
     def text(self) -> str:
         """For people: a few lines."""

@@ -39,6 +39,10 @@ class Thread(Protocol):
 class RiscvCPU:
     """Runs threads on a machine. Everything about a thread is in its registers, so a run can be copied at any point
     between two calls of ``run``.
+
+    ``instructions`` counts those executed so far; at ``stop_at`` of them ``run`` returns as if time were up. An engine
+    is kept for each of the ``max_engines`` address spaces that ran last. ``compiled`` asks for the compiled shim
+    (True), or for none (False); None takes it if it was built.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class RiscvCPU:
         self.instructions_per_tick = instructions_per_tick
         self.max_engines = max_engines
         self.instructions = 0
+        self.stop_at: int | None = None
         self._engines: OrderedDict[int, Engine] = OrderedDict()
         self._shim = find_shim() if compiled is not False else None
         if compiled and self._shim is None:
@@ -64,7 +69,7 @@ class RiscvCPU:
     def run(self, thread: Thread, *, fpu_enabled: bool) -> Trap:
         """Run until a trap, or until the machine's next event is due."""
         machine, x = self.machine, thread.registers
-        while not machine.must_stop():
+        while not (machine.must_stop() or self.instructions == self.stop_at):
             engine = self._engine()
             if engine is not None:
                 fp = thread.fp_registers if fpu_enabled else None
@@ -89,6 +94,8 @@ class RiscvCPU:
         machine = self.machine
         per_tick = self.instructions_per_tick
         left = (machine.next_stop() - machine.now()) * per_tick - self.instructions % per_tick
+        if self.stop_at is not None:
+            left = min(left, self.stop_at - self.instructions)
         return min(left, SLICE)
 
     def _spend(self, executed: int) -> None:

@@ -1,0 +1,1 @@
+"""``capkernel boot``: run a root task that is machine code."""
