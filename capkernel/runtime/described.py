@@ -1,7 +1,8 @@
-"""Running a described system: its programs on the coroutine CPU, its initial task building it by invocations."""
+"""Running a described system: its programs on the CPUs that they are for, its initial task building it by invocations.
+"""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,20 @@ from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.limits import require_machine
 from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.mixed import MixedGlue
 from capkernel.runtime.platform import PRESETS, configure
-from capkernel.runtime.programs import load_programs
+from capkernel.runtime.programs import MachineCode, load_programs
 from capkernel.runtime.serial import SerialInput, run_with_input
 from capkernel.system.description import SystemDescription
+from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.grants import Grant
 from capkernel.system.kernel_options import KernelOptions
-from capkernel.user.initialiser.plan import Plan
+from capkernel.user.initialiser.plan import Plan, Program
 from capkernel.user.initialiser.task import initial_task
 from hwmodel.backend import Backend
 from hwmodel.board import Board
 from hwmodel.cpu.program import PAGE_SIZE, Crash, ProgramTable, image
+from hwmodel.cpu.riscv.emulator import EmulatorError
 from hwmodel.machine import Machine
 from hwmodel.sv39 import walk
 
@@ -36,9 +40,9 @@ MAX_CLOCK_OFFSET = 10_000_000
 class DescribedSystem:
     """A system that boots as a description says.
 
-    ``search_path`` is where ``x.py`` for ``x.elf`` is found; ``seed`` sets the clock at boot, which is the only thing
-    that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it did);
-    ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
+    ``search_path`` is where ``x.elf``, or ``x.py`` in its place, is found; ``seed`` sets the clock at boot, which is
+    the only thing that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it
+    did); ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
@@ -59,8 +63,10 @@ class DescribedSystem:
         config = replace(configure(PRESETS["microkit"], board), debug=debug)
         require_machine(system, config)
         table = ProgramTable()
+        programs = load_programs(system, search_path, table)
+        self.cpu = _cpu(self.machine, system, programs, table)
         plan = Plan(
-            system=system, programs=load_programs(system, search_path, table), grants=grants,
+            system=system, programs=programs, grants=grants,
             ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
             debug=debug, on_fault=lambda pd, fault: self.faults.append((pd, fault)),
         )  # fmt: skip
@@ -69,7 +75,6 @@ class DescribedSystem:
         root = image(table.add(initial_task(plan, self._ready)))
         self.image = RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),))
         self.state = boot(config, self.machine, self.image, fdt)
-        self.cpu = CoroutineGlue(self.machine, table)
         # A program that speaks to its driver speaks to nobody here.
         self.loop = Loop(self.state, self.machine, self.cpu, COSTS, lambda thread, value: True)
         self.started_at = 0
@@ -127,5 +132,19 @@ class DescribedSystem:
 
     @property
     def crashes(self) -> list[Crash]:
-        """Programs that ended with an exception, in order."""
+        """Python programs that ended with an exception, in order."""
         return self.cpu.crashes
+
+
+def _cpu(
+    machine: Machine, system: SystemDescription, programs: Mapping[str, Program], table: ProgramTable
+) -> CoroutineGlue | MixedGlue:
+    """The CPU for these programs; the emulator is asked for only if one of them is machine code."""
+    native = [pd for pd in system.protection_domains if isinstance(programs[pd.name], MachineCode)]
+    if not native:
+        return CoroutineGlue(machine, table)
+    try:
+        return MixedGlue(machine, table)
+    except EmulatorError as error:
+        reasons = [Diagnostic(where=pd.program.where, message=f"{pd.name}: {error}") for pd in native]
+        raise DescriptionError(reasons) from error

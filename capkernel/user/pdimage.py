@@ -42,13 +42,24 @@ class PDValues:
     pps: int = 0
     variables: tuple[int, ...] = field(default=(), converter=_words)
 
-    def encode(self) -> tuple[int, ...]:
-        """The words for the image. Raises ValueError if the name is too long."""
+    @property
+    def name_bytes(self) -> bytes:
+        """The name, padded with zeros. Raises ValueError if it is too long."""
         name = self.name.encode()
         if len(name) > NAME_BYTES:
             raise ValueError(f"a domain's name has at most {NAME_BYTES} bytes; {self.name!r} has {len(name)}")
-        words = struct.unpack(f"<{_NAME_WORDS}Q", name.ljust(NAME_BYTES, b"\0"))
+        return name.ljust(NAME_BYTES, b"\0")
+
+    def encode(self) -> tuple[int, ...]:
+        """The words for the image. Raises ValueError if the name is too long."""
+        words = struct.unpack(f"<{_NAME_WORDS}Q", self.name_bytes)
         return (*words, int(self.passive), self.irqs, self.notifications, self.pps, *self.variables)
+
+    def symbols(self) -> dict[str, bytes]:
+        """What libmicrokit's symbols are set to. Raises ValueError if the name is too long."""
+        masks = {"irqs": self.irqs, "notifications": self.notifications, "pps": self.pps, "ioports": 0}
+        words = {f"microkit_{use}": mask.to_bytes(8, "little") for use, mask in masks.items()}
+        return {"microkit_name": self.name_bytes, "microkit_passive": bytes((self.passive,)), **words}
 
     @classmethod
     def decode(cls, words: Sequence[int]) -> "PDValues":

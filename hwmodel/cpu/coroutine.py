@@ -104,6 +104,17 @@ class CoroutineCPU:
                 return self._act_again(x, live)
         return self._start(x, pc)
 
+    def is_running(self, x: list[int]) -> bool:
+        """Whether the thread has a coroutine here that goes on when it runs."""
+        live = self._live.get(x[S11])
+        return live is not None and live.root == self.mmu._root and (
+            x[NEXT_PC] == live.after or (live.after - x[NEXT_PC] in (ACTION, SLOT_SIZE) and not live.done)
+        )  # fmt: skip
+
+    def is_at_image(self, x: list[int]) -> bool:
+        """Whether the thread's next instruction is the start of an image; it must be possible to fetch it."""
+        return not x[NEXT_PC] & 3 and self._read_image(x[NEXT_PC]) is not None
+
     def _fetch_fault(self, pc: int) -> Trap | None:
         """The trap that fetching from ``pc`` takes, if any."""
         if pc & 3:

@@ -6,8 +6,9 @@ from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import CAP_DOMAIN
-from capkernel.abi.flags import TCB_FPU_DISABLED
+from capkernel.abi.flags import EXECUTE_NEVER, TCB_FPU_DISABLED
 from capkernel.system.description import DurationUnit, ProtectionDomain, ScheduleEntry
+from capkernel.system.elf import ElfSegment
 from capkernel.system.symbols import symbol_patches
 from capkernel.user import stubs
 from capkernel.user.initialiser.memory import Regions
@@ -53,7 +54,6 @@ async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: Protection
     )  # fmt: skip
     if plan.has_endpoint(spec.name):
         domain.endpoint = await memory.alloc(obj.ENDPOINT)
-    domain.entry = plan.code_address(spec.name)
     await tools.mint_into(domain.root_cnode, 0, ROOT_CNODE_BITS, domain.cnode, PD_GUARD_SIZE)
     return domain
 
@@ -69,8 +69,7 @@ async def build_address_space(tools: Toolbox, plan: Plan, regions: Regions, doma
 
 
 async def _load_program(tools: Toolbox, plan: Plan, regions: Regions, domain: Domain) -> None:
-    """Patch the program's symbols and put its page of code in place, readable and executable."""
-    program = plan.programs[domain.spec.name]
+    """Patch the program's symbols and put its segments in place, each page with the segment's rights."""
     settings = {}
     for patch in symbol_patches(plan.system, domain.spec):
         value = patch.value
@@ -79,11 +78,22 @@ async def _load_program(tools: Toolbox, plan: Plan, regions: Regions, domain: Do
         settings[patch.symbol] = value or 0
     values = PDValues(
         name=domain.spec.name, passive=domain.spec.passive, irqs=sum(1 << irq.id for irq in domain.spec.irqs),
-        notifications=domain.notifications, pps=domain.pps, variables=program.words(settings),
+        notifications=domain.notifications, pps=domain.pps,
     )  # fmt: skip
-    frame = await tools.env.memory.alloc(obj.PAGE)
-    await tools.fill(frame, PAGE, program.image(values.encode()))
-    await domain.vspace.map(frame, domain.entry, rt.READ, 0)
+    image = plan.programs[domain.spec.name].image(values, settings)
+    domain.entry = image.entry
+    for segment in image.segments:
+        await _load_segment(tools, domain.vspace, segment)
+
+
+async def _load_segment(tools: Toolbox, vspace: VSpace, segment: ElfSegment) -> None:
+    rights = rt.READ_WRITE if segment.writable else rt.READ if segment.readable else 0
+    for address in segment.pages:
+        frame = await tools.env.memory.alloc(obj.PAGE)
+        offset, content = segment.page(address)
+        if content:
+            await tools.fill(frame, PAGE, content, offset)
+        await vspace.map(frame, address, rights, 0 if segment.executable else EXECUTE_NEVER)
 
 
 async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain, fault_ep: int) -> None:

@@ -1,27 +1,36 @@
 """What the initial task is to build: the description, and each program as an image that can be patched."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
 from capkernel.system.description import SystemDescription
+from capkernel.system.elf import ElfSegment
 from capkernel.system.grants import Grant, GrantKind
+from capkernel.user.pdimage import PDValues
 
-CODE_BASE: Final = 0x200000
-"""Where a program's page of code lies, unless the description maps something there."""
 PAGE: Final = 0x1000
 
 
-@frozen(kw_only=True)
-class Program:
-    """A domain's program. ``image`` makes the bytes of its page from the words that the loader sets.
+@frozen
+class Image:
+    """What is to be in a domain's address space when its program starts at ``entry``."""
 
-    ``words`` takes the values of symbols, by name, and gives the words of the program's own variables.
-    """
+    entry: int
+    segments: tuple[ElfSegment, ...]
 
-    image: Callable[[tuple[int, ...]], bytes]
-    words: Callable[[Mapping[str, int]], tuple[int, ...]]
+
+class Program(Protocol):
+    """A domain's program. No two segments of its image touch the same page, nor a page that anything else is in."""
+
+    def image(self, values: PDValues, settings: Mapping[str, int]) -> Image:
+        """The image in which the loader has set what a domain is told, and the symbols in ``settings``."""
+        ...
+
+    def name_of(self, address: int) -> str:
+        """Where in the program an address is, in words; empty if that cannot be told."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -42,11 +51,3 @@ class Plan:
         """Whether anybody can send to the domain other than by signals."""
         granted = any(grant.kind is GrantKind.ENDPOINT and grant.of == pd for grant in self.grants)
         return granted or self.system.receives_calls(pd)
-
-    def code_address(self, pd: str) -> int:
-        """Where the domain's program lies: the first page from ``CODE_BASE`` on that no mapping covers."""
-        maps = [range(m.vaddr, m.vaddr + self.system.region(m.region).size) for m in self.system.pd(pd).maps]
-        address = CODE_BASE
-        while any(address < taken.stop and taken.start < address + PAGE for taken in maps):
-            address += PAGE
-        return address

@@ -6,7 +6,7 @@ from typing import Any
 from capkernel.abi import objects as obj
 from capkernel.user import stubs
 from capkernel.user.bootstrap import Environment, Start, root_environment
-from capkernel.user.faults import decode_fault
+from capkernel.user.faults import Fault, decode_fault
 from capkernel.user.initialiser import domains as dom
 from capkernel.user.initialiser import wiring
 from capkernel.user.initialiser.domains import Domain
@@ -73,7 +73,7 @@ async def _monitor(env: Environment, plan: Plan, domains: list[Domain], monitor:
         message = await env.sys.recv(monitor, reply)
         domain = domains[(message.badge & ~wiring.READY_BADGE) - 1]
         if not message.badge & wiring.READY_BADGE:
-            await _report(env, plan, domain, str(decode_fault(message.label, message.words)))
+            await _report(env, plan, domain, _described(plan, domain, decode_fault(message.label, message.words)))
         elif domain.index in starting:
             starting.remove(domain.index)
             await _make_passive(env, domain)
@@ -83,6 +83,12 @@ async def _make_passive(env: Environment, domain: Domain) -> None:
     """Take a domain's time and give it to its notification, so that signals still reach it."""
     await stubs.sched_context_unbind_object(env.sys, domain.sched_context, cap=domain.tcb)
     await stubs.sched_context_bind(env.sys, domain.sched_context, cap=domain.notification)
+
+
+def _described(plan: Plan, domain: Domain, fault: Fault) -> str:
+    """A fault in words, with the place in the program if that is known."""
+    place = plan.programs[domain.spec.name].name_of(fault.words["ip"]) if "ip" in fault.words else ""
+    return f"{fault} in {place}" if place else str(fault)
 
 
 async def _report(env: Environment, plan: Plan, domain: Domain, fault: str) -> None:
