@@ -17,14 +17,14 @@ def resolve_address_bits(root: Cap, address: int, bits: int) -> tuple[Slot, int]
         raise LookupFault(err.INVALID_ROOT)
     node = root
     while True:
+        radix, guard_size = node.radix, node.guard_size
         # A guard longer than what is left cannot match; the address is compared with the guard's own width.
-        if node.guard_size > bits or address >> (bits - node.guard_size) & MASK[node.guard_size] != node.guard:
-            raise LookupFault(err.GUARD_MISMATCH, bits, node.guard, node.guard_size)
-        level = node.radix + node.guard_size
-        if level > bits:
-            raise LookupFault(err.DEPTH_MISMATCH, bits, level)
-        bits -= level
-        slot = node.cnode.slot(address >> bits & MASK[node.radix])
+        if guard_size > bits or address >> (bits - guard_size) & MASK[guard_size] != node.guard:
+            raise LookupFault(err.GUARD_MISMATCH, bits, node.guard, guard_size)
+        if radix + guard_size > bits:
+            raise LookupFault(err.DEPTH_MISMATCH, bits, radix + guard_size)
+        bits -= radix + guard_size
+        slot = node.cnode.slot(address >> bits & MASK[radix])
         if bits == 0:
             return slot, 0
         # Bits are left over: go on if the slot leads to another CNode, else let the caller decide.
@@ -36,12 +36,16 @@ def resolve_address_bits(root: Cap, address: int, bits: int) -> tuple[Slot, int]
 
 def lookup_slot(thread: TCB, address: int) -> Slot:
     """The slot at a 64-bit cap address of the thread; bits left over are ignored (lookupSlot)."""
-    return resolve_address_bits(thread.cspace_slot.cap, address, WORD_BITS)[0]
+    root = thread.cspace_slot.cap
+    if isinstance(root, CNodeCap) and root.radix + root.guard_size == WORD_BITS and address >> root.radix == root.guard:
+        # Most CSpaces are one CNode, whose guard fills up the address.
+        return root.cnode.slot(address & MASK[root.radix])
+    return resolve_address_bits(root, address, WORD_BITS)[0]
 
 
 def lookup_cap(thread: TCB, address: int) -> Cap:
     """The cap at a 64-bit cap address of the thread; ``NULL`` for an empty slot."""
-    return resolve_address_bits(thread.cspace_slot.cap, address, WORD_BITS)[0].cap
+    return lookup_slot(thread, address).cap
 
 
 def lookup_cnode_slot(root: Cap, index: int, depth: int, *, is_source: bool = False) -> Slot:

@@ -7,7 +7,7 @@ caller's time travels with the message, so nothing is charged and the timer stay
 
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
-from capkernel.kernel.caps import CNodeCap, EndpointCap, ReplyCap
+from capkernel.kernel.caps import EndpointCap, ReplyCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import (
@@ -31,11 +31,7 @@ SHORT_MESSAGES = frozenset(range(5))
 
 
 def _cap(thread: TCB, address: int) -> Cap:
-    """The cap at an address, ``NULL`` if there is none; quick where one CNode resolves it."""
-    root = thread.cspace_slot.cap
-    if isinstance(root, CNodeCap) and root.radix + root.guard_size == 64 and address >> root.radix == root.guard:
-        slot = root.cnode.slots.get(address & (1 << root.radix) - 1)
-        return NULL if slot is None else slot.cap
+    """The cap at an address, ``NULL`` if there is none."""
     try:
         return lookup_cap(thread, address)
     except LookupFault:
@@ -83,8 +79,10 @@ def call(state: State) -> bool:
     thread = state.current
     registers = thread.registers
     info = registers[reg.MSG_INFO_REGISTER]
+    if info & 511 not in SHORT_MESSAGES:
+        return False
     cap = _cap(thread, registers[reg.CAP_REGISTER])
-    if info & 511 not in SHORT_MESSAGES or not isinstance(cap, EndpointCap) or thread.fault is not None:
+    if not isinstance(cap, EndpointCap) or thread.fault is not None:
         return False
     endpoint = cap.endpoint
     server = endpoint.queue.head
