@@ -22,7 +22,7 @@ def check_budget(state: State) -> bool:
     """Whether the current thread may go on; if its budget is used up it is charged and sent to wait (checkBudget)."""
     sc = state.current_sc
     if sc is state.idle_sc or sc.refills[0].amount - state.consumed >= state.min_budget:
-        return not scheduler.is_domain_expired(state)
+        return state.domain_time > 0
     charge_budget(state, state.consumed, can_timeout_fault=True)
     return False
 
@@ -90,7 +90,7 @@ def preemption_point(state: State, units: int = 1) -> None:
     update_timestamp(state)
     sc = state.current_sc
     spent = sc.refill_max == 0 or not refills.is_sufficient(state, sc, state.consumed)
-    if state.machine.irq_pending() or scheduler.is_domain_expired(state) or spent:
+    if state.machine.irq_pending() or state.domain_time == 0 or spent:
         raise Preempted
 
 

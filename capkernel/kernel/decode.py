@@ -3,7 +3,6 @@
 from functools import partial
 
 from capkernel.abi import rights as rt
-from capkernel.abi.iospace import PAGE_MAP_IO
 from capkernel.kernel.caps import (
     ASIDControlCap,
     ASIDPoolCap,
@@ -28,7 +27,7 @@ from capkernel.kernel.errors import invalid_capability
 from capkernel.kernel.invocations.call import Call, Decoder, Invocation
 from capkernel.kernel.invocations.cnode import decode_cnode
 from capkernel.kernel.invocations.domain import decode_domain
-from capkernel.kernel.invocations.iospace import decode_io_page_table, decode_io_space, decode_page_map_io
+from capkernel.kernel.invocations.iospace import decode_io_page_table, decode_io_space
 from capkernel.kernel.invocations.irq import decode_irq_control, decode_irq_handler
 from capkernel.kernel.invocations.sched import decode_sched_context, decode_sched_control
 from capkernel.kernel.invocations.tcb import decode_tcb
@@ -57,6 +56,11 @@ def decode(
 ) -> Invocation:
     """Decode the invocation of the cap in ``slot`` (decodeInvocation). Raises SyscallError."""
     cap = slot.cap
+    decoder = DECODERS.get(type(cap))
+    if decoder is not None:
+        if first_phase and isinstance(cap, NOT_BEFORE_RECEIVE):
+            raise invalid_capability(0)
+        return decoder(state, call, slot, cap)
     if isinstance(cap, EndpointCap):
         _require_send(cap.rights)
         return partial(
@@ -69,14 +73,7 @@ def decode(
         return partial(send_signal, state, cap.notification, cap.badge)
     if isinstance(cap, ReplyCap):
         return partial(do_reply_transfer, state, call.thread, cap.reply, can_grant=cap.can_grant)
-    if first_phase and isinstance(cap, NOT_BEFORE_RECEIVE):
-        raise invalid_capability(0)
-    if isinstance(cap, FrameCap) and call.label == PAGE_MAP_IO and state.config.has_iommu:
-        return decode_page_map_io(state, call, slot, cap)
-    decoder = DECODERS.get(type(cap))
-    if decoder is None:
-        raise invalid_capability(0)
-    return decoder(state, call, slot, cap)
+    raise invalid_capability(0)
 
 
 def _require_send(rights: int) -> None:

@@ -157,15 +157,11 @@ def awaken(state: State) -> None:
         head = state.release.head
 
 
-def is_domain_expired(state: State) -> bool:
-    """Whether the current domain's time is over; with one domain it never is."""
-    return state.domain_time == 0 and state.config.num_domains > 1
-
-
 def schedule(state: State) -> None:
     """Make ``state.current`` the thread that is to run, and program the timer for it."""
-    awaken(state)
-    if is_domain_expired(state):
+    if state.release.head is not None:
+        awaken(state)
+    if state.domain_time == 0:
         state.reprogram = True
         reschedule_required(state)
     if state.action != RESUME_CURRENT:

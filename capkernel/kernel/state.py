@@ -21,7 +21,8 @@ class State:
     """The kernel's variables (seL4: ``model/statedata``). Times are ticks.
 
     ``action`` says what ``schedule`` is to do; with SWITCH_TO, ``candidate`` is the thread. ``consumed`` is the time
-    since the last charge; ``ready`` has a queue for each domain * PRIORITIES + priority that was ever used;
+    since the last charge; ``domain_time`` is left of the domain's turn, 0 if it is over and ``schedule`` must choose
+    another; ``ready`` has a queue for each domain * PRIORITIES + priority that was ever used;
     ``min_budget`` and ``max_release_time`` follow from the configuration; ``refusal`` is the
     last error or fault, kept so that it can be explained; ``initial`` is the initial thread, from whose caps all others
     come: whoever inspects the state begins there, even when everybody waits.

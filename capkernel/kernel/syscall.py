@@ -121,7 +121,7 @@ def _invoke(
     except ExtraCapFault as failed_extra:
         _fault_if(state, thread, failed_extra.fault, blocking)
         return
-    length = msg.info_length(info) if buffer else min(msg.info_length(info), msg.N_MSG_REGISTERS)
+    length = min(info & msg.LENGTH_MASK, msg.MSG_MAX_LENGTH if buffer else msg.N_MSG_REGISTERS)
     call = Call(state, thread, info >> msg.LABEL_SHIFT, length, buffer, extra)
     try:
         invocation = decode(
@@ -132,12 +132,12 @@ def _invoke(
         if is_call:
             reply_from_kernel(state, thread, error.code, error.words)
         return
-    set_thread_state(state, thread, RESTART)
+    thread.state = RESTART
     results = invocation()
     if results is not None or thread.state is RESTART:
         # Still ours to answer: the operation neither blocked nor stopped its caller.
         if is_call:
-            reply_from_kernel(state, thread, err.NO_ERROR, tuple(results or ()))
+            reply_from_kernel(state, thread, err.NO_ERROR, results or ())
         set_thread_state(state, thread, RUNNING)
 
 

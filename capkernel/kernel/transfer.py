@@ -42,7 +42,7 @@ def lookup_extra_caps(state: State, sender: TCB, buffer: int, info: int) -> list
     slots: list[Slot] = []
     if buffer == 0:
         return slots
-    for index in range(msg.info_extra_caps(info)):
+    for index in range(info >> 7 & 3):
         address = state.machine.read_word(buffer + msg.BUFFER_CAPS + 8 * index)
         try:
             slots.append(lookup_slot(sender, address))
@@ -213,8 +213,9 @@ def read_message(state: State, sender: TCB, length: int) -> list[int]:
     return words
 
 
-def reply_from_kernel(state: State, thread: TCB, label: int, words: tuple[int, ...]) -> None:
+def reply_from_kernel(state: State, thread: TCB, error: int, words: tuple[int, ...] | list[int]) -> None:
     """Answer a Call on a kernel object: error code (0: success) and words, badge 0."""
-    thread.registers[BADGE_REGISTER] = 0
-    length = set_message(state, thread, words)
-    thread.registers[MSG_INFO_REGISTER] = msg.message_info(label, length)
+    registers = thread.registers
+    registers[BADGE_REGISTER] = 0
+    length = set_message(state, thread, words) if words else 0
+    registers[MSG_INFO_REGISTER] = error << msg.LABEL_SHIFT | length

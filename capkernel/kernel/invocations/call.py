@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from capkernel.abi.message import N_MSG_REGISTERS
-from capkernel.abi.registers import MSG_REGISTERS
+from capkernel.abi.registers import A2, MSG_REGISTERS
 from capkernel.kernel.errors import truncated_message
 from capkernel.kernel.objects import TCB, Cap, Slot
 from capkernel.kernel.state import State
@@ -38,7 +38,10 @@ class Call:
 
     def args(self, count: int) -> list[int]:
         """The first ``count`` message words."""
-        return [self.arg(index) for index in range(count)]
+        words = self.thread.registers[A2 : A2 + min(count, N_MSG_REGISTERS)]
+        for index in range(N_MSG_REGISTERS, count):
+            words.append(self.state.machine.read_word(self.buffer + 8 + 8 * index))
+        return words
 
     def require(self, words: int, caps: int = 0) -> None:
         """Raise TruncatedMessage unless at least so many words and extra caps are there."""

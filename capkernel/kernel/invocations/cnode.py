@@ -22,7 +22,8 @@ def decode_cnode(state: State, call: Call, slot: Slot, cap: CNodeCap) -> Invocat
     if not labels.CNODE_REVOKE <= label <= labels.CNODE_ROTATE:
         raise illegal_operation()
     call.require(2)
-    dest = lookup_cnode_slot(cap, call.arg(0), call.arg(1))
+    index, depth = call.args(2)
+    dest = lookup_cnode_slot(cap, index, depth)
     match label:
         case labels.CNODE_REVOKE:
             return partial(deletion.revoke, state, dest)

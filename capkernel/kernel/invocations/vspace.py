@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from capkernel.abi import errors as err
+from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.abi.flags import EXECUTE_NEVER
@@ -19,7 +20,6 @@ from capkernel.kernel.caps import (
 )
 from capkernel.kernel.cspace import lookup_cnode_slot
 from capkernel.kernel.errors import (
-    LookupFault,
     SyscallError,
     failed_lookup,
     illegal_operation,
@@ -27,6 +27,7 @@ from capkernel.kernel.errors import (
     invalid_capability,
 )
 from capkernel.kernel.invocations.call import Call, Invocation, Results
+from capkernel.kernel.invocations.iospace import decode_page_map_io
 from capkernel.kernel.objects import ASIDPool, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.kernel.vspace import vspace_root
@@ -40,10 +41,9 @@ def _checked_vspace(state: State, cap: Cap) -> PageTableCap:
 
 
 def _check_root(state: State, cap: PageTableCap) -> None:
-    try:
-        root = vspace.find_vspace(state, cap.asid)
-    except LookupFault as fault:
-        raise failed_lookup(fault.failure.kind) from None
+    root = vspace_root(state, cap.asid)
+    if root == 0:
+        raise failed_lookup(err.INVALID_ROOT)
     if root != cap.paddr:
         raise invalid_capability(1)
 
@@ -87,7 +87,7 @@ def perform_page_table_unmap(state: State, slot: Slot, cap: PageTableCap) -> Non
 
 
 def decode_frame(state: State, call: Call, slot: Slot, cap: FrameCap) -> Invocation:
-    """Page_Map (vaddr, rights, attr; vspace), Page_Unmap, Page_GetAddress."""
+    """Page_Map (vaddr, rights, attr; vspace), Page_Unmap, Page_GetAddress; Page_MapIO with an IOMMU."""
     match call.label:
         case labels.PAGE_MAP:
             return _decode_page_map(state, call, slot, cap)
@@ -95,6 +95,8 @@ def decode_frame(state: State, call: Call, slot: Slot, cap: FrameCap) -> Invocat
             return partial(perform_page_unmap, state, slot, cap)
         case labels.PAGE_GET_ADDRESS:
             return partial(perform_get_address, cap)
+        case io.PAGE_MAP_IO if state.config.has_iommu:
+            return decode_page_map_io(state, call, slot, cap)
         case _:
             raise illegal_operation()
 
@@ -112,9 +114,10 @@ def _decode_page_map(state: State, call: Call, slot: Slot, cap: FrameCap) -> Inv
     if bits != cap.size_bits:
         raise failed_lookup(err.MISSING_CAPABILITY, bits)
     _check_remap(cap, root.asid, vaddr, state.machine.read_word(pt_slot))
+    mapped = FrameCap(cap.paddr, cap.size_bits, cap.rights, cap.is_device, root.asid, vaddr)
     executable = not attr & EXECUTE_NEVER
     pte = vspace.user_pte(cap.paddr, mask_vm_rights(cap.rights, rights), executable=executable)
-    return partial(perform_map, state, slot, replace(cap, asid=root.asid, vaddr=vaddr), pt_slot, pte)
+    return partial(perform_map, state, slot, mapped, pt_slot, pte)
 
 
 def _check_remap(cap: FrameCap, asid: int, vaddr: int, pte: int) -> None:
@@ -139,7 +142,7 @@ def perform_page_unmap(state: State, slot: Slot, cap: FrameCap) -> None:
         iospace.unmap_frame(state, cap)
     elif cap.asid:
         vspace.unmap_page(state, cap)
-    slot.cap = replace(cap, asid=0, vaddr=0, io=None)
+    slot.cap = FrameCap(cap.paddr, cap.size_bits, cap.rights, cap.is_device)
 
 
 def perform_get_address(cap: FrameCap) -> Results:
