@@ -4,11 +4,18 @@ A cap is never changed, only replaced. Rights are plain ints (``abi.rights``). T
 same object, does one region hold the other, what is left after masking rights, what does a badge make of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
-from capkernel.abi.iospace import CAP_IO_PAGE_TABLE, CAP_IO_SPACE, FIRST_DOMAIN, IO_PAGE_TABLE_BITS
+from capkernel.abi.iospace import (
+    CAP_IO_PAGE_TABLE,
+    CAP_IO_SPACE,
+    FIRST_DOMAIN,
+    IO_PAGE_TABLE_BITS,
+    OBJECT_IO_PAGE_TABLE,
+)
 from capkernel.abi.words import MASK
 from capkernel.kernel.objects import (
     NULL,
@@ -223,13 +230,13 @@ def within(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
 
 def same_region_as(outer: Cap, inner: Cap) -> bool:
     """Whether ``inner`` refers to something that lies in what ``outer`` refers to (sameRegionAs)."""
+    if isinstance(outer, UntypedCap):
+        region = region_of(inner)
+        return region is not None and within((outer.paddr, outer.size_bits), region)
     if isinstance(outer, EndpointCap):
         return isinstance(inner, EndpointCap) and outer.endpoint is inner.endpoint
     if isinstance(outer, NotificationCap):
         return isinstance(inner, NotificationCap) and outer.notification is inner.notification
-    if isinstance(outer, UntypedCap):
-        region = region_of(inner)
-        return region is not None and within((outer.paddr, outer.size_bits), region)
     if isinstance(outer, FrameCap):
         return isinstance(inner, FrameCap) and within((outer.paddr, outer.size_bits), (inner.paddr, inner.size_bits))
     if isinstance(outer, IRQControlCap):
@@ -242,13 +249,11 @@ def same_region_as(outer: Cap, inner: Cap) -> bool:
 
 def same_object_as(one: Cap, other: Cap) -> bool:
     """Whether both are caps to one object; an untyped or IRQ control cap is its own object (sameObjectAs)."""
-    if isinstance(one, EndpointCap):
-        return isinstance(other, EndpointCap) and one.endpoint is other.endpoint
-    if isinstance(one, (UntypedCap, IRQControlCap)):
+    if type(one) is not type(other) or isinstance(one, (UntypedCap, IRQControlCap)):
         return False
-    if isinstance(one, FrameCap):
-        return isinstance(other, FrameCap) and (one.paddr, one.size_bits, one.is_device) == (
-            other.paddr, other.size_bits, other.is_device)  # fmt: skip
+    if isinstance(one, FrameCap) and isinstance(other, FrameCap):
+        same_place = one.paddr == other.paddr and one.size_bits == other.size_bits
+        return same_place and one.is_device == other.is_device
     if isinstance(one, IOSpaceCap):
         return isinstance(other, IOSpaceCap) and one.request_id == other.request_id
     return same_region_as(one, other)
@@ -298,7 +303,8 @@ def mask_cap_rights(mask: int, cap: Cap) -> Cap:
         case ReplyCap():
             return ReplyCap(cap.reply, cap.can_grant and bool(mask & rt.GRANT))
         case FrameCap():
-            return replace(cap, rights=mask_vm_rights(cap.rights, mask))
+            rights = mask_vm_rights(cap.rights, mask)
+            return FrameCap(cap.paddr, cap.size_bits, rights, cap.is_device, cap.asid, cap.vaddr, cap.io)
         case _:
             return cap
 
@@ -322,26 +328,21 @@ def update_cap_data(cap: Cap, data: int, *, preserve: bool) -> Cap:
             return cap
 
 
-def fresh_cap(object_type: int, paddr: int, size_bits: int, *, is_device: bool) -> Cap:
-    """The first cap to a new object of a Retype type that has no memory of its own to prepare."""
-    match object_type:
-        case obj.UNTYPED:
-            return UntypedCap(paddr, size_bits, is_device, 0)
-        case obj.TCB:
-            return ThreadCap(TCB(paddr))
-        case obj.ENDPOINT:
-            return EndpointCap(Endpoint(paddr), 0, rt.ALL)
-        case obj.NOTIFICATION:
-            return NotificationCap(Notification(paddr), 0, rt.READ_WRITE)
-        case obj.CNODE:
-            return CNodeCap(CNode(paddr, size_bits), size_bits, 0, 0)
-        case obj.SCHED_CONTEXT:
-            return SchedContextCap(SchedContext(paddr, size_bits), size_bits)
-        case obj.REPLY:
-            return ReplyCap(Reply(paddr), True)
-        case obj.PAGE | obj.MEGA_PAGE | obj.GIGA_PAGE:
-            return FrameCap(paddr, obj.FIXED_SIZE_BITS[object_type], rt.READ_WRITE, is_device)
-        case obj.PAGE_TABLE:
-            return PageTableCap(paddr)
-        case _:
-            return IOPageTableCap(paddr)
+FIRST_CAPS: dict[int, Callable[[int, int, bool], Cap]] = {
+    obj.UNTYPED: lambda paddr, bits, is_device: UntypedCap(paddr, bits, is_device, 0),
+    obj.TCB: lambda paddr, bits, is_device: ThreadCap(TCB(paddr)),
+    obj.ENDPOINT: lambda paddr, bits, is_device: EndpointCap(Endpoint(paddr), 0, rt.ALL),
+    obj.NOTIFICATION: lambda paddr, bits, is_device: NotificationCap(Notification(paddr), 0, rt.READ_WRITE),
+    obj.CNODE: lambda paddr, bits, is_device: CNodeCap(CNode(paddr, bits), bits, 0, 0),
+    obj.SCHED_CONTEXT: lambda paddr, bits, is_device: SchedContextCap(SchedContext(paddr, bits), bits),
+    obj.REPLY: lambda paddr, bits, is_device: ReplyCap(Reply(paddr), True),
+    obj.PAGE: lambda paddr, bits, is_device: FrameCap(paddr, obj.PAGE_BITS, rt.READ_WRITE, is_device),
+    obj.MEGA_PAGE: lambda paddr, bits, is_device: FrameCap(paddr, obj.MEGA_PAGE_BITS, rt.READ_WRITE, is_device),
+    obj.GIGA_PAGE: lambda paddr, bits, is_device: FrameCap(paddr, obj.GIGA_PAGE_BITS, rt.READ_WRITE, is_device),
+    obj.PAGE_TABLE: lambda paddr, bits, is_device: PageTableCap(paddr),
+    OBJECT_IO_PAGE_TABLE: lambda paddr, bits, is_device: IOPageTableCap(paddr),
+}
+"""By Retype's type: the first cap to a new object, of its address, Retype's size argument, and whether it is a device.
+
+Frames and tables have no object beside the cap: they are memory.
+"""

@@ -63,7 +63,7 @@ def delete(state: State, slot: Slot, *, exposed: bool = True) -> None:
 def delete_one(state: State, slot: Slot) -> None:
     """Empty a slot whose cap is known to need no long operation (cteDeleteOne)."""
     if slot.cap is not NULL:
-        remainder, cleanup = finalise_cap(state, slot.cap, final=slots.is_final(slot))
+        remainder, cleanup = _finalise(state, slot)
         if remainder is not NULL:
             raise KernelBug("delete_one of a cap that leaves a zombie")
         _empty(state, slot, cleanup)
@@ -80,7 +80,7 @@ def _empty(state: State, slot: Slot, cleanup: Cap) -> None:
 def _finalise_slot(state: State, slot: Slot, *, exposed: bool) -> tuple[bool, Cap]:
     """Finalise until the slot can be emptied; returns whether it can, and the cap to clean up after."""
     while slot.cap is not NULL:
-        remainder, cleanup = finalise_cap(state, slot.cap, final=slots.is_final(slot))
+        remainder, cleanup = _finalise(state, slot)
         if not isinstance(remainder, ZombieCap) or _is_spent(remainder, slot):
             return True, cleanup
         slot.cap = remainder
@@ -124,26 +124,27 @@ def _reduce_zombie(state: State, slot: Slot, zombie: ZombieCap, *, exposed: bool
 def _last_used(state: State, zombie: ZombieCap) -> int:
     """The last slot of a zombie that may hold a cap, going no further than the next preemption point.
 
-    Slots that were never touched cost a look, but count as the units of work that they are.
+    Slots that were never touched cost at most a look, but count as the units of work that they are.
     """
     index = zombie.number - 1
     limit = max(0, index - units_until_check(state))
     held = zombie.container.slots
+    if len(held) < index - limit:
+        return max([n for n, slot in held.items() if limit < n <= index and slot.cap is not NULL], default=limit)
     while index > limit and (index not in held or held[index].cap is NULL):
         index -= 1
     return index
 
 
-def finalise_cap(state: State, cap: Cap, *, final: bool) -> tuple[Cap, Cap]:
+def _finalise(state: State, slot: Slot) -> tuple[Cap, Cap]:
     """Prepare a cap for deletion: what remains in the slot, and what to clean up afterwards (finaliseCap)."""
+    cap = slot.cap
     if isinstance(cap, FrameCap):
         _unmap_frame(state, cap)
         return NULL, NULL
     if isinstance(cap, ZombieCap):
         return cap, NULL
-    if not final:
-        return NULL, NULL
-    return _finalise_last(state, cap)
+    return _finalise_last(state, cap) if slots.is_final(slot) else (NULL, NULL)
 
 
 def _unmap_frame(state: State, cap: FrameCap) -> None:

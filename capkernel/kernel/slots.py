@@ -65,7 +65,7 @@ def derive_cap(slot: Slot, cap: Cap) -> Cap:
     """
     match cap:
         case FrameCap():
-            return replace(cap, asid=0, vaddr=0, io=None)
+            return FrameCap(cap.paddr, cap.size_bits, cap.rights, cap.is_device)
         case ZombieCap() | IRQControlCap():
             return NULL
         case UntypedCap():

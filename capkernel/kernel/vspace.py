@@ -4,12 +4,10 @@ Sv39: three levels of 512 eight-byte entries. The kernel writes them, the machin
 about its mapping and what stands in the table can differ; an entry is only removed if it is still the cap's own.
 """
 
-from capkernel.abi import errors as err
 from capkernel.abi import rights as rt
 from capkernel.abi.objects import ASID_LOW_BITS, PAGE_BITS
 from capkernel.abi.words import MASK
 from capkernel.kernel.caps import FrameCap, PageTableCap
-from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import TCB, ASIDPool
 from capkernel.kernel.state import State
 
@@ -32,7 +30,7 @@ def pte_paddr(pte: int) -> int:
 
 def is_table_pte(pte: int) -> bool:
     """Whether an entry leads to another table."""
-    return bool(pte & PTE_VALID) and not pte & PTE_LEAF
+    return pte & (PTE_VALID | PTE_LEAF) == PTE_VALID
 
 
 def table_pte(paddr: int) -> int:
@@ -61,23 +59,16 @@ def vspace_root(state: State, asid: int) -> int:
     return 0 if pool is None or asid == 0 else pool.roots.get(asid & MASK[ASID_LOW_BITS], 0)
 
 
-def find_vspace(state: State, asid: int) -> int:
-    """The root table of an ASID; raises LookupFault InvalidRoot if there is none (findVSpaceForASID)."""
-    root = vspace_root(state, asid)
-    if root == 0:
-        raise LookupFault(err.INVALID_ROOT)
-    return root
-
-
 def lookup_pt_slot(state: State, root: int, vaddr: int) -> tuple[int, int]:
     """Address of the lowest existing entry for ``vaddr``, and log2 of the bytes that it covers (lookupPTSlot)."""
     bits = PAGE_BITS + INDEX_BITS * (LEVELS - 1)
     slot = root + 8 * (vaddr >> bits & MASK[INDEX_BITS])
-    pte = state.machine.read_word(slot)
-    while is_table_pte(pte) and bits > PAGE_BITS:
+    while bits > PAGE_BITS:
+        pte = state.machine.read_word(slot)
+        if not is_table_pte(pte):
+            break
         bits -= INDEX_BITS
         slot = pte_paddr(pte) + 8 * (vaddr >> bits & MASK[INDEX_BITS])
-        pte = state.machine.read_word(slot)
     return slot, bits
 
 

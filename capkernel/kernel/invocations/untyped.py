@@ -1,6 +1,5 @@
 """Untyped memory: Retype, the only way in which objects come to be (manual, section 2.4)."""
 
-from dataclasses import replace
 from functools import partial
 
 from capkernel.abi import errors as err
@@ -10,7 +9,7 @@ from capkernel.abi.iospace import IO_PAGE_TABLE_BITS, OBJECT_IO_PAGE_TABLE
 from capkernel.abi.words import BIT, align_down, align_up
 from capkernel.kernel import slots
 from capkernel.kernel.budget import preemption_point, units_until_check
-from capkernel.kernel.caps import CNodeCap, ThreadCap, UntypedCap, fresh_cap
+from capkernel.kernel.caps import FIRST_CAPS, CNodeCap, ThreadCap, UntypedCap
 from capkernel.kernel.cspace import lookup_cnode_slot
 from capkernel.kernel.errors import (
     SyscallError,
@@ -20,7 +19,7 @@ from capkernel.kernel.errors import (
     range_error,
 )
 from capkernel.kernel.invocations.call import Call, Invocation
-from capkernel.kernel.objects import CNode, KernelBug, Slot
+from capkernel.kernel.objects import NULL, CNode, KernelBug, Slot
 from capkernel.kernel.state import State
 
 
@@ -32,7 +31,7 @@ def decode_untyped(state: State, call: Call, slot: Slot, cap: UntypedCap) -> Inv
     object_type, size_bits, node_index, node_depth, offset, count = call.args(6)
     object_bits = _checked_size(state, object_type, size_bits)
     node = _destination_node(call, node_index, node_depth)
-    _check_window(state, node, offset, count)
+    dests = _checked_window(state, node, offset, count)
     reset = not slots.has_children(slot)
     free_offset = 0 if reset else cap.free_offset
     free_bytes = BIT[cap.size_bits] - free_offset
@@ -41,7 +40,7 @@ def decode_untyped(state: State, call: Call, slot: Slot, cap: UntypedCap) -> Inv
     if cap.is_device and object_type not in obj.FRAME_TYPES and object_type != obj.UNTYPED:
         raise invalid_argument(1)
     first = align_up(cap.paddr + free_offset, object_bits)
-    return partial(perform_retype, state, slot, reset, first, object_type, size_bits, object_bits, node, offset, count)
+    return partial(perform_retype, state, slot, reset, first, object_type, size_bits, object_bits, dests)
 
 
 def _checked_size(state: State, object_type: int, size_bits: int) -> int:
@@ -74,7 +73,8 @@ def _destination_node(call: Call, index: int, depth: int) -> CNode:
     return node.cnode
 
 
-def _check_window(state: State, node: CNode, offset: int, count: int) -> None:
+def _checked_window(state: State, node: CNode, offset: int, count: int) -> list[Slot]:
+    """The slots to fill, all empty."""
     size = BIT[node.radix]
     if offset >= size:
         raise range_error(0, size - 1)
@@ -82,28 +82,36 @@ def _check_window(state: State, node: CNode, offset: int, count: int) -> None:
         raise range_error(1, state.config.retype_fan_out_limit)
     if count > size - offset:
         raise range_error(1, size - offset)
-    for index in range(offset, offset + count):
-        slots.ensure_empty(node.slot(index))
+    dests = [node.slot(index) for index in range(offset, offset + count)]
+    for dest in dests:
+        if dest.cap is not NULL:
+            raise SyscallError(err.DELETE_FIRST)
+    return dests
 
 
 def perform_retype(
     state: State, slot: Slot, reset: bool, first: int, object_type: int, size_bits: int, object_bits: int,
-    node: CNode, offset: int, count: int,
+    dests: list[Slot],
 ) -> None:  # fmt: skip
-    """Make ``count`` objects from address ``first`` on (invokeUntyped_Retype). Raises Preempted while clearing."""
+    """Make an object for each of ``dests``, from address ``first`` on (invokeUntyped_Retype).
+
+    Raises Preempted while it clears memory.
+    """
     if reset:
         reset_untyped(state, slot)
     untyped = slot.cap
     if not isinstance(untyped, UntypedCap):
         raise KernelBug("retype of a slot without untyped")
-    slot.cap = replace(untyped, free_offset=first + (count << object_bits) - untyped.paddr)
-    for index in range(count):
-        paddr = first + (index << object_bits)
-        cap = fresh_cap(object_type, paddr, size_bits, is_device=untyped.is_device)
+    make = FIRST_CAPS[object_type]
+    paddr = first
+    for dest in dests:
+        cap = make(paddr, size_bits, untyped.is_device)
         if isinstance(cap, ThreadCap):
             cap.tcb.domain = state.domain
             cap.tcb.name = f"child of: '{state.current.name}'"[:127]
-        slots.insert_original(cap, slot, node.slot(offset + index))
+        slots.insert_original(cap, slot, dest)
+        paddr += BIT[object_bits]
+    slot.cap = UntypedCap(untyped.paddr, untyped.size_bits, untyped.is_device, paddr - untyped.paddr)
 
 
 def reset_untyped(state: State, slot: Slot) -> None:
@@ -117,13 +125,13 @@ def reset_untyped(state: State, slot: Slot) -> None:
     if cap.is_device or cap.size_bits < chunk_bits:
         if not cap.is_device:
             state.machine.clear(cap.paddr, BIT[cap.size_bits])
-        slot.cap = replace(cap, free_offset=0)
+        slot.cap = UntypedCap(cap.paddr, cap.size_bits, cap.is_device, 0)
         return
     top = cap.free_offset
     while top > 0:
         chunks = min(units_until_check(state), (top + BIT[chunk_bits] - 1) >> chunk_bits)
         bottom = align_down(top - 1, chunk_bits) - (chunks - 1 << chunk_bits)
         state.machine.clear(cap.paddr + bottom, align_up(top, chunk_bits) - bottom)
-        slot.cap = replace(cap, free_offset=bottom)
+        slot.cap = UntypedCap(cap.paddr, cap.size_bits, False, bottom)
         preemption_point(state, chunks)
         top = bottom
