@@ -64,6 +64,14 @@ def execute(machine: Machine, word: int, registers: list[int], fp: list[int], *,
     return trap
 
 
+def needs_fpu(word: int) -> bool:
+    """Whether an instruction, of 16 or 32 bits, is illegal unless the FPU is on."""
+    if word & 3 != 3:
+        word = expand(word)
+    opcode = word & 0x7F
+    return opcode in _FLOATING or (opcode == 0x73 and fields.funct3(word) & 3 != 0 and word >> 20 in _CSR_FIELDS)
+
+
 def _illegal(hart: Hart, word: int) -> Trap | None:
     return ILLEGAL
 
@@ -350,6 +358,7 @@ def _floating(hart: Hart, word: int) -> Trap | None:
     return None
 
 
+_FLOATING = (0x07, 0x27, 0x43, 0x47, 0x4B, 0x4F, 0x53)
 _CONTROL: dict[int, Operation] = {0x63: _branch, 0x67: _jalr, 0x6F: _jal}
 _STRAIGHT: dict[int, Operation] = {
     0x03: _load, 0x07: _load_fp, 0x0F: _misc_mem, 0x13: _op_imm, 0x17: _auipc, 0x1B: _op_imm_32,

@@ -3,7 +3,8 @@
  * The emulator calls `enter_block` before each block of translated code. What a block looked like when it was
  * translated is kept: how many instructions it has, and its bytes. So counting costs a look-up a block instead of a call
  * an instruction; a block that would go beyond the limit is not begun; and a block whose bytes have changed since,
- * which the emulator cannot notice when others than itself write to memory, is not begun either but reported. Each
+ * which the emulator cannot notice when others than itself write to memory, is not begun either but reported, nor one
+ * with instructions that the emulator would wrongly pass over. Each
  * block is compared once a run, when it is first met.
  *
  * Nothing of the emulator is linked: the addresses of its functions are handed over by `engine.py`.
@@ -25,6 +26,9 @@ enum { DONE = 0, TRAPPED = 1, ECALL = 2, STALE = 3 };
 /* The emulator's own numbers. */
 enum { HOOK_BLOCK = 1 << 3, PROT_EXECUTE = 4 };
 
+/* Instructions that the emulator would pass over: always; while the FPU is off. As in engine.py. */
+enum { RESERVED = 1, FLOATING = 2 };
+
 enum { NEXT_PC = 33, REGISTERS = 32, LIST_LENGTH = 34 };
 enum { PAGE = 4096, LONGEST = PAGE, FAST_SIZE = 1 << 12, FIRST_SIZE = 1 << 10, PAGES_SIZE = 1 << 8 };
 enum { NO_MEMORY = 1000, UNREADABLE = 1001, UNEXPECTED = 1002 };
@@ -40,6 +44,7 @@ typedef struct Block {
     uint64_t checked;       /* the epoch in which its bytes were compared last */
     uint32_t size, count;   /* bytes, instructions */
     uint8_t ends_in_ecall, ends_in_fence_i;
+    uint8_t oddities;       /* of its instructions: bits of what the emulator would pass over */
     uint16_t code[];
 } Block;
 
@@ -57,10 +62,12 @@ typedef struct {
     uint8_t *ram;           /* where the host has the machine's RAM */
     uint64_t ram_base, ram_size, root;
     uint64_t epoch;         /* counts runs, and changes of code that a program announced */
-    int64_t left, executed; /* instructions: that may still begin, that began in the last run */
+    int64_t left, executed; /* instructions: that may still be done, that were done in the last run */
     Block *current;         /* the block that was begun last */
     uint64_t stale;         /* the physical address of the block that was found changed */
-    int is_stale, out_of_time, error;
+    int is_stale, is_refused, out_of_time, error;
+    uint8_t refused;        /* the oddities that are not begun */
+    PyObject *oddities;     /* those of each 16-bit instruction */
     Block **buckets;
     size_t bucket_count, block_count;
     Translation pages[PAGES_SIZE];
@@ -188,8 +195,10 @@ static Block *add(Runner *self, uint64_t start, uint64_t paddr, uint32_t size)
     block->paddr = paddr;
     block->size = size;
     uint32_t last = 0;
+    const char *oddities = PyBytes_AS_STRING(self->oddities);
     for (uint32_t at = 0; at < size / 2; at += parcels(block->code[at])) {
         block->count++;
+        block->oddities |= (uint8_t)oddities[block->code[at]];
         last = at;
     }
     uint32_t word = block->code[last] | (uint32_t)block->code[last + 1] << 16;
@@ -206,9 +215,9 @@ static Block *add(Runner *self, uint64_t start, uint64_t paddr, uint32_t size)
 static Block *meet(Runner *self, uint64_t start, uint32_t size)
 {
     uint64_t paddr = translate(self, start);
-    Block *block = size && size <= LONGEST ? find(self, start, paddr, size) : NULL;
+    Block *block = size <= LONGEST ? find(self, start, paddr, size) : NULL;
     if (block == NULL) {
-        if (size == 0 || size > LONGEST) self->error = UNEXPECTED;
+        if (size > LONGEST) self->error = UNEXPECTED;
         else block = add(self, start, paddr, size);
     } else if (!is_unchanged(self, block)) {
         self->stale = block->paddr;
@@ -225,6 +234,12 @@ static Block *meet(Runner *self, uint64_t start, uint32_t size)
 static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
 {
     Runner *self = data;
+    if (size == 0) {
+        /* Its first instruction is illegal. */
+        self->is_refused = 1;
+        self->stop(engine);
+        return;
+    }
     Block *block = self->fast[start >> 1 & (FAST_SIZE - 1)];
     if (block == NULL || block->start != start || block->size != size || block->checked != self->epoch) {
         block = meet(self, start, size);
@@ -238,6 +253,11 @@ static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
         self->stop(engine);
         return;
     }
+    if (block->oddities & self->refused) {
+        self->is_refused = 1;
+        self->stop(engine);
+        return;
+    }
     self->left -= block->count;
     self->current = block;
     self->epoch += block->ends_in_fence_i;
@@ -245,14 +265,14 @@ static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
 
 /* Running */
 
-/* How many instructions of the current block were not begun, when the one at `pc` trapped. */
-static int64_t not_begun(Runner *self, uint64_t pc)
+/* How many instructions of the current block were not completed, when the one at `pc` trapped. */
+static int64_t not_completed(Runner *self, uint64_t pc)
 {
     Block *block = self->current;
     if (block == NULL || pc < block->start || pc >= block->start + block->size) return 0;
-    int64_t begun = 0;
-    for (uint32_t at = 0; at <= (pc - block->start) / 2; at += parcels(block->code[at])) begun++;
-    return block->count - begun;
+    int64_t completed = 0;
+    for (uint32_t at = 0; at < (pc - block->start) / 2; at += parcels(block->code[at])) completed++;
+    return block->count - completed;
 }
 
 static int load_registers(Runner *self, PyObject *x)
@@ -275,6 +295,7 @@ static int outcome_of(Runner *self, int error, uint64_t *pc)
 {
     if (self->error) return -self->error;
     if (self->is_stale) return STALE;
+    if (self->is_refused) return TRAPPED;
     if (error == OK) return self->out_of_time ? DONE : -UNEXPECTED;
     if (error >= FIRST_STOP && error <= LAST_STOP) return TRAPPED;
     if (error != EXCEPTION) return -error;
@@ -299,14 +320,15 @@ static PyObject *Runner_run(Runner *self, PyObject *const *args, Py_ssize_t coun
     else self->state[MSTATUS] &= ~MSTATUS_FS;
     self->left = limit;
     self->current = NULL;
-    self->is_stale = self->out_of_time = self->error = 0;
+    self->is_stale = self->is_refused = self->out_of_time = self->error = 0;
+    self->refused = args[2] == Py_True ? RESERVED : RESERVED | FLOATING;
     self->epoch++;
 
     int error = self->start(self->engine, pc, 0, 0, 0);
 
     pc = self->state[PC];
     int outcome = outcome_of(self, error, &pc);
-    if (outcome == TRAPPED) self->left += not_begun(self, pc);
+    if ((outcome == TRAPPED && !self->is_refused) || outcome == ECALL) self->left += not_completed(self, pc);
     self->executed = limit - self->left;
     for (int n = 1; n < REGISTERS; n++)
         if (self->state[n] != before[n] && store_register(x, n, self->state[n])) return NULL;
@@ -345,8 +367,14 @@ static int Runner_init(Runner *self, PyObject *args, PyObject *names)
 {
     unsigned long long engine, state, start, stop, hook_add, read, ram, base, size;
     size_t hook;
-    if (!PyArg_ParseTuple(args, "KK(KKKK)KKK", &engine, &state, &start, &stop, &hook_add, &read, &ram, &base, &size))
+    PyObject *oddities;
+    if (!PyArg_ParseTuple(args, "KK(KKKK)SKKK", &engine, &state, &start, &stop, &hook_add, &read, &oddities, &ram, &base,
+                          &size))
         return -1;
+    if (PyBytes_GET_SIZE(oddities) != 1 << 16) {
+        PyErr_SetString(PyExc_ValueError, "there are 65536 instructions of 16 bits");
+        return -1;
+    }
     if (self->engine) {
         PyErr_SetString(PyExc_RuntimeError, "a runner serves one engine");
         return -1;
@@ -360,6 +388,8 @@ static int Runner_init(Runner *self, PyObject *args, PyObject *names)
     self->start = (start_fn)(uintptr_t)start;
     self->stop = (stop_fn)(uintptr_t)stop;
     self->read = (read_fn)(uintptr_t)read;
+    Py_INCREF(oddities);
+    self->oddities = oddities;
     self->ram = (uint8_t *)(uintptr_t)ram;
     self->ram_base = base;
     self->ram_size = size;
@@ -375,6 +405,7 @@ static void Runner_dealloc(Runner *self)
 {
     forget_blocks(self);
     PyMem_Free(self->buckets);
+    Py_XDECREF(self->oddities);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -389,7 +420,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef properties[] = {
-    {"executed", (getter)Runner_executed, NULL, "Instructions that the last run began.", NULL},
+    {"executed", (getter)Runner_executed, NULL, "Instructions that the last run completed.", NULL},
     {"stale", (getter)Runner_stale, NULL, "Physical address of the block that stopped the last run.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

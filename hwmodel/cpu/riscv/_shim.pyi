@@ -1,6 +1,14 @@
 class Runner:
     def __init__(
-        self, engine: int, state: int, functions: tuple[int, ...], ram: int, ram_base: int, ram_size: int, /
+        self,
+        engine: int,
+        state: int,
+        functions: tuple[int, ...],
+        oddities: bytes,
+        ram: int,
+        ram_base: int,
+        ram_size: int,
+        /,
     ) -> None: ...
     @property
     def executed(self) -> int: ...

@@ -3,15 +3,15 @@
 What an engine stops at, and is no ``ecall``, is done again by the plain interpreter ``rv64``: it knows the exact cause
 and address of every fault, and carries out what an engine cannot, such as an access to a device's registers.
 
-Time passes by executed instructions, ``instructions_per_tick`` of them a tick; an instruction that traps counts.
+Time passes by executed instructions, ``instructions_per_tick`` of them a tick; one that traps counts as one.
 """
 
 from collections import OrderedDict
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, find_shim
-from hwmodel.cpu.trap import EXCEPTION, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
+from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, TRAPPED, CompiledEngine, Engine, PlainEngine, find_shim
+from hwmodel.cpu.trap import STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
 
@@ -24,7 +24,6 @@ FP_REGISTERS: Final = 33
 """f0..f31 and fcsr."""
 RESTART_PC: Final = 32
 _ECALL: Final = 0x73
-_ILLEGAL: Final = Trap(EXCEPTION, 2)
 
 
 class Thread(Protocol):
@@ -73,10 +72,16 @@ class RiscvCPU:
             engine = self._engine()
             if engine is not None:
                 fp = thread.fp_registers if fpu_enabled else None
-                outcome = engine.run(x, fp, self._limit())
-                self._spend(engine.executed)
-                if outcome == DONE:
+                limit = self._limit()
+                outcome = engine.run(x, fp, limit)
+                if outcome == DONE or engine.executed == limit:
+                    self._spend(engine.executed)
                     continue
+                if outcome == TRAPPED and fp is None and fpu_enabled and self._needs_fpu(x[NEXT_PC]):
+                    thread.fp_registers = [0] * FP_REGISTERS
+                    self._spend(engine.executed)
+                    continue
+                self._spend(engine.executed + 1)
                 if outcome == ECALL:
                     x[RESTART_PC] = pc = x[NEXT_PC]
                     x[NEXT_PC] = pc + 4
@@ -158,8 +163,11 @@ class RiscvCPU:
             trap = rv64.execute(machine, word, x, fp or [0] * FP_REGISTERS, fpu_enabled=fp is not None and fpu_enabled)
         except PageFault as fault:
             return access_trap(fault.cause, fault.vaddr)
-        if trap == _ILLEGAL and fp is None and fpu_enabled:
-            # Perhaps its first floating point instruction.
-            thread.fp_registers = [0] * FP_REGISTERS
-            return None
         return trap
+
+    def _needs_fpu(self, pc: int) -> bool:
+        """Whether a floating point instruction is at ``pc``."""
+        try:
+            return rv64.needs_fpu(self.machine.fetch(pc))
+        except PageFault:
+            return False

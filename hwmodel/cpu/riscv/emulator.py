@@ -95,7 +95,7 @@ class Handle:
         return int(self._start(self.pointer, pc, 0, 0, limit))
 
     def executed(self, limit: int) -> int:
-        """How many instructions the last run started, the one that ended it with an exception included."""
+        """How many instructions the last run began, one that ended it with an exception included."""
         return min(int(self.counter.value), limit)
 
     def flush_tlb(self) -> None:

@@ -4,17 +4,25 @@ An engine keeps two things that a hart keeps: address translations, which go sta
 translated code. What somebody else wrote over must be translated again, which the emulator cannot know; so an engine
 remembers the code that it ran as it was, and compares in each run.
 
-There are two kinds, which do the same. ``PlainEngine`` has the emulator count each instruction. ``CompiledEngine`` has
-the shim count by blocks, which is faster, and a plain engine, the ``stepper``, do the last few instructions before an
-event that falls into the middle of a block.
+The emulator passes over some compressed instructions that it should refuse: reserved ones, and those that load or store
+floating point registers while the FPU is off. Code with such instructions is not begun, for the interpreter to do.
+
+There are two kinds of engine, which do the same. ``PlainEngine`` has the emulator count each instruction.
+``CompiledEngine`` has the shim count by blocks, which is faster, and a plain engine, the ``stepper``, do the last few
+instructions before an event that falls into the middle of a block.
 """
 
+import ctypes
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from hwmodel.cpu.compressed import RESERVED as RESERVED_ENCODING
+from hwmodel.cpu.compressed import expand
 from hwmodel.cpu.riscv import emulator
 from hwmodel.cpu.riscv.emulator import BEHIND, EXCEPTION, LOAD_RESERVATION, MSTATUS, MSTATUS_FS, OK, PC, SATP, Handle
-from hwmodel.memory import PAGE_BITS, PAGE_SIZE, Memory
+from hwmodel.cpu.rv64 import needs_fpu
+from hwmodel.memory import PAGE_BITS, PAGE_SIZE, BusError, Memory
 from hwmodel.mmu import FETCH, Mmu, PageFault
 
 if TYPE_CHECKING:
@@ -30,12 +38,42 @@ _FP_REGISTERS = struct.Struct("<32Q")
 _WORD = _NO_RESERVATION = (1 << 64) - 1
 _FFLAGS, _FRM_SHIFT, _FRM_MASK = 31, 5, 7
 _HOOK_EDGE_GENERATED = 1 << 15
+_SCRATCH = 1 << 48
+"""A physical address where no machine has anything."""
+_SELF_JUMP = 0x6F
+
+RESERVED, FLOATING = 1, 2
+"""What the emulator would pass over: always; while the FPU is off."""
+
+
+@cache
+def oddities() -> bytes:
+    """RESERVED, FLOATING or 0 for each 16-bit instruction."""
+    return bytes(_oddity(parcel) for parcel in range(1 << 16))
+
+
+def _oddity(parcel: int) -> int:
+    if parcel & 3 == 3:
+        return 0
+    expanded = expand(parcel)
+    return RESERVED if expanded == RESERVED_ENCODING else FLOATING if needs_fpu(expanded) else 0
+
+
+def oddities_of(code: bytes) -> int:
+    """The same, or-ed, for all instructions of a block."""
+    odd, at = 0, 0
+    table = oddities()
+    while at + 1 < len(code):
+        parcel = code[at] | code[at + 1] << 8
+        odd |= table[parcel]
+        at += 4 if parcel & 3 == 3 else 2
+    return odd
 
 
 class Engine:
     """Runs code of the address space that ``enter`` named.
 
-    ``executed`` is how many instructions the last run began, one that trapped included.
+    ``executed`` is how many instructions the last run completed, so without one that trapped.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -59,7 +97,8 @@ class Engine:
     def run(self, x: list[int], fp: list[int] | None, limit: int) -> int:
         """Run a thread from its next pc for at most ``limit`` instructions (1 or more); returns how it ended.
 
-        ``x`` is left as it was before the instruction that trapped, whose pc is the next pc. With ``fp`` the FPU is on.
+        TRAPPED means that the instruction at the next pc traps, or that an engine cannot do it; ``x`` is as it was
+        before that. With ``fp`` the FPU is on.
         """
         if fp is None:
             return self._execute(x, None, limit)
@@ -93,42 +132,85 @@ class PlainEngine(Engine):
         self.mmu = mmu
         self._code: dict[int, bytes] = {}
         self._new_pages: set[int] = set()
-        note = self._new_pages.add
+        self._refused_kinds = RESERVED
+        self._refused: int | None = None
+        self.handle.uc.hook_add(_HOOK_EDGE_GENERATED, self._translated)
+        self._prime()
 
-        def translated(uc: Any, block: Any, previous: Any, data: object) -> None:
-            note(block.pc >> PAGE_BITS)
-            note(block.pc + block.size - 1 >> PAGE_BITS)
+    def _prime(self) -> None:
+        """Run something: the emulator does not report the first code that it translates."""
+        page = (ctypes.c_uint32 * (PAGE_SIZE // 2))()
+        start = -(-ctypes.addressof(page) // PAGE_SIZE) * PAGE_SIZE
+        ctypes.c_uint32.from_address(start).value = _SELF_JUMP
+        self.handle.uc.mem_map_ptr(_SCRATCH, PAGE_SIZE, 7, start)
+        self.words[emulator.PRIVILEGE] = 3
+        self.handle.run(_SCRATCH, 1)
+        self.words[emulator.PRIVILEGE] = 0
+        self.handle.uc.mem_unmap(_SCRATCH, PAGE_SIZE)
+        self._new_pages.clear()
 
-        self.handle.uc.hook_add(_HOOK_EDGE_GENERATED, translated)
+    def _translated(self, uc: Any, block: Any, previous: Any, data: object) -> None:
+        """The emulator has translated a block and is about to begin it."""
+        self._new_pages.add(block.pc >> PAGE_BITS)
+        self._new_pages.add(block.pc + block.size - 1 >> PAGE_BITS)
+        is_illegal = block.size == 0
+        if is_illegal or oddities_of(self._read(block.pc, block.size)) & self._refused_kinds:
+            self._refused = block.pc
+            uc.emu_stop()
+
+    def _read(self, vaddr: int, size: int) -> bytes:
+        """Code as it is in memory; nothing of what is not RAM."""
+        first = min(size, PAGE_SIZE - vaddr % PAGE_SIZE)
+        parts = ((vaddr, first), (vaddr + first, size - first))
+        try:
+            return b"".join(self.memory.read(self.mmu.resolve(at, FETCH), part) for at, part in parts if part)
+        except (PageFault, BusError):
+            return b""
 
     def _execute(self, x: list[int], fp: list[int] | None, limit: int) -> int:
         words, handle = self.words, self.handle
-        pc = x[NEXT_PC]
-        self._verify(pc)
+        self._verify()
         _REGISTERS.pack_into(handle.state, 8, *x[1:32])
         words[LOAD_RESERVATION] = _NO_RESERVATION
         if fp is None:
             words[MSTATUS] &= ~MSTATUS_FS
-        outcome = handle.run(pc, limit)
+        self._refused_kinds = RESERVED | FLOATING if fp is None else RESERVED
+        outcome = handle.run(x[NEXT_PC], limit)
         self.executed = handle.executed(limit)
         if self._new_pages:
             self._note_code()
         x[1:32] = _REGISTERS.unpack_from(handle.state, 8)
         x[NEXT_PC] = words[PC]
+        if self._refused is not None:
+            return self._refuse()
         if outcome == OK:
             return DONE
         if outcome == EXCEPTION:
             x[NEXT_PC] = words[PC] - BEHIND & _WORD
         elif outcome not in emulator.STOPS:
             raise emulator.EmulatorError(f"unicorn gave up at {words[PC]:#x} with error {outcome}")
+        if self._was_begun(x[NEXT_PC]):
+            self.executed -= 1
         return TRAPPED
 
-    def _verify(self, pc: int) -> None:
+    def _was_begun(self, pc: int) -> bool:
+        """Whether the emulator counted the instruction at ``pc``, which traps: not if it could not be translated."""
+        code = self._read(pc, 2)
+        if not code or code[0] & 3 == 3:
+            return bool(code) and bool(self._read(pc, 4))
+        # The emulator looks for a block without bytes in the page before.
+        return pc % PAGE_SIZE != 0 or oddities_of(code) != RESERVED
+
+    def _refuse(self) -> int:
+        """A block was not begun. Forget it, so that it is not begun the next time either."""
+        for page in self._code:
+            self.handle.forget_code(page, PAGE_SIZE)
+        self._code.clear()
+        self._refused = None
+        return TRAPPED
+
+    def _verify(self) -> None:
         """Forget translated code of pages that are no longer as they were."""
-        if not self._code:
-            # The emulator does not report the first code that it translates.
-            self._new_pages.add(pc >> PAGE_BITS)
-            return
         read = self.memory.read
         changed = [paddr for paddr, content in self._code.items() if read(paddr, PAGE_SIZE) != content]
         for paddr in changed:
@@ -171,7 +253,7 @@ class CompiledEngine(Engine):
         handle = self.handle
         functions = tuple(handle.function(name) for name in ("emu_start", "emu_stop", "hook_add", "vmem_read"))
         ram = (memory.address, memory.base, memory.size)
-        self.runner = shim(handle.pointer, handle.address, functions, *ram)
+        self.runner = shim(handle.pointer, handle.address, functions, oddities(), *ram)
 
     def enter(self, root: int, asid: int) -> None:
         """Use the tables at ``root``."""
