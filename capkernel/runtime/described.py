@@ -11,7 +11,7 @@ from capkernel.kernel.caps import PageTableCap, ThreadCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
-from capkernel.runtime.limits import require_machine
+from capkernel.runtime.limits import require_machine, require_room
 from capkernel.runtime.loop import Costs, Loop
 from capkernel.runtime.mixed import MixedGlue
 from capkernel.runtime.platform import PRESETS, configure
@@ -64,6 +64,7 @@ class DescribedSystem:
         require_machine(system, config)
         table = ProgramTable()
         programs = load_programs(system, search_path, table)
+        require_room(system, {name: program.size for name, program in programs.items()}, config)
         self.cpu = _cpu(self.machine, system, programs, table)
         plan = Plan(
             system=system, programs=programs, grants=grants,

@@ -1,5 +1,7 @@
 """What a description asks of a machine that this one has not got; its programs are ``programs``' business."""
 
+from collections.abc import Mapping
+
 from capkernel.abi import objects as obj
 from capkernel.kernel.config import KernelConfig, Region
 from capkernel.system.description import LineIrq, MemoryRegion, SystemDescription
@@ -21,6 +23,25 @@ def require_machine(system: SystemDescription, config: KernelConfig) -> None:
     problems += _too_much(system, config)
     if problems:
         raise DescriptionError(problems)
+
+
+def require_room(system: SystemDescription, program_bytes: Mapping[str, int], config: KernelConfig) -> None:
+    """Raise DescriptionError if the domains' programs, by name, do not fit into RAM beside the memory regions."""
+    used, room = sum(region.size for region in system.memory_regions if _is_ram(region, config)), _room(config)
+    for pd in system.protection_domains:
+        used += program_bytes.get(pd.name, 0)
+        if used > room:
+            message = f"{pd.name}: with its program, regions and programs take {used >> obj.PAGE_BITS} pages of RAM, "
+            message += f"and this machine has {room >> obj.PAGE_BITS}"
+            raise DescriptionError([Diagnostic(where=pd.program.where, message=message)])
+
+
+def _room(config: KernelConfig) -> int:
+    return sum(end - start for start, end in config.ram)
+
+
+def _is_ram(region: MemoryRegion, config: KernelConfig) -> bool:
+    return region.phys_addr is None or any(start <= region.phys_addr < end for start, end in config.ram)
 
 
 def _place_error(region: MemoryRegion, config: KernelConfig) -> str:
@@ -45,11 +66,10 @@ def _overlap(one: Region, other: Region) -> bool:
 
 def _too_much(system: SystemDescription, config: KernelConfig) -> list[Diagnostic]:
     """A complaint at the region with which memory runs out; kernel objects and stacks come on top."""
-    room = sum(end - start for start, end in config.ram)
+    room = _room(config)
     used = 0
     for region in system.memory_regions:
-        in_ram = region.phys_addr is None or any(s <= region.phys_addr < e for s, e in config.ram)
-        used += region.size if in_ram else 0
+        used += region.size if _is_ram(region, config) else 0
         if used > room:
             message = f"memory region {region.name}: the regions up to here take {used >> obj.PAGE_BITS} pages of RAM, "
             message += f"and this machine has {room >> obj.PAGE_BITS}"

@@ -14,7 +14,7 @@ from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.elf import Elf, ElfError, ElfSegment, read_elf, read_program
 from capkernel.system.images import PYTHON_SUFFIX, WORD_BYTES, find_image
 from capkernel.system.symbols import symbol_patches
-from capkernel.user.initialiser.plan import PAGE, Image, Program
+from capkernel.user.initialiser.plan import PAGE, Image
 from capkernel.user.loop import program
 from capkernel.user.pdimage import PDValues, load_module, variable_words
 from hwmodel.cpu.program import ProgramTable, image
@@ -25,13 +25,15 @@ OPTIONAL_SYMBOLS: Final = frozenset(("microkit_ioports",))
 """What older versions of libmicrokit have not got; it matters on x86 only."""
 
 
-def load_programs(system: SystemDescription, search_path: Sequence[Path], table: ProgramTable) -> Mapping[str, Program]:
+def load_programs(
+    system: SystemDescription, search_path: Sequence[Path], table: ProgramTable
+) -> "Mapping[str, PythonProgram | MachineCode]":
     """Load each domain's program as a module of its own and enter it into the CPU's table.
 
     Raises DescriptionError, with every domain whose program is missing or cannot be run here.
     """
     complaints = [problem for pd in system.protection_domains for problem in _unsupported(pd)]
-    programs: dict[str, Program] = {}
+    programs: dict[str, PythonProgram | MachineCode] = {}
     for pd in system.protection_domains:
         try:
             programs[pd.name] = _load(system, pd, search_path, table)
@@ -50,6 +52,11 @@ class PythonProgram:
     hooks: ModuleType
     address: int
 
+    @property
+    def size(self) -> int:
+        """Bytes of RAM that the image takes."""
+        return PAGE
+
     def image(self, values: PDValues, settings: Mapping[str, int]) -> Image:
         """The page, with the values of the program's variables."""
         words = evolve(values, variables=variable_words(self.hooks, settings)).encode()
@@ -66,7 +73,11 @@ class MachineCode:
 
     elf: Elf
     named: Elf
-    path: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes of RAM that the image takes."""
+        return sum(segment.pages.stop - segment.pages.start for segment in self.elf.segments)
 
     def check_pages(self, limit: int) -> None:
         """Raise ElfError if two segments touch the same page, or one lies at ``limit`` or above, where the stack is."""
@@ -136,7 +147,9 @@ def _unsupported(pd: ProtectionDomain) -> list[Diagnostic]:
     return [Diagnostic(where=pd.where, message=f"{pd.name} {what}") for thing, what in wanted if thing]
 
 
-def _load(system: SystemDescription, pd: ProtectionDomain, search_path: Sequence[Path], table: ProgramTable) -> Program:
+def _load(
+    system: SystemDescription, pd: ProtectionDomain, search_path: Sequence[Path], table: ProgramTable
+) -> PythonProgram | MachineCode:
     context = Context(platform=system.platform, search_path=search_path)
     path = find_image(context, pd.program.path)
     if path is None:
@@ -170,7 +183,7 @@ def _machine_code(system: SystemDescription, pd: ProtectionDomain, path: Path, s
     """Load an ELF program. Raises ElfError, OSError or ValueError."""
     elf = read_program(path.read_bytes())
     named = elf if symbol_file == path else read_elf(symbol_file.read_bytes())
-    loaded = MachineCode(elf, named, path)
+    loaded = MachineCode(elf, named)
     loaded.check_pages(system.platform.map_end(pd.stack_size))
     # Whatever will be set must have a place; what it is set to does not matter here.
     loaded.image(PDValues(name=pd.name), {patch.symbol: 0 for patch in symbol_patches(system, pd)})

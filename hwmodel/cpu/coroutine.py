@@ -112,8 +112,8 @@ class CoroutineCPU:
         )  # fmt: skip
 
     def is_at_image(self, x: list[int]) -> bool:
-        """Whether the thread's next instruction is the start of an image; it must be possible to fetch it."""
-        return not x[NEXT_PC] & 3 and self._read_image(x[NEXT_PC]) is not None
+        """Whether the thread's next instruction is the start of an image."""
+        return self._fetch_fault(x[NEXT_PC]) is None and self._read_image(x[NEXT_PC]) is not None
 
     def _fetch_fault(self, pc: int) -> Trap | None:
         """The trap that fetching from ``pc`` takes, if any."""

@@ -42,10 +42,12 @@ SAY_AND_WAIT = [*syscall(-12, ord("!")), *syscall(-7, 1, 4)]
 """Print an exclamation mark, and wait for what never comes."""
 
 
-def pd_elf(code: Sequence[int] = SAY_AND_WAIT, *, more: Sequence[Symbol] = (), drop: str = "", **fields: int) -> bytes:
+def pd_elf(
+    code: Sequence[int] = SAY_AND_WAIT, *, more: Sequence[Symbol] = (), drop: str = "", bss: int = 0x800, **fields: int
+) -> bytes:
     """A program as libmicrokit would make it: code, and the loader's symbols in a page of data, some beyond the file.
 
-    ``drop`` leaves a symbol out; ``fields`` are fields of the ELF header.
+    ``drop`` leaves a symbol out; ``bss`` is the size of the data in memory; ``fields`` are fields of the ELF header.
     """
     sizes = {"microkit_name": 64, "microkit_passive": 1}
     names = ("name", "passive", "irqs", "notifications", "pps", "ioports")
@@ -53,7 +55,7 @@ def pd_elf(code: Sequence[int] = SAY_AND_WAIT, *, more: Sequence[Symbol] = (), d
     for index, name in enumerate(f"microkit_{name}" for name in names):
         symbols.append(Symbol(name, (DATA if index < 3 else BSS) + 0x40 * index, sizes.get(name, 8), OBJECT))
     segments = [Segment(BASE, struct.pack(f"<{len(code)}I", *code), flags=R | X)]
-    segments.append(Segment(DATA, bytes(0x90), 0x800, flags=R | W))
+    segments.append(Segment(DATA, bytes(0x90), bss, flags=R | W))
     return elf_file(segments, [s for s in [*symbols, *more] if s.name != drop], **fields)  # type: ignore[arg-type]
 
 

@@ -108,7 +108,7 @@ def test_symbols_are_set_in_the_file_and_beyond(tmp_path: Path) -> None:
 
 def test_what_a_domain_is_told_of_its_channels() -> None:
     elf = read_program(pd_elf())
-    image = MachineCode(elf, elf, Path("x.elf")).image(PDValues(name="x", irqs=1, notifications=6, pps=1 << 61), {})
+    image = MachineCode(elf, elf).image(PDValues(name="x", irqs=1, notifications=6, pps=1 << 61), {})
     data = image.segments[1].data
     words = {offset: int.from_bytes(data[offset : offset + 8], "little") for offset in (0x80, 0x1C0, 0x200, 0x240)}
     assert words == {0x80: 1, 0x1C0: 6, 0x200: 1 << 61, 0x240: 0}
@@ -169,3 +169,10 @@ def test_the_driver_in_c_takes_the_place_of_the_one_in_python(built: Path) -> No
     assert native.output == python.output != ""
     assert native.faults == native.crashes == ()
     assert native.trace_hash != python.trace_hash
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_the_attacker_gets_no_further_beside_machine_code(built: Path) -> None:
+    fortress = EXAMPLES / "fortress.system"
+    assert Booted(fortress, search_path=[built]).run().output == Booted(fortress).run().output

@@ -47,6 +47,7 @@ def run_program(place: Path, program: bytes, more: str = "") -> Result:
         (elf_file(), r"main\.elf cannot be loaded: it has no symbol 'microkit_name'; is it linked with libmicrokit\?"),
         (pd_elf(drop="microkit_pps"), r"main\.elf cannot be loaded: it has no symbol 'microkit_pps'"),
         (elf_file([Segment(), Segment(BASE + 0x100)]), r"0x200000 and 0x200100 share a page"),
+        (pd_elf(bss=1 << 33), r"main: with its program, .* take \d+ pages of RAM, and this machine has"),
         (elf_file([Segment(), Segment(0x3F_FFFF_C000)]), r"it ends at 0x3fffffc004, in the stack"),
     ],
 )
