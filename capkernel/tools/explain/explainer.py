@@ -112,7 +112,7 @@ class Explainer:
         refusal = self.state.refusal
         if trap.kind == INTERRUPTED or refusal is None or refusal is self._previous:
             return
-        if self.only_final and (self._thread.fault is not refusal or self._thread.state is not INACTIVE):
+        if self.only_final and (self._thread.state is not INACTIVE or isinstance(refusal, SyscallError)):
             return
         if isinstance(refusal, SyscallError) or (isinstance(refusal, CapFault) and not refusal.in_receive_phase):
             self._explain_request(refusal, sends=True)
