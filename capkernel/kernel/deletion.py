@@ -55,9 +55,15 @@ def delete(state: State, slot: Slot, *, exposed: bool = True) -> None:
 
     A slot that is ``exposed`` can be reached by users; one inside a zombie is not, and may stay as that zombie.
     """
-    removable, cleanup = _finalise_slot(state, slot, exposed=exposed)
-    if exposed or removable:
-        _empty(state, slot, cleanup)
+    while slot.cap is not NULL:
+        remainder, cleanup = _finalise(state, slot)
+        if not isinstance(remainder, ZombieCap) or _is_spent(remainder, slot):
+            _empty(state, slot, cleanup)
+            return
+        slot.cap = remainder
+        if not exposed and _holds_itself(remainder, slot):
+            return
+        _reduce_zombie(state, slot, remainder, exposed=exposed)
 
 
 def delete_one(state: State, slot: Slot) -> None:
@@ -70,24 +76,9 @@ def delete_one(state: State, slot: Slot) -> None:
 
 
 def _empty(state: State, slot: Slot, cleanup: Cap) -> None:
-    if slot.cap is NULL:
-        return
     slots.unlink(slot)
     if isinstance(cleanup, IRQHandlerCap):
         release_irq(state, cleanup.irq)
-
-
-def _finalise_slot(state: State, slot: Slot, *, exposed: bool) -> tuple[bool, Cap]:
-    """Finalise until the slot can be emptied; returns whether it can, and the cap to clean up after."""
-    while slot.cap is not NULL:
-        remainder, cleanup = _finalise(state, slot)
-        if not isinstance(remainder, ZombieCap) or _is_spent(remainder, slot):
-            return True, cleanup
-        slot.cap = remainder
-        if not exposed and _holds_itself(remainder, slot):
-            return False, cleanup
-        _reduce_zombie(state, slot, remainder, exposed=exposed)
-    return True, NULL
 
 
 def _is_spent(zombie: ZombieCap, slot: Slot) -> bool:

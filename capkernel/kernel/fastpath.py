@@ -8,7 +8,7 @@ caller's time travels with the message, so nothing is charged and the timer stay
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.kernel.caps import EndpointCap, ReplyCap
-from capkernel.kernel.cspace import lookup_cap
+from capkernel.kernel.cspace import lookup_slot
 from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import (
     EP_RECEIVE,
@@ -33,7 +33,7 @@ SHORT_MESSAGES = frozenset(range(5))
 def _cap(thread: TCB, address: int) -> Cap:
     """The cap at an address, ``NULL`` if there is none."""
     try:
-        return lookup_cap(thread, address)
+        return lookup_slot(thread, address).cap
     except LookupFault:
         return NULL
 

@@ -31,7 +31,7 @@ from capkernel.kernel.objects import (
     UserException,
     VMFault,
 )
-from capkernel.kernel.scheduler import schedule, set_thread_state
+from capkernel.kernel.scheduler import schedule
 from capkernel.kernel.state import State
 from capkernel.kernel.thread import activate
 from capkernel.kernel.transfer import ExtraCapFault, lookup_extra_caps, reply_from_kernel
@@ -135,10 +135,11 @@ def _invoke(
     thread.state = RESTART
     results = invocation()
     if results is not None or thread.state is RESTART:
-        # Still ours to answer: the operation neither blocked nor stopped its caller.
+        # Still ours to answer: the operation neither blocked nor stopped its caller. If it took the caller's time, it
+        # has asked ``schedule`` to choose.
         if is_call:
             reply_from_kernel(state, thread, err.NO_ERROR, results or ())
-        set_thread_state(state, thread, RUNNING)
+        thread.state = RUNNING
 
 
 def _fault_if(state: State, thread: TCB, fault: CapFault, blocking: bool) -> None:

@@ -19,6 +19,8 @@ PTE_USER = 16
 PTE_ACCESSED = 64
 PTE_DIRTY = 128
 PTE_LEAF = PTE_READ | PTE_WRITE | PTE_EXECUTE
+PTE_KIND = PTE_VALID | PTE_LEAF
+"""Of these bits, an entry that leads to another table has only ``PTE_VALID``."""
 LEVELS = 3
 INDEX_BITS = 9
 
@@ -30,7 +32,7 @@ def pte_paddr(pte: int) -> int:
 
 def is_table_pte(pte: int) -> bool:
     """Whether an entry leads to another table."""
-    return pte & (PTE_VALID | PTE_LEAF) == PTE_VALID
+    return pte & PTE_KIND == PTE_VALID
 
 
 def table_pte(paddr: int) -> int:
@@ -65,7 +67,7 @@ def lookup_pt_slot(state: State, root: int, vaddr: int) -> tuple[int, int]:
     slot = root + 8 * (vaddr >> bits & MASK[INDEX_BITS])
     while bits > PAGE_BITS:
         pte = state.machine.read_word(slot)
-        if not is_table_pte(pte):
+        if pte & PTE_KIND != PTE_VALID:
             break
         bits -= INDEX_BITS
         slot = pte_paddr(pte) + 8 * (vaddr >> bits & MASK[INDEX_BITS])
