@@ -218,8 +218,9 @@ class Machine:
 
     def next_stop(self) -> int:
         """Return the tick up to which a CPU model may compute at once; then it asks `must_stop`."""
-        upcoming = self.next_event()
-        return self.stop_at if upcoming is None else min(upcoming, self.stop_at)
+        timer, device = self.timer, self.events.next_event()
+        stop = self.stop_at if timer.masked else min(timer.deadline, self.stop_at)
+        return stop if device is None else min(device, stop)
 
     def next_event(self) -> int | None:
         """Return the next tick at which something happens unless the CPU causes it: a device event
