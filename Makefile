@@ -5,12 +5,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILED := build/compiled
 
-.PHONY: run test check bench campaign compiled clean
+.PHONY: run test check bench campaign compiled compiler clean
 
 run: $(VENV)/.core
 	$(BIN)/capkernel tour
 
-test: check
+test: compiler check
+
+# A RISC-V compiler for the programs in C, where one may be installed; without one their tests say that they did not run.
+compiler:
+	@command -v riscv64-linux-gnu-gcc >/dev/null || command -v riscv64-unknown-elf-gcc >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing a RISC-V compiler" && \
+	  { apt-get install -y -qq --no-install-recommends gcc-riscv64-linux-gnu || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc-riscv64-linux-gnu; }; } >/dev/null 2>&1; } || \
+	echo "there is no RISC-V compiler: the tests of programs in C will be skipped"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

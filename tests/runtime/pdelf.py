@@ -56,7 +56,7 @@ def pd_elf(
         symbols.append(Symbol(name, (DATA if index < 3 else BSS) + 0x40 * index, sizes.get(name, 8), OBJECT))
     segments = [Segment(BASE, struct.pack(f"<{len(code)}I", *code), flags=R | X)]
     segments.append(Segment(DATA, bytes(0x90), bss, flags=R | W))
-    return elf_file(segments, [s for s in [*symbols, *more] if s.name != drop], **fields)  # type: ignore[arg-type]
+    return elf_file(segments, [s for s in [*symbols, *more] if s.name != drop], **fields)
 
 
 def build_examples(into: Path) -> Path:
