@@ -249,10 +249,10 @@ def same_region_as(outer: Cap, inner: Cap) -> bool:
 
 def same_object_as(one: Cap, other: Cap) -> bool:
     """Whether both are caps to one object; an untyped or IRQ control cap is its own object (sameObjectAs)."""
+    if isinstance(one, EndpointCap):
+        return isinstance(other, EndpointCap) and one.endpoint is other.endpoint
     if type(one) is not type(other) or isinstance(one, (UntypedCap, IRQControlCap)):
         return False
-    if isinstance(one, EndpointCap) and isinstance(other, EndpointCap):
-        return one.endpoint is other.endpoint
     if isinstance(one, FrameCap) and isinstance(other, FrameCap):
         same_place = one.paddr == other.paddr and one.size_bits == other.size_bits
         return same_place and one.is_device == other.is_device

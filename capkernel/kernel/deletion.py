@@ -56,29 +56,22 @@ def delete(state: State, slot: Slot, *, exposed: bool = True) -> None:
     A slot that is ``exposed`` can be reached by users; one inside a zombie is not, and may stay as that zombie.
     """
     while slot.cap is not NULL:
-        remainder, cleanup = _finalise(state, slot)
-        if not isinstance(remainder, ZombieCap) or _is_spent(remainder, slot):
-            _empty(state, slot, cleanup)
+        zombie = _finalise(state, slot)
+        if zombie is None or _is_spent(zombie, slot):
+            slots.unlink(slot)
             return
-        slot.cap = remainder
-        if not exposed and _holds_itself(remainder, slot):
+        slot.cap = zombie
+        if not exposed and _holds_itself(zombie, slot):
             return
-        _reduce_zombie(state, slot, remainder, exposed=exposed)
+        _reduce_zombie(state, slot, zombie, exposed=exposed)
 
 
 def delete_one(state: State, slot: Slot) -> None:
     """Empty a slot whose cap is known to need no long operation (cteDeleteOne)."""
     if slot.cap is not NULL:
-        remainder, cleanup = _finalise(state, slot)
-        if remainder is not NULL:
+        if _finalise(state, slot) is not None:
             raise KernelBug("delete_one of a cap that leaves a zombie")
-        _empty(state, slot, cleanup)
-
-
-def _empty(state: State, slot: Slot, cleanup: Cap) -> None:
-    slots.unlink(slot)
-    if isinstance(cleanup, IRQHandlerCap):
-        release_irq(state, cleanup.irq)
+        slots.unlink(slot)
 
 
 def _is_spent(zombie: ZombieCap, slot: Slot) -> bool:
@@ -127,15 +120,15 @@ def _last_used(state: State, zombie: ZombieCap) -> int:
     return index
 
 
-def _finalise(state: State, slot: Slot) -> tuple[Cap, Cap]:
-    """Prepare a cap for deletion: what remains in the slot, and what to clean up afterwards (finaliseCap)."""
+def _finalise(state: State, slot: Slot) -> ZombieCap | None:
+    """Prepare a cap for deletion; returns the zombie that remains in the slot, if one does (finaliseCap)."""
     cap = slot.cap
     if isinstance(cap, FrameCap):
         _unmap_frame(state, cap)
-        return NULL, NULL
+        return None
     if isinstance(cap, ZombieCap):
-        return cap, NULL
-    return _finalise_last(state, cap) if slots.is_final(slot) else (NULL, NULL)
+        return cap
+    return _finalise_last(state, cap) if slots.is_final(slot) else None
 
 
 def _unmap_frame(state: State, cap: FrameCap) -> None:
@@ -146,7 +139,7 @@ def _unmap_frame(state: State, cap: FrameCap) -> None:
         vspace.unmap_page(state, cap)
 
 
-def _finalise_last(state: State, cap: Cap) -> tuple[Cap, Cap]:
+def _finalise_last(state: State, cap: Cap) -> ZombieCap | None:
     """The object's last cap goes: disconnect the object from everything."""
     match cap:
         case EndpointCap():
@@ -156,15 +149,15 @@ def _finalise_last(state: State, cap: Cap) -> tuple[Cap, Cap]:
         case ReplyCap():
             _finalise_reply(state, cap.reply)
         case CNodeCap():
-            return ZombieCap(cap.cnode, 2**cap.radix, cap.radix + SLOT_BITS), NULL
+            return ZombieCap(cap.cnode, 2**cap.radix, cap.radix + SLOT_BITS)
         case ThreadCap():
             _finalise_tcb(state, cap.tcb)
-            return ZombieCap(cap.tcb, TCB_SLOTS, TCB_BITS), NULL
+            return ZombieCap(cap.tcb, TCB_SLOTS, TCB_BITS)
         case SchedContextCap():
             _finalise_sched_context(state, cap.sched_context)
         case IRQHandlerCap():
             delete_one(state, state.irq_slots.slot(cap.irq))
-            return NULL, cap
+            release_irq(state, cap.irq)
         case PageTableCap() if cap.is_mapped:
             _finalise_page_table(state, cap)
         case ASIDPoolCap():
@@ -175,7 +168,7 @@ def _finalise_last(state: State, cap: Cap) -> tuple[Cap, Cap]:
             iospace.finalise_io_space(state, cap)
         case _:
             pass
-    return NULL, NULL
+    return None
 
 
 def _finalise_notification(state: State, gone: Notification) -> None:
