@@ -1,4 +1,5 @@
-/* The fast half of an engine: registers in, run, registers out; instructions counted, and code checked, by blocks.
+/* The fast half of an engine: registers in, run, registers out; instructions counted, and code checked, by blocks;
+ * misses of the emulator's TLB served.
  *
  * The emulator calls `enter_block` before each block of translated code. What a block looked like when it was
  * translated is kept: how many instructions it has, and its bytes. So counting costs a look-up a block instead of a call
@@ -7,16 +8,21 @@
  * with instructions that the emulator would wrongly pass over. Each
  * block is compared once a run, when it is first met.
  *
+ * The emulator's TLB is filled from the Sv39 tables in RAM by `fill_tlb`, in place of the emulator's own walk: not only
+ * because that is slower. A page that may be written and executed, as all pages of seL4's user programs, is entered for
+ * one or the other; the emulator takes every store to a page that it could execute the long way.
+ *
  * Nothing of the emulator is linked: the addresses of its functions are handed over by `engine.py`.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 /* Word numbers in the emulator's CPU state, and results of its runs, as in emulator.py. */
-enum { PC = 64, LOAD_RESERVATION = 65, MSTATUS = 78 };
+enum { PC = 64, LOAD_RESERVATION = 65, PRIVILEGE = 74, MSTATUS = 78 };
 enum { OK = 0, FIRST_STOP = 6, LAST_STOP = 10, EXCEPTION = 21, BEHIND = 4 };
 #define MSTATUS_FS ((uint64_t)3 << 13)
 
@@ -24,7 +30,11 @@ enum { OK = 0, FIRST_STOP = 6, LAST_STOP = 10, EXCEPTION = 21, BEHIND = 4 };
 enum { DONE = 0, TRAPPED = 1, ECALL = 2, STALE = 3 };
 
 /* The emulator's own numbers. */
-enum { HOOK_BLOCK = 1 << 3, PROT_EXECUTE = 4 };
+enum { HOOK_BLOCK = 1 << 3, HOOK_TLB_FILL = 1 << 17 };
+enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXECUTE = 4, MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 };
+
+/* Bits of a page table entry. */
+enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
 
 /* Instructions that the emulator would pass over: always; while the FPU is off. As in engine.py. */
 enum { RESERVED = 1, FLOATING = 2 };
@@ -37,6 +47,11 @@ typedef int (*start_fn)(void *, uint64_t, uint64_t, uint64_t, size_t);
 typedef int (*stop_fn)(void *);
 typedef int (*hook_add_fn)(void *, size_t *, int, void *, void *, uint64_t, uint64_t, ...);
 typedef int (*read_fn)(void *, uint64_t, int, void *, size_t);
+
+typedef struct {
+    uint64_t paddr;
+    int perms;
+} TlbEntry;
 
 typedef struct Block {
     struct Block *next;     /* in the same bucket */
@@ -65,7 +80,7 @@ typedef struct {
     int64_t left, executed; /* instructions: that may still be done, that were done in the last run */
     Block *current;         /* the block that was begun last */
     uint64_t stale;         /* the physical address of the block that was found changed */
-    int is_stale, is_refused, out_of_time, error;
+    int is_stale, is_refused, out_of_time, missed, error;
     uint8_t refused;        /* the oddities that are not begun */
     PyObject *oddities;     /* those of each 16-bit instruction */
     Block **buckets;
@@ -83,19 +98,48 @@ static const uint8_t *host(Runner *self, uint64_t paddr, uint64_t size)
     return offset < self->ram_size && size <= self->ram_size - offset ? self->ram + offset : NULL;
 }
 
-/* The physical address of a virtual one by the Sv39 tables in RAM; 0 if there is none. */
-static uint64_t walk(Runner *self, uint64_t vaddr)
+/* The leaf entry for a virtual address by the Sv39 tables in RAM, and the physical address; 0 if there is none. */
+static uint64_t walk(Runner *self, uint64_t vaddr, uint64_t *paddr)
 {
     uint64_t table = self->root, entry;
+    if ((uint64_t)((int64_t)(vaddr << 25) >> 25) != vaddr) return 0;
     for (int shift = 30; shift >= 12; shift -= 9) {
         const uint8_t *at = host(self, table + (vaddr >> shift & 511) * 8, 8);
         if (at == NULL) return 0;
         memcpy(&entry, at, 8);
-        if (!(entry & 1)) return 0;
+        if (!(entry & PTE_V)) return 0;
         table = entry >> 10 << 12 & 0xffffffffffffff;
-        if (entry & 14) return table | (vaddr & (((uint64_t)1 << shift) - 1));
+        if (entry & (PTE_R | PTE_W | PTE_X)) {
+            uint64_t inside = ((uint64_t)1 << shift) - 1;
+            if (table & inside || !(entry & PTE_U) || !(entry & PTE_A)) return 0;
+            *paddr = table | (vaddr & inside);
+            return entry;
+        }
     }
     return 0;
+}
+
+/* The emulator asks for the translation of a page. A false answer ends the run at the instruction that needs it. */
+static bool fill_tlb(void *engine, uint64_t vaddr, int type, TlbEntry *result, void *data)
+{
+    Runner *self = data;
+    if (self->state[PRIVILEGE]) {
+        /* `forget_code` speaks of physical addresses. */
+        result->paddr = vaddr;
+        result->perms = PROT_READ | PROT_EXECUTE;
+        return true;
+    }
+    uint64_t entry = walk(self, vaddr, &result->paddr);
+    int may_read = entry & PTE_R, may_write = entry & PTE_W && entry & PTE_D, may_execute = entry & PTE_X;
+    int allowed = type == MEM_FETCH ? may_execute : type == MEM_WRITE ? may_write : may_read;
+    self->missed = !allowed || host(self, result->paddr, PAGE) == NULL;
+    if (self->missed) return false;
+    if (type == MEM_FETCH) {
+        result->perms = PROT_EXECUTE | (may_read ? PROT_READ : 0);
+        /* It may have been written since it was executed last. */
+        self->epoch++;
+    } else result->perms = (may_read ? PROT_READ : 0) | (may_write ? PROT_WRITE : 0);
+    return true;
 }
 
 /* The same, remembered for the rest of the epoch. */
@@ -105,7 +149,8 @@ static uint64_t translate(Runner *self, uint64_t vaddr)
     if (known->vpage != vaddr >> 12 || known->epoch != self->epoch) {
         known->vpage = vaddr >> 12;
         known->epoch = self->epoch;
-        known->paddr = walk(self, vaddr & ~(uint64_t)(PAGE - 1));
+        known->paddr = 0;
+        walk(self, vaddr & ~(uint64_t)(PAGE - 1), &known->paddr);
     }
     return known->paddr ? known->paddr | (vaddr & (PAGE - 1)) : 0;
 }
@@ -299,6 +344,7 @@ static int outcome_of(Runner *self, int error, uint64_t *pc)
     if (error == OK) return self->out_of_time ? DONE : -UNEXPECTED;
     if (error >= FIRST_STOP && error <= LAST_STOP) return TRAPPED;
     if (error != EXCEPTION) return -error;
+    if (self->missed) return TRAPPED;
     *pc -= BEHIND;
     Block *block = self->current;
     return block && block->ends_in_ecall && *pc == block->start + block->size - 4 ? ECALL : TRAPPED;
@@ -320,7 +366,7 @@ static PyObject *Runner_run(Runner *self, PyObject *const *args, Py_ssize_t coun
     else self->state[MSTATUS] &= ~MSTATUS_FS;
     self->left = limit;
     self->current = NULL;
-    self->is_stale = self->is_refused = self->out_of_time = self->error = 0;
+    self->is_stale = self->is_refused = self->out_of_time = self->missed = self->error = 0;
     self->refused = args[2] == Py_True ? RESERVED : RESERVED | FLOATING;
     self->epoch++;
 
@@ -393,9 +439,11 @@ static int Runner_init(Runner *self, PyObject *args, PyObject *names)
     self->ram = (uint8_t *)(uintptr_t)ram;
     self->ram_base = base;
     self->ram_size = size;
-    int error = ((hook_add_fn)(uintptr_t)hook_add)(self->engine, &hook, HOOK_BLOCK, (void *)enter_block, self, 1, 0);
+    hook_add_fn add_hook = (hook_add_fn)(uintptr_t)hook_add;
+    int error = add_hook(self->engine, &hook, HOOK_BLOCK, (void *)enter_block, self, 1, 0);
+    if (!error) error = add_hook(self->engine, &hook, HOOK_TLB_FILL, (void *)fill_tlb, self, 1, 0);
     if (error) {
-        PyErr_Format(PyExc_RuntimeError, "the emulator refuses the block hook: error %d", error);
+        PyErr_Format(PyExc_RuntimeError, "the emulator refuses a hook: error %d", error);
         return -1;
     }
     return 0;

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NEXT_PC: Final = 33
 DONE, TRAPPED, ECALL = 0, 1, 2
 """How a run ended: short of or at its limit; at an instruction that traps; at one that is known to be an ``ecall``."""
-_STALE = 3
+_STALE, _TLB_BY_HOOK = 3, 1
 
 _REGISTERS = struct.Struct("<31Q")
 _FP_REGISTERS = struct.Struct("<32Q")
@@ -251,6 +251,7 @@ class CompiledEngine(Engine):
         super().__init__(memory)
         self.stepper = stepper
         handle = self.handle
+        handle.uc.ctl_set_tlb_mode(_TLB_BY_HOOK)
         functions = tuple(handle.function(name) for name in ("emu_start", "emu_stop", "hook_add", "vmem_read"))
         ram = (memory.address, memory.base, memory.size)
         self.runner = shim(handle.pointer, handle.address, functions, oddities(), *ram)
