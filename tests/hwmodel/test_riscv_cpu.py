@@ -335,6 +335,17 @@ def test_rounding_mode_and_flags_are_the_threads_own(bench):
     assert bench.x(10) == 0
 
 
+def test_floating_point_registers_are_right_wherever_a_run_is_stopped(bench):
+    """In the middle of a block too."""
+    bench.put(*[FADD] * 30, jump(-120))
+    for wanted in (*range(1, 34), 61, 62, 63, 64, 100):
+        bench.thread = Thread(fp_registers=[0] * 10 + [0x3FF0_0000_0000_0000] + [0] * 22)
+        bench.cpu.stop_at = bench.cpu.instructions + wanted
+        assert bench.go_on().kind == INTERRUPTED
+        doubled = wanted // 31 * 30 + min(wanted % 31, 30)
+        assert bench.thread.fp_registers[10] == (0x3FF + doubled) << 52
+
+
 @pytest.mark.parametrize("insn", [FADD, FMV_X_D, FRCSR, C_FLD])
 def test_a_disabled_fpu_is_an_illegal_instruction(bench, insn):
     bench.put(insn, ECALL_WORD)

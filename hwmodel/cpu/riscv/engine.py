@@ -14,6 +14,7 @@ instructions before an event that falls into the middle of a block.
 
 import ctypes
 import struct
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +71,7 @@ def oddities_of(code: bytes) -> int:
     return odd
 
 
-class Engine:
+class Engine(ABC):
     """Runs code of the address space that ``enter`` named.
 
     ``executed`` is how many instructions the last run completed, so without one that trapped.
@@ -101,14 +102,15 @@ class Engine:
         before that. With ``fp`` the FPU is on.
         """
         if fp is None:
-            return self._execute(x, None, limit)
+            return self._execute(x, limit, fpu=False)
         self._load_fpu(fp)
-        outcome = self._execute(x, fp, limit)
+        outcome = self._execute(x, limit, fpu=True)
         self._save_fpu(fp)
         return outcome
 
-    def _execute(self, x: list[int], fp: list[int] | None, limit: int) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _execute(self, x: list[int], limit: int, *, fpu: bool) -> int:
+        """The same, with the floating point registers in place."""
 
     # Floating point
 
@@ -167,14 +169,14 @@ class PlainEngine(Engine):
         except (PageFault, BusError):
             return b""
 
-    def _execute(self, x: list[int], fp: list[int] | None, limit: int) -> int:
+    def _execute(self, x: list[int], limit: int, *, fpu: bool) -> int:
         words, handle = self.words, self.handle
         self._verify()
         _REGISTERS.pack_into(handle.state, 8, *x[1:32])
         words[LOAD_RESERVATION] = _NO_RESERVATION
-        if fp is None:
+        if not fpu:
             words[MSTATUS] &= ~MSTATUS_FS
-        self._refused_kinds = RESERVED | FLOATING if fp is None else RESERVED
+        self._refused_kinds = RESERVED if fpu else RESERVED | FLOATING
         outcome = handle.run(x[NEXT_PC], limit)
         self.executed = handle.executed(limit)
         if self._new_pages:
@@ -262,15 +264,20 @@ class CompiledEngine(Engine):
             self.runner.enter(root)
         super().enter(root, asid)
 
-    def _execute(self, x: list[int], fp: list[int] | None, limit: int) -> int:
-        runner = self.runner
-        outcome = runner.run(x, limit, fp is not None)
-        self.executed = runner.executed
+    def run(self, x: list[int], fp: list[int] | None, limit: int) -> int:
+        """Run a thread, as every engine does."""
+        outcome = super().run(x, fp, limit)
+        if outcome == _STALE:
+            self._forget(self.runner.stale)
+            return DONE
         if outcome == DONE and not self.executed:
             return self._step(x, fp, limit)
-        if outcome == _STALE:
-            self._forget(runner.stale)
-            return DONE
+        return outcome
+
+    def _execute(self, x: list[int], limit: int, *, fpu: bool) -> int:
+        runner = self.runner
+        outcome = runner.run(x, limit, fpu)
+        self.executed = runner.executed
         if outcome < 0:
             raise emulator.EmulatorError(f"unicorn gave up at {x[NEXT_PC]:#x} with error {-outcome}")
         return outcome
