@@ -93,10 +93,10 @@ class PlainState(ThreadState):
         self.name = name
 
 
-INACTIVE = PlainState("Inactive")
-RUNNING = PlainState("Running")
-RESTART = PlainState("Restart")
-IDLE = PlainState("IdleThread")
+INACTIVE: ThreadState = PlainState("Inactive")
+RUNNING: ThreadState = PlainState("Running")
+RESTART: ThreadState = PlainState("Restart")
+IDLE: ThreadState = PlainState("IdleThread")
 
 
 class Blocked(ThreadState):

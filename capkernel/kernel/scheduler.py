@@ -166,7 +166,8 @@ def schedule(state: State) -> None:
         reschedule_required(state)
     if state.action != RESUME_CURRENT:
         _switch_thread(state)
-    switch_sched_context(state)
+    if state.reprogram or state.current.sched_context is not state.current_sc:
+        switch_sched_context(state)
     if state.reprogram:
         _set_next_interrupt(state)
         state.reprogram = False
