@@ -43,6 +43,12 @@ enum { NEXT_PC = 33, REGISTERS = 32, LIST_LENGTH = 34 };
 enum { PAGE = 4096, LONGEST = PAGE, FAST_SIZE = 1 << 12, FIRST_SIZE = 1 << 10, PAGES_SIZE = 1 << 8 };
 enum { NO_MEMORY = 1000, UNREADABLE = 1001, UNEXPECTED = 1002 };
 
+#if defined(__GNUC__)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#else
+#define UNLIKELY(condition) (condition)
+#endif
+
 typedef int (*start_fn)(void *, uint64_t, uint64_t, uint64_t, size_t);
 typedef int (*stop_fn)(void *);
 typedef int (*hook_add_fn)(void *, size_t *, int, void *, void *, uint64_t, uint64_t, ...);
@@ -54,10 +60,11 @@ typedef struct {
 } TlbEntry;
 
 typedef struct Block {
-    struct Block *next;     /* in the same bucket */
-    uint64_t start, paddr;  /* virtual and physical address */
+    uint64_t start;         /* virtual address */
     uint64_t checked;       /* the epoch in which its bytes were compared last */
     uint32_t size, count;   /* bytes, instructions */
+    uint64_t paddr;         /* physical address */
+    struct Block *next;     /* in the same bucket */
     uint8_t ends_in_ecall, ends_in_fence_i;
     uint8_t oddities;       /* of its instructions: bits of what the emulator would pass over */
     uint16_t code[];
@@ -174,11 +181,21 @@ static int read_code(Runner *self, uint64_t start, uint64_t paddr, uint32_t size
 static int is_unchanged(Runner *self, Block *block)
 {
     uint16_t now[LONGEST / 2];
+    if (block->paddr && (block->start & (PAGE - 1)) + block->size <= PAGE)
+        return memcmp(host(self, block->paddr, block->size), block->code, block->size) == 0;
     return read_code(self, block->start, block->paddr, block->size, now) == 0
         && memcmp(now, block->code, block->size) == 0;
 }
 
 /* The table of blocks */
+
+static Block nobody; /* in the fast table's empty places: checked in no epoch */
+
+static void forget_fast(Runner *self)
+{
+    for (size_t n = 0; n < FAST_SIZE; n++) self->fast[n] = &nobody;
+    self->current = NULL;
+}
 
 static size_t bucket_of(Runner *self, uint64_t start, uint64_t paddr)
 {
@@ -194,8 +211,7 @@ static void forget_blocks(Runner *self)
             PyMem_Free(block);
         }
     self->block_count = 0;
-    self->current = NULL;
-    memset(self->fast, 0, sizeof self->fast);
+    forget_fast(self);
 }
 
 static int grow(Runner *self)
@@ -259,53 +275,54 @@ static Block *add(Runner *self, uint64_t start, uint64_t paddr, uint32_t size)
 /* Meeting a block for the first time in this epoch. NULL if it must not be begun. */
 static Block *meet(Runner *self, uint64_t start, uint32_t size)
 {
+    if (size == 0 || size > LONGEST) {
+        /* Without bytes: its first instruction is illegal. */
+        self->is_refused = size == 0;
+        self->error = size == 0 ? 0 : UNEXPECTED;
+        return NULL;
+    }
     uint64_t paddr = translate(self, start);
-    Block *block = size <= LONGEST ? find(self, start, paddr, size) : NULL;
+    Block *block = find(self, start, paddr, size);
     if (block == NULL) {
-        if (size > LONGEST) self->error = UNEXPECTED;
-        else block = add(self, start, paddr, size);
+        block = add(self, start, paddr, size);
+        if (block == NULL) return NULL;
     } else if (!is_unchanged(self, block)) {
         self->stale = block->paddr;
         self->is_stale = 1;
         return NULL;
     }
-    if (block) {
-        block->checked = self->epoch;
-        self->fast[start >> 1 & (FAST_SIZE - 1)] = block;
+    if (block->oddities & self->refused) {
+        self->is_refused = 1;
+        return NULL;
     }
+    if (block->ends_in_fence_i) {
+        /* What follows may have been written anew; and this block is met each time. */
+        self->epoch++;
+        return block;
+    }
+    block->checked = self->epoch;
+    self->fast[start >> 1 & (FAST_SIZE - 1)] = block;
     return block;
 }
 
 static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
 {
     Runner *self = data;
-    if (size == 0) {
-        /* Its first instruction is illegal. */
-        self->is_refused = 1;
-        self->stop(engine);
-        return;
-    }
     Block *block = self->fast[start >> 1 & (FAST_SIZE - 1)];
-    if (block == NULL || block->start != start || block->size != size || block->checked != self->epoch) {
+    if (UNLIKELY(block->start != start || block->checked != self->epoch || block->size != size)) {
         block = meet(self, start, size);
         if (block == NULL) {
             self->stop(engine);
             return;
         }
     }
-    if (block->count > self->left) {
+    if (UNLIKELY(block->count > self->left)) {
         self->out_of_time = 1;
-        self->stop(engine);
-        return;
-    }
-    if (block->oddities & self->refused) {
-        self->is_refused = 1;
         self->stop(engine);
         return;
     }
     self->left -= block->count;
     self->current = block;
-    self->epoch += block->ends_in_fence_i;
 }
 
 /* Running */
@@ -404,8 +421,7 @@ static PyObject *Runner_forget(Runner *self, PyObject *args)
                 PyMem_Free(block);
             } else at = &block->next;
         }
-    self->current = NULL;
-    memset(self->fast, 0, sizeof self->fast);
+    forget_fast(self);
     Py_RETURN_NONE;
 }
 
@@ -429,6 +445,7 @@ static int Runner_init(Runner *self, PyObject *args, PyObject *names)
         PyErr_NoMemory();
         return -1;
     }
+    forget_fast(self);
     self->engine = (void *)(uintptr_t)engine;
     self->state = (uint64_t *)(uintptr_t)state;
     self->start = (start_fn)(uintptr_t)start;
