@@ -86,9 +86,9 @@ def _holds_itself(zombie: ZombieCap, slot: Slot) -> bool:
 
 def _reduce_zombie(state: State, slot: Slot, zombie: ZombieCap, *, exposed: bool) -> None:
     """One step towards an empty zombie, then a preemption point (reduceZombie)."""
-    first = zombie.container.slot(0)
     if not exposed:
         # This slot will itself be deleted: swap, so that the zombie lies in its own first slot and can wait there.
+        first = zombie.container.slot(0)
         slots.swap(first.cap, first, slot.cap, slot)
         preemption_point(state)
         return
