@@ -258,6 +258,10 @@ class Machine:
         for name, part in self._parts.items():
             part.restore(saved.parts[name])
 
+    def attach(self, name: str, part: Stateful) -> None:
+        """Make something else a part of the machine's state from now on, as a CPU's counter."""
+        self._parts[name] = part
+
     def digest(self) -> bytes:
         """Return a SHA-256 of all state; equal machines have equal digests."""
         digest = hashlib.sha256(self.memory.content_digest())

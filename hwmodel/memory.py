@@ -94,16 +94,22 @@ class Memory:
     def read_word(self, paddr: int) -> int:
         """Return the aligned 64-bit word at `paddr`. Raises `BusError`."""
         offset = paddr - self.base
-        if offset & 7 or not 0 <= offset < self.size:
+        if offset & 7 or offset < 0:
             raise self._bad_word(paddr)
-        return self.words[offset >> 3]
+        try:
+            return self.words[offset >> 3]
+        except IndexError:
+            raise self._bad_word(paddr) from None
 
     def write_word(self, paddr: int, value: int) -> None:
         """Store a 64-bit word at the aligned address `paddr`. Raises `BusError`."""
         offset = paddr - self.base
-        if offset & 7 or not 0 <= offset < self.size:
+        if offset & 7 or offset < 0:
             raise self._bad_word(paddr)
-        self.words[offset >> 3] = value
+        try:
+            self.words[offset >> 3] = value
+        except IndexError:
+            raise self._bad_word(paddr) from None
 
     def read(self, paddr: int, size: int) -> bytes:
         """Return `size` bytes from `paddr`, at any alignment. Raises `BusError`."""

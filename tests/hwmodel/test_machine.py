@@ -144,7 +144,7 @@ def test_what_follows_a_restore_is_what_followed_the_snapshot(address_space, bef
     assert other.digest() == end
 
 
-FIXED = {"_name", "_first_page", "sources", "bank_size", "max_banks", "tables_paddr"}
+FIXED = {"_name", "_first_page", "sources", "bank_size", "max_banks", "tables_paddr", "on_flush"}
 """Fields that never change after a part was made."""
 
 

@@ -197,7 +197,7 @@ def test_random_code_does_what_the_interpreter_says(benches, insns, limit, value
         if bench.cpu is None:
             trap, count = interpret(bench, limit)
         else:
-            bench.cpu.instructions, bench.cpu.stop_at = 0, limit
+            bench.cpu._retired.count, bench.cpu.stop_at = 0, limit
             trap = bench.go_on()
             count = bench.cpu.instructions
             trap = None if trap.kind == INTERRUPTED else trap
@@ -430,7 +430,7 @@ def test_code_that_a_program_wrote_over_itself_is_seen_and_counted(bench):
     bench.put(*program)
     bench.put(addi(5, 5, 1), ECALL_WORD, at=CODE_PAGE + 64)
     assert bench.run(x10=CODE, x11=addi(5, 5, 1)).kind == ECALL
-    bench.cpu.instructions = 0
+    bench.cpu._retired.count = 0
     short = int.from_bytes(assemble(0x0285, 0x0285), "little")
     assert bench.run(x10=CODE, x11=short).kind == ECALL
     assert (bench.x(5), bench.cpu.instructions) == (2, 6)

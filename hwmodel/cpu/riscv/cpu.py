@@ -6,14 +6,14 @@ and address of every fault, and carries out what an engine cannot, such as an ac
 Time passes by executed instructions, ``instructions_per_tick`` of them a tick; one that traps counts as one.
 """
 
-from collections import OrderedDict
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, TRAPPED, CompiledEngine, Engine, PlainEngine, find_shim
+from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, find_shim
 from hwmodel.cpu.trap import STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
+from hwmodel.stateful import Stateful
 
 INSTRUCTIONS_PER_TICK: Final = 100
 """A nanosecond an instruction."""
@@ -35,13 +35,23 @@ class Thread(Protocol):
     fp_registers: list[int] | None
 
 
-class RiscvCPU:
-    """Runs threads on a machine. Everything about a thread is in its registers, so a run can be copied at any point
-    between two calls of ``run``.
+class Retired(Stateful):
+    """How many instructions a hart has executed: with the clock, all of its state that is in no thread's registers."""
 
-    ``instructions`` counts those executed so far; at ``stop_at`` of them ``run`` returns as if time were up. An engine
-    is kept for each of the ``max_engines`` address spaces that ran last. ``compiled`` asks for the compiled shim
-    (True), or for none (False); None takes it if it was built.
+    __slots__ = ("count",)
+    STATE = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class RiscvCPU:
+    """Runs threads on a machine. Everything about a thread is in its registers, and the rest in the machine, so a run
+    can be copied at any point between two calls of ``run``.
+
+    At ``stop_at`` executed instructions ``run`` returns as if time were up. An engine is kept for each of the
+    ``max_engines`` address spaces that ran last. ``compiled`` asks for the compiled shim (True), or for none (False);
+    None takes it if it was built.
     """
 
     def __init__(
@@ -56,59 +66,76 @@ class RiscvCPU:
         self.mmu = machine.mmu
         self.instructions_per_tick = instructions_per_tick
         self.max_engines = max_engines
-        self.instructions = 0
         self.stop_at: int | None = None
-        self._engines: OrderedDict[int, Engine] = OrderedDict()
+        self._retired = Retired()
+        machine.attach("riscv", self._retired)
+        self._engines: dict[int, Engine] = {}
         self._shim = find_shim() if compiled is not False else None
         if compiled and self._shim is None:
             raise ValueError("the compiled shim was not built when this package was installed; is there a C compiler?")
         self._stepper = PlainEngine(machine.memory, machine.mmu)
         machine.mmu.tlb.on_flush.append(self._flush)
 
+    @property
+    def instructions(self) -> int:
+        """Those executed so far; one that trapped counts."""
+        return self._retired.count
+
     def run(self, thread: Thread, *, fpu_enabled: bool) -> Trap:
-        """Run until a trap, or until the machine's next event is due."""
-        machine, x = self.machine, thread.registers
-        while not (machine.must_stop() or self.instructions == self.stop_at):
-            engine = self._engine()
-            if engine is not None:
-                fp = thread.fp_registers if fpu_enabled else None
-                limit = self._limit()
-                outcome = engine.run(x, fp, limit)
-                if outcome == DONE or engine.executed == limit:
-                    self._spend(engine.executed)
-                    continue
-                if outcome == TRAPPED and fp is None and fpu_enabled and self._needs_fpu(x[NEXT_PC]):
-                    thread.fp_registers = [0] * FP_REGISTERS
-                    self._spend(engine.executed)
-                    continue
-                self._spend(engine.executed + 1)
-                if outcome == ECALL:
-                    x[RESTART_PC] = pc = x[NEXT_PC]
-                    x[NEXT_PC] = pc + 4
-                    return STOP_ECALL
-            trap = self._step(thread, fpu_enabled)
+        """Run until a trap, or until the machine's next event is due.
+
+        An interrupt that waits already is the caller's to notice.
+        """
+        limit = self._limit()
+        while limit > 0:
+            trap = self._run_once(thread, limit, fpu_enabled)
             if trap is not None:
                 return trap
-        x[RESTART_PC] = x[NEXT_PC]
+            limit = 0 if self.machine.must_stop() else self._limit()
+        thread.registers[RESTART_PC] = thread.registers[NEXT_PC]
         return STOP_INTERRUPTED
+
+    def _run_once(self, thread: Thread, limit: int, fpu_enabled: bool) -> Trap | None:
+        """Run for at most ``limit`` instructions; the trap, if there is one."""
+        engine = self._engine()
+        if engine is None:
+            self._spend(1)
+            return self._step(thread, fpu_enabled)
+        x = thread.registers
+        fp = thread.fp_registers if fpu_enabled else None
+        outcome = engine.run(x, fp, limit)
+        executed = engine.executed
+        if outcome == DONE or executed == limit:
+            self._spend(executed)
+            return None
+        if outcome == ECALL:
+            self._spend(executed + 1)
+            x[RESTART_PC] = pc = x[NEXT_PC]
+            x[NEXT_PC] = pc + 4
+            return STOP_ECALL
+        if fp is None and fpu_enabled and self._needs_fpu(x[NEXT_PC]):
+            thread.fp_registers = [0] * FP_REGISTERS
+            self._spend(executed)
+            return None
+        self._spend(executed + 1)
+        return self._step(thread, fpu_enabled)
 
     # Time
 
     def _limit(self) -> int:
-        """How many instructions fit in before the next event; at least one."""
-        machine = self.machine
-        per_tick = self.instructions_per_tick
-        left = (machine.next_stop() - machine.now()) * per_tick - self.instructions % per_tick
+        """How many instructions fit in before the next event."""
+        machine, per_tick, count = self.machine, self.instructions_per_tick, self._retired.count
+        left = (machine.next_stop() - machine.timer.now) * per_tick - count % per_tick
         if self.stop_at is not None:
-            left = min(left, self.stop_at - self.instructions)
-        return min(left, SLICE)
+            left = min(left, self.stop_at - count)
+        return left if left < SLICE else SLICE
 
     def _spend(self, executed: int) -> None:
         """Let as many whole ticks pass as the instructions so far make up."""
-        per_tick = self.instructions_per_tick
-        before = self.instructions
-        self.instructions = before + executed
-        ticks = self.instructions // per_tick - before // per_tick
+        per_tick, retired = self.instructions_per_tick, self._retired
+        before = retired.count
+        retired.count = after = before + executed
+        ticks = after // per_tick - before // per_tick
         if ticks:
             self.machine.advance(ticks)
 
@@ -120,33 +147,27 @@ class RiscvCPU:
         root, asid = mmu._root, mmu._asid
         if not root:
             return None
-        engine = self._engines.get(asid)
-        if engine is None:
-            engine = self._make(asid)
-        else:
-            self._engines.move_to_end(asid)
-        engine.enter(root, asid)
+        engine = self._engines.get(asid) or self._make(asid)
+        engine.last_used = self._retired.count
+        if engine.root != root or engine.tlb_is_stale:
+            engine.enter(root, asid)
         return engine
 
     def _make(self, asid: int) -> Engine:
-        if len(self._engines) >= self.max_engines:
-            self._engines.popitem(last=False)
-        memory = self.machine.memory
-        engine: Engine
+        engines, memory = self._engines, self.machine.memory
+        if len(engines) >= self.max_engines:
+            del engines[min(engines, key=lambda number: engines[number].last_used)]
         if self._shim is not None:
-            engine = CompiledEngine(memory, self._shim, self._stepper)
+            engines[asid] = CompiledEngine(memory, self._shim, self._stepper)
         else:
-            engine = PlainEngine(memory, self.mmu)
-        self._engines[asid] = engine
-        return engine
+            engines[asid] = PlainEngine(memory, self.mmu)
+        return engines[asid]
 
     def _flush(self, asid: int | None) -> None:
         """The kernel flushed the TLB, for one address space or all."""
-        if asid is None:
-            for engine in self._engines.values():
-                engine.tlb_is_stale = True
-        elif asid in self._engines:
-            self._engines[asid].tlb_is_stale = True
+        engines = self._engines
+        for number in engines if asid is None else engines.keys() & {asid}:
+            engines[number].tlb_is_stale = True
 
     # What an engine does not do
 

@@ -74,7 +74,8 @@ def oddities_of(code: bytes) -> int:
 class Engine(ABC):
     """Runs code of the address space that ``enter`` named.
 
-    ``executed`` is how many instructions the last run completed, so without one that trapped.
+    ``executed`` is how many instructions the last run completed, so without one that trapped. ``root`` is the address
+    space's table; ``tlb_is_stale`` asks ``enter`` for a flush; ``last_used`` is for whoever keeps a few engines.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -83,16 +84,17 @@ class Engine(ABC):
         self.words = self.handle.words
         self.words[emulator.PRIVILEGE] = 0
         self.executed = 0
+        self.root = 0
         self.tlb_is_stale = False
-        self._root = 0
+        self.last_used = 0
 
     def enter(self, root: int, asid: int) -> None:
         """Use the tables at ``root``. Translations stay, as in a TLB with identifiers of address spaces."""
         if self.tlb_is_stale:
             self.handle.flush_tlb()
             self.tlb_is_stale = False
-        if root != self._root:
-            self._root = root
+        if root != self.root:
+            self.root = root
             self.words[SATP] = 8 << 60 | asid << 44 | root >> 12
 
     def run(self, x: list[int], fp: list[int] | None, limit: int) -> int:
@@ -260,7 +262,7 @@ class CompiledEngine(Engine):
 
     def enter(self, root: int, asid: int) -> None:
         """Use the tables at ``root``."""
-        if root != self._root:
+        if root != self.root:
             self.runner.enter(root)
         super().enter(root, asid)
 
@@ -286,7 +288,7 @@ class CompiledEngine(Engine):
         """The next block is longer than the limit."""
         stepper = self.stepper
         stepper.forget_everything()
-        stepper.enter(self._root, 0)
+        stepper.enter(self.root, 0)
         outcome = stepper.run(x, fp, limit)
         self.executed = stepper.executed
         return outcome
