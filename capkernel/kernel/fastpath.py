@@ -81,7 +81,10 @@ def call(state: State) -> bool:
     info = registers[reg.MSG_INFO_REGISTER]
     if info & 511 not in SHORT_MESSAGES:
         return False
-    cap = _cap(thread, registers[reg.CAP_REGISTER])
+    try:
+        cap = lookup_slot(thread, registers[reg.CAP_REGISTER]).cap
+    except LookupFault:
+        return False
     if not isinstance(cap, EndpointCap) or thread.fault is not None:
         return False
     endpoint = cap.endpoint
