@@ -24,6 +24,11 @@ FP_REGISTERS: Final = 33
 """f0..f31 and fcsr."""
 RESTART_PC: Final = 32
 _ECALL: Final = 0x73
+_SYSTEM: Final = 0x73
+_READS: Final = (2, 3)
+"""csrrs and csrrc, also of an immediate; with nothing to set or clear they only read."""
+_CYCLE, _TIME, _INSTRET = 0xC00, 0xC01, 0xC02
+_COUNTERS: Final = (_CYCLE, _TIME, _INSTRET)
 
 
 class Thread(Protocol):
@@ -181,10 +186,24 @@ class RiscvCPU:
             if word == _ECALL:
                 x[NEXT_PC] = pc + 4
                 return STOP_ECALL
+            if self._read_counter(word, x):
+                x[NEXT_PC] = pc + 4
+                return None
             trap = rv64.execute(machine, word, x, fp or [0] * FP_REGISTERS, fpu_enabled=fp is not None and fpu_enabled)
         except PageFault as fault:
             return access_trap(fault.cause, fault.vaddr)
         return trap
+
+    def _read_counter(self, word: int, x: list[int]) -> bool:
+        """Whether an instruction reads a counter of user mode, and if so do it: the machine's time, or what has been
+        executed, of which each instruction takes a cycle. There is no counter of the host.
+        """
+        funct3, rd, rs1, csr = word >> 12 & 7, word >> 7 & 31, word >> 15 & 31, word >> 20
+        if word & 0x7F != _SYSTEM or funct3 & 3 not in _READS or rs1 or csr not in _COUNTERS:
+            return False
+        if rd:
+            x[rd] = self.machine.now() if csr == _TIME else self._retired.count
+        return True
 
     def _needs_fpu(self, pc: int) -> bool:
         """Whether a floating point instruction is at ``pc``."""
