@@ -1,7 +1,8 @@
 """``capkernel boot``: boot a root task that is machine code, as seL4 boots it, and run it.
 
 Exit status: 0 the text of ``--until`` was printed, or without that option the system stopped by itself or at
-``--instructions``, and every test is as in ``--baseline``; 1 otherwise, or the program cannot be loaded; 2 wrong usage.
+``--instructions``, every test is as in ``--baseline``, and no invariant is broken; 1 otherwise, or the program cannot be
+loaded; 2 wrong usage.
 """
 
 import json
@@ -22,6 +23,7 @@ from capkernel.runtime.trace import Trace
 from capkernel.system.elf import Elf, ElfError, read_program
 from capkernel.tools.boot import baseline as record
 from capkernel.tools.boot import faults
+from capkernel.tools.boot.checking import Checker, attach_checker, check_interval
 from capkernel.tools.boot.console import WatchedConsole
 from capkernel.tools.boot.statistics import Statistics
 from capkernel.tools.explain import Explainer, Explanation
@@ -46,6 +48,9 @@ def boot(
     baseline: Annotated[
         Path | None, typer.Option(help="A recorded run of seL4's test suite, to compare each test with.")
     ] = None,
+    check: Annotated[
+        str, typer.Option(help="Check the invariants: none, all, or sample:N, after every N-th kernel entry.")
+    ] = "none",
     explain: Annotated[bool, typer.Option("--explain", help="Say why each refused operation was refused.")] = False,
     shim: Annotated[
         bool | None, typer.Option("--shim/--no-shim", help="Insist on the compiled shim, or do without it.")
@@ -54,6 +59,7 @@ def boot(
 ) -> None:
     """Boot a root task that is machine code and run it until nothing can happen any more."""
     recorded = _read_baseline(baseline)
+    every = check_interval(check)
     console = WatchedConsole(None if as_json else sys.stdout.buffer, until)
     system = _build(_read_program(file), preset, _machine(board, ram), console, shim)
     explanations: list[Explanation] = []
@@ -61,13 +67,14 @@ def boot(
         sink = _open_trace(trace, stack)
         records = Trace(system.loop, sink)
         _watch_faults(system, explanations, everything=explain, quiet=as_json)
+        checker = attach_checker(system.loop, system.machine, every)
         statistics = Statistics(system) if stats else None
         reason = _run(system, console, instructions)
         if statistics is not None:
             statistics.end()
         outcome = _Outcome(
             system, console, reason, records.hash(), until, explanations, statistics,
-            None if recorded is None else record.compare(recorded, record.results(console.text)),
+            None if recorded is None else record.compare(recorded, record.results(console.text)), checker,
         )  # fmt: skip
     if as_json:
         print(json.dumps(outcome.data(), indent=2))
@@ -166,11 +173,13 @@ class _Outcome:
     explanations: list[Explanation]
     statistics: Statistics | None
     rows: list[record.Row] | None
+    checker: Checker | None
 
     @property
     def succeeded(self) -> bool:
         """Whether what was wanted has happened."""
-        return (self.until is None or self.console.seen) and all(row.is_same for row in self.rows or ())
+        wanted = self.until is None or self.console.seen
+        return wanted and all(row.is_same for row in self.rows or ()) and not (self.checker and self.checker.violations)
 
     def data(self) -> dict[str, Any]:
         """For programs."""
@@ -180,6 +189,9 @@ class _Outcome:
             "entries": system.loop.entries, "instructions": system.instructions, "ticks": system.machine.now(),
             "trace_hash": self.trace_hash, "explanations": [e.data() for e in self.explanations],
             "statistics": self.statistics and self.statistics.data(),
+            "invariants": None if self.checker is None else {
+                "checked": self.checker.checked, "violations": self.checker.violations
+            },
             "tests": None if self.rows is None else [
                 {"name": row.name, "recorded": row.recorded, "now": row.now} for row in self.rows
             ],
@@ -192,6 +204,11 @@ class _Outcome:
         found += self.statistics.lines() if self.statistics is not None else []
         if self.until is not None and not self.console.seen:
             found.append(f"the text {self.until!r} was not printed")
+        if self.checker is not None:
+            found += self.checker.violations
+            found.append(
+                f"invariants: {self.checker.checked:,} states checked, {len(self.checker.violations)} violations"
+            )
         ms = system.machine.now() * 1000 / system.machine.board.timer_frequency
         return [
             *found,
