@@ -1,7 +1,7 @@
 """seL4's own test suite: the very same root task that runs on the real kernel. See ``docs/sel4test.md``.
 
-It is not part of this project: ``CAPKERNEL_SEL4TEST_ELF`` names it. The whole suite takes minutes, so ``make test`` runs
-it once, and a campaign again without the shim and with the invariants sampled.
+It is not part of this project: ``CAPKERNEL_SEL4TEST_ELF`` names it. The whole suite takes minutes, so ``make test``
+runs it once, and a campaign again without the shim and with the invariants sampled.
 """
 
 import io

@@ -1,8 +1,8 @@
 """``capkernel boot``: boot a root task that is machine code, as seL4 boots it, and run it.
 
 Exit status: 0 the text of ``--until`` was printed, or without that option the system stopped by itself or at
-``--instructions``, every test is as in ``--baseline``, and no invariant is broken; 1 otherwise, or the program cannot be
-loaded; 2 wrong usage.
+``--instructions``, every test is as in ``--baseline``, and no invariant is broken; 1 otherwise, or the program cannot
+be loaded; 2 wrong usage.
 """
 
 import json
