@@ -42,6 +42,7 @@ _HOOK_EDGE_GENERATED = 1 << 15
 _SCRATCH = 1 << 48
 """A physical address where no machine has anything."""
 _SELF_JUMP = 0x6F
+_ECALL_CODE = b"\x73\0\0\0"
 
 RESERVED, FLOATING = 1, 2
 """What the emulator would pass over: always; while the FPU is off."""
@@ -193,17 +194,18 @@ class PlainEngine(Engine):
             x[NEXT_PC] = words[PC] - BEHIND & _WORD
         elif outcome not in emulator.STOPS:
             raise emulator.EmulatorError(f"unicorn gave up at {words[PC]:#x} with error {outcome}")
-        if self._was_begun(x[NEXT_PC]):
+        code = self._read(x[NEXT_PC], 4)
+        if self._was_begun(x[NEXT_PC], code):
             self.executed -= 1
-        return TRAPPED
+        return ECALL if code == _ECALL_CODE else TRAPPED
 
-    def _was_begun(self, pc: int) -> bool:
+    def _was_begun(self, pc: int, code: bytes) -> bool:
         """Whether the emulator counted the instruction at ``pc``, which traps: not if it could not be translated."""
-        code = self._read(pc, 2)
+        code = code or self._read(pc, 2)
         if not code or code[0] & 3 == 3:
-            return bool(code) and bool(self._read(pc, 4))
+            return len(code) == 4
         # The emulator looks for a block without bytes in the page before.
-        return pc % PAGE_SIZE != 0 or oddities_of(code) != RESERVED
+        return pc % PAGE_SIZE != 0 or oddities_of(code[:2]) != RESERVED
 
     def _refuse(self) -> int:
         """A block was not begun. Forget it, so that it is not begun the next time either."""
