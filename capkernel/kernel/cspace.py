@@ -38,8 +38,9 @@ def lookup_slot(thread: TCB, address: int) -> Slot:
     """The slot at a 64-bit cap address of the thread; bits left over are ignored (lookupSlot)."""
     root = thread.cspace_slot.cap
     if isinstance(root, CNodeCap) and root.radix + root.guard_size == WORD_BITS and address >> root.radix == root.guard:
-        # Most CSpaces are one CNode, whose guard fills up the address.
-        return root.cnode.slot(address & MASK[root.radix])
+        # Most CSpaces are one CNode, whose guard fills up the address, and most slots have been touched.
+        index = address & MASK[root.radix]
+        return root.cnode.slots.get(index) or root.cnode.slot(index)
     return resolve_address_bits(root, address, WORD_BITS)[0]
 
 
