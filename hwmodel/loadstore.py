@@ -21,7 +21,6 @@ from hwmodel.mmu import (
     LOAD,
     LOAD_MISALIGNED,
     STORE,
-    STORE_MISALIGNED,
     Mmu,
     PageFault,
 )
@@ -75,7 +74,7 @@ class LoadStoreUnit(Stateful):
         self._mmu = mmu
         self._first_page = bus.memory.base >> 12
         self._units = {size: _unit(view, size) for size, view in bus.memory.views.items()}
-        self._reservation: tuple[int, int] | None = None
+        self._reservation: tuple[int, int, int, int] | None = None
 
     # Loads and stores
 
@@ -136,19 +135,22 @@ class LoadStoreUnit(Stateful):
             raise PageFault(LOAD_MISALIGNED, vaddr)
         paddr = self._mmu.resolve(vaddr, LOAD)
         value = self._bus_read(paddr, size, LOAD, vaddr)
-        self._reservation = paddr, size
+        self._reservation = vaddr, paddr, size, value
         return value
 
     def store_conditional(self, vaddr: int, size: int, value: int) -> bool:
-        """Store if the same bytes are still reserved (SC), and drop the reservation either way.
+        """Store if the same bytes are still reserved and as they were (SC); drop the reservation either way.
 
-        Returns True if it stored. Faults as for a store, whether reserved or not; a misaligned
-        address has cause 6.
+        Returns True if it stored. Without a reservation of this very address memory is not accessed, so
+        nothing faults; the specification leaves that open, and the emulator that runs our binaries does
+        so. With one, faults as for a store.
         """
-        if vaddr & size - 1:
-            raise PageFault(STORE_MISALIGNED, vaddr)
+        reservation = self._reservation
+        if reservation is None or reservation[0] != vaddr:
+            self._reservation = None
+            return False
         paddr = self._mmu.resolve(vaddr, STORE)
-        reserved = self._reservation == (paddr, size)
+        reserved = reservation[1:] == (paddr, size, self._bus_read(paddr, size, STORE, vaddr))
         self._reservation = None
         if reserved:
             self._bus_write(paddr, size, value, vaddr)

@@ -124,15 +124,28 @@ def test_amo_faults(address_space):
     assert fault_of(machine.amo, "swap", 0x8000, 4, 1) == (13, 0x8000)
     assert fault_of(machine.amo, "swap", 0x8002, 4, 1) == (4, 0x8002)
     assert fault_of(machine.load_reserved, 0x8004, 8) == (4, 0x8004)
-    assert fault_of(machine.store_conditional, 0x8004, 8, 0) == (6, 0x8004)
+    assert not machine.store_conditional(0x8004, 8, 0)
+
+
+def test_a_store_conditional_faults_only_where_something_is_reserved(address_space):
+    machine = machine_with(address_space, {1: (FRAMES, RO)})
+    assert not machine.store_conditional(0x1000, 8, 1)
+    assert machine.load_reserved(0x1000, 8) == 0
+    assert fault_of(machine.store_conditional, 0x1000, 8, 1) == (15, 0x1000)
 
 
 def test_load_reserved_and_store_conditional(address_space):
     machine = machine_with(address_space, {1: (FRAMES, RW), 2: (FRAMES, RW)})
     assert not machine.store_conditional(0x1000, 8, 1)
     assert machine.load_reserved(0x1000, 8) == 0
-    assert machine.store_conditional(0x2000, 8, 5)  # the same bytes by another name
+    assert not machine.store_conditional(0x2000, 8, 5)  # the same bytes by another name
     assert not machine.store_conditional(0x1000, 8, 6)
+    assert machine.load_reserved(0x1000, 8) == 0
+    assert machine.store_conditional(0x1000, 8, 5)
+    assert machine.load_reserved(0x1000, 8) == 5
+    machine.store(0x1000, 8, 7)
+    assert not machine.store_conditional(0x1000, 8, 6)
+    machine.store(0x1000, 8, 5)
     assert machine.load_reserved(0x1000, 8) == 5
     machine.clear_reservation()
     assert not machine.store_conditional(0x1000, 8, 6)

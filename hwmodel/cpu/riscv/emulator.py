@@ -9,7 +9,7 @@ process really has is looked at, so a build that differs gives an error and no c
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -36,6 +36,11 @@ _RWX = 7
 _REG_FFLAGS = 41
 _CTL_WRITE = 1 << 30
 _CTL_TLB_FLUSH = 11
+_HOOK_EDGE_GENERATED, _TLB_BY_HOOK = 1 << 15, 1
+_PAGE = 4096
+_SCRATCH = 1 << 48
+"""A physical address where no machine has anything."""
+_SELF_JUMP = 0x6F
 _FEATURES = bytes((1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1))
 """``RISCVCPU.cfg``: i, e, g, m, a, f, d, c, s, u, h, counters, ifencei, icsr."""
 _COUNTERS = 11
@@ -116,6 +121,37 @@ class Handle:
     def set_fflags(self, flags: int) -> None:
         """Set the floating point exception flags; the FPU must be on."""
         self.write_register(_REG_FFLAGS, flags)
+
+    def forget_all_code(self) -> None:
+        """Forget everything that was translated of any code."""
+        self.uc.ctl_flush_tb()
+
+    def watch_translation(self, tell: Callable[[int, int], bool]) -> None:
+        """Have ``tell`` called with address and size of each newly translated block, which is about to begin; if it
+        answers true, the run ends before it.
+        """
+
+        def translated(uc: Any, block: Any, previous: Any, data: object) -> None:
+            if tell(block.pc, block.size):
+                uc.emu_stop()
+
+        self.uc.hook_add(_HOOK_EDGE_GENERATED, translated)
+        self._run_anything()
+
+    def _run_anything(self) -> None:
+        """The emulator does not report the first code that it translates: let that be a jump to itself."""
+        page = (ctypes.c_uint32 * (_PAGE // 2))()
+        start = -(-ctypes.addressof(page) // _PAGE) * _PAGE
+        ctypes.c_uint32.from_address(start).value = _SELF_JUMP
+        self.uc.mem_map_ptr(_SCRATCH, _PAGE, _RWX, start)
+        privilege, self.words[PRIVILEGE] = self.words[PRIVILEGE], 3
+        self.run(_SCRATCH, 1)
+        self.words[PRIVILEGE] = privilege
+        self.uc.mem_unmap(_SCRATCH, _PAGE)
+
+    def fill_tlb_by_hook(self) -> None:
+        """Ask a hook for each translation of an address, instead of walking the tables."""
+        self.uc.ctl_set_tlb_mode(_TLB_BY_HOOK)
 
     def read_register(self, number: int) -> int:
         """A register by the emulator's own number for it."""

@@ -12,11 +12,10 @@ There are two kinds of engine, which do the same. ``PlainEngine`` has the emulat
 instructions before an event that falls into the middle of a block.
 """
 
-import ctypes
 import struct
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hwmodel.cpu.compressed import RESERVED as RESERVED_ENCODING
 from hwmodel.cpu.compressed import expand
@@ -32,16 +31,12 @@ if TYPE_CHECKING:
 NEXT_PC: Final = 33
 DONE, TRAPPED, ECALL = 0, 1, 2
 """How a run ended: short of or at its limit; at an instruction that traps; at one that is known to be an ``ecall``."""
-_STALE, _TLB_BY_HOOK = 3, 1
+_STALE = 3
 
 _REGISTERS = struct.Struct("<31Q")
 _FP_REGISTERS = struct.Struct("<32Q")
 _WORD = _NO_RESERVATION = (1 << 64) - 1
 _FFLAGS, _FRM_SHIFT, _FRM_MASK = 31, 5, 7
-_HOOK_EDGE_GENERATED = 1 << 15
-_SCRATCH = 1 << 48
-"""A physical address where no machine has anything."""
-_SELF_JUMP = 0x6F
 _ECALL_CODE = b"\x73\0\0\0"
 
 RESERVED, FLOATING = 1, 2
@@ -138,30 +133,15 @@ class PlainEngine(Engine):
         self._code: dict[int, bytes] = {}
         self._new_pages: set[int] = set()
         self._refused_kinds = RESERVED
-        self._refused: int | None = None
-        self.handle.uc.hook_add(_HOOK_EDGE_GENERATED, self._translated)
-        self._prime()
-
-    def _prime(self) -> None:
-        """Run something: the emulator does not report the first code that it translates."""
-        page = (ctypes.c_uint32 * (PAGE_SIZE // 2))()
-        start = -(-ctypes.addressof(page) // PAGE_SIZE) * PAGE_SIZE
-        ctypes.c_uint32.from_address(start).value = _SELF_JUMP
-        self.handle.uc.mem_map_ptr(_SCRATCH, PAGE_SIZE, 7, start)
-        self.words[emulator.PRIVILEGE] = 3
-        self.handle.run(_SCRATCH, 1)
-        self.words[emulator.PRIVILEGE] = 0
-        self.handle.uc.mem_unmap(_SCRATCH, PAGE_SIZE)
+        self._is_refused = False
+        self.handle.watch_translation(self._translated)
         self._new_pages.clear()
 
-    def _translated(self, uc: Any, block: Any, previous: Any, data: object) -> None:
-        """The emulator has translated a block and is about to begin it."""
-        self._new_pages.add(block.pc >> PAGE_BITS)
-        self._new_pages.add(block.pc + block.size - 1 >> PAGE_BITS)
-        is_illegal = block.size == 0
-        if is_illegal or oddities_of(self._read(block.pc, block.size)) & self._refused_kinds:
-            self._refused = block.pc
-            uc.emu_stop()
+    def _translated(self, pc: int, size: int) -> bool:
+        """Take note of a block that is about to begin, and whether it must not. One without bytes is illegal."""
+        self._new_pages.update((pc >> PAGE_BITS, pc + size - 1 >> PAGE_BITS))
+        self._is_refused = size == 0 or bool(oddities_of(self._read(pc, size)) & self._refused_kinds)
+        return self._is_refused
 
     def _read(self, vaddr: int, size: int) -> bytes:
         """Code as it is in memory; nothing of what is not RAM."""
@@ -186,7 +166,7 @@ class PlainEngine(Engine):
             self._note_code()
         x[1:32] = _REGISTERS.unpack_from(handle.state, 8)
         x[NEXT_PC] = words[PC]
-        if self._refused is not None:
+        if self._is_refused:
             return self._refuse()
         if outcome == OK:
             return DONE
@@ -212,7 +192,7 @@ class PlainEngine(Engine):
         for page in self._code:
             self.handle.forget_code(page, PAGE_SIZE)
         self._code.clear()
-        self._refused = None
+        self._is_refused = False
         return TRAPPED
 
     def _verify(self) -> None:
@@ -237,7 +217,7 @@ class PlainEngine(Engine):
     def forget_everything(self) -> None:
         """Forget all translations, of addresses and of code."""
         self.handle.flush_tlb()
-        self.handle.uc.ctl_flush_tb()
+        self.handle.forget_all_code()
         self._code.clear()
 
 
@@ -257,7 +237,7 @@ class CompiledEngine(Engine):
         super().__init__(memory)
         self.stepper = stepper
         handle = self.handle
-        handle.uc.ctl_set_tlb_mode(_TLB_BY_HOOK)
+        handle.fill_tlb_by_hook()
         functions = tuple(handle.function(name) for name in ("emu_start", "emu_stop", "hook_add", "vmem_read"))
         ram = (memory.address, memory.base, memory.size)
         self.runner = shim(handle.pointer, handle.address, functions, oddities(), *ram)
@@ -302,5 +282,5 @@ class CompiledEngine(Engine):
             self.handle.forget_code(page, PAGE_SIZE)
             self.runner.forget(page, PAGE_SIZE)
         else:
-            self.handle.uc.ctl_flush_tb()
+            self.handle.forget_all_code()
             self.runner.forget(0, _WORD)
