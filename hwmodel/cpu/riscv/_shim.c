@@ -10,7 +10,8 @@
  *
  * The emulator's TLB is filled from the Sv39 tables in RAM by `fill_tlb`, in place of the emulator's own walk: not only
  * because that is slower. A page that may be written and executed, as all pages of seL4's user programs, is entered for
- * one or the other; the emulator takes every store to a page that it could execute the long way.
+ * one or the other; the emulator takes every store to a page that it could execute the long way. So it is known, too,
+ * when code may have been written within a run.
  *
  * Nothing of the emulator is linked: the addresses of its functions are handed over by `engine.py`.
  */
@@ -40,13 +41,15 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 enum { RESERVED = 1, FLOATING = 2 };
 
 enum { NEXT_PC = 33, REGISTERS = 32, LIST_LENGTH = 34 };
-enum { PAGE = 4096, LONGEST = PAGE, FAST_SIZE = 1 << 12, FIRST_SIZE = 1 << 10, PAGES_SIZE = 1 << 8 };
+enum { PAGE = 4096, LONGEST = PAGE, MET_SIZE = 1 << 12, FIRST_SIZE = 1 << 10, PAGES_SIZE = 1 << 8 };
 enum { NO_MEMORY = 1000, UNREADABLE = 1001, UNEXPECTED = 1002 };
 
 #if defined(__GNUC__)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define APART __attribute__((noinline))
 #else
 #define UNLIKELY(condition) (condition)
+#define APART
 #endif
 
 typedef int (*start_fn)(void *, uint64_t, uint64_t, uint64_t, size_t);
@@ -60,15 +63,21 @@ typedef struct {
 } TlbEntry;
 
 typedef struct Block {
-    uint64_t start;         /* virtual address */
-    uint64_t checked;       /* the epoch in which its bytes were compared last */
-    uint32_t size, count;   /* bytes, instructions */
-    uint64_t paddr;         /* physical address */
     struct Block *next;     /* in the same bucket */
+    uint64_t start, paddr;  /* virtual and physical address */
+    uint32_t size, count;   /* bytes, instructions */
     uint8_t ends_in_ecall, ends_in_fence_i;
     uint8_t oddities;       /* of its instructions: bits of what the emulator would pass over */
     uint16_t code[];
 } Block;
+
+/* What `enter_block` needs of a block that it met, by the block's address: one line of the host's cache. */
+typedef struct {
+    uint64_t start;
+    uint64_t checked;       /* the epoch in which its bytes were compared last */
+    uint32_t size, count;
+    Block *block;
+} Met;
 
 typedef struct {
     uint64_t vpage, paddr, epoch;
@@ -83,9 +92,10 @@ typedef struct {
     read_fn read;
     uint8_t *ram;           /* where the host has the machine's RAM */
     uint64_t ram_base, ram_size, root;
-    uint64_t epoch;         /* counts runs, and changes of code that a program announced */
+    uint8_t *written;       /* a bit for each page of RAM that the engine was ever let write to */
+    uint64_t epoch;         /* counts runs, and times within one when code may have been written */
     int64_t left, executed; /* instructions: that may still be done, that were done in the last run */
-    Block *current;         /* the block that was begun last */
+    Met *current;           /* the block that was begun last */
     uint64_t stale;         /* the physical address of the block that was found changed */
     int is_stale, is_refused, out_of_time, missed, error;
     uint8_t refused;        /* the oddities that are not begun */
@@ -93,7 +103,7 @@ typedef struct {
     Block **buckets;
     size_t bucket_count, block_count;
     Translation pages[PAGES_SIZE];
-    Block *fast[FAST_SIZE];
+    Met met[MET_SIZE];
 } Runner;
 
 static unsigned parcels(uint16_t parcel) { return (parcel & 3) == 3 ? 2 : 1; }
@@ -141,11 +151,16 @@ static bool fill_tlb(void *engine, uint64_t vaddr, int type, TlbEntry *result, v
     int allowed = type == MEM_FETCH ? may_execute : type == MEM_WRITE ? may_write : may_read;
     self->missed = !allowed || host(self, result->paddr, PAGE) == NULL;
     if (self->missed) return false;
+    uint64_t page = (result->paddr - self->ram_base) / PAGE;
+    uint8_t *written = &self->written[page / 8], bit = (uint8_t)(1 << page % 8);
+    result->perms = may_read ? PROT_READ : 0;
     if (type == MEM_FETCH) {
-        result->perms = PROT_EXECUTE | (may_read ? PROT_READ : 0);
-        /* It may have been written since it was executed last. */
-        self->epoch++;
-    } else result->perms = (may_read ? PROT_READ : 0) | (may_write ? PROT_WRITE : 0);
+        result->perms |= PROT_EXECUTE;
+        self->epoch += (*written & bit) != 0;
+    } else if (type == MEM_WRITE) {
+        result->perms |= PROT_WRITE;
+        *written |= bit;
+    }
     return true;
 }
 
@@ -189,11 +204,9 @@ static int is_unchanged(Runner *self, Block *block)
 
 /* The table of blocks */
 
-static Block nobody; /* in the fast table's empty places: checked in no epoch */
-
-static void forget_fast(Runner *self)
+static void forget_met(Runner *self)
 {
-    for (size_t n = 0; n < FAST_SIZE; n++) self->fast[n] = &nobody;
+    memset(self->met, 0, sizeof self->met);
     self->current = NULL;
 }
 
@@ -211,7 +224,7 @@ static void forget_blocks(Runner *self)
             PyMem_Free(block);
         }
     self->block_count = 0;
-    forget_fast(self);
+    forget_met(self);
 }
 
 static int grow(Runner *self)
@@ -272,57 +285,56 @@ static Block *add(Runner *self, uint64_t start, uint64_t paddr, uint32_t size)
     return block;
 }
 
-/* Meeting a block for the first time in this epoch. NULL if it must not be begun. */
-static Block *meet(Runner *self, uint64_t start, uint32_t size)
+/* Meeting a block for the first time in this epoch. False if it must not be begun. */
+static APART bool meet(Runner *self, Met *met, uint64_t start, uint32_t size)
 {
     if (size == 0 || size > LONGEST) {
         /* Without bytes: its first instruction is illegal. */
         self->is_refused = size == 0;
         self->error = size == 0 ? 0 : UNEXPECTED;
-        return NULL;
+        return false;
     }
     uint64_t paddr = translate(self, start);
-    Block *block = find(self, start, paddr, size);
+    bool is_known = met->block && met->start == start && met->size == size && met->block->paddr == paddr;
+    Block *block = is_known ? met->block : find(self, start, paddr, size);
     if (block == NULL) {
         block = add(self, start, paddr, size);
-        if (block == NULL) return NULL;
+        if (block == NULL) return false;
     } else if (!is_unchanged(self, block)) {
         self->stale = block->paddr;
         self->is_stale = 1;
-        return NULL;
+        return false;
     }
     if (block->oddities & self->refused) {
         self->is_refused = 1;
-        return NULL;
+        return false;
     }
-    if (block->ends_in_fence_i) {
-        /* What follows may have been written anew; and this block is met each time. */
-        self->epoch++;
-        return block;
-    }
-    block->checked = self->epoch;
-    self->fast[start >> 1 & (FAST_SIZE - 1)] = block;
-    return block;
+    /* Behind a `fence.i` code may have been written anew, and the block that ends in one is met each time. */
+    self->epoch += block->ends_in_fence_i;
+    met->start = start;
+    met->checked = block->ends_in_fence_i ? 0 : self->epoch;
+    met->size = size;
+    met->count = block->count;
+    met->block = block;
+    return true;
 }
 
 static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
 {
     Runner *self = data;
-    Block *block = self->fast[start >> 1 & (FAST_SIZE - 1)];
-    if (UNLIKELY(block->start != start || block->checked != self->epoch || block->size != size)) {
-        block = meet(self, start, size);
-        if (block == NULL) {
-            self->stop(engine);
-            return;
-        }
+    Met *met = &self->met[start >> 1 & (MET_SIZE - 1)];
+    if (UNLIKELY(met->start != start || met->checked != self->epoch || met->size != size)
+        && !meet(self, met, start, size)) {
+        self->stop(engine);
+        return;
     }
-    if (UNLIKELY(block->count > self->left)) {
+    if (UNLIKELY(met->count > self->left)) {
         self->out_of_time = 1;
         self->stop(engine);
         return;
     }
-    self->left -= block->count;
-    self->current = block;
+    self->left -= met->count;
+    self->current = met;
 }
 
 /* Running */
@@ -330,7 +342,7 @@ static void enter_block(void *engine, uint64_t start, uint32_t size, void *data)
 /* How many instructions of the current block were not completed, when the one at `pc` trapped. */
 static int64_t not_completed(Runner *self, uint64_t pc)
 {
-    Block *block = self->current;
+    Block *block = self->current ? self->current->block : NULL;
     if (block == NULL || pc < block->start || pc >= block->start + block->size) return 0;
     int64_t completed = 0;
     for (uint32_t at = 0; at < (pc - block->start) / 2; at += parcels(block->code[at])) completed++;
@@ -363,7 +375,7 @@ static int outcome_of(Runner *self, int error, uint64_t *pc)
     if (error != EXCEPTION) return -error;
     if (self->missed) return TRAPPED;
     *pc -= BEHIND;
-    Block *block = self->current;
+    Block *block = self->current ? self->current->block : NULL;
     return block && block->ends_in_ecall && *pc == block->start + block->size - 4 ? ECALL : TRAPPED;
 }
 
@@ -421,7 +433,7 @@ static PyObject *Runner_forget(Runner *self, PyObject *args)
                 PyMem_Free(block);
             } else at = &block->next;
         }
-    forget_fast(self);
+    forget_met(self);
     Py_RETURN_NONE;
 }
 
@@ -441,11 +453,12 @@ static int Runner_init(Runner *self, PyObject *args, PyObject *names)
         PyErr_SetString(PyExc_RuntimeError, "a runner serves one engine");
         return -1;
     }
-    if (grow(self)) {
+    self->written = PyMem_Calloc(size / PAGE / 8 + 1, 1);
+    if (self->written == NULL || grow(self)) {
         PyErr_NoMemory();
         return -1;
     }
-    forget_fast(self);
+    forget_met(self);
     self->engine = (void *)(uintptr_t)engine;
     self->state = (uint64_t *)(uintptr_t)state;
     self->start = (start_fn)(uintptr_t)start;
@@ -470,6 +483,7 @@ static void Runner_dealloc(Runner *self)
 {
     forget_blocks(self);
     PyMem_Free(self->buckets);
+    PyMem_Free(self->written);
     Py_XDECREF(self->oddities);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
