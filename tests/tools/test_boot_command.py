@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from capkernel.system.elf import read_program
 from capkernel.tools.boot.baseline import BaselineError, read_baseline, results
 from capkernel.tools.boot.command import boot
 from hwmodel.board import BOARDS
+from hwmodel.cpu.riscv import emulator
 from hwmodel.devicetree import device_tree
 from tests.system.elffiles import BASE, FUNC, Segment, Symbol, elf_file
 
@@ -130,6 +132,14 @@ def test_wrong_usage_is_said_and_nothing_runs(run, options, complaint):
     assert done.exit_code == 2
     assert complaint in " ".join(done.stderr.replace("│", " ").split())
     assert done.stdout == ""
+
+
+def test_without_the_emulator_it_says_what_to_install(run, monkeypatch):
+    emulator.layout.cache_clear()
+    monkeypatch.setitem(sys.modules, "unicorn", None)
+    done = run(say("x"))
+    assert done.exit_code == 1
+    assert "capkernel boot: machine code needs the emulator unicorn" in done.stderr
 
 
 def test_what_is_no_program_is_refused_with_the_reason(run):
