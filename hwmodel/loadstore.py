@@ -21,6 +21,7 @@ from hwmodel.mmu import (
     LOAD,
     LOAD_MISALIGNED,
     STORE,
+    STORE_MISALIGNED,
     Mmu,
     PageFault,
 )
@@ -66,15 +67,16 @@ AMO_OPERATIONS: dict[str, Callable[[int, int, int], int]] = {
 class LoadStoreUnit(Stateful):
     """Loads, stores, fetches and atomics through an MMU. State: the LR/SC reservation."""
 
-    __slots__ = ("_bus", "_first_page", "_mmu", "_reservation", "_units")
-    STATE = ("_reservation",)
+    __slots__ = ("_bus", "_first_page", "_mmu", "_units", "reservation")
+    STATE = ("reservation",)
 
     def __init__(self, bus: Bus, mmu: Mmu) -> None:
         self._bus = bus
         self._mmu = mmu
         self._first_page = bus.memory.base >> 12
         self._units = {size: _unit(view, size) for size, view in bus.memory.views.items()}
-        self._reservation: tuple[int, int, int, int] | None = None
+        self.reservation: tuple[int, int] | None = None
+        """Address and sign-extended value of the last LR, until it is used or dropped."""
 
     # Loads and stores
 
@@ -135,30 +137,33 @@ class LoadStoreUnit(Stateful):
             raise PageFault(LOAD_MISALIGNED, vaddr)
         paddr = self._mmu.resolve(vaddr, LOAD)
         value = self._bus_read(paddr, size, LOAD, vaddr)
-        self._reservation = vaddr, paddr, size, value
+        self.reservation = vaddr, _signed(value, size) & _VADDR_MASK
         return value
 
     def store_conditional(self, vaddr: int, size: int, value: int) -> bool:
-        """Store if the same bytes are still reserved and as they were (SC); drop the reservation either way.
+        """Store if this address is reserved and its bytes are as they were (SC); drop the reservation.
 
-        Returns True if it stored. Without a reservation of this very address memory is not accessed, so
-        nothing faults; the specification leaves that open, and the emulator that runs our binaries does
-        so. With one, faults as for a store.
+        Returns True if it stored what was wanted. Without a reservation of this very address memory is not
+        accessed, so nothing faults; the specification leaves that open, and the emulator that runs our
+        binaries does so. With one, faults as for a store.
         """
-        reservation = self._reservation
-        if reservation is None or reservation[0] != vaddr:
-            self._reservation = None
+        held = self.reservation
+        if held is None or held[0] != vaddr:
+            self.reservation = None
             return False
+        if vaddr & size - 1:
+            raise PageFault(STORE_MISALIGNED, vaddr)
         paddr = self._mmu.resolve(vaddr, STORE)
-        reserved = reservation[1:] == (paddr, size, self._bus_read(paddr, size, STORE, vaddr))
-        self._reservation = None
-        if reserved:
-            self._bus_write(paddr, size, value, vaddr)
-        return reserved
+        old = self._bus_read(paddr, size, STORE, vaddr)
+        self.reservation = None
+        if old != held[1] & _MASKS[size]:
+            return False
+        self._bus_write(paddr, size, value, vaddr)
+        return _signed(old, size) & _VADDR_MASK == held[1]
 
     def clear_reservation(self) -> None:
         """Drop the reservation: another party wrote to memory, or the hart was switched."""
-        self._reservation = None
+        self.reservation = None
 
     # The general case
 

@@ -149,9 +149,10 @@ def test_load_reserved_and_store_conditional(address_space):
     assert machine.load_reserved(0x1000, 8) == 5
     machine.clear_reservation()
     assert not machine.store_conditional(0x1000, 8, 6)
+    machine.store(0x1004, 4, 1)
     machine.load_reserved(0x1000, 4)
-    assert not machine.store_conditional(0x1000, 8, 6)
-    assert machine.load(0x1000, 8) == 5
+    assert not machine.store_conditional(0x1000, 8, 6)  # not what was loaded
+    assert machine.load(0x1000, 8) == 1 << 32 | 5
 
 
 def test_device_pages_go_to_the_bus(address_space):

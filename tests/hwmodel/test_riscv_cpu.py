@@ -5,7 +5,9 @@ The interpreter itself is held against the specification in ``test_rv64``.
 
 import os
 import random
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,10 @@ pytest.importorskip("unicorn", reason="machine code needs the extra [riscv]")
 
 from hwmodel.board import MIB, QEMU_VIRT_RISCV64
 from hwmodel.cpu import rv64
+from hwmodel.cpu.riscv import emulator as emulator_module
+from hwmodel.cpu.riscv import engine as engine_module
 from hwmodel.cpu.riscv.cpu import RiscvCPU
-from hwmodel.cpu.riscv.engine import find_shim
+from hwmodel.cpu.riscv.engine import CompiledEngine, find_shim
 from hwmodel.cpu.trap import ECALL, EXCEPTION, INTERRUPTED, PAGE_FAULT, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
@@ -389,12 +393,25 @@ def test_a_reservation_holds_within_a_run(bench):
     assert bench.machine.read_word(DATA_PAGE) == 5
 
 
-def test_a_trap_breaks_a_reservation(bench):
+def test_the_kernel_breaks_a_reservation(bench):
+    """As the loop does at each kernel entry."""
     bench.put(addi(13, 10, 0), LR, addi(10, 13, 0), ECALL_WORD, SC, ECALL_WORD)
     bench.run(x10=DATA, x11=5)
+    bench.machine.clear_reservation()
     bench.go_on()
     assert bench.x(12) == 1
     assert bench.machine.read_word(DATA_PAGE) == 0
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_looking_on_does_not_break_a_reservation(bench, stop):
+    """A run that is stopped and goes on without the kernel."""
+    bench.put(addi(12, 0, 9), addi(13, 10, 0), LR, addi(10, 13, 0), SC, NOP, NOP, ECALL_WORD)
+    bench.cpu.stop_at = stop
+    assert bench.run(x10=DATA, x11=5).kind == INTERRUPTED
+    bench.cpu.stop_at = None
+    assert bench.go_on().kind == ECALL
+    assert bench.x(12) == 0
 
 
 # Translations of addresses and of code
@@ -454,6 +471,83 @@ def test_code_that_a_program_wrote_over_itself_is_seen_and_counted(bench):
     short = int.from_bytes(assemble(0x0285, 0x0285), "little")
     assert bench.run(x10=CODE, x11=short).kind == ECALL
     assert (bench.x(5), bench.cpu.instructions) == (2, 6)
+
+
+def test_code_that_a_program_wrote_by_another_name_is_seen_and_counted(bench):
+    """The usual way of a just-in-time compiler: one page for writing, the same for executing; in a loop."""
+    bench.tables.map(DATA, CODE_PAGE, WRITE)
+    bench.put(
+        addi(6, 0, 3), store(11, 10, 64, 2), FENCE_I, jump(64 - 12),
+        at=CODE_PAGE,
+    )  # fmt: skip
+    loop = [addi(5, 5, 1), addi(11, 12, 0), addi(6, 6, -1), 0, ECALL_WORD]  # the 0: bnez x6, back to the store
+    back = (4 - 64 - 12) & 0x1FFF
+    low = (back >> 1 & 15) << 8 | (back >> 11 & 1) << 7
+    loop[3] = (back >> 12) << 31 | (back >> 5 & 63) << 25 | 6 << 15 | 1 << 12 | low | 0x63
+    bench.put(*loop, at=CODE_PAGE + 64)
+    assert bench.run(x10=DATA, x11=addi(5, 5, 16), x12=addi(5, 5, 256)).kind == ECALL
+    assert (bench.x(5), bench.cpu.instructions) == (16 + 256 + 256, 1 + 3 * 7 + 1)
+
+
+def test_a_stop_in_front_of_what_cannot_be_fetched_counts_what_was_done(bench):
+    """A long instruction of which only the first half is mapped, behind a number of others."""
+    for count in (0, 1, 5, 40):
+        bench.put(*[addi(5, 5, 1)] * count, at=CODE_PAGE + 4094 - 4 * count)
+        bench.machine.write_bytes(CODE_PAGE + 4094, assemble(addi(5, 5, 1))[:2])
+        before = bench.cpu.instructions
+        assert bench.run(pc=CODE + 4094 - 4 * count) == (PAGE_FAULT, 12, CODE + 4096)
+        assert (bench.x(5), bench.cpu.instructions - before) == (count, count + 1)
+
+
+def test_an_odd_pc_is_as_on_the_other_cpus(bench):
+    bench.put(addi(5, 5, 1), ECALL_WORD)
+    assert bench.run(pc=CODE + 1).kind == ECALL
+    assert bench.x(5) == 1
+    assert bench.run(pc=0x1001) == (PAGE_FAULT, 12, 0x1001)
+
+
+def test_a_translation_that_should_have_been_flushed_may_lead_to_anything_but_a_crash(bench):
+    """The tables come to name a device where code ran, and nobody flushes."""
+    bench.put(addi(5, 5, 1), ECALL_WORD, jump(-8))
+    bench.run()
+    bench.tables.map(CODE, QEMU_VIRT_RISCV64.device("uart0").region.base, EXECUTE)
+    bench.go_on()
+    bench.tables.map(CODE, 0x7_0000_0000, EXECUTE)
+    bench.go_on()
+
+
+def test_an_interrupt_by_the_user_is_not_lost(bench, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    bench.put(*[NOP] * 3, jump(-12))
+    engine = bench.cpu._stepper if isinstance(bench.cpu._engine(), CompiledEngine) else bench.cpu._engine()
+    monkeypatch.setattr(engine, "_read", interrupt)
+    bench.cpu.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+
+
+def test_singles_are_right_before_an_instruction_that_is_kept_from_the_emulator(bench):
+    """fdiv.s, then a reserved compressed instruction in the same block."""
+    bench.put(0x18B5_7553, 0x9C41)
+    one, three = 0xFFFF_FFFF_3F80_0000, 0xFFFF_FFFF_4040_0000
+    bench.thread = Thread(fp_registers=[0] * 10 + [one, three] + [0] * 21)
+    assert bench.go_on() == (EXCEPTION, 2, 0)
+    assert bench.thread.fp_registers[10] & 0xFFFF_FFFF == 0x3EAA_AAAB
+    assert bench.thread.fp_registers[32] == 1
+
+
+def test_the_shim_and_the_engine_speak_of_the_same_things():
+    """Constants that stand in both."""
+    source = (Path(engine_module.__file__).parent / "_shim.c").read_text()
+    stated = dict(re.findall(r"\b([A-Z_]+) = (\d+)[,\s}]", source))
+    for name in ("DONE", "TRAPPED", "ECALL", "RESERVED", "FLOATING"):
+        assert int(stated[name]) == getattr(engine_module, name), name
+    for name in ("STALE", "REFUSED"):
+        assert int(stated[name]) == getattr(engine_module, f"_{name}"), name
+    for name in ("PC", "PRIVILEGE", "MSTATUS", "OK", "EXCEPTION", "BEHIND"):
+        assert int(stated[name]) == getattr(emulator_module, name), name
 
 
 def test_other_code_at_the_same_address_is_seen(bench):

@@ -23,12 +23,12 @@
 #include <string.h>
 
 /* Word numbers in the emulator's CPU state, and results of its runs, as in emulator.py. */
-enum { PC = 64, LOAD_RESERVATION = 65, PRIVILEGE = 74, MSTATUS = 78 };
+enum { PC = 64, PRIVILEGE = 74, MSTATUS = 78 };
 enum { OK = 0, FIRST_STOP = 6, LAST_STOP = 10, EXCEPTION = 21, BEHIND = 4 };
 #define MSTATUS_FS ((uint64_t)3 << 13)
 
 /* How `run` ends, as in engine.py; negative: the emulator's error. */
-enum { DONE = 0, TRAPPED = 1, ECALL = 2, STALE = 3 };
+enum { DONE = 0, TRAPPED = 1, ECALL = 2, STALE = 3, REFUSED = 4 };
 
 /* The emulator's own numbers. */
 enum { HOOK_BLOCK = 1 << 3, HOOK_TLB_FILL = 1 << 17 };
@@ -196,8 +196,8 @@ static int read_code(Runner *self, uint64_t start, uint64_t paddr, uint32_t size
 static int is_unchanged(Runner *self, Block *block)
 {
     uint16_t now[LONGEST / 2];
-    if (block->paddr && (block->start & (PAGE - 1)) + block->size <= PAGE)
-        return memcmp(host(self, block->paddr, block->size), block->code, block->size) == 0;
+    const uint8_t *at = host(self, block->paddr, block->size);
+    if (at && (block->start & (PAGE - 1)) + block->size <= PAGE) return memcmp(at, block->code, block->size) == 0;
     return read_code(self, block->start, block->paddr, block->size, now) == 0
         && memcmp(now, block->code, block->size) == 0;
 }
@@ -369,7 +369,7 @@ static int outcome_of(Runner *self, int error, uint64_t *pc)
 {
     if (self->error) return -self->error;
     if (self->is_stale) return STALE;
-    if (self->is_refused) return TRAPPED;
+    if (self->is_refused) return REFUSED;
     if (error == OK) return self->out_of_time ? DONE : -UNEXPECTED;
     if (error >= FIRST_STOP && error <= LAST_STOP) return TRAPPED;
     if (error != EXCEPTION) return -error;
@@ -385,12 +385,15 @@ static PyObject *Runner_run(Runner *self, PyObject *const *args, Py_ssize_t coun
     uint64_t before[REGISTERS];
     if (count != 3 || !PyList_Check(args[0]) || PyList_GET_SIZE(args[0]) != LIST_LENGTH)
         return PyErr_Format(PyExc_TypeError, "run(x, limit, fpu): x is a list of %d words", LIST_LENGTH);
+    if (self->engine == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the runner has no engine");
+        return NULL;
+    }
     PyObject *x = args[0];
     int64_t limit = PyLong_AsLongLong(args[1]);
     uint64_t pc = PyLong_AsUnsignedLongLong(PyList_GET_ITEM(x, NEXT_PC));
     if (PyErr_Occurred() || load_registers(self, x)) return NULL;
     memcpy(before, self->state, sizeof before);
-    self->state[LOAD_RESERVATION] = ~(uint64_t)0;
     if (args[2] == Py_True) self->state[MSTATUS] |= MSTATUS_FS;
     else self->state[MSTATUS] &= ~MSTATUS_FS;
     self->left = limit;
@@ -403,7 +406,7 @@ static PyObject *Runner_run(Runner *self, PyObject *const *args, Py_ssize_t coun
 
     pc = self->state[PC];
     int outcome = outcome_of(self, error, &pc);
-    if ((outcome == TRAPPED && !self->is_refused) || outcome == ECALL) self->left += not_completed(self, pc);
+    if (outcome == TRAPPED || outcome == ECALL) self->left += not_completed(self, pc);
     self->executed = limit - self->left;
     for (int n = 1; n < REGISTERS; n++)
         if (self->state[n] != before[n] && store_register(x, n, self->state[n])) return NULL;

@@ -9,6 +9,7 @@ Time passes by executed instructions, ``instructions_per_tick`` of them a tick; 
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
+from hwmodel.cpu.riscv.emulator import LOAD_RESERVATION, LOAD_VALUE
 from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, find_shim
 from hwmodel.cpu.trap import STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
@@ -23,6 +24,9 @@ SLICE: Final = 20_000_000
 FP_REGISTERS: Final = 33
 """f0..f31 and fcsr."""
 RESTART_PC: Final = 32
+FETCH_CAUSES: Final = (1, 12)
+_NOWHERE: Final = (1 << 64) - 1
+_NOTHING_RESERVED: Final = (_NOWHERE, 0)
 _ECALL: Final = 0x73
 _SYSTEM: Final = 0x73
 _READS: Final = (2, 3)
@@ -78,7 +82,7 @@ class RiscvCPU:
         self._shim = find_shim() if compiled is not False else None
         if compiled and self._shim is None:
             raise ValueError("the compiled shim was not built when this package was installed; is there a C compiler?")
-        self._stepper = PlainEngine(machine.memory, machine.mmu)
+        self._stepper = PlainEngine(machine.memory)
         machine.mmu.tlb.on_flush.append(self._flush)
 
     @property
@@ -102,14 +106,17 @@ class RiscvCPU:
 
     def _run_once(self, thread: Thread, limit: int, fpu_enabled: bool) -> Trap | None:
         """Run for at most ``limit`` instructions; the trap, if there is one."""
+        x = thread.registers
         engine = self._engine()
-        if engine is None:
+        if engine is None or x[NEXT_PC] & 1:
             self._spend(1)
             return self._step(thread, fpu_enabled)
-        x = thread.registers
         fp = thread.fp_registers if fpu_enabled else None
+        self._reserve(engine)
         outcome = engine.run(x, fp, limit)
+        self._take_reservation(engine)
         executed = engine.executed
+        # A trap at the limit is met again when the thread runs next.
         if outcome == DONE or executed == limit:
             self._spend(executed)
             return None
@@ -124,6 +131,17 @@ class RiscvCPU:
             return None
         self._spend(executed + 1)
         return self._step(thread, fpu_enabled)
+
+    # The reservation of ``lr``: the machine's, which the kernel clears and snapshots save
+
+    def _reserve(self, engine: Engine) -> None:
+        words, held = engine.words, self.machine.lsu.reservation
+        words[LOAD_RESERVATION], words[LOAD_VALUE] = held or _NOTHING_RESERVED
+
+    def _take_reservation(self, engine: Engine) -> None:
+        words, lsu = engine.words, self.machine.lsu
+        vaddr = words[LOAD_RESERVATION]
+        lsu.reservation = None if vaddr == _NOWHERE else (vaddr, words[LOAD_VALUE])
 
     # Time
 
@@ -159,14 +177,17 @@ class RiscvCPU:
         return engine
 
     def _make(self, asid: int) -> Engine:
+        """An engine for another address space: the one that was used least lately, if there are enough."""
         engines, memory = self._engines, self.machine.memory
         if len(engines) >= self.max_engines:
-            del engines[min(engines, key=lambda number: engines[number].last_used)]
-        if self._shim is not None:
-            engines[asid] = CompiledEngine(memory, self._shim, self._stepper)
+            engine = engines.pop(min(engines, key=lambda number: engines[number].last_used))
+            engine.tlb_is_stale = True
+        elif self._shim is not None:
+            engine = CompiledEngine(memory, self._shim, self._stepper)
         else:
-            engines[asid] = PlainEngine(memory, self.mmu)
-        return engines[asid]
+            engine = PlainEngine(memory)
+        engines[asid] = engine
+        return engine
 
     def _flush(self, asid: int | None) -> None:
         """The kernel flushed the TLB, for one address space or all."""
@@ -182,8 +203,9 @@ class RiscvCPU:
         x[RESTART_PC] = pc = x[NEXT_PC]
         fp = thread.fp_registers
         try:
-            word = machine.fetch(pc)
-            if word == _ECALL:
+            # As on the reference emulator, an odd pc (which only a kernel can set) is reported as it is.
+            word = machine.fetch(pc & ~1)
+            if word == _ECALL and not pc & 1:
                 x[NEXT_PC] = pc + 4
                 return STOP_ECALL
             if self._read_counter(word, x):
@@ -191,7 +213,7 @@ class RiscvCPU:
                 return None
             trap = rv64.execute(machine, word, x, fp or [0] * FP_REGISTERS, fpu_enabled=fp is not None and fpu_enabled)
         except PageFault as fault:
-            return access_trap(fault.cause, fault.vaddr)
+            return access_trap(fault.cause, pc if fault.cause in FETCH_CAUSES and pc & 1 else fault.vaddr)
         return trap
 
     def _read_counter(self, word: int, x: list[int]) -> bool:

@@ -19,7 +19,7 @@ VERSION: Final = "2.1.4"
 TRANSLATION_BUFFER: Final = 32 << 20
 """Bytes of host code an engine may keep; committed as they are used."""
 
-GPR, FPR, PC, LOAD_RESERVATION, FRM, BAD_ADDRESS, MISA, PRIVILEGE, MSTATUS, SATP = 0, 32, 64, 65, 67, 68, 71, 74, 78, 84
+FPR, PC, LOAD_RESERVATION, LOAD_VALUE, FRM, MISA, PRIVILEGE, MSTATUS, SATP = 32, 64, 65, 66, 67, 71, 74, 78, 84
 """Word numbers in the emulator's CPU state (QEMU's ``CPURISCVState``)."""
 STATE_WORDS: Final = SATP + 1
 
@@ -71,6 +71,7 @@ class Handle:
     def __init__(self, layout: Layout | None, ram_base: int, ram_size: int, ram_address: int) -> None:
         unicorn, library = _load()
         self.library = library
+        self._raised: BaseException | None = None
         self.uc = unicorn.Uc(unicorn.unicorn_const.UC_ARCH_RISCV, unicorn.unicorn_const.UC_MODE_RISCV64)
         self.uc.ctl_set_tcg_buffer_size(TRANSLATION_BUFFER)
         self.uc.ctl_exits_enabled(True)
@@ -97,7 +98,11 @@ class Handle:
 
     def run(self, pc: int, limit: int) -> int:
         """Run from ``pc`` for at most ``limit`` instructions; a limit of 0 is none, and then nothing is counted."""
-        return int(self._start(self.pointer, pc, 0, 0, limit))
+        outcome = int(self._start(self.pointer, pc, 0, 0, limit))
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
+        return outcome
 
     def executed(self, limit: int) -> int:
         """How many instructions the last run began, one that ended it with an exception included."""
@@ -111,8 +116,10 @@ class Handle:
         """Forget what was translated of the code at physical addresses."""
         words = self.words
         privilege, words[PRIVILEGE] = words[PRIVILEGE], 3
-        self.uc.ctl_remove_cache(paddr, paddr + size)
-        words[PRIVILEGE] = privilege
+        try:
+            self.uc.ctl_remove_cache(paddr, paddr + size)
+        finally:
+            words[PRIVILEGE] = privilege
 
     def fflags(self) -> int:
         """The floating point exception flags; the FPU must be on."""
@@ -132,7 +139,12 @@ class Handle:
         """
 
         def translated(uc: Any, block: Any, previous: Any, data: object) -> None:
-            if tell(block.pc, block.size):
+            # The emulator's C code would lose an exception, a user's interrupt for one.
+            try:
+                stops = tell(block.pc, block.size)
+            except BaseException as error:
+                self._raised, stops = error, True
+            if stops:
                 uc.emu_stop()
 
         self.uc.hook_add(_HOOK_EDGE_GENERATED, translated)
