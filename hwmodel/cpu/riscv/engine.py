@@ -162,6 +162,7 @@ class PlainEngine(Engine):
         self._code: dict[int, bytes] = {}
         self._kept = RESERVED
         self._before: int | None = None
+        self._not_begun = 0, 0
         self.handle.watch_translation(self._translated)
         self._before = None
 
@@ -174,6 +175,7 @@ class PlainEngine(Engine):
             if paddr is not None and paddr not in self._code:
                 self._code[paddr] = self.memory.read(paddr, PAGE_SIZE)
         self._before = count_before(self._read(pc, size), self._kept) if size else 0
+        self._not_begun = pc, size
         return self._before is not None
 
     def _translate(self, vaddr: int) -> int | None:
@@ -260,19 +262,22 @@ class PlainEngine(Engine):
         before, executed = self._before or 0, self.executed
         before = min(before, limit - executed)
         outcome = TRAPPED
-        self._forget_blocks()
+        self._forget_block()
         if before:
             self._kept = 0
             outcome = self._go(self.words[PC], before)
             self.executed += executed
-            self._forget_blocks()
+            self._forget_block()
         return outcome
 
-    def _forget_blocks(self) -> None:
-        """Have everything translated anew, so that what was not begun is not begun the next time either."""
-        for page in self._code:
-            self.handle.forget_code(page, PAGE_SIZE)
-        self._code.clear()
+    def _forget_block(self) -> None:
+        """Have the block that was not begun translated anew, so that it is not begun the next time either."""
+        pc, size = self._not_begun
+        for page in {pc >> PAGE_BITS, pc + size >> PAGE_BITS}:
+            start, end = max(pc, page << PAGE_BITS), min(pc + size, page + 1 << PAGE_BITS)
+            paddr = self._translate(start)
+            if paddr is not None:
+                self.handle.forget_code(paddr, max(end - start, 2))
         self._before = None
 
     def _verify(self) -> None:
