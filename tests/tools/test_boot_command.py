@@ -123,6 +123,8 @@ def test_statistics_name_what_the_kernel_was_entered_for(run):
         (["--board", "nonsense"], "no board is named 'nonsense'"),
         (["--ram", "lots"], "--ram is a size"),
         (["--ram", "5"], "--ram is a size"),
+        (["--until", ""], "--until is a text"),
+        (["--check", "sample:0"], "--check is none, all or sample:N"),
         (["--baseline", "/nonexistent"], "No such file"),
         (["--trace", "/nonexistent/x"], "the trace cannot be written"),
     ],
@@ -146,6 +148,28 @@ def test_what_is_no_program_is_refused_with_the_reason(run):
     done = run(b"\x7fELF junk")
     assert done.exit_code == 1
     assert "cannot be booted" in done.stderr
+
+
+def test_a_machine_that_the_host_has_no_room_for_is_refused(run):
+    done = run(say("x"), "--ram", "99999G")
+    assert done.exit_code == 1
+    assert "no room for" in done.stderr
+
+
+def test_an_interrupt_by_the_user_ends_with_the_report(run, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("capkernel.runtime.riscv.RiscvGlue.run", interrupt)
+    done = run([SELF_JUMP])
+    assert done.exit_code == 1
+    assert "-- interrupted after" in done.stderr
+
+
+def test_the_invariants_can_be_checked_while_it_runs(run):
+    done = run([*say("abcd"), *SUSPENDED], "--check", "all")
+    assert done.exit_code == 0
+    assert "invariants: 5 states checked, 0 violations" in done.stderr
 
 
 def test_a_program_that_does_not_fit_into_ram_is_refused(run):

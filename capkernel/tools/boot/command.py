@@ -58,6 +58,8 @@ def boot(
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the console included.")] = False,
 ) -> None:
     """Boot a root task that is machine code and run it until nothing can happen any more."""
+    if until == "":
+        raise typer.BadParameter("--until is a text, and this one is empty")
     recorded = _read_baseline(baseline)
     every = check_interval(check)
     console = WatchedConsole(None if as_json else sys.stdout.buffer, until)
@@ -128,6 +130,8 @@ def _build(program: Elf, preset: str, board: Board, console: WatchedConsole, shi
         return MachineCodeSystem(program, config=replace(PRESETS[preset]), board=board, console=console, compiled=shim)
     except (ValueError, KernelBug, EmulatorError) as error:
         raise _fail(str(error), FAILED) from None
+    except (OSError, OverflowError, MemoryError) as error:
+        raise _fail(f"this host has no room for {board.ram.size:,} bytes of RAM: {error}", FAILED) from None
 
 
 def _open_trace(path: Path | None, stack: ExitStack) -> IO[str] | None:
@@ -158,7 +162,14 @@ def _run(system: MachineCodeSystem, console: WatchedConsole, instructions: int |
         return COUNTED if system.instructions == instructions else None
 
     system.loop.stop_reason = stop_reason
-    return system.loop.run()
+    try:
+        return system.loop.run()
+    except KeyboardInterrupt:
+        return "interrupted"
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _fail(f"the output cannot be written: {error.strerror}", FAILED) from None
 
 
 @frozen
@@ -178,7 +189,7 @@ class _Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether what was wanted has happened."""
-        wanted = self.until is None or self.console.seen
+        wanted = self.reason != "interrupted" if self.until is None else self.console.seen
         return wanted and all(row.is_same for row in self.rows or ()) and not (self.checker and self.checker.violations)
 
     def data(self) -> dict[str, Any]:
