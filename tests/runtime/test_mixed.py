@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from capkernel.kernel.caps import PageTableCap
+from capkernel.kernel.objects import TCB
 from capkernel.runtime import described
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.mixed import MixedGlue
@@ -49,6 +51,13 @@ def booted(place: Path, program: bytes, *, words: str = "", more: str = "", seed
     return Booted(place / "pair.system", seed=seed)
 
 
+def root_of(thread: TCB) -> int:
+    """The physical address of a thread's root table."""
+    cap = thread.vspace_slot.cap
+    assert isinstance(cap, PageTableCap)
+    return cap.paddr
+
+
 def test_machine_code_and_python_run_in_one_system(tmp_path: Path) -> None:
     run = booted(tmp_path, pd_elf()).run()
     assert (run.output, run.stopped, run.faults, run.crashes) == ("!?", "idle", (), ())
@@ -63,7 +72,7 @@ def test_pages_have_the_rights_of_their_segment(tmp_path: Path) -> None:
     system = booted(tmp_path, pd_elf())
     system.boot()
     thread = system.system.threads["native"]
-    root = thread.vspace_slot.cap.paddr  # type: ignore[attr-defined]
+    root = root_of(thread)
     code, data = (walk(system.system.machine.memory, root, vaddr) for vaddr in (BASE, DATA))
     assert code is not None
     assert data is not None
@@ -98,7 +107,7 @@ def test_symbols_are_set_in_the_file_and_beyond(tmp_path: Path) -> None:
     system = booted(tmp_path, program, more=more, words='passive="true"')
     system.boot()
     memory, thread = system.system.machine.memory, system.system.threads["native"]
-    page = walk(memory, thread.vspace_slot.cap.paddr, DATA)  # type: ignore[attr-defined]
+    page = walk(memory, root_of(thread), DATA)
     assert page is not None
     content = system.system.machine.read_bytes(page.paddr, page.size)
     assert content[:64] == b"native".ljust(64, b"\0")

@@ -70,7 +70,7 @@ class Handle:
 
     def __init__(self, layout: Layout | None, ram_base: int, ram_size: int, ram_address: int) -> None:
         unicorn, library = _load()
-        self.library = library
+        self.exports = library
         self._raised: BaseException | None = None
         self.uc = unicorn.Uc(unicorn.unicorn_const.UC_ARCH_RISCV, unicorn.unicorn_const.UC_MODE_RISCV64)
         self.uc.ctl_set_tcg_buffer_size(TRANSLATION_BUFFER)
@@ -94,7 +94,7 @@ class Handle:
 
     def function(self, name: str) -> int:
         """The address of a function of the emulator, named without its ``uc_``."""
-        return ctypes.cast(self.library[f"uc_{name}"], ctypes.c_void_p).value or 0
+        return ctypes.cast(self.exports[f"uc_{name}"], ctypes.c_void_p).value or 0
 
     def run(self, pc: int, limit: int) -> int:
         """Run from ``pc`` for at most ``limit`` instructions; a limit of 0 is none, and then nothing is counted."""
