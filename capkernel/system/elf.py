@@ -178,11 +178,11 @@ _NamedRow = tuple[str, _Row]
 
 
 def _entries(data: bytes, layout: struct.Struct, offset: int, size: int, count: int) -> Iterator[_Row]:
-    """The entries of a header table. Raises ValueError if they are smaller than they must be."""
+    """The entries of a header table. Raises ValueError if they are smaller than they must be, or not all there."""
     if count and size < layout.size:
         raise ValueError
     for index in range(count):
-        yield layout.unpack_from(data, offset + index * size)
+        yield layout.unpack(_piece(data, offset + index * size, layout.size))
 
 
 def _piece(data: bytes, offset: int, size: int) -> bytes:

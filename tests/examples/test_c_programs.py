@@ -15,9 +15,10 @@ from capkernel.runtime.trace import Trace
 from capkernel.system.elf import read_program
 from capkernel.tools.boot.console import WatchedConsole
 from hwmodel.cpu.riscv.engine import find_shim
-from tests.runtime.pdelf import CROSS, EXAMPLES
+from tests.crosscompiler import CROSS, needs_compiler
+from tests.runtime.pdelf import EXAMPLES
 
-pytestmark = pytest.mark.skipif(CROSS is None, reason="NOT RUN: there is no RISC-V compiler")
+pytestmark = needs_compiler
 
 KINDS = [False] if find_shim() is None else [False, True]
 

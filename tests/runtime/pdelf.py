@@ -1,20 +1,16 @@
 """Protection domains of machine code for tests: by hand, and from the examples in C where there is a compiler."""
 
-import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
+from tests.crosscompiler import CROSS
 from tests.system.elffiles import BASE, FUNC, OBJECT, R, Segment, Symbol, W, X, elf_file
 
 DATA = BASE + 0x1000
 BSS = DATA + 0x100
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CROSS = next((p for p in ("riscv64-linux-gnu-", "riscv64-unknown-elf-") if shutil.which(f"{p}gcc")), None)
-needs_compiler = pytest.mark.skipif(CROSS is None, reason="there is no RISC-V cross compiler")
 
 # Instructions
 ECALL = 0x73

@@ -17,6 +17,7 @@ from capkernel.tools.tour_systems import Booted, Run
 from capkernel.user.pdimage import PDValues
 from hwmodel.mmu import FETCH, LOAD, STORE
 from hwmodel.sv39 import walk
+from tests.crosscompiler import needs_compiler
 from tests.runtime.pdelf import (
     BSS,
     DATA,
@@ -27,7 +28,6 @@ from tests.runtime.pdelf import (
     STORE_TO_CODE,
     build_examples,
     load_immediate,
-    needs_compiler,
     pd_elf,
 )  # fmt: skip
 from tests.system.elffiles import BASE, OBJECT, Symbol

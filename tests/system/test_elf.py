@@ -1,6 +1,5 @@
 """ELF files: what is read of them, and what is refused."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from hypothesis import strategies as st
 
 from capkernel.abi.objects import USER_TOP
 from capkernel.system.elf import ElfError, ElfSegment, ElfSymbol, read_elf, read_program
+from tests.crosscompiler import CROSS, needs_compiler
 from tests.system.elffiles import BASE, DYNAMIC, FUNC, INTERP, NOTYPE, OBJECT, SPIN, R, Segment, Symbol, W, elf_file
-
-COMPILERS = [name for name in ("riscv64-linux-gnu-gcc", "riscv64-unknown-elf-gcc") if shutil.which(name)]
 
 
 def test_segments_entry_point_and_symbols() -> None:
@@ -127,13 +125,21 @@ def test_damaged_files_are_refused_or_read_but_nothing_else(data: st.DataObject)
     program.symbol_at(program.entry)
 
 
-@pytest.mark.skipif(not COMPILERS, reason="there is no RISC-V cross compiler")
+@pytest.mark.parametrize("at", [32, 40], ids=["program headers", "section headers"])
+def test_headers_beyond_any_file_are_damage(at: int) -> None:
+    data = bytearray(elf_file(symbols=[Symbol("main", BASE)]))
+    data[at : at + 8] = ((1 << 64) - 1).to_bytes(8, "little")
+    with pytest.raises(ElfError, match="cut short or damaged"):
+        read_program(bytes(data))
+
+
+@needs_compiler
 def test_what_a_compiler_makes(tmp_path: Path) -> None:
     source, linked = tmp_path / "tiny.c", tmp_path / "tiny.elf"
     code = "void _start(void) { words[0]++; zeros[0]++; for (;;) ; }"
     source.write_text(f"int words[3000] = {{1}}; int zeros[5000]; {code}\n")
     flags = ["-nostdlib", "-ffreestanding", "-O1", "-mcmodel=medany"]
-    subprocess.run([COMPILERS[0], *flags, "-static", "-no-pie", source, "-o", linked], check=True)
+    subprocess.run([f"{CROSS}gcc", *flags, "-static", "-no-pie", source, "-o", linked], check=True)
     program = read_program(linked.read_bytes())
     assert program.symbol_at(program.entry + 2) == ("_start", 2)
     words = program.symbols["words"]
@@ -143,6 +149,6 @@ def test_what_a_compiler_makes(tmp_path: Path) -> None:
     assert holder.writable
     assert not holder.executable
     assert holder.memory_size - len(holder.data) >= 20000
-    subprocess.run([COMPILERS[0], *flags, "-c", source, "-o", linked], check=True)
+    subprocess.run([f"{CROSS}gcc", *flags, "-c", source, "-o", linked], check=True)
     with pytest.raises(ElfError, match="no program headers"):
         read_program(linked.read_bytes())

@@ -11,7 +11,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from capkernel.tools.run import run as run_command
-from tests.runtime.pdelf import EXAMPLES, build_examples, needs_compiler, pd_elf
+from tests.crosscompiler import needs_compiler
+from tests.runtime.pdelf import EXAMPLES, build_examples, pd_elf
 from tests.system.elffiles import BASE, Segment, elf_file
 
 SYSTEM = """<system>
