@@ -12,7 +12,7 @@ from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.limits import require_machine, require_room
-from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.loop import DEFAULT_COSTS, Loop
 from capkernel.runtime.mixed import MixedGlue
 from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.programs import MachineCode, load_programs
@@ -31,8 +31,6 @@ from hwmodel.machine import Machine
 from hwmodel.sv39 import walk
 
 ROOT_ENTRY = 0x10000
-COSTS = Costs(syscall=10, work_unit=1)
-"""A microsecond for a system call: of the order of what the real kernel takes."""
 MAX_CLOCK_OFFSET = 10_000_000
 """Ticks: a seed chooses where in its first second the clock stands at boot."""
 
@@ -77,7 +75,7 @@ class DescribedSystem:
         self.image = RootImage(ROOT_ENTRY, ((ROOT_ENTRY, root, PAGE_SIZE),))
         self.state = boot(config, self.machine, self.image, fdt)
         # A program that speaks to its driver speaks to nobody here.
-        self.loop = Loop(self.state, self.machine, self.cpu, COSTS, lambda thread, value: True)
+        self.loop = Loop(self.state, self.machine, self.cpu, DEFAULT_COSTS, lambda thread, value: True)
         self.started_at = 0
 
     def _ready(self, tcbs: dict[str, int]) -> None:

@@ -41,6 +41,9 @@ class Costs:
     """Going back to user code after any trap; charged to the thread that goes on."""
 
 
+DEFAULT_COSTS = Costs(syscall=10, work_unit=1)
+"""A microsecond for a system call: of the order of what the real kernel takes on the machines of the field."""
+
 FOREVER = 1 << 55
 """Ticks: 114 years. When nothing happens for so long, nothing ever will."""
 

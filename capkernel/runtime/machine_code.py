@@ -2,7 +2,7 @@
 
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.config import KernelConfig
-from capkernel.runtime.loop import Costs, Loop
+from capkernel.runtime.loop import DEFAULT_COSTS, Costs, Loop
 from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.riscv import RiscvGlue
 from capkernel.system.elf import Elf
@@ -11,9 +11,6 @@ from hwmodel.board import QEMU_VIRT_RISCV64, Board
 from hwmodel.cpu.riscv.cpu import INSTRUCTIONS_PER_TICK
 from hwmodel.devicetree import device_tree
 from hwmodel.machine import Machine
-
-DEFAULT_COSTS = Costs(syscall=10, work_unit=1)
-"""A microsecond for a system call: of the order of what the real kernel takes on the machines of the field."""
 
 
 class MachineCodeSystem:

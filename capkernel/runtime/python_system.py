@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.config import KernelConfig
 from capkernel.runtime.coroutine import CoroutineGlue
-from capkernel.runtime.loop import Costs, HostHandler, Loop
+from capkernel.runtime.loop import DEFAULT_COSTS, Costs, HostHandler, Loop
 from capkernel.runtime.platform import PRESETS, configure
 from hwmodel.backend import BufferBackend
 from hwmodel.board import QEMU_VIRT_RISCV64, Board
@@ -13,8 +13,6 @@ from hwmodel.cpu.program import MAX_VALUES, PAGE_SIZE, Crash, Program, ProgramTa
 from hwmodel.machine import Machine
 
 ROOT_ENTRY = 0x10000
-DEFAULT_COSTS = Costs(syscall=10, work_unit=1)
-"""A microsecond for a system call: of the order of what the real kernel takes on the machines of the field."""
 
 
 class PythonSystem:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from capkernel.abi.flags import TCB_FPU_DISABLED
 from capkernel.kernel.objects import TCB
-from hwmodel.cpu.scripted import FP_REGISTERS, Insn, ScriptedCPU
+from hwmodel.cpu.floating import FP_REGISTERS
+from hwmodel.cpu.scripted import Insn, ScriptedCPU
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 

@@ -14,6 +14,7 @@ from typing import Final
 from hwmodel.cpu import fields
 
 FCSR: Final = 32
+FP_REGISTERS: Final = FCSR + 1
 WORD: Final = (1 << 64) - 1
 _LOW: Final = 0xFFFFFFFF
 _BOX: Final = _LOW << 32

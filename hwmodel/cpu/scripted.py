@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from hwmodel.cpu import rv64
-from hwmodel.cpu.trap import EXCEPTION, HOST, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
+from hwmodel.cpu.trap import EXCEPTION, FETCH_CAUSES, HOST, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
 
@@ -20,7 +20,6 @@ RA, A0, A1, A2, T6 = 1, 10, 11, 12, 31
 RESTART_PC, NEXT_PC = 32, 33
 WORD = (1 << 64) - 1
 ILLEGAL_INSTRUCTION, BREAKPOINT = 2, 3
-FETCH_CAUSES = (1, 12)
 
 
 class Insn(NamedTuple):
@@ -47,10 +46,6 @@ class Insn(NamedTuple):
     size: int = 0
     values: tuple[tuple[int, int], ...] = ()
     name: str = ""
-
-
-FP_REGISTERS = 33
-"""f0..f31 and fcsr."""
 
 
 class ScriptedCPU:

@@ -25,6 +25,9 @@ class Trap(NamedTuple):
 STOP_ECALL: Final = Trap(ECALL)
 STOP_INTERRUPTED: Final = Trap(INTERRUPTED)
 
+FETCH_CAUSES: Final = (1, 12)
+"""Causes of instructions that cannot be fetched."""
+
 MISALIGNED: Final = (0, 4, 6)
 """Causes of accesses that fail by their address alone, before any translation: fetch, load, store or atomic."""
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hwmodel.board import MIB, QEMU_VIRT_RISCV64
 from hwmodel.cpu import rv64
 from hwmodel.cpu.compressed import RESERVED, expand
-from hwmodel.cpu.scripted import FP_REGISTERS, ScriptedCPU
+from hwmodel.cpu.floating import FP_REGISTERS
+from hwmodel.cpu.scripted import ScriptedCPU
 from hwmodel.cpu.trap import ECALL, EXCEPTION, PAGE_FAULT
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault

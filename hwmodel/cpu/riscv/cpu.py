@@ -9,9 +9,10 @@ Time passes by executed instructions, ``instructions_per_tick`` of them a tick; 
 from typing import Final, Protocol
 
 from hwmodel.cpu import rv64
+from hwmodel.cpu.floating import FP_REGISTERS
 from hwmodel.cpu.riscv.emulator import LOAD_RESERVATION, LOAD_VALUE
 from hwmodel.cpu.riscv.engine import DONE, ECALL, NEXT_PC, CompiledEngine, Engine, PlainEngine, find_shim
-from hwmodel.cpu.trap import STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
+from hwmodel.cpu.trap import FETCH_CAUSES, STOP_ECALL, STOP_INTERRUPTED, Trap, access_trap
 from hwmodel.machine import Machine
 from hwmodel.mmu import PageFault
 from hwmodel.stateful import Stateful
@@ -21,10 +22,7 @@ INSTRUCTIONS_PER_TICK: Final = 100
 MAX_ENGINES: Final = 16
 SLICE: Final = 20_000_000
 """Instructions that are run at once at most, so that the host's user can interrupt."""
-FP_REGISTERS: Final = 33
-"""f0..f31 and fcsr."""
 RESTART_PC: Final = 32
-FETCH_CAUSES: Final = (1, 12)
 _NOWHERE: Final = (1 << 64) - 1
 _NOTHING_RESERVED: Final = (_NOWHERE, 0)
 _ECALL: Final = 0x73
