@@ -6,7 +6,8 @@ A domain's program is a module (or any object) with these hooks, of which each m
 |----------------------------|------------------------------------------------|----------------------------------------|
 | ``init(pd)``               | the domain starts                              | nothing                                |
 | ``notified(pd, ch)``       | a channel or an interrupt was signalled        | nothing                                |
-| ``protected(pd, ch, msg)`` | a client made a protected call                 | the reply ``Message``, or None: empty  |
+| ``protected(pd, ch, msg)`` | a client made a protected call                 | the reply ``Message``; None is empty;  |
+|                            |                                                | ``ANSWERED``: it was, or will be       |
 | ``fault(pd, child, msg)``  | a child domain did what it must not            | a ``Message`` or True lets it go on    |
 
 The domain's CSpace, badges and event loop are those of Microkit 2.3 (``libmicrokit``).
@@ -44,6 +45,9 @@ ROOT_CNODE_BITS: Final = 6
 PD_CNODE_BITS: Final = 9
 """The root CNode has 64 slots; slot 0 leads to the domain's own CNode of 512, which small cap addresses reach."""
 
+ANSWERED: Final = object()
+"""What ``protected`` returns when it has answered by itself, or keeps its caller waiting (``PD.hold_caller``)."""
+
 _IRQ_ACK = Message(labels.IRQ_HANDLER_ACK)
 _SIGNAL = Message()
 
@@ -59,6 +63,9 @@ class ChannelError(Exception):
 class PD:
     """A protection domain, as its hooks see it. ``name`` is its own; ``sys`` makes any other system call.
 
+    ``reply_cap`` holds whoever calls now; ``spare_replies`` are further reply objects that were granted, for callers
+    who are to wait.
+
     Methods that are ``async`` are awaited in ``async`` hooks and simply called in plain ones.
     """
 
@@ -67,6 +74,8 @@ class PD:
         self.values = values
         self.sys = Syscalls(buffer)
         self._deferred: tuple[int, Message] | None = (MONITOR_EP, _SIGNAL) if values.passive else None
+        self.reply_cap = REPLY_CAP
+        self.spare_replies: list[int] = []
 
     def _cap(self, base: int, channels: int, channel: int, what: str) -> int:
         if not 0 <= channel < MAX_CHANNELS or not channels >> channel & 1:
@@ -88,6 +97,19 @@ class PD:
         """Call the ``protected`` hook of the other side, and wait for its reply."""
         cap = self._cap(BASE_ENDPOINT_CAP, self.values.pps, channel, "protected calls")
         return await self.sys.call(cap, message)
+
+    def hold_caller(self) -> int:
+        """In ``protected``: keep the caller waiting, and return ANSWERED. ``answer`` is given what this returns.
+
+        Raises IndexError if there is no spare reply object.
+        """
+        held, self.reply_cap = self.reply_cap, self.spare_replies.pop()
+        return held
+
+    async def answer(self, held: int, message: Message = _SIGNAL) -> None:
+        """Answer a caller that was kept waiting."""
+        await self.sys.send(held, message)
+        self.spare_replies.append(held)
 
     async def irq_ack(self, channel: int) -> None:
         """The interrupt was served; it may come again."""
@@ -166,11 +188,11 @@ class PD:
         """Answer the last caller if there is an answer, do what was deferred, and wait for whatever comes next."""
         if reply is not None:
             await self.flush()
-            return await self.sys.reply_recv(INPUT_CAP, REPLY_CAP, reply)
+            return await self.sys.reply_recv(INPUT_CAP, self.reply_cap, reply)
         if self._deferred is not None:
             (cap, message), self._deferred = self._deferred, None
-            return await self.sys.nbsend_recv(cap, INPUT_CAP, REPLY_CAP, message)
-        return await self.sys.recv(INPUT_CAP, REPLY_CAP)
+            return await self.sys.nbsend_recv(cap, INPUT_CAP, self.reply_cap, message)
+        return await self.sys.recv(INPUT_CAP, self.reply_cap)
 
 
 async def run(hooks: Any, pd: PD) -> None:
@@ -189,8 +211,8 @@ async def run(hooks: Any, pd: PD) -> None:
             reply = answer if isinstance(answer, Message) else _SIGNAL if answer else None
         elif badge & ENDPOINT_BADGE:
             answer = await _call(hooks, "protected", pd, badge & CHANNEL_MASK, message)
-            reply = _SIGNAL if answer is None else answer
-            if not isinstance(reply, Message):
+            reply = None if answer is ANSWERED else _SIGNAL if answer is None else answer
+            if reply is not None and not isinstance(reply, Message):
                 raise TypeError(f"{pd.name}: protected() returned {answer!r}; it is to return a Message, or None")
         else:
             await _notify_all(hooks, pd, badge)

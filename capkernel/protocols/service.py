@@ -1,0 +1,342 @@
+"""The server's side: which object a badge means, and how a request becomes a method call and a reply.
+
+A server gives out caps to its own endpoint, each minted with a badge of its own. The kernel keeps badges from being
+forged, so the badge of a message alone says which object is meant, and by which client's session it is reached:
+
+| bits of the badge | content                                                                              |
+|------------------:|--------------------------------------------------------------------------------------|
+|             0..21 | session: below 62 the channel of a Microkit client, from 64 on one that was opened   |
+|            22..60 | number of the object within the server, 0 for the session's root object              |
+|                61 | 0                                                                                    |
+|            62, 63 | as in Microkit: a fault, a call                                                      |
+
+Numbers are never used twice, so a cap whose object was closed stays dead, and a request through it is answered with
+``Gone``. What is opened through a cap is below it in a tree; closing a cap closes what is below.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
+
+from attrs import define, field
+
+from capkernel.abi import rights as rt
+from capkernel.protocols import client
+from capkernel.protocols.failures import Busy, Failure, Gone, Malformed, QuotaExceeded
+from capkernel.protocols.interface import (
+    DERIVE,
+    DROP,
+    REVOKE,
+    Interface,
+    Operation,
+    Parameter,
+    interface_number_of,
+    interface_of,
+    operation_of,
+    operations_of,
+)
+from capkernel.protocols.wire import pack_failure, pack_result, unpack_request
+from capkernel.user import stubs
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import ANSWERED, ENDPOINT_BADGE, PD
+from capkernel.user.messages import SharedRegion, label_of
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Task, Tasks
+
+SESSION_BITS: Final = 22
+SESSION_MASK: Final = (1 << SESSION_BITS) - 1
+FIRST_OPENED: Final = 64
+"""Sessions that were not wired by the system's description have numbers from here on."""
+CLIENT_RIGHTS: Final = rt.WRITE | rt.GRANT | rt.GRANT_REPLY
+"""Of a cap that is given out: to call, to hand caps over, to get caps back; not to receive."""
+OBJECT_LIMIT: Final = 256
+Roots = Callable[[int], Interface | None]
+"""The root object of a session that was not opened before, or None if it has none."""
+
+
+@define(eq=False)
+class Entry:
+    """A cap that was given out: where it leads, and what is below it."""
+
+    servant: Interface
+    session: int
+    number: int
+    parent: "Entry | None"
+    below: "dict[int, Entry]" = field(factory=dict, repr=False)
+
+    @property
+    def badge(self) -> int:
+        """The badge by which it is known."""
+        return ENDPOINT_BADGE | self.number << SESSION_BITS | self.session
+
+
+class Service:
+    """The objects of one server.
+
+    ``endpoint`` is the address of a cap to the server's own endpoint without a badge, with all rights. ``roots`` says
+    what a session's own cap leads to. ``regions`` is memory shared with a session's client. No session may have more
+    than ``limit`` objects open.
+    """
+
+    def __init__(
+        self,
+        pd: PD,
+        *,
+        roots: Roots,
+        endpoint: int = 0,
+        inbox: Inbox | None = None,
+        regions: Mapping[int, SharedRegion] | None = None,
+        limit: int = OBJECT_LIMIT,
+    ) -> None:
+        self.pd = pd
+        self.tasks = Tasks()
+        self.limit = limit
+        self._roots = roots
+        self._endpoint = endpoint
+        self._inbox = inbox
+        self._regions = dict(regions or {})
+        self._root_entries: dict[int, Entry] = {}
+        self._entries: dict[int, Entry] = {}
+        self._next_number = 1
+        self._per_session: dict[int, int] = {}
+
+    # What a program's hooks call
+
+    async def open(self) -> None:
+        """Let caps arrive; to be awaited in ``init``."""
+        if self._inbox is not None:
+            await self._inbox.open()
+
+    async def protected(self, msg: Message) -> Any:
+        """Serve one request; the answer is for the loop that called the ``protected`` hook."""
+        call = _Call(self, self.pd.reply_cap)
+        waiting = await self.tasks.start(self._serve(msg), call.done)
+        return await (self._put_off(call, waiting) if waiting else call.answer())
+
+    async def run_ready(self) -> None:
+        """Let requests go on that waited for something; to be awaited at the end of ``notified``."""
+        await self.tasks.run_ready()
+
+    # Objects
+
+    def revoke(self, servant: Interface) -> list[Entry]:
+        """Close all caps to an object of this server, and what was opened through them, at its own will."""
+        gone = [entry for entry in self.entries() if entry.servant is servant]
+        return [closed for entry in gone for closed in self._close(entry)]
+
+    def entries(self) -> Iterator[Entry]:
+        """Every cap that leads somewhere."""
+        yield from list(self._root_entries.values())
+        yield from list(self._entries.values())
+
+    def _find(self, badge: int) -> Entry:
+        """The entry of a badge. Raises Gone."""
+        session, number = badge & SESSION_MASK, (badge & ~ENDPOINT_BADGE) >> SESSION_BITS
+        entry = self._entries.get(number) if number else self._root_entries.get(session)
+        if entry is None and not number:
+            servant = self._roots(session)
+            if servant is not None:
+                entry = self._root_entries[session] = Entry(servant, session, 0, None)
+        if entry is None or entry.session != session:
+            raise Gone("what this cap led to was closed")
+        return entry
+
+    def _add(self, servant: Interface, parent: Entry) -> Entry:
+        """A new entry below another. Raises QuotaExceeded."""
+        count = self._per_session.get(parent.session, 0)
+        if count >= self.limit:
+            raise QuotaExceeded(f"this client has {count} objects open; close some")
+        entry = Entry(servant, parent.session, self._next_number, parent)
+        self._next_number += 1
+        self._per_session[parent.session] = count + 1
+        self._entries[entry.number] = parent.below[entry.number] = entry
+        return entry
+
+    def _close(self, entry: Entry) -> list[Entry]:
+        """Forget an entry and all below it; returns what was forgotten, the lowest first."""
+        closed = self._close_below(entry)
+        if entry.number:
+            if self._entries.pop(entry.number, None) is None:
+                return closed
+            self._per_session[entry.session] -= 1
+            if entry.parent is not None:
+                entry.parent.below.pop(entry.number, None)
+        else:
+            # A session's root is there as long as the session; the next request finds it anew.
+            self._root_entries.pop(entry.session, None)
+        return [*closed, entry]
+
+    def _close_below(self, entry: Entry) -> list[Entry]:
+        return [gone for below in list(entry.below.values()) for gone in self._close(below)]
+
+    async def _tell_closed(self, closed: list[Entry]) -> None:
+        """Tell servants that no cap leads to any more."""
+        alive = {id(entry.servant) for entry in self.entries()}
+        told: set[int] = set()
+        for entry in closed:
+            if id(entry.servant) not in alive | told:
+                told.add(id(entry.servant))
+                await entry.servant.closed()
+
+    # One request
+
+    async def _serve(self, msg: Message) -> "_Answer":
+        """What to answer a request. Raises only what a servant raises by mistake."""
+        try:
+            request = await self._decode(msg)
+            return await self._perform(*request)
+        except Failure as failure:
+            return _Answer(await pack_failure(failure))
+
+    async def _decode(self, msg: Message) -> "tuple[Entry, int, Operation | None, dict[str, Any]]":
+        """Where a request goes, the number of its operation, and its arguments. Raises Gone, Malformed."""
+        try:
+            entry = self._find(msg.badge)
+            label = label_of(msg)
+            number, interface = operation_of(label), _spoken(entry.servant, interface_number_of(label))
+            if number in _EVERYBODYS:
+                return entry, number, None, {}
+            operation = operations_of(interface).get(number)
+            if operation is None:
+                raise Malformed(f"{interface.__name__} has no operation {number}")
+            values = await unpack_request(operation, msg, self._regions.get(entry.session))
+            return entry, number, operation, values | await self._caps_of(operation, msg)
+        finally:
+            if self._inbox is not None:
+                await self._inbox.refuse(msg)
+
+    async def _perform(
+        self, entry: Entry, number: int, operation: Operation | None, values: dict[str, Any]
+    ) -> "_Answer":
+        if operation is None:
+            return await self._perform_own(entry, number)
+        result = await getattr(entry.servant, operation.name)(**values)
+        if operation.result is not None and operation.result.is_cap:
+            return self._answer_with_cap(entry, result)
+        return _Answer(await pack_result(operation, result, self._regions.get(entry.session)))
+
+    async def _perform_own(self, entry: Entry, number: int) -> "_Answer":
+        if number == DERIVE:
+            return _Answer(Message(), self._add(entry.servant, entry))
+        await self._tell_closed(self._close(entry) if number == DROP else self._close_below(entry))
+        return _Answer(Message())
+
+    async def _caps_of(self, operation: Operation, msg: Message) -> dict[str, Any]:
+        """The parameters that are caps. Raises Malformed."""
+        values: dict[str, Any] = {}
+        for index, parameter in enumerate(operation.caps):
+            if index >= len(msg.unwrapped):
+                raise Malformed(f"{operation.name} wants a cap as {parameter.name}")
+            badge = msg.unwrapped[index]
+            values[parameter.name] = await (
+                self._foreign(parameter, msg) if badge is None else self._own(parameter, badge)
+            )
+        return values
+
+    async def _own(self, parameter: Parameter, badge: int) -> Interface:
+        """An object of this server, by the badge as which a cap to it arrives."""
+        if parameter.interface is None:
+            raise Malformed(f"{parameter.name} is a cap to this server, not to something else")
+        servant = self._find(badge).servant
+        if not isinstance(servant, parameter.interface):
+            raise Malformed(f"{parameter.name} is no {parameter.interface.__name__}")
+        return servant
+
+    async def _foreign(self, parameter: Parameter, msg: Message) -> Any:
+        """A cap to something of somebody else, in a slot of its own."""
+        if self._inbox is None:
+            raise Malformed(f"{parameter.name}: this server takes no caps of others")
+        cap = await self._inbox.take(msg)
+        msg.unwrapped = tuple(0 if badge is None else badge for badge in msg.unwrapped)
+        if cap is None:
+            raise Malformed(f"{parameter.name} did not arrive: a message hands over one foreign cap")
+        if parameter.interface is None:
+            return cap
+        return client.connect(parameter.interface, client.Connection(self.pd.sys, self._inbox), cap, is_owned=True)
+
+    def _answer_with_cap(self, entry: Entry, value: Any) -> "_Answer":
+        """A cap to an object of this server, or one that this server has to something of somebody else."""
+        if isinstance(value, client.Stub):
+            return _Answer(Message(caps=(value.cap,)))
+        if isinstance(value, Interface):
+            return _Answer(Message(), self._add(value, entry))
+        return _Answer(Message(caps=(value,)))
+
+    # Answers
+
+    async def _put_off(self, call: "_Call", task: Task) -> Any:
+        """The request waits: its caller stays in the reply object, and the next one gets another."""
+        if not self.pd.spare_replies:
+            self.tasks.abandon(task)
+            return await pack_failure(Busy("too many requests wait in this server already"))
+        self.pd.hold_caller()
+        call.is_held = True
+        return ANSWERED
+
+    async def mint(self, entry: Entry, slot: int) -> None:
+        """Put a cap to an entry into an empty own slot."""
+        if self._inbox is None:
+            raise Gone("this server cannot give out caps")
+        slots = self._inbox.slots
+        await stubs.cnode_mint(
+            self.pd.sys, slots.cnode, dest_index=slot, dest_depth=slots.depth, src_root=slots.cnode,
+            src_index=self._endpoint, src_depth=slots.depth, rights=CLIENT_RIGHTS, badge=entry.badge,
+        )  # fmt: skip
+
+    async def send(self, reply_cap: int, answer: "_Answer") -> None:
+        """Send an answer now; a cap that is made for it is deleted again when it has gone."""
+        if answer.entry is None or self._inbox is None:
+            await self.pd.sys.send(reply_cap, answer.message)
+            return
+        slot = self._inbox.slots.alloc()
+        await self.mint(answer.entry, slot)
+        answer.message.caps = (slot,)
+        await self.pd.sys.send(reply_cap, answer.message)
+        await self._inbox.discard(slot)
+
+
+def _spoken(servant: Interface, number: int) -> type[Interface]:
+    """The interface of that number, if a servant implements it. Raises Malformed."""
+    for base in type(servant).__mro__:
+        if base.__dict__.get("number") == number:
+            return cast("type[Interface]", base)
+    raise Malformed(f"this is a {interface_of(type(servant)).__name__}; it does not speak interface {number}")
+
+
+_EVERYBODYS: Final = (DROP, DERIVE, REVOKE)
+
+
+@define
+class _Answer:
+    """A reply, with the object to which it is to carry a new cap, if any."""
+
+    message: Message
+    entry: Entry | None = None
+
+
+@define(eq=False)
+class _Call:
+    """A request that is being served; ``reply_cap`` holds its caller."""
+
+    service: Service
+    reply_cap: int
+    is_held: bool = False
+    result: _Answer | None = None
+
+    async def done(self, result: Any, error: BaseException | None) -> None:
+        """The request was served; a caller that was put off is answered now."""
+        if error is not None:
+            raise error
+        self.result = result
+        if self.is_held:
+            await self.service.send(self.reply_cap, result)
+            self.service.pd.spare_replies.append(self.reply_cap)
+
+    async def answer(self) -> Any:
+        """The answer to a caller that was not put off, for the loop."""
+        if self.result is None:
+            raise RuntimeError("a request ended without a result")
+        if self.result.entry is None and not self.result.message.caps and not self.service.tasks.ready:
+            return self.result.message
+        await self.service.send(self.reply_cap, self.result)
+        await self.service.run_ready()
+        return ANSWERED
