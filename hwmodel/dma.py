@@ -23,7 +23,7 @@ from hwmodel.events import EventQueue
 from hwmodel.iommu import TABLE_UNREACHABLE, DmaFault, Iommu
 from hwmodel.memory import Memory
 from hwmodel.registers import half_of, require_size, with_half
-from hwmodel.stateful import Stateful
+from hwmodel.stateful import Saveable, Stateful
 
 SOURCE, DESTINATION, LENGTH, CONTROL, STATUS, FAULT = range(0x00, 0x30, 8)
 START, IRQ_ENABLE = 1, 2
@@ -38,33 +38,43 @@ def transfer_ticks(length: int) -> int:
     return BASE_TICKS + -(-length // BYTES_PER_TICK)
 
 
-class DmaPort:
+class DmaPort(Stateful):
     """How one device reaches RAM: through an IOMMU, or with physical addresses if there is none.
 
-    `on_write` is called after each store, so that the hart can drop its reservation.
+    `on_write` is called after each store, so that the hart can drop its reservation. `reads` and
+    `writes` count the accesses done and `refused` those that were not.
     """
 
-    __slots__ = ("_iommu", "_memory", "_on_write", "_request_id")
+    __slots__ = ("_iommu", "_memory", "_on_write", "_request_id", "reads", "refused", "writes")
+    STATE = ("reads", "refused", "writes")
 
     def __init__(self, memory: Memory, iommu: Iommu | None, request_id: int, on_write: Callable[[], None]) -> None:
         self._memory = memory
         self._iommu = iommu
         self._request_id = request_id
         self._on_write = on_write
+        self.reads = self.writes = self.refused = 0
 
     def read(self, iova: int, size: int) -> bytes:
         """Return bytes that lie within one page. Raises `DmaFault`."""
-        return self._memory.read(self._reach(iova, size, write=False), size)
+        data = self._memory.read(self._reach(iova, size, write=False), size)
+        self.reads += 1
+        return data
 
     def write(self, iova: int, data: bytes) -> None:
         """Store bytes within one page. Raises `DmaFault`."""
         self._memory.write(self._reach(iova, len(data), write=True), data)
+        self.writes += 1
         self._on_write()
 
     def _reach(self, iova: int, size: int, *, write: bool) -> int:
-        paddr = self._iommu.translate(self._request_id, iova, write) if self._iommu else iova
-        if not self._memory.contains(paddr, size):
-            raise DmaFault(self._request_id, iova, write=write, reason=TABLE_UNREACHABLE)
+        try:
+            paddr = self._iommu.translate(self._request_id, iova, write) if self._iommu else iova
+            if not self._memory.contains(paddr, size):
+                raise DmaFault(self._request_id, iova, write=write, reason=TABLE_UNREACHABLE)
+        except DmaFault:
+            self.refused += 1
+            raise
         return paddr
 
 
@@ -85,6 +95,10 @@ class DmaEngine(Stateful):
         self._source = self._destination = self._length = 0
         self._control = self._status = self._fault = 0
         events.connect(name, self._finish)
+
+    def parts(self) -> tuple[Saveable, ...]:
+        """Return the way to RAM, for its counters."""
+        return (self._port,)
 
     def read(self, offset: int, size: int) -> int:
         """Read a register (see the table above)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hwmodel.backend import Backend, BufferBackend
 from hwmodel.board import Board
 from hwmodel.bus import Bus
-from hwmodel.devices import FACTORIES, DeviceFactory, MachineDevice, Wiring
+from hwmodel.devices import FACTORIES
 from hwmodel.events import EventQueue
 from hwmodel.iommu import Iommu
 from hwmodel.irqchip import IrqChip
@@ -22,7 +22,7 @@ from hwmodel.mmu import Mmu
 from hwmodel.stateful import Saved, Stateful
 from hwmodel.timer import NEVER, KernelTimer
 from hwmodel.tracked_memory import open_memory
-from hwmodel.uart import Uart
+from hwmodel.wiring import DeviceFactory, InputDevice, MachineDevice, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Machine:
         self.stop_at = NEVER
         self._timer_irq = board.timer_irq
         self.devices = self._build_devices(devices or {})
+        self._inputs = [device for device in self.devices.values() if isinstance(device, InputDevice)]
         self._parts = self._stateful_parts()
         self._bind_hot_methods()
 
@@ -234,12 +235,11 @@ class Machine:
     # The outside's side
 
     def poll_input(self) -> int:
-        """Let the serial line take in what has arrived for it; return the number of bytes.
+        """Let all devices take in what has arrived for them; return how many bytes and frames that was.
 
         This is an input of a run: it happens only when called.
         """
-        uart = self.devices.get("uart0")
-        return uart.poll() if isinstance(uart, Uart) else 0
+        return sum(device.poll() for device in self._inputs)
 
     def snapshot(self) -> MachineSnapshot:
         """Save the machine. Takes time for the RAM pages in use, not for the size of RAM."""

@@ -5,7 +5,7 @@ its own, and a field that is forgotten is forgotten in one place only.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 Saved = tuple[object, ...]
 """A saved state: the values of the fields named by `STATE`, in that order. Never changed in place."""
@@ -28,17 +28,41 @@ class Stateful:
     """A part of the machine that can be saved and restored.
 
     The fields named by `STATE` hold only int, bool, bytes, str, None, tuples of those, dicts and
-    lists of those, and bytearrays. Order inside dicts and lists counts as state.
+    lists of those, and bytearrays. Order inside dicts and lists counts as state. A part that is made of
+    smaller ones names those in `parts`; they are saved with it.
     """
 
     __slots__ = ()
     STATE: ClassVar[tuple[str, ...]] = ()
 
+    def parts(self) -> "tuple[Saveable, ...]":
+        """Return the parts that are saved with this one, always the same ones in the same order."""
+        return ()
+
     def snapshot(self) -> Saved:
         """Return the state as a value that later changes of the part do not touch."""
-        return tuple(_copied(getattr(self, name)) for name in self.STATE)
+        own = tuple(_copied(getattr(self, name)) for name in self.STATE)
+        parts = self.parts()
+        return (*own, *(part.snapshot() for part in parts)) if parts else own
 
     def restore(self, saved: Saved) -> None:
         """Go back to a state that `snapshot` of this part (or of an equal one) returned."""
-        for name, value in zip(self.STATE, saved, strict=True):
+        own = len(self.STATE)
+        for name, value in zip(self.STATE, saved[:own], strict=True):
             setattr(self, name, _copied(value))
+        for part, value in zip(self.parts(), saved[own:], strict=True):
+            if not isinstance(value, tuple):
+                raise TypeError(f"a saved part is a tuple, not {value!r}")
+            part.restore(value)
+
+
+class Saveable(Protocol):
+    """Anything that can be saved and restored."""
+
+    def snapshot(self) -> Saved:
+        """Save the state."""
+        ...
+
+    def restore(self, saved: Saved) -> None:
+        """Go back to a saved state."""
+        ...

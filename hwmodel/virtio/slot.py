@@ -1,10 +1,7 @@
-"""An empty virtio-mmio slot (Virtio 1.2, section 4.2.2): there, with no device in it."""
+"""An empty virtio-mmio slot (VIRTIO 1.2, section 4.2.2): there, with no device in it."""
 
 from hwmodel.stateful import Stateful
-
-MAGIC_VALUE, VERSION = 0x000, 0x004
-MAGIC = 0x74726976
-"""The letters "virt", little endian."""
+from hwmodel.virtio.registers import MAGIC, MAGIC_VALUE, VERSION
 
 
 class EmptyVirtioSlot(Stateful):
