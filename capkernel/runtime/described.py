@@ -21,6 +21,7 @@ from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.grants import Grant
 from capkernel.system.kernel_options import KernelOptions
+from capkernel.user.initialiser.footprint import arena_bits
 from capkernel.user.initialiser.plan import Plan, Program
 from capkernel.user.initialiser.task import initial_task
 from hwmodel.backend import Backend
@@ -62,13 +63,13 @@ class DescribedSystem:
         require_machine(system, config)
         table = ProgramTable()
         programs = load_programs(system, search_path, table)
-        require_room(system, {name: program.size for name, program in programs.items()}, config)
         self.cpu = _cpu(self.machine, system, programs, table)
         plan = Plan(
             system=system, programs=programs, grants=grants,
             ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
             debug=debug, on_fault=lambda pd, fault: self.faults.append((pd, fault)),
         )  # fmt: skip
+        require_room(system, {pd.name: 1 << arena_bits(plan, pd) for pd in system.protection_domains}, config)
         self.ready = False
         self._on_ready = on_ready
         root = image(table.add(initial_task(plan, self._ready)))

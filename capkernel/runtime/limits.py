@@ -25,13 +25,13 @@ def require_machine(system: SystemDescription, config: KernelConfig) -> None:
         raise DescriptionError(problems)
 
 
-def require_room(system: SystemDescription, program_bytes: Mapping[str, int], config: KernelConfig) -> None:
-    """Raise DescriptionError if the domains' programs, by name, do not fit into RAM beside the memory regions."""
+def require_room(system: SystemDescription, domain_bytes: Mapping[str, int], config: KernelConfig) -> None:
+    """Raise DescriptionError if the domains with their programs, by name, do not fit into RAM beside the regions."""
     used, room = sum(region.size for region in system.memory_regions if _is_ram(region, config)), _room(config)
     for pd in system.protection_domains:
-        used += program_bytes.get(pd.name, 0)
+        used += domain_bytes.get(pd.name, 0)
         if used > room:
-            message = f"{pd.name}: with its program, regions and programs take {used >> obj.PAGE_BITS} pages of RAM, "
+            message = f"{pd.name}: with its program, regions and domains take {used >> obj.PAGE_BITS} pages of RAM, "
             message += f"and this machine has {room >> obj.PAGE_BITS}"
             raise DescriptionError([Diagnostic(where=pd.program.where, message=message)])
 

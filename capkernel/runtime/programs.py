@@ -53,9 +53,9 @@ class PythonProgram:
     address: int
 
     @property
-    def size(self) -> int:
-        """Bytes of RAM that the image takes."""
-        return PAGE
+    def pages(self) -> tuple[range, ...]:
+        """The one page."""
+        return (range(self.address, self.address + PAGE, PAGE),)
 
     def image(self, values: PDValues, settings: Mapping[str, int]) -> Image:
         """The page, with the values of the program's variables."""
@@ -75,9 +75,9 @@ class MachineCode:
     named: Elf
 
     @property
-    def size(self) -> int:
-        """Bytes of RAM that the image takes."""
-        return sum(segment.pages.stop - segment.pages.start for segment in self.elf.segments)
+    def pages(self) -> tuple[range, ...]:
+        """The pages of each segment."""
+        return tuple(segment.pages for segment in self.elf.segments)
 
     def check_pages(self, limit: int) -> None:
         """Raise ElfError if two segments touch the same page, or one lies at ``limit`` or above, where the stack is."""

@@ -5,6 +5,7 @@ object in it; to free it is to revoke that untyped, whereupon nobody has a cap t
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from capkernel.abi import objects as obj
 from capkernel.abi.bootinfo import UntypedDesc
@@ -47,6 +48,28 @@ class SlotAllocator:
         if slot in self._free or not self.first <= slot < self._next:
             raise ValueError(f"slot {slot} was not given out by this allocator, or is free already")
         self._free[slot] = None
+
+
+class Memory(Protocol):
+    """Where objects come from: an ``UntypedAllocator``, or an arena (``arenas``)."""
+
+    @property
+    def sys(self) -> Syscalls:
+        """The system calls by which they are made."""
+        ...
+
+    @property
+    def slots(self) -> SlotAllocator:
+        """Where their caps are put."""
+        ...
+
+    async def alloc(self, object_type: int, size_bits: int = 0) -> int:
+        """Make an object; returns the slot of its cap. Raises OutOfMemory or OutOfSlots."""
+        ...
+
+    async def free(self, cap: int) -> None:
+        """Destroy an object that was made here."""
+        ...
 
 
 class Block:

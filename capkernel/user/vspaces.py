@@ -5,7 +5,7 @@ from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
 from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.user import stubs
-from capkernel.user.allocators import UntypedAllocator
+from capkernel.user.allocators import Memory
 from capkernel.user.errors import KernelError
 
 """Bit of ``attr``: no instructions are fetched from the page."""
@@ -14,14 +14,14 @@ from capkernel.user.errors import KernelError
 class VSpace:
     """An address space, by the cap to its root page table. ``tables`` lists the page tables made for it."""
 
-    def __init__(self, memory: UntypedAllocator, root: int) -> None:
+    def __init__(self, memory: Memory, root: int) -> None:
         self.memory = memory
         self.sys = memory.sys
         self.root = root
         self.tables: list[int] = []
 
     @classmethod
-    async def create(cls, memory: UntypedAllocator, asid_pool: int) -> "VSpace":
+    async def create(cls, memory: Memory, asid_pool: int) -> "VSpace":
         """A new, empty address space with an ASID of the pool."""
         root = await memory.alloc(obj.PAGE_TABLE)
         await stubs.asid_pool_assign(memory.sys, asid_pool, vspace=root)

@@ -1,143 +1,198 @@
-"""Protection domains: their objects, their address spaces, and their place in time."""
+"""Protection domains: what of them lasts, what belongs to one life, and how a life is built and started.
 
-from attrs import define, field
+A life is built in the domain's arena: TCB, scheduling context, CNodes, address space with its page tables, IPC buffer,
+stack and program. What others hold on to lasts, so that calls and signals to a domain that is down wait for the next
+life: endpoint, notification, reply objects.
+"""
+
+from attrs import Factory, define
 
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import CAP_DOMAIN
 from capkernel.abi.flags import EXECUTE_NEVER, TCB_FPU_DISABLED
-from capkernel.system.description import DurationUnit, ProtectionDomain, ScheduleEntry
+from capkernel.abi.words import WORD_BITS
+from capkernel.system.description import LineIrq, ProtectionDomain, Trigger
 from capkernel.system.elf import ElfSegment
+from capkernel.system.grants import GrantKind
 from capkernel.system.symbols import symbol_patches
 from capkernel.user import stubs
+from capkernel.user.allocators import OutOfMemory
+from capkernel.user.arenas import Arena
+from capkernel.user.initialiser.footprint import arena_bits, cnode_sizes
 from capkernel.user.initialiser.memory import Regions
-from capkernel.user.initialiser.plan import PAGE, Plan
+from capkernel.user.initialiser.plan import PAGE, Image, Plan
 from capkernel.user.initialiser.toolbox import Toolbox
-from capkernel.user.loop import IPC_BUFFER, PD_CNODE_BITS, ROOT_CNODE_BITS
+from capkernel.user.loop import IPC_BUFFER, REPLY_CAP, ROOT_CNODE_BITS
 from capkernel.user.pdimage import PDValues
 from capkernel.user.threads import SCHED_CONTEXT_BITS, ThreadSpec, configure_time, write_start
 from capkernel.user.vspaces import VSpace
 
-PD_GUARD_SIZE = 64 - ROOT_CNODE_BITS - PD_CNODE_BITS
 SC_BADGE = 0x100
 
 
 @define
+class Life:
+    """One life of a domain: caps in the initial task's CSpace. All are in the arena but the copies of regions' frames.
+
+    ``cnodes`` are those but the root CNode, by number; ``copies`` of frame caps are what was mapped in the domain.
+    """
+
+    tcb: int
+    sched_context: int
+    root_cnode: int
+    cnodes: dict[int, int]
+    vspace: VSpace
+    buffer: int
+    entry: int = 0
+    copies: list[int] = Factory(list)
+
+
+@define
 class Domain:
-    """A protection domain that is being built: caps in the initial task's CSpace (0: none)."""
+    """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
+
+    By number: ``replies`` and ``untypeds`` (that of the slot they are granted in), ``irq_handlers`` (their channel).
+    """
 
     index: int
     spec: ProtectionDomain
-    tcb: int
-    sched_context: int
-    cnode: int
-    root_cnode: int
+    arena: Arena
     notification: int
-    reply: int
-    vspace: VSpace
-    buffer: int
     endpoint: int = 0
-    entry: int = 0
-    notifications: int = field(default=0)
-    pps: int = field(default=0)
+    fault_ep: int = 0
+    replies: dict[int, int] = Factory(dict)
+    untypeds: dict[int, int] = Factory(dict)
+    irq_handlers: dict[int, int] = Factory(dict)
+    life: Life | None = None
+
+    @property
+    def name(self) -> str:
+        """As in the description."""
+        return self.spec.name
+
+    def living(self) -> Life:
+        """Its life. Raises ValueError if it is destroyed."""
+        if self.life is None:
+            raise ValueError(f"{self.name} is destroyed")
+        return self.life
 
 
 async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: ProtectionDomain) -> Domain:
-    """Make a domain's objects; nothing is connected yet."""
+    """Make what lasts of a domain. Raises OutOfMemory or OutOfSlots."""
     memory = tools.env.memory
-    domain = Domain(
-        index, spec, await memory.alloc(obj.TCB), await memory.alloc(obj.SCHED_CONTEXT, SCHED_CONTEXT_BITS),
-        await memory.alloc(obj.CNODE, PD_CNODE_BITS), await memory.alloc(obj.CNODE, ROOT_CNODE_BITS),
-        await memory.alloc(obj.NOTIFICATION), await memory.alloc(obj.REPLY),
-        await VSpace.create(memory, tools.env.asid_pool), await memory.alloc(obj.PAGE),
-    )  # fmt: skip
+    try:
+        arena = await Arena.create(memory, arena_bits(plan, spec))
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{spec.where}: protection domain {spec.name} cannot be made: {error}") from None
+    domain = Domain(index, spec, arena, await memory.alloc(obj.NOTIFICATION))
     if plan.has_endpoint(spec.name):
         domain.endpoint = await memory.alloc(obj.ENDPOINT)
-    await tools.mint_into(domain.root_cnode, 0, ROOT_CNODE_BITS, domain.cnode, PD_GUARD_SIZE)
+    domain.replies[REPLY_CAP] = await memory.alloc(obj.REPLY)
+    for grant in plan.grants:
+        if grant.pd == spec.name and grant.kind is GrantKind.REPLY:
+            domain.replies[grant.slot] = await memory.alloc(obj.REPLY)
+        if grant.pd == spec.name and grant.kind is GrantKind.UNTYPED:
+            domain.untypeds[grant.slot] = await memory.alloc(obj.UNTYPED, grant.size_bits)
+    await _create_irqs(tools, domain)
     return domain
+
+
+async def _create_irqs(tools: Toolbox, domain: Domain) -> None:
+    """An interrupt signals its domain's notification with the badge of its channel."""
+    env = tools.env
+    for irq in domain.spec.irqs:
+        if not isinstance(irq, LineIrq):
+            continue
+        handler = domain.irq_handlers[irq.id] = env.slots.alloc()
+        await stubs.irq_control_get_trigger(
+            env.sys, env.irq_control, irq=irq.irq, trigger=int(irq.trigger is Trigger.EDGE), index=handler,
+            depth=WORD_BITS, root=env.cnode,
+        )  # fmt: skip
+        badged = await tools.mint(domain.notification, 1 << irq.id, rt.WRITE)
+        await stubs.irq_handler_set_notification(env.sys, handler, notification=badged)
+
+
+async def create_life(tools: Toolbox, plan: Plan, domain: Domain) -> None:
+    """Make the objects of a new life; nothing is connected yet."""
+    arena = domain.arena
+    cnodes = {number: await arena.alloc(obj.CNODE, bits) for number, bits in cnode_sizes(plan, domain.name).items()}
+    root_cnode, tcb = await arena.alloc(obj.CNODE, ROOT_CNODE_BITS), await arena.alloc(obj.TCB)
+    sched_context = await arena.alloc(obj.SCHED_CONTEXT, SCHED_CONTEXT_BITS)
+    vspace = await VSpace.create(arena, tools.env.asid_pool)
+    domain.life = Life(tcb, sched_context, root_cnode, cnodes, vspace, await arena.alloc(obj.PAGE))
 
 
 async def build_address_space(tools: Toolbox, plan: Plan, regions: Regions, domain: Domain) -> None:
     """Map regions, IPC buffer, stack and code."""
+    life = domain.living()
     for mapping in domain.spec.maps:
-        await regions.map(mapping, domain.vspace)
-    await domain.vspace.map(domain.buffer, IPC_BUFFER)
+        await regions.map(mapping, life.vspace, life.copies)
+    await life.vspace.map(life.buffer, IPC_BUFFER)
     top = plan.system.platform.stack_top
-    await domain.vspace.map_new(top - domain.spec.stack_size, domain.spec.stack_size)
-    await _load_program(tools, plan, regions, domain)
+    await life.vspace.map_new(top - domain.spec.stack_size, domain.spec.stack_size)
+    image = await _image(plan, regions, domain.spec)
+    life.entry = image.entry
+    for segment in image.segments:
+        await _load_segment(tools, domain.arena, life.vspace, segment)
 
 
-async def _load_program(tools: Toolbox, plan: Plan, regions: Regions, domain: Domain) -> None:
-    """Patch the program's symbols and put its segments in place, each page with the segment's rights."""
+async def _image(plan: Plan, regions: Regions, spec: ProtectionDomain) -> Image:
+    """The program with its symbols set."""
     settings = {}
-    for patch in symbol_patches(plan.system, domain.spec):
+    for patch in symbol_patches(plan.system, spec):
         value = patch.value
         if value is None and patch.region is not None:
             value = await regions.physical_address(patch.region)
         settings[patch.symbol] = value or 0
-    values = PDValues(
-        name=domain.spec.name, passive=domain.spec.passive, irqs=sum(1 << irq.id for irq in domain.spec.irqs),
-        notifications=domain.notifications, pps=domain.pps,
+    return plan.programs[spec.name].image(values_of(plan, spec), settings)
+
+
+def values_of(plan: Plan, spec: ProtectionDomain) -> PDValues:
+    """What a domain is told of itself."""
+    ends = [own for own, _ in plan.system.ends(spec.name)]
+    return PDValues(
+        name=spec.name, passive=spec.passive, irqs=sum(1 << irq.id for irq in spec.irqs),
+        notifications=sum(1 << own.id for own in ends if own.notify), pps=sum(1 << own.id for own in ends if own.pp),
     )  # fmt: skip
-    image = plan.programs[domain.spec.name].image(values, settings)
-    domain.entry = image.entry
-    for segment in image.segments:
-        await _load_segment(tools, domain.vspace, segment)
 
 
-async def _load_segment(tools: Toolbox, vspace: VSpace, segment: ElfSegment) -> None:
+async def _load_segment(tools: Toolbox, arena: Arena, vspace: VSpace, segment: ElfSegment) -> None:
+    """Put a segment in place, each page with the segment's rights."""
     rights = rt.READ_WRITE if segment.writable else rt.READ if segment.readable else 0
     for address in segment.pages:
-        frame = await tools.env.memory.alloc(obj.PAGE)
+        frame = await arena.alloc(obj.PAGE)
         offset, content = segment.page(address)
         if content:
             await tools.fill(frame, PAGE, content, offset)
         await vspace.map(frame, address, rights, 0 if segment.executable else EXECUTE_NEVER)
 
 
-async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain, fault_ep: int) -> None:
+async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
     """Give the thread its spaces, buffer, notification, priority, domain and time."""
-    sys, env, scheduling = tools.env.sys, tools.env, domain.spec.scheduling
+    sys, env, scheduling, life = tools.env.sys, tools.env, domain.spec.scheduling, domain.living()
     await stubs.tcb_set_space(
-        sys, domain.tcb, cspace_root_data=0, vspace_root_data=0, fault_ep=fault_ep, cspace_root=domain.root_cnode,
-        vspace_root=domain.vspace.root,
+        sys, life.tcb, cspace_root_data=0, vspace_root_data=0, fault_ep=domain.fault_ep, cspace_root=life.root_cnode,
+        vspace_root=life.vspace.root,
     )  # fmt: skip
-    await stubs.tcb_set_ipc_buffer(sys, domain.tcb, buffer=IPC_BUFFER, buffer_frame=domain.buffer)
-    await stubs.tcb_bind_notification(sys, domain.tcb, notification=domain.notification)
-    await stubs.tcb_set_mc_priority(sys, domain.tcb, mcp=scheduling.priority, authority=env.tcb)
-    await stubs.tcb_set_priority(sys, domain.tcb, priority=scheduling.priority, authority=env.tcb)
+    await stubs.tcb_set_ipc_buffer(sys, life.tcb, buffer=IPC_BUFFER, buffer_frame=life.buffer)
+    await stubs.tcb_bind_notification(sys, life.tcb, notification=domain.notification)
+    await stubs.tcb_set_mc_priority(sys, life.tcb, mcp=scheduling.priority, authority=env.tcb)
+    await stubs.tcb_set_priority(sys, life.tcb, priority=scheduling.priority, authority=env.tcb)
     if not domain.spec.fpu:
-        await stubs.tcb_set_flags(sys, domain.tcb, clear_flags=0, set_flags=TCB_FPU_DISABLED)
+        await stubs.tcb_set_flags(sys, life.tcb, clear_flags=0, set_flags=TCB_FPU_DISABLED)
     if plan.system.domains:
         number = plan.system.domain_id(domain.spec)
-        await stubs.domain_set_set(sys, CAP_DOMAIN, domain=number, thread=domain.tcb)
-    await configure_time(env, domain.sched_context, scheduling.budget, scheduling.period, badge=SC_BADGE + domain.index)
-    await stubs.sched_context_bind(sys, domain.sched_context, cap=domain.tcb)
+        await stubs.domain_set_set(sys, CAP_DOMAIN, domain=number, thread=life.tcb)
+    await configure_time(env, life.sched_context, scheduling.budget, scheduling.period, badge=SC_BADGE + domain.index)
+    await stubs.sched_context_bind(sys, life.sched_context, cap=life.tcb)
 
 
 async def start_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
     """Set the first registers and let the thread go; a debug kernel is told its name."""
+    life = domain.living()
     if plan.debug:
-        await tools.env.sys.name_thread(domain.tcb, domain.spec.name)
-    spec = ThreadSpec(entry=domain.entry, registers={reg.SP: plan.system.platform.stack_top})
-    await write_start(tools.env, domain.tcb, spec, resume=True)
-
-
-async def set_schedule(tools: Toolbox, plan: Plan) -> None:
-    """Write the domain schedule, if there is one, and start it."""
-    schedule = plan.system.schedule
-    if schedule is None:
-        return
-    sys, first = tools.env.sys, schedule.index_shift or 0
-    ids = {domain.name: domain.id for domain in plan.system.domains}
-    for offset, entry in enumerate(schedule.entries):
-        number, duration = 0, 0
-        if isinstance(entry, ScheduleEntry):
-            number, duration = ids[entry.domain], entry.duration
-            if entry.unit is DurationUnit.MICROSECONDS:
-                duration *= plan.ticks_per_us
-        await stubs.domain_set_schedule_configure(
-            sys, CAP_DOMAIN, index=first + offset, domain=number, duration=duration
-        )
-    await stubs.domain_set_schedule_set_start(sys, CAP_DOMAIN, index=first + schedule.start_index)
+        await tools.env.sys.name_thread(life.tcb, domain.name)
+    spec = ThreadSpec(entry=life.entry, registers={reg.SP: plan.system.platform.stack_top})
+    await write_start(tools.env, life.tcb, spec, resume=True)

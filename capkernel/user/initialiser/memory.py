@@ -55,14 +55,17 @@ class Regions:
         """Where a region's first frame lies."""
         return await stubs.page_get_address(self.tools.env.sys, self.frames[region][0])
 
-    async def map(self, mapping: Map, vspace: VSpace) -> None:
-        """Map a region into a domain, each page by a cap of its own with just the rights of the mapping."""
+    async def map(self, mapping: Map, vspace: VSpace, copies: list[int]) -> None:
+        """Map a region into a domain, each page by a cap of its own with just the rights of the mapping.
+
+        These caps are listed in ``copies``.
+        """
         region = self.plan.system.region(mapping.region)
         rights = rights_of(mapping.perms)
         attr = 0 if Perms.EXECUTE in mapping.perms else EXECUTE_NEVER
         for index, frame in enumerate(self.frames[region.name]):
-            copy = await self.tools.copy(frame, rights)
-            await vspace.map(copy, mapping.vaddr + index * region.page_size, rights, attr)
+            copies.append(await self.tools.copy(frame, rights))
+            await vspace.map(copies[-1], mapping.vaddr + index * region.page_size, rights, attr)
 
 
 def rights_of(perms: Perms) -> int:

@@ -24,6 +24,11 @@ class Image:
 class Program(Protocol):
     """A domain's program. No two segments of its image touch the same page, nor a page that anything else is in."""
 
+    @property
+    def pages(self) -> tuple[range, ...]:
+        """The addresses of the pages that its image takes."""
+        ...
+
     def image(self, values: PDValues, settings: Mapping[str, int]) -> Image:
         """The image in which the loader has set what a domain is told, and the symbols in ``settings``."""
         ...
@@ -46,6 +51,10 @@ class Plan:
     """Whether the kernel has a debug console, on which the monitor may report."""
     on_fault: Callable[[str, str], None] | None = field(default=None)
     """Told of each fault that reaches the monitor: the domain's name and what it did (for reports, not a channel)."""
+
+    def programs_of(self, pd: str) -> tuple[Program, ...]:
+        """The programs that a domain may get: its own first."""
+        return (self.programs[pd],)
 
     def has_endpoint(self, pd: str) -> bool:
         """Whether anybody can send to the domain other than by signals."""

@@ -11,7 +11,9 @@ from capkernel.user.initialiser import domains as dom
 from capkernel.user.initialiser import wiring
 from capkernel.user.initialiser.domains import Domain
 from capkernel.user.initialiser.memory import Regions
+from capkernel.user.initialiser.placements import READY_BADGE, placements
 from capkernel.user.initialiser.plan import Plan
+from capkernel.user.initialiser.schedule import set_schedule
 from capkernel.user.initialiser.toolbox import Toolbox
 
 OnReady = Callable[[dict[str, int]], None]
@@ -34,9 +36,9 @@ async def _run(plan: Plan, start: Start, on_ready: OnReady | None) -> None:
     domains = await build(tools, plan, monitor)
     for domain in domains.values():
         await dom.start_domain(tools, plan, domain)
-    await dom.set_schedule(tools, plan)
+    await set_schedule(env.sys, plan)
     if on_ready is not None:
-        on_ready({name: domain.tcb for name, domain in domains.items()})
+        on_ready({name: domain.living().tcb for name, domain in domains.items()})
     await _monitor(env, plan, list(domains.values()), monitor, reply)
 
 
@@ -44,22 +46,18 @@ async def build(tools: Toolbox, plan: Plan, monitor: int) -> dict[str, Domain]:
     """Make everything that the plan describes; no domain runs yet. Raises KernelError, OutOfMemory, OutOfSlots."""
     regions = Regions(tools, plan)
     await regions.create()
-    domains = {
-        spec.name: await dom.create_domain(tools, plan, index, spec)
-        for index, spec in enumerate(plan.system.protection_domains)
-    }
-    await wiring.wire_channels(tools, plan, domains)
+    domains: dict[str, Domain] = {}
+    for index, spec in enumerate(plan.system.protection_domains):
+        domain = domains[spec.name] = await dom.create_domain(tools, plan, index, spec)
+        domain.fault_ep = await wiring.fault_endpoint(tools, domains, domain, monitor)
+        await dom.create_life(tools, plan, domain)
+    await wiring.place(tools, wiring.Caps(domains, regions, monitor), placements(plan))
     for domain in domains.values():
-        await wiring.wire_inputs(tools, domain)
-        await wiring.wire_irqs(tools, domain)
-        await wiring.wire_monitor(tools, domain, monitor)
-        await wiring.wire_shared_caps(tools, domains, domain)
-        fault_ep = await wiring.fault_endpoint(tools, domains, domain, monitor)
         await dom.build_address_space(tools, plan, regions, domain)
-        await dom.configure_domain(tools, plan, domain, fault_ep)
-    await wiring.wire_grants(tools, domains, regions, plan.grants)
+        await dom.configure_domain(tools, plan, domain)
     for space in plan.system.io_address_spaces:
-        await wiring.wire_io_space(tools, regions, space, plan)
+        cap = await wiring.io_space(tools, space)
+        await wiring.map_for_device(tools, plan, regions, space, cap, tools.env.memory, [])
     return domains
 
 
@@ -71,8 +69,8 @@ async def _monitor(env: Environment, plan: Plan, domains: list[Domain], monitor:
     starting = {domain.index for domain in domains if domain.spec.passive}
     while True:
         message = await env.sys.recv(monitor, reply)
-        domain = domains[(message.badge & ~wiring.READY_BADGE) - 1]
-        if not message.badge & wiring.READY_BADGE:
+        domain = domains[(message.badge & ~READY_BADGE) - 1]
+        if not message.badge & READY_BADGE:
             await _report(env, plan, domain, _described(plan, domain, decode_fault(message.label, message.words)))
         elif domain.index in starting:
             starting.remove(domain.index)
@@ -81,8 +79,9 @@ async def _monitor(env: Environment, plan: Plan, domains: list[Domain], monitor:
 
 async def _make_passive(env: Environment, domain: Domain) -> None:
     """Take a domain's time and give it to its notification, so that signals still reach it."""
-    await stubs.sched_context_unbind_object(env.sys, domain.sched_context, cap=domain.tcb)
-    await stubs.sched_context_bind(env.sys, domain.sched_context, cap=domain.notification)
+    life = domain.living()
+    await stubs.sched_context_unbind_object(env.sys, life.sched_context, cap=life.tcb)
+    await stubs.sched_context_bind(env.sys, life.sched_context, cap=domain.notification)
 
 
 def _described(plan: Plan, domain: Domain, fault: Fault) -> str:
