@@ -1,15 +1,27 @@
 """What is compiled, where there is a C compiler; without one the package is pure Python and does the same.
 
-The RISC-V CPU's shim, always. ``capkernel.abi`` and ``capkernel.kernel`` with mypyc, from the very same sources, if
-``CAPKERNEL_COMPILE`` is set: ``CAPKERNEL_COMPILE=1 pip install '.[compiled]'`` (or ``make compiled``).
+The RISC-V CPU's shim, always. lwIP's wrapper, where the machine has lwIP: the network servers need it.
+``capkernel.abi`` and ``capkernel.kernel`` with mypyc, from the very same sources, if ``CAPKERNEL_COMPILE`` is set:
+``CAPKERNEL_COMPILE=1 pip install '.[compiled]'`` (or ``make compiled``).
 """
 
 import os
 from glob import glob
+from runpy import run_path
 
 from setuptools import Extension, setup
 
-extensions = [Extension("hwmodel.cpu.riscv._shim", ["hwmodel/cpu/riscv/_shim.c"])]
+
+def lwip() -> list[Extension]:
+    """lwIP's wrapper, unless the library's headers or cffi are missing."""
+    try:
+        build = run_path("servers/net/lwip/build.py")
+    except ImportError:
+        return []
+    return [build["extension"]("build/lwip")] if build["HEADERS"].exists() else []
+
+
+extensions = [Extension("hwmodel.cpu.riscv._shim", ["hwmodel/cpu/riscv/_shim.c"]), *lwip()]
 if os.environ.get("CAPKERNEL_COMPILE"):
     from mypyc.build import mypycify
 
