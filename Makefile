@@ -5,20 +5,29 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILED := build/compiled
 
-.PHONY: run test check bench campaign compiled compiler clean
+.PHONY: run test check bench campaign compiled compiler lwip clean
 
-run: $(VENV)/.core
+run: lwip $(VENV)/.core
 	$(BIN)/capkernel tour
 
-test: compiler check
+test: compiler lwip check
+
+# Install a Debian package, if that may be done: $(call installed,TELL,PACKAGE).
+APT := apt-get install -y -qq --no-install-recommends
+installed = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(1)" && \
+	{ $(APT) $(2) || { apt-get update -qq && $(APT) $(2); }; } >/dev/null 2>&1
 
 # A RISC-V compiler for the programs in C, where one may be installed; without one their tests say that they did not run.
 compiler:
 	@command -v riscv64-linux-gnu-gcc >/dev/null || command -v riscv64-unknown-elf-gcc >/dev/null || \
-	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing a RISC-V compiler" && \
-	  { apt-get install -y -qq --no-install-recommends gcc-riscv64-linux-gnu || \
-	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc-riscv64-linux-gnu; }; } >/dev/null 2>&1; } || \
+	{ $(call installed,a RISC-V compiler,gcc-riscv64-linux-gnu); } || \
 	echo "there is no RISC-V compiler: the tests of programs in C will be skipped"
+
+# lwIP for the network servers, likewise. Its wrapper is compiled by pip, so what pip did before lwIP came is done again.
+lwip:
+	@[ -e /usr/include/lwip/lwip/init.h ] || \
+	{ $(call installed,lwIP,liblwip-dev) && rm -f $(VENV)/.core $(VENV)/.dev; } || \
+	echo "there is no lwIP (Debian's liblwip-dev): network servers will not run, and their tests will be skipped"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -54,7 +63,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(PIP) -e .
+	$(PIP) -e '.[net]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

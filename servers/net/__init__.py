@@ -1,0 +1,1 @@
+"""Network servers, and the TCP/IP stack that they use."""
