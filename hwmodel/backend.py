@@ -1,9 +1,11 @@
-"""Where a serial line or the debug console leads to, outside the machine.
+"""Where a serial line or the debug console leads to, outside the machine: a buffer, a file, a terminal.
 
 Only a `BufferBackend` can be taken back by restoring a snapshot; what was written to a file or a
 terminal stays written, and what was read from there stays read.
 """
 
+import os
+import tty
 from typing import BinaryIO, Protocol
 
 from hwmodel.stateful import Saved, Stateful
@@ -102,3 +104,45 @@ class TerminalBackend(FileBackend):
         """Flush the output, so that a prompt shows, and read at most `limit` bytes."""
         self._sink.flush()
         return super().read(limit)
+
+
+class PtyBackend(Stateful):
+    """A new pseudo-terminal of the host; a terminal program that opens `path` is the far end of the line.
+
+    Output that nobody reads is kept up to 64 KiB and lost beyond. `close` gives the pseudo-terminal back.
+    """
+
+    __slots__ = ("_master", "_slave", "_unread", "path")
+    LIMIT = 1 << 16
+
+    def __init__(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._unread = bytearray()
+        self.path = os.ttyname(self._slave)
+
+    def write(self, code: int) -> None:
+        """Write one byte."""
+        if len(self._unread) < self.LIMIT:
+            self._unread.append(code)
+        self._push()
+
+    def read(self, limit: int) -> bytes:
+        """Read at most `limit` bytes, and write what had to wait."""
+        self._push()
+        try:
+            return os.read(self._master, limit)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._master)
+        os.close(self._slave)
+
+    def _push(self) -> None:
+        try:
+            del self._unread[: os.write(self._master, self._unread)]
+        except BlockingIOError:
+            return

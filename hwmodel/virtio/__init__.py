@@ -4,7 +4,7 @@
 `queue` the split virtqueues, and `blk`, `net`, `rng` what each kind does with a request.
 """
 
-from hwmodel.virtio.factories import virtio_blk
+from hwmodel.virtio.factories import virtio_blk, virtio_net, virtio_rng
 from hwmodel.virtio.slot import EmptyVirtioSlot
 
-__all__ = ["EmptyVirtioSlot", "virtio_blk"]
+__all__ = ["EmptyVirtioSlot", "virtio_blk", "virtio_net", "virtio_rng"]

@@ -7,6 +7,9 @@ from hwmodel.faults import FaultInjector
 from hwmodel.stateful import Stateful
 from hwmodel.virtio.queue import Request
 
+LEFT_IN_QUEUE = -1
+"""What `VirtioFunction.step` returns if the request was not needed and stays available."""
+
 
 class VirtioFunction(Stateful, ABC):
     """A kind of device. The processor hands it one request at a time, and calls `step` until it is done.
@@ -41,7 +44,8 @@ class VirtioFunction(Stateful, ABC):
     def step(self, request: Request, faults: FaultInjector) -> int | None:
         """Do the next piece of the request; None, or when it is done the number of bytes written to it.
 
-        Raises `DmaFault`, and `MalformedRing` if the request has no place for an answer.
+        `LEFT_IN_QUEUE` gives the request up as if it had never been taken; nothing may have been written to it. Raises
+        `DmaFault`, and `MalformedRing` if the request makes no sense and has no place for an answer.
         """
 
     def abandon(self) -> None:

@@ -19,7 +19,7 @@ from hwmodel.faults import PARAMETER_SEEDED, Fault, FaultInjector, FaultKind
 from hwmodel.iommu import DmaFault
 from hwmodel.seeded import draw, seeded_bytes
 from hwmodel.stateful import Saveable, Stateful
-from hwmodel.virtio.function import VirtioFunction
+from hwmodel.virtio.function import LEFT_IN_QUEUE, VirtioFunction
 from hwmodel.virtio.queue import Chain, MalformedRing, Request, Virtqueue
 from hwmodel.virtio.registers import RING_EVENT_IDX, RING_INDIRECT_DESC
 
@@ -146,6 +146,9 @@ class Processor(Stateful):
         if self._written is None:
             request = Request(self.port, self._chain)
             self._written = self.function.step(request, self.faults)
+            if self._written == LEFT_IN_QUEUE:
+                self.queues[self._chain.queue].put_back()
+                self._chain = self._written = None
             return request.moved
         self._complete(self._chain, self._written)
         return 0

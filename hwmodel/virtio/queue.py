@@ -100,6 +100,10 @@ class Virtqueue(Stateful):
         self.next_avail = (self.next_avail + 1) & 0xFFFF
         return Chain(number, head, tuple(readable), tuple(writable))
 
+    def put_back(self) -> None:
+        """Let the request that was taken last be available again; none may have been taken since."""
+        self.next_avail = (self.next_avail - 1) & 0xFFFF
+
     def _walk(self, port: DmaPort, head: int, *, indirect: bool) -> Iterator[tuple[int, int, int]]:
         """Yield a chain's (address, length, flags); at most as many as the queue has descriptors (2.7.5.3.1)."""
         table, count, index = self.descriptors, self.size, head
