@@ -211,7 +211,7 @@ class Service:
             return await self._perform_own(entry, number)
         result = await getattr(entry.servant, operation.name)(**values)
         if operation.result is not None and operation.result.is_cap:
-            return self._answer_with_cap(entry, result)
+            return await self._answer_with_cap(entry, result)
         return _Answer(await pack_result(operation, result, self._regions.get(entry.session)))
 
     async def _perform_own(self, entry: Entry, number: int) -> "_Answer":
@@ -253,13 +253,18 @@ class Service:
             return cap
         return client.connect(parameter.interface, client.Connection(self.pd.sys, self._inbox), cap, is_owned=True)
 
-    def _answer_with_cap(self, entry: Entry, value: Any) -> "_Answer":
+    async def _answer_with_cap(self, entry: Entry, value: Any) -> "_Answer":
         """A cap to an object of this server, or one that this server has to something of somebody else."""
         if isinstance(value, client.Stub):
             return _Answer(Message(caps=(value.cap,)))
-        if isinstance(value, Interface):
+        if not isinstance(value, Interface):
+            return _Answer(Message(caps=(value,)))
+        try:
             return _Answer(Message(), self._add(value, entry))
-        return _Answer(Message(caps=(value,)))
+        except QuotaExceeded:
+            if all(other.servant is not value for other in self.entries()):
+                await value.closed()
+            raise
 
     # Answers
 

@@ -1,0 +1,92 @@
+"""A disk as a file server uses it: a block device that may fail for a while.
+
+A driver that dies is started anew by somebody else. A request that it did not answer is made again, as often as
+MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that failed.
+"""
+
+from typing import Final
+
+from capkernel.protocols.block import SECTOR, Block
+from capkernel.protocols.failures import DeviceError, ServerDied
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import read, write
+
+DRIVER_TRIES: Final = 10
+TRANSFER_TRIES: Final = 5
+
+
+class Disk:
+    """Sectors of 512 bytes. ``region`` is the transfer region that the device reaches."""
+
+    def __init__(self, block: Block, region: SharedRegion) -> None:
+        self.block = block
+        self.region = region
+        self.sectors = 0
+        self.is_read_only = False
+        self.deaths = 0
+        """How often a driver died before it answered."""
+
+    async def open(self) -> None:
+        """Ask what the disk is."""
+        for tries in range(DRIVER_TRIES, 0, -1):
+            try:
+                info = await self.block.info()
+            except ServerDied:
+                self._died(tries)
+            else:
+                self.sectors, self.is_read_only = info.sectors, info.is_read_only
+                return
+
+    async def read(self, sector: int, count: int) -> bytes:
+        """The content of sectors. Raises DeviceError."""
+        return b"".join([await self._read(*part) for part in self._parts(sector, count)])
+
+    async def write(self, sector: int, data: bytes) -> None:
+        """Whole sectors. Raises DeviceError."""
+        position = 0
+        for first, count in self._parts(sector, len(data) // SECTOR):
+            await self._transfer("write", first, count, data[position : position + count * SECTOR])
+            position += count * SECTOR
+
+    async def flush(self) -> None:
+        """Make what was written last. Raises DeviceError."""
+        await self._transfer("flush", 0, 0, b"")
+
+    def _parts(self, sector: int, count: int) -> list[tuple[int, int]]:
+        most = self.region.size // SECTOR
+        return [(first, min(most, sector + count - first)) for first in range(sector, sector + count, most)]
+
+    async def _read(self, sector: int, count: int) -> bytes:
+        await self._transfer("read", sector, count, b"")
+        return await read(self.region.vaddr, count * SECTOR)
+
+    async def _transfer(self, what: str, sector: int, count: int, data: bytes) -> None:
+        """Ask until it is done; each time with the data put into the region again."""
+        drivers, transfers = DRIVER_TRIES, TRANSFER_TRIES
+        while True:
+            if data:
+                await write(self.region.vaddr, data)
+            try:
+                await self._ask(what, sector, count)
+            except ServerDied:
+                self._died(drivers)
+                drivers -= 1
+            except DeviceError:
+                transfers -= 1
+                if not transfers:
+                    raise
+            else:
+                return
+
+    async def _ask(self, what: str, sector: int, count: int) -> None:
+        if what == "read":
+            await self.block.read(sector, count, 0)
+        elif what == "write":
+            await self.block.write(sector, count, 0)
+        else:
+            await self.block.flush()
+
+    def _died(self, tries: int) -> None:
+        self.deaths += 1
+        if tries <= 1:
+            raise DeviceError(f"the disk's driver died {DRIVER_TRIES} times in a row")

@@ -1,0 +1,275 @@
+"""littlefs on a disk: a file system that survives a loss of power at any moment (C library, through littlefs-python).
+
+littlefs calls back for each access to the disk, in the middle of its own functions. Those calls become requests to the
+driver, for which this thread waits (``capkernel.user.bridge``). Four rules of the binding shape this module. A callback
+must not raise: what it raised is raised again when littlefs has returned. A read cannot even fail, and must give just
+the bytes that were asked for: after an error it gives those of an erased disk, and nothing is written any more until
+littlefs has returned. A file is closed once, whatever comes of it. And littlefs ends the process if it is used wrongly,
+for instance if a file is read that was opened for writing.
+
+After an error nobody knows what littlefs still believes in memory. So the volume is then mounted anew, from what is on
+the disk: what was not synced is lost, what was is there.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from capkernel.protocols.block import SECTOR
+from capkernel.protocols.failures import (
+    AlreadyExists,
+    Corrupt,
+    DeviceError,
+    Failure,
+    Malformed,
+    NoSpace,
+    NotEmpty,
+    NotFound,
+    NotPermitted,
+    TooLarge,
+    WrongKind,
+)
+from capkernel.protocols.files import Entry, Kind, Space
+from capkernel.user.bridge import run_blocking, wait
+from servers.storage.disk import Disk
+
+try:
+    from littlefs import LittleFSError, lfs
+    from littlefs.context import UserContext
+except ImportError:
+    AVAILABLE = False
+else:
+    AVAILABLE = True
+
+BLOCK: Final = 4096
+_BLOCK_SECTORS: Final = BLOCK // SECTOR
+_INPUT_OUTPUT_ERROR: Final = -5
+_LOOKAHEAD: Final = 64
+OPEN_LIMIT: Final = 16
+"""Files that littlefs has open at a time; each takes a buffer of 4 KiB."""
+_TYPE_DIRECTORY: Final = 2
+_FAILURES: Final[dict[int, type[Failure]]] = {
+    -2: NotFound, -17: AlreadyExists, -20: WrongKind, -21: WrongKind, -39: NotEmpty, -28: NoSpace, -12: NoSpace,
+    -27: TooLarge, -36: TooLarge, -84: Corrupt, -22: Malformed, -5: DeviceError,
+}  # fmt: skip
+
+
+class LittlefsVolume:
+    """A littlefs file system on a disk. Use ``open`` first."""
+
+    def __init__(self, disk: Disk) -> None:
+        if not AVAILABLE:
+            raise RuntimeError("littlefs is not installed: pip install 'capkernel[fs]'")
+        self.disk = disk
+        self.is_mounted = False
+        self._files: dict[str, Any] = {}
+        self._fs: Any = None
+        self._config: Any = None
+        self._context = _Context(disk)
+
+    async def open(self, *, may_format: bool = True) -> None:
+        """Mount the file system. An empty disk is formatted, if that is allowed. Raises Corrupt, DeviceError."""
+        await self.disk.open()
+        is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
+        if is_blank and may_format and not self.disk.is_read_only:
+            self._configure()
+            await run_blocking(self._guarded, lambda: lfs.format(self._fs, self._config))
+        await self._mount()
+
+    async def _mount(self) -> None:
+        """Begin from what is on the disk."""
+        self._configure()
+        await run_blocking(self._guarded, lambda: lfs.mount(self._fs, self._config))
+        self.is_mounted = True
+
+    def _configure(self) -> None:
+        blocks = self.disk.sectors // _BLOCK_SECTORS
+        self._config = lfs.LFSConfig(
+            context=self._context, block_size=BLOCK, block_count=blocks, read_size=SECTOR, prog_size=SECTOR,
+            cache_size=BLOCK, lookahead_size=_LOOKAHEAD, block_cycles=-1,
+        )  # fmt: skip
+        self._fs = lfs.LFSFilesystem()
+        self._files = {}
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        """Run littlefs until it returns. Raises a failure; after one of the disk the next operation mounts anew."""
+        if not self.is_mounted:
+            await self._mount()
+        try:
+            return await run_blocking(self._guarded, work)
+        except DeviceError:
+            self.is_mounted = False
+            raise
+
+    def _guarded(self, work: Callable[[], Any]) -> Any:
+        self._context.error = None
+        try:
+            result = work()
+        except LittleFSError as error:
+            cause = self._context.error
+            if cause is not None:
+                raise DeviceError(str(cause)) from cause
+            raise _FAILURES.get(error.code, Corrupt)(f"littlefs: {error}") from None
+        if self._context.error is not None:
+            raise DeviceError(str(self._context.error))
+        return result
+
+    # What a tree asks (servers.storage.tree.Volume)
+
+    async def info(self, path: str) -> tuple[Kind, int] | None:
+        """What is there."""
+        if not path:
+            return Kind.DIRECTORY, 0
+        if path in self._files:
+            return Kind.FILE, await self._run(lambda: lfs.file_size(self._fs, self._files[path]))
+        try:
+            found = await self._run(lambda: lfs.stat(self._fs, path))
+        except NotFound:
+            return None
+        return (Kind.DIRECTORY, 0) if found.type == _TYPE_DIRECTORY else (Kind.FILE, found.size)
+
+    async def read(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a file."""
+
+        def work() -> bytes:
+            file = self._file(path)
+            if offset >= lfs.file_size(self._fs, file):
+                return b""
+            lfs.file_seek(self._fs, file, offset, 0)
+            return lfs.file_read(self._fs, file, size)
+
+        return bytes(await self._run(work))
+
+    async def write(self, path: str, offset: int, data: bytes) -> None:
+        """Change a file."""
+        self._need_writable()
+
+        def work() -> None:
+            file = self._file(path)
+            lfs.file_seek(self._fs, file, offset, 0)
+            lfs.file_write(self._fs, file, data)
+
+        if data:
+            await self._run(work)
+
+    async def resize(self, path: str, size: int) -> None:
+        """Cut off, or add zeros."""
+        self._need_writable()
+        await self._run(lambda: lfs.file_truncate(self._fs, self._file(path), size))
+
+    async def sync(self, path: str) -> None:
+        """Make a file's content last."""
+        if path in self._files:
+            await self._run(lambda: lfs.file_sync(self._fs, self._files[path]))
+
+    async def release(self, path: str) -> None:
+        """Nobody has the file open any more."""
+        if path in self._files:
+            await self._run(lambda: self._close(path))
+
+    async def list(self, path: str) -> list[Entry]:
+        """What is in a directory."""
+
+        def work() -> list[Entry]:
+            directory = lfs.dir_open(self._fs, path or "/")
+            found = []
+            try:
+                while (entry := lfs.dir_read(self._fs, directory)) is not None:
+                    if entry.name not in (".", ".."):
+                        found.append(_entry(entry))
+            finally:
+                lfs.dir_close(self._fs, directory)
+            return found
+
+        entries: list[Entry] = await self._run(work)
+        return entries
+
+    async def create(self, path: str, kind: Kind) -> None:
+        """Make something."""
+        self._need_writable()
+        if kind is Kind.DIRECTORY:
+            await self._run(lambda: lfs.mkdir(self._fs, path))
+        else:
+            await self._run(lambda: lfs.file_close(self._fs, lfs.file_open(self._fs, path, "x+b")))
+
+    async def remove(self, path: str) -> None:
+        """Remove something."""
+        self._need_writable()
+        await self.release(path)
+        await self._run(lambda: lfs.remove(self._fs, path))
+
+    async def rename(self, path: str, new_path: str) -> None:
+        """Move something."""
+        self._need_writable()
+        for each in [each for each in self._files if each in (path, new_path) or each.startswith(f"{path}/")]:
+            await self.release(each)
+        await self._run(lambda: lfs.rename(self._fs, path, new_path))
+
+    async def space(self) -> Space:
+        """Room."""
+        used = await self._run(lambda: lfs.fs_size(self._fs))
+        return Space(self._config.block_count * BLOCK, used * BLOCK)
+
+    def _need_writable(self) -> None:
+        if self.disk.is_read_only:
+            raise NotPermitted("the disk is read-only")
+
+    def _file(self, path: str) -> Any:
+        """A file that littlefs has open; the one that was not used for longest is closed if there are too many."""
+        file = self._files.pop(path, None)
+        if file is None:
+            while len(self._files) >= OPEN_LIMIT:
+                self._close(next(iter(self._files)))
+            file = lfs.file_open(self._fs, path, "rb" if self.disk.is_read_only else "r+b")
+        self._files[path] = file
+        return file
+
+    def _close(self, path: str) -> None:
+        lfs.file_close(self._fs, self._files.pop(path))
+
+
+def _entry(found: Any) -> Entry:
+    is_directory = found.type == _TYPE_DIRECTORY
+    return Entry(found.name, Kind.DIRECTORY if is_directory else Kind.FILE, 0 if is_directory else found.size)
+
+
+if AVAILABLE:
+
+    class _Context(UserContext):
+        """What littlefs calls for the disk. ``error`` is what went wrong since it was set to None."""
+
+        def __init__(self, disk: Disk) -> None:
+            self.disk = disk
+            self.error: Exception | None = None
+
+        def read(self, cfg: Any, block: int, off: int, size: int) -> Any:
+            """Bytes of a block."""
+            sector, skip = divmod(off, SECTOR)
+            count = -(-(skip + size) // SECTOR)
+            data = self._do(lambda: self.disk.read(block * _BLOCK_SECTORS + sector, count))
+            return b"\xff" * size if data is None else bytes(data[skip : skip + size])
+
+        def prog(self, cfg: Any, block: int, off: int, data: bytes) -> int:
+            """Write whole sectors of a block."""
+            first = block * _BLOCK_SECTORS + off // SECTOR
+            return self._done(lambda: self.disk.write(first, bytes(data)))
+
+        def erase(self, cfg: Any, block: int) -> int:
+            """A disk need not be erased before it is written."""
+            return 0
+
+        def sync(self, cfg: Any) -> int:
+            """Make what was written last."""
+            return self._done(self.disk.flush)
+
+        def _done(self, work: Callable[[], Any]) -> int:
+            self._do(work)
+            return 0 if self.error is None else _INPUT_OUTPUT_ERROR
+
+        def _do(self, work: Callable[[], Any]) -> Any:
+            if self.error is not None:
+                return None
+            try:
+                return wait(work())
+            except Exception as error:
+                self.error = error
+                return None

@@ -1,0 +1,108 @@
+"""A file system in the memory of its server; what is in it ends with the server."""
+
+from attrs import define
+
+from capkernel.protocols.failures import NoSpace, NotEmpty, NotFound, WrongKind
+from capkernel.protocols.files import Entry, Kind, Space
+
+
+@define
+class _File:
+    content: bytearray
+
+
+class RamVolume:
+    """Files and directories, ``limit`` bytes in all; a name counts as 64 bytes more than it has."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._things: dict[str, _File | None] = {"": None}
+
+    async def info(self, path: str) -> tuple[Kind, int] | None:
+        """What is there."""
+        if path not in self._things:
+            return None
+        found = self._things[path]
+        return (Kind.DIRECTORY, 0) if found is None else (Kind.FILE, len(found.content))
+
+    async def read(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a file."""
+        return bytes(self._file(path).content[offset : offset + size])
+
+    async def write(self, path: str, offset: int, data: bytes) -> None:
+        """Change a file."""
+        content = self._file(path).content
+        end = offset + len(data)
+        self._charge(max(0, end - len(content)) if data else 0)
+        if data:
+            content.extend(bytes(max(0, end - len(content))))
+            content[offset:end] = data
+
+    async def resize(self, path: str, size: int) -> None:
+        """Cut off, or add zeros."""
+        content = self._file(path).content
+        self._charge(size - len(content))
+        del content[size:]
+        content.extend(bytes(size - len(content)))
+
+    async def sync(self, path: str) -> None:
+        """Nothing to do."""
+        self._file(path)
+
+    async def release(self, path: str) -> None:
+        """Nothing to do."""
+
+    async def list(self, path: str) -> list[Entry]:
+        """What is in a directory."""
+        prefix = f"{path}/" if path else ""
+        names = [each for each in self._things if each and each.startswith(prefix) and "/" not in each[len(prefix) :]]
+        return [Entry(name[len(prefix) :], *await self._known(name)) for name in names]
+
+    async def create(self, path: str, kind: Kind) -> None:
+        """Make something."""
+        self._charge(_cost(path))
+        self._things[path] = _File(bytearray()) if kind is Kind.FILE else None
+
+    async def remove(self, path: str) -> None:
+        """Remove something."""
+        if await self.list(path):
+            raise NotEmpty(f"{path} is not empty")
+        found = self._things.pop(path)
+        self.used -= _cost(path) + (len(found.content) if found else 0)
+
+    async def rename(self, path: str, new_path: str) -> None:
+        """Move something."""
+        if new_path in self._things:
+            await self.remove(new_path)
+        for old in [each for each in self._things if each == path or each.startswith(f"{path}/")]:
+            new = new_path + old[len(path) :]
+            self.used += _cost(new) - _cost(old)
+            self._things[new] = self._things.pop(old)
+
+    async def space(self) -> Space:
+        """Room."""
+        return Space(self.limit, self.used)
+
+    async def _known(self, path: str) -> tuple[Kind, int]:
+        found = await self.info(path)
+        if found is None:
+            raise NotFound(f"there is no {path}")
+        return found
+
+    def _file(self, path: str) -> _File:
+        if path not in self._things:
+            raise NotFound(f"there is no {path}")
+        found = self._things[path]
+        if found is None:
+            raise WrongKind(f"{path} is a directory")
+        return found
+
+    def _charge(self, size: int) -> None:
+        if self.used + size > self.limit:
+            raise NoSpace(f"{self.limit - self.used} bytes are left, and {size} are needed")
+        self.used += size
+
+
+def _cost(path: str) -> int:
+    return 64 + len(path.rpartition("/")[2].encode())

@@ -1,0 +1,1 @@
+"""Servers that watch over others: supervisor, guardian, names, processes, logs."""

@@ -1,0 +1,241 @@
+"""File systems behind caps: littlefs and memory agree on everything, rights hold, what was synced survives."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capkernel.protocols.failures import (
+    DeviceError,
+    Failure,
+    Gone,
+    Malformed,
+    NoSpace,
+    NotEmpty,
+    NotFound,
+    NotPermitted,
+    WrongKind,
+)
+from capkernel.protocols.files import READ, READ_WRITE, WRITE, File
+from servers.storage.disk import Disk
+from servers.storage.littlefs_volume import LittlefsVolume
+from servers.storage.ram_volume import RamVolume
+from servers.storage.tree import Tree
+from tests.servers.fakedisk import REGION, FakeDisk
+
+NAMES = st.sampled_from(["a", "b", "c"])
+SMALL = st.integers(0, 9000)
+STEPS = st.one_of(
+    st.tuples(st.just("create"), NAMES),
+    st.tuples(st.just("make_directory"), NAMES),
+    st.tuples(st.just("open"), NAMES, st.integers(0, 3)),
+    st.tuples(st.just("directory"), NAMES, st.integers(0, 3)),
+    st.tuples(st.just("remove"), NAMES),
+    st.tuples(st.just("rename"), NAMES, st.integers(0, 9), NAMES),
+    st.tuples(st.just("info"), NAMES | st.just("")),
+    st.tuples(st.just("list"), st.integers(0, 2)),
+    st.tuples(st.just("write"), SMALL, st.binary(max_size=6000)),
+    st.tuples(st.just("read"), SMALL, SMALL),
+    st.tuples(st.just("resize"), SMALL),
+    st.tuples(st.just("sync")),
+    st.tuples(st.just("closed")),
+)
+
+
+class Bench:
+    """A tree, and the caps that are open in it, the root first."""
+
+    def __init__(self, disk: FakeDisk, volume: Any) -> None:
+        self.disk = disk
+        self.tree = Tree(volume)
+        self.open: list[Any] = [self.tree.root_directory()]
+
+    def do(self, which: int, step: tuple[Any, ...]) -> Any:
+        """Do a step with one of the caps; what comes of it in words that can be compared."""
+        index = which % len(self.open)
+        cap, (name, *args) = self.open[index], step
+        if name == "rename":
+            args[1] = self.open[args[1] % len(self.open)]
+        method = getattr(cap, name, None)
+        if method is None or (name == "closed" and index == 0):
+            return "no such operation"
+        if name == "info" and isinstance(cap, File):
+            args = []
+        try:
+            result = self.disk.run(method(*args))
+        except Failure as failure:
+            return type(failure)
+        if name == "closed":
+            del self.open[index]
+        if hasattr(result, "restrict"):
+            self.open.append(result)
+            return "a cap"
+        return result
+
+
+def littlefs(sectors: int = 512) -> Bench:
+    disk = FakeDisk(sectors)
+    volume = LittlefsVolume(Disk(disk, REGION))
+    disk.run(volume.open())
+    return Bench(disk, volume)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), STEPS), max_size=40))
+def test_littlefs_and_memory_answer_alike(steps: list[tuple[int, tuple[Any, ...]]]) -> None:
+    one, other = littlefs(4096), Bench(FakeDisk(8), RamVolume(1 << 21))
+    for which, step in steps:
+        assert one.do(which, step) == other.do(which, step), step
+        assert len(one.open) == len(other.open)
+
+
+FILES = st.dictionaries(NAMES, st.binary(min_size=1, max_size=9000), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILES, FILES, st.integers(0, 60), st.integers(0, 40), st.integers(0, 511))
+def test_what_was_synced_survives_a_loss_of_power_at_any_write(
+    before: dict[str, bytes], after: dict[str, bytes], writes: int, kept: int, torn: int
+) -> None:
+    bench = littlefs()
+    synced: dict[str, bytes] = {}
+    root = bench.open[0]
+
+    async def save(name: str, data: bytes) -> None:
+        try:
+            file = await root.create(name)
+        except Failure:
+            file = await root.open(name, READ_WRITE)
+        await file.resize(0)
+        await file.write(0, data)
+        await file.sync()
+        await file.closed()
+
+    for name, data in before.items():
+        bench.disk.run(save(name, data))
+        synced[name] = data
+    bench.disk.writes_left = writes
+    begun = None
+    for name, data in after.items():
+        begun = name
+        try:
+            bench.disk.run(save(name, data))
+        except DeviceError:
+            break
+        synced[name], begun = data, None
+    bench.disk.lose_power(kept, torn)
+    volume = LittlefsVolume(Disk(bench.disk, REGION))
+    bench.disk.run(volume.open(may_format=False))
+    for name, data in synced.items():
+        content = bench.disk.run(volume.read(name, 0, 20000))
+        assert content == data or (name == begun and content == after[name]), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), STEPS), max_size=30), st.integers(0, 200), st.integers(1, 5))
+def test_a_disk_that_fails_for_a_while_harms_nothing_that_was_synced(
+    steps: list[tuple[int, tuple[Any, ...]]], good: int, bad: int
+) -> None:
+    """In the middle of anything the disk fails; the server goes on, and the files of before are whole afterwards."""
+    bench = littlefs()
+    root = bench.open[0]
+
+    async def prepare() -> None:
+        file = await root.create("kept")
+        await file.write(0, b"precious" * 700)
+        await file.sync()
+
+    bench.disk.run(prepare())
+    start = bench.disk.requests
+    for which, step in steps:
+        bench.disk.failing = good < bench.disk.requests - start < good + 20 * bad
+        bench.do(which, step)
+    bench.disk.failing = False
+    assert bench.disk.run(bench.tree.volume.read("kept", 0, 9000)) == b"precious" * 700
+
+
+def test_rights_only_shrink_and_hold_for_what_is_opened() -> None:
+    bench = littlefs()
+    root = bench.open[0]
+
+    async def story() -> None:
+        inner = await root.make_directory("inner")
+        await (await inner.create("file")).write(0, b"text")
+        reader = await root.restrict(READ)
+        below = await reader.directory("inner", READ)
+        file = await below.open("file", READ)
+        assert await file.read(0, 10) == b"text"
+        for refused in (
+            below.open("file", READ_WRITE), reader.create("x"), below.remove("file"), reader.restrict(READ_WRITE),
+            below.rename("file", root, "y"), inner.rename("file", below, "y"), file.write(0, b""), file.resize(0),
+            reader.make_directory("d"), file.restrict(WRITE),
+        ):  # fmt: skip
+            with pytest.raises(NotPermitted):
+                await refused
+        blind = await root.restrict(WRITE)
+        for refused in (blind.list(0), blind.info(""), blind.open("inner", READ)):
+            with pytest.raises((NotPermitted, WrongKind)):
+                await refused
+
+    bench.disk.run(story())
+
+
+def test_an_open_file_is_found_where_it_was_moved_and_gone_when_removed() -> None:
+    bench = littlefs()
+    root = bench.open[0]
+
+    async def story() -> None:
+        one, other = await root.make_directory("one"), await root.make_directory("other")
+        deep = await one.make_directory("deep")
+        file = await deep.create("file")
+        await file.write(0, b"here")
+        await one.rename("deep", other, "moved")
+        await file.write(4, b" still")
+        assert await file.read(0, 20) == b"here still"
+        with pytest.raises(Malformed, match="into itself"):
+            await other.rename("moved", deep, "loop")
+        with pytest.raises(NotEmpty):
+            await other.remove("moved")
+        await deep.remove("file")
+        for refused in (file.read(0, 1), file.write(0, b"x"), file.sync(), file.info()):
+            with pytest.raises(Gone):
+                await refused
+        await file.closed()
+        await other.remove("moved")
+        with pytest.raises(Gone):
+            await deep.create("again")
+
+    bench.disk.run(story())
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "../kept", "x\0y", "n" * 256, "ä" * 128])
+def test_there_is_no_way_up_nor_along_a_path(name: str) -> None:
+    bench = littlefs()
+    with pytest.raises(Malformed):
+        bench.disk.run(bench.open[0].create(name))
+    for refused in (bench.open[0].open(name, READ), bench.open[0].remove(name)):
+        with pytest.raises(Malformed):
+            bench.disk.run(refused)
+
+
+def test_a_full_disk_is_said_and_leaves_what_was_synced() -> None:
+    bench = littlefs(sectors=16 * 8)
+    root = bench.open[0]
+
+    async def fill(file: File) -> None:
+        for offset in range(0, 100_000, 4000):
+            await file.write(offset, b"2" * 4000)
+
+    async def story() -> None:
+        first = await root.create("first")
+        await first.write(0, b"1" * 8000)
+        await first.sync()
+        second = await root.create("second")
+        with pytest.raises(NoSpace):
+            await fill(second)
+        assert await first.read(0, 9000) == b"1" * 8000
+        with pytest.raises(NotFound):
+            await root.remove("third")
+
+    bench.disk.run(story())
