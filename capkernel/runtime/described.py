@@ -29,6 +29,7 @@ from hwmodel.board import Board
 from hwmodel.cpu.program import PAGE_SIZE, Crash, ProgramTable, image
 from hwmodel.cpu.riscv.emulator import EmulatorError
 from hwmodel.machine import Machine
+from hwmodel.wiring import DeviceFactory
 from hwmodel.sv39 import walk
 
 ROOT_ENTRY = 0x10000
@@ -41,7 +42,7 @@ class DescribedSystem:
 
     ``search_path`` is where ``x.elf``, or ``x.py`` in its place, is found; ``seed`` sets the clock at boot, which is
     the only thing that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it
-    did); ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
+    did); ``devices`` are plugged into the machine by window name; ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
@@ -49,9 +50,10 @@ class DescribedSystem:
         self, system: SystemDescription, board: Board, search_path: Sequence[Path], *,
         grants: tuple[Grant, ...] = (), seed: int = 0, uart: Backend | None = None, console: Backend | None = None,
         on_ready: Callable[[], None] | None = None, fdt: bytes = b"", options: KernelOptions | None = None,
+        devices: Mapping[str, DeviceFactory] | None = None,
     ) -> None:  # fmt: skip
         self.system = system
-        self.machine = Machine(board, uart_backend=uart, console=console)
+        self.machine = Machine(board, uart_backend=uart, console=console, devices=devices)
         if seed < 0:
             raise ValueError(f"a seed is 0 or more, not {seed}")
         if seed:

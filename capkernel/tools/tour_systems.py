@@ -1,6 +1,6 @@
 """Booting a described system for a report: its output is kept, its time and trace are measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -12,6 +12,7 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from hwmodel.backend import BufferBackend
 from hwmodel.board import find_board
+from hwmodel.wiring import DeviceFactory
 
 
 @frozen(kw_only=True)
@@ -32,8 +33,9 @@ class Booted:
     """A system ready to run, with its outputs in buffers. Raises DescriptionError if the description is refused."""
 
     def __init__(
-        self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0, board: Board = DEFAULT_BOARD
-    ) -> None:
+        self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0, board: Board = DEFAULT_BOARD,
+        devices: Mapping[str, DeviceFactory] | None = None,
+    ) -> None:  # fmt: skip
         self.path = path
         self.output = BufferBackend()
         places = [*search_path, path.parent]
@@ -41,7 +43,7 @@ class Booted:
         said = load_extensions(path, description)
         self.system = DescribedSystem(
             description, find_board(board.name), places, grants=said.grants, seed=seed,
-            uart=self.output, console=self.output, options=said.options,
+            uart=self.output, console=self.output, options=said.options, devices=devices,
         )  # fmt: skip
         self.trace = Trace(self.system.loop)
 
