@@ -29,8 +29,8 @@ from hwmodel.board import Board
 from hwmodel.cpu.program import PAGE_SIZE, Crash, ProgramTable, image
 from hwmodel.cpu.riscv.emulator import EmulatorError
 from hwmodel.machine import Machine
-from hwmodel.wiring import DeviceFactory
 from hwmodel.sv39 import walk
+from hwmodel.wiring import DeviceFactory
 
 ROOT_ENTRY = 0x10000
 MAX_CLOCK_OFFSET = 10_000_000
@@ -41,8 +41,9 @@ class DescribedSystem:
     """A system that boots as a description says.
 
     ``search_path`` is where ``x.elf``, or ``x.py`` in its place, is found; ``seed`` sets the clock at boot, which is
-    the only thing that is not determined by the description. ``faults`` lists what the monitor saw: (domain, what it
-    did); ``devices`` are plugged into the machine by window name; ``image`` is the initial task's; ``threads`` are the domains' TCBs by name, once they have been started.
+    the only thing that is not determined by the description; ``devices`` are plugged into the machine by window name.
+    ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``threads`` are the
+    domains' TCBs by name, once they have been started.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
