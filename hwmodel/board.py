@@ -44,7 +44,7 @@ class Board:
     """One kind of machine.
 
     `kernel_ranges` are physical ranges, by name, that the kernel keeps for itself: nothing in them
-    may be given to user space. `plic_sources` counts the interrupt sources, numbered from 1;
+    may be given to user space. `irq_sources` counts the interrupt sources, numbered from 1;
     `timer_frequency` is in Hz. `iommu_tables` is where the IOMMU's root and context tables lie in
     RAM (257 pages, also a kernel range); None if the board has no IOMMU.
     """
@@ -53,7 +53,7 @@ class Board:
     ram: Region
     devices: tuple[DeviceWindow, ...]
     kernel_ranges: Mapping[str, Region] = field(hash=False)
-    plic_sources: int = 95
+    irq_sources: int = 95
     timer_frequency: int = 10_000_000
     iommu_tables: Region | None = None
 
@@ -65,7 +65,7 @@ class Board:
     @property
     def timer_irq(self) -> int:
         """The number under which the kernel's timer is reported: one above the last source."""
-        return self.plic_sources + 1
+        return self.irq_sources + 1
 
     def device(self, name: str) -> DeviceWindow:
         """Return the window named `name`. Raises KeyError."""
@@ -84,6 +84,7 @@ _TIMER = DeviceWindow("timer0", "timer", Region(0x10_1000, 0x1000), irq=11)
 _VIRTIO = tuple(
     DeviceWindow(f"virtio{i}", "virtio-mmio", Region(0x1000_1000 + 0x1000 * i, 0x1000), irq=i + 1) for i in range(8)
 )
+_RTC = DeviceWindow("rtc0", "goldfish-rtc", Region(0x10_2000, 0x1000), irq=12)
 _DMA = DeviceWindow("dma0", "dma", Region(0x1010_0000, 0x1000), irq=20, request_id=0x0018)
 _KERNEL_RANGES = {
     "clint": Region(0x0200_0000, 2 * MIB),
@@ -109,11 +110,11 @@ QEMU_VIRT_RISCV64 = Board(
 VIRT_IOMMU = replace(
     QEMU_VIRT_RISCV64,
     name="virt_iommu",
-    devices=(_TIMER, _UART, *_behind_iommu(_VIRTIO), _DMA),
+    devices=(_TIMER, _RTC, _UART, *_behind_iommu(_VIRTIO), _DMA),
     kernel_ranges={**_KERNEL_RANGES, "iommu_tables": _IOMMU_TABLES},
     iommu_tables=_IOMMU_TABLES,
 )
-"""The same with a DMA engine and the virtio slots behind an IOMMU (it and the engine are like nothing in QEMU)."""
+"""The same with a clock, and with a DMA engine and the virtio slots behind an IOMMU (these two are not like QEMU's)."""
 
 BOARDS = {board.name: board for board in (QEMU_VIRT_RISCV64, VIRT_IOMMU)}
 

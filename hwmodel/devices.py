@@ -2,6 +2,7 @@
 
 from hwmodel.board import DeviceWindow
 from hwmodel.dma import DmaEngine
+from hwmodel.rtc import real_time_clock
 from hwmodel.timer_device import TimerDevice
 from hwmodel.uart import Uart
 from hwmodel.virtio import EmptyVirtioSlot
@@ -30,6 +31,7 @@ def _empty_virtio(window: DeviceWindow, wiring: Wiring) -> EmptyVirtioSlot:
 FACTORIES: dict[str, DeviceFactory] = {
     "ns16550": _uart,
     "timer": _timer,
+    "goldfish-rtc": real_time_clock(),
     "dma": _dma,
     "virtio-mmio": _empty_virtio,
 }

@@ -22,9 +22,12 @@ _EMPTY_RESERVATIONS = bytes(16)
 _CPU_CONTROLLER, _PLIC = 1, 2
 """Phandles."""
 _SUPERVISOR_EXTERNAL = 9
-COMPATIBLE: Final = {"ns16550": "ns16550a", "virtio-mmio": "virtio,mmio", "timer": "capkernel,timer"}
+COMPATIBLE: Final = {
+    "ns16550": "ns16550a", "virtio-mmio": "virtio,mmio", "timer": "capkernel,timer",
+    "goldfish-rtc": "google,goldfish-rtc",
+}  # fmt: skip
 """By a window's kind; other kinds are called ``capkernel,KIND``."""
-_NAMES: Final = {"ns16550": "serial", "virtio-mmio": "virtio_mmio"}
+_NAMES: Final = {"ns16550": "serial", "virtio-mmio": "virtio_mmio", "goldfish-rtc": "rtc"}
 _UART_CLOCK = 3_686_400
 
 
@@ -55,7 +58,7 @@ def describe(board: Board) -> Node:
         soc.children[_node_name(window)] = _device(window)
     plic = board.kernel_ranges.get("plic")
     if plic is not None:
-        soc.children[f"plic@{plic.base:x}"] = _plic(plic, board.plic_sources)
+        soc.children[f"plic@{plic.base:x}"] = _plic(plic, board.irq_sources)
     return root
 
 

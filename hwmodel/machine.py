@@ -77,7 +77,7 @@ class Machine:
         self.bus = Bus(self.memory)
         self.mmu = Mmu(self.bus)
         self.lsu = LoadStoreUnit(self.bus, self.mmu)
-        self.irqchip = IrqChip(board.plic_sources)
+        self.irqchip = IrqChip(board.irq_sources)
         self.timer = KernelTimer()
         self.events = EventQueue(self.timer)
         tables = board.iommu_tables

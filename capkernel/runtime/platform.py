@@ -26,7 +26,7 @@ def configure(config: KernelConfig, board: Board) -> KernelConfig:
     reserved = sorted((region.base, region.end) for region in board.kernel_ranges.values())
     return replace(
         config,
-        max_irq=board.plic_sources,
+        max_irq=board.irq_sources,
         timer_hz=board.timer_frequency,
         has_iommu=board.has_iommu,
         ram=((start, end),),

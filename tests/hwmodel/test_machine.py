@@ -235,7 +235,7 @@ def test_boards_are_consistent():
         assert all(low.end <= high.base for low, high in pairwise(regions))
         irqs = [window.irq for window in board.devices if window.irq]
         assert len(set(irqs)) == len(irqs)
-        assert all(1 <= irq <= board.plic_sources for irq in irqs)
+        assert all(1 <= irq <= board.irq_sources for irq in irqs)
         hash(board)
         with pytest.raises(dataclasses.FrozenInstanceError):
             board.name = "other"
