@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,19 @@ def alone(frames: list[bytes] | None = None) -> Stack:
     return Stack(MAC, lambda: 0, (frames if frames is not None else []).append, address="10.0.2.15/24")
 
 
+def forever(make: Callable[[], object]) -> None:
+    """Make one after the other."""
+    while True:
+        make()
+
+
 @needs_lwip
 def test_connections_beyond_the_pool_are_refused_with_a_reason() -> None:
     with wire() as net:
         before = used(net.client)
-        connections = []
+        connections: list[Connection] = []
         with pytest.raises(NetError) as error:
-            while True:
-                connections.append(net.client.connect("10.0.2.77", 80))
+            forever(lambda: connections.append(net.client.connect("10.0.2.77", 80)))
         assert error.value.reason is Reason.OutOfMemory
         assert "tcp_pcb" in refused(net.client)
         assert len(connections) == net.client.statistics()["tcp_pcb"].limit
@@ -40,8 +46,7 @@ def test_sockets_for_datagrams_and_listeners_are_limited_too() -> None:
     stack = alone()
     for make, pool in ((stack.udp, "udp_pcb"), (lambda: stack.listen(0), "tcp_pcb_listen")):
         with pytest.raises(NetError, match="OutOfMemory"):
-            while True:
-                make()
+            forever(make)
         assert pool in refused(stack)
     stack.close()
 
@@ -73,11 +78,13 @@ def test_the_heap_is_limited_and_the_streams_survive_it() -> None:
         ours = [net.client.connect(SERVER, 80) for _ in range(126)]
         assert net.run(lambda: len(listener._waiting) == len(ours))
         sent = [0] * len(ours)
+        reasons: set[Reason] = set()
         for number, end in enumerate(ours):
             try:
                 sent[number] = end.send(bytes(65535))
             except NetError as error:
-                assert error.reason is Reason.OutOfMemory
+                reasons.add(error.reason)
+        assert reasons <= {Reason.OutOfMemory}
         theirs = []
         while connection := listener.accept():
             theirs.append(connection)

@@ -19,7 +19,7 @@ def real_frames() -> list[bytes]:
             net.tamper = lambda frame: CAUGHT.append(frame) or frame
             ours, theirs, _ = net.connected()
             senders = [Sender(ours, bytes(20_000)), Sender(theirs, bytes(9_000))]
-            net.run(lambda: all([sender.go_on() for sender in senders]))
+            net.carry(*senders)
             net.client.ping(SERVER, identifier=1, sequence=1, payload=bytes(3000))
             net.client.udp().send(bytes(5000), SERVER, 53)
             net.run()
@@ -37,7 +37,7 @@ def is_well(net: Wire, before: list[dict[str, int]]) -> None:
     assert [reply.identifier for reply in net.client.echo_replies()] == [9]
     ours, theirs, listener = net.connected(4321)
     senders = [Sender(ours, b"well" * 5000), Sender(theirs, b"good" * 5000)]
-    assert net.run(lambda: all([sender.go_on() for sender in senders]))
+    assert net.carry(*senders)
     assert senders[0].received == b"good" * 5000
     for end in (ours, theirs, listener):
         end.close()
@@ -167,6 +167,6 @@ def test_bad_checksums_change_no_stream(seed: int) -> None:
         net.tamper = flip
         ours, theirs, _ = net.connected()
         senders = [Sender(ours, data), Sender(theirs, data[::-1])]
-        assert net.run(lambda: all([sender.go_on() for sender in senders]))
+        assert net.carry(*senders)
         assert senders[0].received == data[::-1]
         assert senders[1].received == data

@@ -18,7 +18,6 @@ FAULTS = st.builds(
     duplication=st.sampled_from((0.0, 0.2)),
     most_delay=st.sampled_from((1, 5, 60)),
 )
-HOUR = 3_600_000
 
 
 def exchange(seed: int, faults: Faults, sizes: tuple[int, int], chunk: int = 65535) -> tuple[str, int]:
@@ -28,7 +27,7 @@ def exchange(seed: int, faults: Faults, sizes: tuple[int, int], chunk: int = 655
         before = [used(stack) for stack in net.ends]
         *ends, listener = net.connected()
         senders = [Sender(end, data[number], chunk) for number, end in enumerate(ends)]
-        assert net.run(lambda: all([sender.go_on() for sender in senders]), 10 * HOUR)
+        assert net.carry(*senders)
         assert senders[0].received == data[1]
         assert senders[1].received == data[0]
         for end in (*ends, listener):
@@ -79,7 +78,7 @@ def test_many_connections_at_once() -> None:
         for number, end in enumerate(ours):
             senders.append(Sender(end, bytes((number,)) * (3000 + number)))
             senders.append(Sender(by_port[end.local.port], bytes((100 + number,)) * 5000))
-        assert net.run(lambda: all([sender.go_on() for sender in senders]))
+        assert net.carry(*senders)
         for number in range(50):
             assert senders[2 * number + 1].received == bytes((number,)) * (3000 + number)
             assert senders[2 * number].received == bytes((100 + number,)) * 5000
@@ -167,7 +166,7 @@ def test_a_receiver_that_does_not_read_stops_the_sender() -> None:
         assert sent <= 2 * 65535
         sender = Sender(ours, data[sent:])
         reader = Sender(theirs, b"")
-        assert net.run(lambda: all([sender.go_on(), reader.go_on()]))
+        assert net.carry(sender, reader)
         assert bytes(reader.received) == data
 
 

@@ -81,13 +81,17 @@ class Wire:
                 return until()
         return True
 
+    def carry(self, *senders: "Sender", limit: int = 36_000_000) -> bool:
+        """Go on until each sender has sent and received all."""
+        return self.run(lambda: sum(sender.go_on() for sender in senders) == len(senders), limit)
+
     def connected(self, port: int = 80) -> tuple[Connection, Connection, Listener]:
         """A new connection of the client to the server: both its ends, and the listener."""
         listener = self.server.listen(port)
         for _ in range(5):
             ours = self.client.connect(SERVER, port)
-            self.run(lambda: ours.connected and bool(listener._waiting), 60_000)
-            if theirs := listener.accept():
+            self.run(lambda: bool(listener._waiting), 60_000)
+            if (theirs := listener.accept()) and ours.connected:
                 return ours, theirs, listener
             # The server forgets who does not answer in 20 s, and if answers are lost the client does not know.
             ours.abort()
