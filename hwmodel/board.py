@@ -44,7 +44,8 @@ class Board:
     """One kind of machine.
 
     `kernel_ranges` are physical ranges, by name, that the kernel keeps for itself: nothing in them
-    may be given to user space. `irq_sources` counts the interrupt sources, numbered from 1;
+    may be given to user space. `interrupt_controller` is "plic" or "aplic"; `irq_sources` counts its
+    sources, numbered from 1;
     `timer_frequency` is in Hz. `iommu_tables` is where the IOMMU's root and context tables lie in
     RAM (257 pages, also a kernel range); None if the board has no IOMMU.
     """
@@ -53,6 +54,7 @@ class Board:
     ram: Region
     devices: tuple[DeviceWindow, ...]
     kernel_ranges: Mapping[str, Region] = field(hash=False)
+    interrupt_controller: str = "plic"
     irq_sources: int = 95
     timer_frequency: int = 10_000_000
     iommu_tables: Region | None = None
@@ -116,7 +118,34 @@ VIRT_IOMMU = replace(
 )
 """The same with a clock, and with a DMA engine and the virtio slots behind an IOMMU (these two are not like QEMU's)."""
 
-BOARDS = {board.name: board for board in (QEMU_VIRT_RISCV64, VIRT_IOMMU)}
+_SIFIVE_RAM = 0x1_0000_0000
+_SIFIVE_TABLES = Region(_SIFIVE_RAM, 257 * 4096)
+
+VIRT_SIFIVE = Board(
+    name="virt_sifive",
+    ram=Region(_SIFIVE_RAM, 2 * GIB),
+    devices=(
+        DeviceWindow("uart0", "sifive-uart", Region(0x1001_0000, 0x1000), irq=4),
+        DeviceWindow("timer0", "countdown", Region(0x1002_0000, 0x1000), irq=42),
+        DeviceWindow("rtc0", "goldfish-rtc", Region(0x1003_0000, 0x1000), irq=43),
+        DeviceWindow("dma0", "dma", Region(0x1300_0000, 0x1000), irq=60, request_id=0x0118),
+        *(
+            DeviceWindow(f"virtio{i}", "virtio-mmio", Region(0x1400_0000 + 0x1000 * i, 0x1000), 64 + i, 0x0200 + 8 * i)
+            for i in range(8)
+        ),
+    ),
+    kernel_ranges={
+        "clint": Region(0x0200_0000, 2 * MIB),
+        "aplic": Region(0x0D00_0000, 32 * 1024),
+        "iommu_tables": _SIFIVE_TABLES,
+    },
+    interrupt_controller="aplic",
+    irq_sources=127,
+    iommu_tables=_SIFIVE_TABLES,
+)
+"""Another machine throughout: other addresses and numbers, and other devices after SiFive's chips and the APLIC."""
+
+BOARDS = {board.name: board for board in (QEMU_VIRT_RISCV64, VIRT_IOMMU, VIRT_SIFIVE)}
 
 
 class UnknownMachineError(KeyError):

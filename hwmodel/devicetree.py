@@ -19,15 +19,17 @@ _BEGIN, _END, _PROPERTY, _FINISH = 1, 2, 3, 9
 _HEADER = struct.Struct(">10I")
 _EMPTY_RESERVATIONS = bytes(16)
 
-_CPU_CONTROLLER, _PLIC = 1, 2
+_CPU_CONTROLLER, _CONTROLLER = 1, 2
 """Phandles."""
 _SUPERVISOR_EXTERNAL = 9
+_ACTIVE_HIGH = 4
+"""The second cell of an interrupt: a level."""
 COMPATIBLE: Final = {
     "ns16550": "ns16550a", "virtio-mmio": "virtio,mmio", "timer": "capkernel,timer",
-    "goldfish-rtc": "google,goldfish-rtc",
+    "goldfish-rtc": "google,goldfish-rtc", "sifive-uart": "sifive,uart0", "countdown": "snps,dw-apb-timer",
 }  # fmt: skip
 """By a window's kind; other kinds are called ``capkernel,KIND``."""
-_NAMES: Final = {"ns16550": "serial", "virtio-mmio": "virtio_mmio", "goldfish-rtc": "rtc"}
+_NAMES: Final = {"ns16550": "serial", "virtio-mmio": "virtio_mmio", "goldfish-rtc": "rtc", "sifive-uart": "serial"}
 _UART_CLOCK = 3_686_400
 
 
@@ -47,7 +49,7 @@ def device_tree(board: Board) -> bytes:
 def describe(board: Board) -> Node:
     """The board as a tree of nodes."""
     root = Node({"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": board.name})
-    serial = next((_node_name(w) for w in board.devices if w.kind == "ns16550"), None)
+    serial = next((_node_name(w) for w in board.devices if w.name == "uart0"), None)
     root.children["chosen"] = Node({"stdout-path": f"/soc/{serial}"} if serial else {})
     root.children[f"memory@{board.ram.base:x}"] = Node({"device_type": "memory", "reg": _reg(board.ram)})
     root.children["cpus"] = _cpus(board)
@@ -55,10 +57,11 @@ def describe(board: Board) -> Node:
         {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None}
     )
     for window in board.devices:
-        soc.children[_node_name(window)] = _device(window)
-    plic = board.kernel_ranges.get("plic")
-    if plic is not None:
-        soc.children[f"plic@{plic.base:x}"] = _plic(plic, board.irq_sources)
+        soc.children[_node_name(window)] = _device(window, board.interrupt_controller)
+    controller = board.kernel_ranges.get(board.interrupt_controller)
+    if controller is not None:
+        describe_it = _plic if board.interrupt_controller == "plic" else _aplic
+        soc.children[f"{board.interrupt_controller}@{controller.base:x}"] = describe_it(controller, board.irq_sources)
     return root
 
 
@@ -80,7 +83,17 @@ def _plic(region: Region, sources: int) -> Node:
     return Node(
         {
             "compatible": ["sifive,plic-1.0.0", "riscv,plic0"], "reg": _reg(region), "#interrupt-cells": 1,
-            "#address-cells": 0, "interrupt-controller": None, "riscv,ndev": sources, "phandle": _PLIC,
+            "#address-cells": 0, "interrupt-controller": None, "riscv,ndev": sources, "phandle": _CONTROLLER,
+            "interrupts-extended": [_CPU_CONTROLLER, _SUPERVISOR_EXTERNAL],
+        }
+    )  # fmt: skip
+
+
+def _aplic(region: Region, sources: int) -> Node:
+    return Node(
+        {
+            "compatible": "riscv,aplic", "reg": _reg(region), "#interrupt-cells": 2, "#address-cells": 0,
+            "interrupt-controller": None, "riscv,num-sources": sources, "phandle": _CONTROLLER,
             "interrupts-extended": [_CPU_CONTROLLER, _SUPERVISOR_EXTERNAL],
         }
     )  # fmt: skip
@@ -90,11 +103,12 @@ def _node_name(window: DeviceWindow) -> str:
     return f"{_NAMES.get(window.kind, window.kind)}@{window.region.base:x}"
 
 
-def _device(window: DeviceWindow) -> Node:
+def _device(window: DeviceWindow, controller: str) -> Node:
     compatible = COMPATIBLE.get(window.kind, f"capkernel,{window.kind}")
     properties: dict[str, Value] = {"compatible": compatible, "reg": _reg(window.region)}
     if window.irq:
-        properties |= {"interrupt-parent": _PLIC, "interrupts": window.irq}
+        interrupt: Value = window.irq if controller == "plic" else [window.irq, _ACTIVE_HIGH]
+        properties |= {"interrupt-parent": _CONTROLLER, "interrupts": interrupt}
     if window.kind == "ns16550":
         properties["clock-frequency"] = _UART_CLOCK
     return Node(properties)

@@ -14,12 +14,12 @@ from hwmodel.board import Board
 from hwmodel.bus import Bus
 from hwmodel.devices import FACTORIES
 from hwmodel.events import EventQueue
+from hwmodel.interrupts import CONTROLLERS
 from hwmodel.iommu import Iommu
-from hwmodel.irqchip import IrqChip
 from hwmodel.loadstore import LoadStoreUnit
 from hwmodel.memory import MemorySnapshot
 from hwmodel.mmu import Mmu
-from hwmodel.stateful import Saved, Stateful
+from hwmodel.stateful import Saveable, Saved, Stateful
 from hwmodel.timer import NEVER, KernelTimer
 from hwmodel.tracked_memory import open_memory
 from hwmodel.wiring import DeviceFactory, InputDevice, MachineDevice, Wiring
@@ -77,7 +77,7 @@ class Machine:
         self.bus = Bus(self.memory)
         self.mmu = Mmu(self.bus)
         self.lsu = LoadStoreUnit(self.bus, self.mmu)
-        self.irqchip = IrqChip(board.irq_sources)
+        self.irqchip = CONTROLLERS[board.interrupt_controller](board.irq_sources)
         self.timer = KernelTimer()
         self.events = EventQueue(self.timer)
         tables = board.iommu_tables
@@ -153,7 +153,7 @@ class Machine:
     def complete_irq(self, irq: int) -> None:
         """End the service of a claimed interrupt; nothing to do for the kernel's timer.
 
-        As in a PLIC, this has no effect on a source that is masked meanwhile.
+        A PLIC ignores it for a source that is masked meanwhile.
         """
         if irq != self._timer_irq:
             self.irqchip.complete(irq)
@@ -269,9 +269,9 @@ class Machine:
             digest.update(f"{name}={part.snapshot()!r};".encode())
         return digest.digest()
 
-    def _stateful_parts(self) -> dict[str, Stateful | MachineDevice | Backend]:
+    def _stateful_parts(self) -> dict[str, Saveable]:
         """Return, by name, all parts besides RAM that have a state."""
-        parts: dict[str, Stateful | MachineDevice | Backend] = {
+        parts: dict[str, Saveable] = {
             "power": self._power,
             "timer": self.timer,
             "events": self.events,

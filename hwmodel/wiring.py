@@ -10,8 +10,8 @@ from hwmodel.board import DeviceWindow
 from hwmodel.bus import Device
 from hwmodel.dma import DmaPort
 from hwmodel.events import EventQueue
+from hwmodel.interrupts import InterruptController
 from hwmodel.iommu import Iommu
-from hwmodel.irqchip import IrqChip
 from hwmodel.memory import Memory
 from hwmodel.stateful import Saved
 
@@ -42,7 +42,7 @@ class Wiring:
     """What a machine offers to the devices that are built into it."""
 
     memory: Memory
-    irqchip: IrqChip
+    irqchip: InterruptController
     events: EventQueue
     iommu: Iommu | None
     uart_backend: Backend

@@ -141,12 +141,14 @@ _PC = Board(name="", arch=Arch.X86_64, user_top=_X86, smp_cores=16, iommu=True)
 
 _QEMU_ARM_RAM = (range(0x4000_0000, 0x4000_0000 + 2 * _GIB),)
 _QEMU_RISCV_RAM = (range(0x8000_0000, 0x8000_0000 + 2 * _GIB),)
+_SIFIVE_RAM = (range(0x1_0000_0000, 0x1_0000_0000 + 2 * _GIB),)
 
 BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
         evolve(_RISCV, name="qemu_virt_riscv64", ram=_QEMU_RISCV_RAM),
         evolve(_RISCV, name="virt_iommu", ram=_QEMU_RISCV_RAM, iommu=True),
+        evolve(_RISCV, name="virt_sifive", ram=_SIFIVE_RAM, iommu=True),
         evolve(_ARM, name="qemu_virt_aarch64", ram=_QEMU_ARM_RAM),
         evolve(
             _ARM,

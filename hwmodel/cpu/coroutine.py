@@ -191,6 +191,19 @@ class CoroutineCPU:
         x[RESTART_PC] = x[NEXT_PC]
         return Trap(EXCEPTION, BREAKPOINT)
 
+    def forget_space(self, root: int) -> None:
+        """Give up the programs in the address space of a root page table, which will be no more; quietly, as ``close``.
+
+        Nobody but the host can tell: a thread could not get there again.
+        """
+        for number in [number for number, live in self._live.items() if live.root == root]:
+            self._forget(number, quietly=True)
+
+    @property
+    def live_count(self) -> int:
+        """How many programs have started and are not over."""
+        return len(self._live)
+
     def close(self) -> None:
         """Give up all programs, now rather than whenever the host collects them; what they say to that is lost."""
         for number in list(self._live):
