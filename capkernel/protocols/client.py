@@ -7,6 +7,7 @@ A method raises the ``failures.Failure`` with which the server answers, ``Messag
 (then nothing was sent), and ``TypeError`` if the arguments are wrong.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeVar, cast
 
@@ -77,9 +78,9 @@ class Stub:
         return interface_of(cast("type[Interface]", type(self)))
 
 
-def connect(interface: type[I], connection: Connection, cap: int, *, is_owned: bool = False) -> I:
+def connect(interface: Callable[..., I], connection: Connection, cap: int, *, is_owned: bool = False) -> I:
     """An object that asks the server behind a cap. One that is owned lies in a slot of the connection's inbox."""
-    return cast(I, _stub_class(interface)(connection, cap, is_owned))
+    return cast(I, _stub_class(cast("type[Interface]", interface))(connection, cap, is_owned))
 
 
 @cache

@@ -9,9 +9,10 @@ from typing import Any
 
 import attrs
 
-from capkernel.protocols.failures import FIRST_LABEL, Failure, Malformed, TooLarge, failure_of
+from capkernel.protocols.failures import FIRST_LABEL, Failure, Malformed, ServerDied, TooLarge, failure_of
 from capkernel.protocols.interface import Operation
 from capkernel.user.codec import MessageError
+from capkernel.user.lifecycle import SERVER_DIED
 from capkernel.user.messages import SharedRegion, label_of, pack, unpack
 from capkernel.user.syscalls import Message
 
@@ -69,6 +70,8 @@ async def pack_result(operation: Operation, value: Any, region: SharedRegion | N
 
 async def unpack_result(operation: Operation, message: Message, region: SharedRegion | None) -> Any:
     """The result in a reply. Raises the failure that it reports, or Malformed."""
+    if message.label == SERVER_DIED:
+        raise ServerDied(f"the server stopped before it answered {operation.name}")
     label = label_of(message)
     if label:
         raise await _failure(label, message, region)
@@ -92,5 +95,4 @@ async def _failure(label: int, message: Message, region: SharedRegion | None) ->
     try:
         return failure_of(label, (await unpack(_Text, message, region)).text)
     except MessageError:
-        # The initial task answers so in the name of a server that died.
         return failure_of(label, "no more is known")

@@ -1,0 +1,88 @@
+"""Which services a supervisor watches over, read from TOML:
+
+[[service]]
+label = "disk"      # its name in reports
+child = 0           # its number as the supervisor's child: faults, channel 10 + n, lifecycle cap in slot 330 + n
+patience = 2        # beats that it may be silent; 0: it gives no signs of life
+asks = true         # somebody else decides what becomes of it when it stops
+alternatives = 1    # how many programs it has besides its ordinary one
+update_channel = 20 # by which it is asked for its state before an update; absent: it has none
+"""
+
+import tomllib
+from typing import Any, Final
+
+from attrs import frozen
+
+from servers.system.reincarnation import Service
+
+FIRST_CHANNEL: Final = 10
+FIRST_LIFECYCLE: Final = 330
+MAX_CHILD: Final = 39
+_KEYS: Final = {"label": str, "child": int, "patience": int, "asks": bool, "alternatives": int, "update_channel": int}
+
+
+class ManifestError(ValueError):
+    """The manifest says what cannot be; says where."""
+
+
+@frozen
+class Watched:
+    """A service as the manifest has it."""
+
+    label: str
+    child: int
+    patience: int
+    asks: bool
+    alternatives: int
+    update_channel: int | None
+
+    @property
+    def channel(self) -> int:
+        """By which it is asked for signs of life."""
+        return FIRST_CHANNEL + self.child
+
+    @property
+    def lifecycle(self) -> int:
+        """The address of the cap by which it is destroyed and rebuilt."""
+        return FIRST_LIFECYCLE + self.child
+
+    def service(self) -> Service:
+        """What the table knows of it at first."""
+        return Service(self.label, self.patience, self.asks, self.alternatives)
+
+
+def read_manifest(text: str) -> list[Watched]:
+    """The services. Raises ManifestError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ManifestError(f"the manifest is no TOML: {error}") from None
+    entries = data.get("service", [])
+    if set(data) - {"service"} or not isinstance(entries, list):
+        raise ManifestError("a manifest has nothing but [[service]] tables")
+    watched = [_watched(number, entry) for number, entry in enumerate(entries, 1)]
+    for what in ("label", "child"):
+        values = [getattr(each, what) for each in watched]
+        twice = [value for value in values if values.count(value) > 1]
+        if twice:
+            raise ManifestError(f"two services have the {what} {twice[0]!r}")
+    return watched
+
+
+def _watched(number: int, entry: dict[str, Any]) -> Watched:
+    where = f"service {number}"
+    for key, value in entry.items():
+        if key not in _KEYS:
+            raise ManifestError(f"{where}: {key} is unknown; there is {', '.join(_KEYS)}")
+        if type(value) is not _KEYS[key]:
+            raise ManifestError(f"{where}: {key} is {value!r}, not of type {_KEYS[key].__name__}")
+    for key in ("label", "child"):
+        if key not in entry:
+            raise ManifestError(f"{where}: {key} is missing")
+    if not 0 <= entry["child"] <= MAX_CHILD:
+        raise ManifestError(f"{where}: child is {entry['child']}; it is 0 to {MAX_CHILD}")
+    return Watched(
+        entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
+        entry.get("alternatives", 0), entry.get("update_channel"),
+    )  # fmt: skip

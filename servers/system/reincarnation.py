@@ -1,0 +1,195 @@
+"""When services are started anew, and with which program: the supervisor's decisions, without any of its means.
+
+Time is counted in beats. Like MINIX's reincarnation server: a service that crashed is started again at once; if it
+crashes again soon, after 2 beats, then 4, 8, 16, and from then on 30. One that gives no sign of life for more than its
+``patience`` is killed. What was decided here is only written down; ``supervisor`` does it.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Final
+
+from attrs import define, frozen
+
+from capkernel.protocols.supervision import Event, Order, ServiceInfo, State
+
+DELAYS: Final = (0, 2, 4, 8, 16, 30)
+"""Beats until a service is started again after its first crash, its second, ..., its last and all further ones."""
+STEADY: Final = 64
+"""Beats after which a service counts as sound: its crashes are forgotten."""
+ORDER_PATIENCE: Final = 2
+"""Beats that a service waits for an order before it is restarted without one."""
+MAX_EVENTS: Final = 32
+NO_HEARTBEAT: Final = "no-heartbeat"
+
+
+class Act(Enum):
+    """What the supervisor is to do."""
+
+    DESTROY = "destroy"
+    START = "start"
+    PING = "ping"
+    ASK_FOR_STATE = "ask for state"
+
+
+@frozen
+class Step:
+    """Something to do with a service; a start, with one of its programs."""
+
+    act: Act
+    label: str
+    alternative: int = 0
+
+
+@define
+class Service:
+    """What is known of a service, and all of it: a new supervisor goes on from here.
+
+    ``patience`` is how many beats it may be silent (0: it need not give signs of life); ``asks`` whether an order
+    decides what becomes of it. ``due`` is the beat at which something is to happen next, ``fallback`` the program that
+    it had before an update.
+    """
+
+    label: str
+    patience: int
+    asks: bool
+    alternatives: int
+    state: State = State.WAITING
+    incarnation: int = 0
+    crashes: int = 0
+    alternative: int = 0
+    fallback: int = 0
+    due: int = 0
+    started: int = 0
+    last_life: int = 0
+
+    @property
+    def info(self) -> ServiceInfo:
+        """What others may know of it."""
+        return ServiceInfo(self.label, self.state, self.incarnation, self.crashes, self.alternative)
+
+
+@define
+class Table:
+    """All services. Every method says what to do now, in order."""
+
+    services: dict[str, Service]
+    events: list[Event]
+    beats: int = 0
+
+    @classmethod
+    def of(cls, services: Iterable[Service]) -> "Table":
+        """A table of services that have not been started."""
+        return cls({service.label: service for service in services}, [])
+
+    def begin(self) -> list[Step]:
+        """Start what does not run. After a supervisor was itself started anew, the others go on."""
+        steps: list[Step] = []
+        for service in self.services.values():
+            service.last_life = self.beats
+            if service.state is State.UPDATING:
+                service.alternative, service.state = service.fallback, State.WAITING
+                steps.append(Step(Act.DESTROY, service.label))
+            if service.state is State.WAITING and service.due <= self.beats:
+                steps += self._start(service)
+        return steps
+
+    def adopt(self, label: str) -> None:
+        """A service runs already, started by whoever built the system."""
+        service = self.services[label]
+        service.state, service.incarnation = State.RUNNING, 1
+        service.started = service.last_life = self.beats
+
+    def crashed(self, label: str, reason: str) -> list[Step]:
+        """A service faulted, or was found dead."""
+        service = self.services[label]
+        if service.state is State.STOPPED:
+            return [Step(Act.DESTROY, label)]
+        self._note(service, reason)
+        if service.state is State.UPDATING:
+            return self._roll_back(service)
+        if self.beats - service.started >= STEADY:
+            service.crashes = 0
+        delay = DELAYS[min(service.crashes, len(DELAYS) - 1)]
+        service.crashes += 1
+        service.due = self.beats + (ORDER_PATIENCE if service.asks else delay)
+        service.state = State.ASKING if service.asks else State.WAITING
+        steps = [Step(Act.DESTROY, label)]
+        return steps if service.asks or delay else [*steps, *self._start(service)]
+
+    def lives(self, label: str) -> bool:
+        """A service gave a sign of life. True if that ends its update: the new program works."""
+        service = self.services[label]
+        service.last_life = self.beats
+        is_updated = service.state is State.UPDATING and service.alternative != service.fallback
+        if is_updated:
+            service.fallback, service.state = service.alternative, State.RUNNING
+        return is_updated
+
+    def beat(self) -> list[Step]:
+        """Time goes on."""
+        self.beats += 1
+        return [step for service in self.services.values() for step in self._beat_of(service)]
+
+    def ordered(self, label: str, order: Order, alternative: int) -> list[Step]:
+        """Somebody decided what becomes of a service that asks. Back-off applies to a restart, too."""
+        service = self.services[label]
+        if order is Order.STOP:
+            service.state = State.STOPPED
+            return []
+        service.alternative = alternative
+        service.state = State.WAITING
+        service.due += DELAYS[min(service.crashes - 1, len(DELAYS) - 1)] - ORDER_PATIENCE
+        return self._start(service) if service.due <= self.beats else []
+
+    def restarted(self, label: str, reason: str) -> list[Step]:
+        """Somebody wants a service to be started anew."""
+        service = self.services[label]
+        self._note(service, reason)
+        return [Step(Act.DESTROY, label), *self._start(service)]
+
+    def update(self, label: str, alternative: int) -> list[Step]:
+        """Somebody wants a service to run another program; first it is asked to write down its state."""
+        service = self.services[label]
+        service.fallback, service.state = service.alternative, State.UPDATING
+        service.last_life = self.beats
+        service.due = alternative
+        return [Step(Act.ASK_FOR_STATE, label)]
+
+    def state_saved(self, label: str) -> list[Step]:
+        """The service has written down its state and serves no more: the new program may begin."""
+        service = self.services[label]
+        if service.state is not State.UPDATING:
+            return []
+        service.alternative = service.due
+        service.incarnation += 1
+        service.started = service.last_life = self.beats
+        return [Step(Act.DESTROY, label), Step(Act.START, label, service.alternative)]
+
+    def _beat_of(self, service: Service) -> Iterator[Step]:
+        silent = self.beats - service.last_life
+        if service.state in (State.WAITING, State.ASKING):
+            if service.due <= self.beats:
+                yield from self._start(service)
+        elif service.state is State.UPDATING and silent > max(service.patience, 2):
+            yield from self.crashed(service.label, NO_HEARTBEAT)
+        elif service.state is State.RUNNING and service.patience:
+            if silent > service.patience:
+                yield from self.crashed(service.label, NO_HEARTBEAT)
+            else:
+                yield Step(Act.PING, service.label)
+
+    def _start(self, service: Service) -> list[Step]:
+        service.state = State.RUNNING
+        service.incarnation += 1
+        service.started = service.last_life = self.beats
+        return [Step(Act.START, service.label, service.alternative)]
+
+    def _roll_back(self, service: Service) -> list[Step]:
+        service.alternative = service.fallback
+        return [Step(Act.DESTROY, service.label), *self._start(service)]
+
+    def _note(self, service: Service, reason: str) -> None:
+        number = self.events[-1].number + 1 if self.events else 1
+        self.events.append(Event(number, service.label, reason, service.incarnation))
+        del self.events[:-MAX_EVENTS]

@@ -1,0 +1,230 @@
+"""The supervisor: services that crash, hang or are replaced are started anew, while everybody else goes on.
+
+It holds no device and no memory of a service, only lifecycle caps: the initial task takes a service apart and builds it
+again with just the authority that the system's description gives it. What it knows is in memory that outlives it, so a
+guardian can start the supervisor itself anew.
+"""
+
+from typing import Any
+
+from attrs import define
+
+from capkernel.protocols.failures import Malformed, NotFound, NotPermitted, Refused
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service as Frame
+from capkernel.protocols.supervision import Event, Order, ServiceInfo, State, Supervision
+from capkernel.user import lifecycle
+from capkernel.user.faults import decode_fault
+from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import read
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Condition
+from servers.system.manifest import Watched, read_manifest
+from servers.system.reincarnation import Act, Service, Step, Table
+from servers.system.table_store import TableStore
+
+manifest: int = 0
+manifest_size: int = 0x1000
+table: int = 0
+table_size: int = 0x4000
+first_reply: int = 302
+reply_count: int = 2
+
+METRONOME, GUARDIAN, SCRIPT, OPERATOR, WATCHER = 0, 1, 2, 3, 4
+"""Channels: who beats time, who watches over this supervisor, who may give orders, restart and replace, only look."""
+
+
+@define
+class _Rights:
+    may_order: bool = False
+    may_restart: bool = False
+
+
+_SESSIONS = {SCRIPT: _Rights(may_order=True), OPERATOR: _Rights(may_restart=True), WATCHER: _Rights()}
+
+
+class Supervisor:
+    """The decisions of ``reincarnation``, carried out; after each the table is saved."""
+
+    def __init__(self, pd: PD, watched: list[Watched]) -> None:
+        self.pd = pd
+        self.watched = {each.label: each for each in watched}
+        self.by_child = {each.child: each for each in watched}
+        self.by_channel = {each.channel: each for each in watched}
+        self.by_update = {each.update_channel: each for each in watched if each.update_channel is not None}
+        self.store = TableStore(SharedRegion(table, table_size))
+        self.table = Table.of(each.service() for each in watched)
+        self.happened = Condition()
+        self.settled = Condition()
+
+    async def begin(self) -> None:
+        """Go on from what was saved; or take over the services that the initial task has started."""
+        saved = await self.store.load()
+        if saved is not None and set(saved.services) == set(self.watched):
+            self.table = saved
+            await self._check_each()
+        else:
+            for label in self.watched:
+                self.table.adopt(label)
+        await self.carry_out(self.table.begin())
+
+    async def _check_each(self) -> None:
+        """What was left half-done by the supervisor before."""
+        for label, each in self.watched.items():
+            found = await lifecycle.status(self.pd.sys, each.lifecycle)
+            service = self.table.services[label]
+            is_as_written = found.state is lifecycle.State.RUNNING and found.incarnation == service.incarnation
+            if service.state is State.RUNNING and not is_as_written:
+                service.state, service.due, service.incarnation = State.WAITING, self.table.beats, found.incarnation
+
+    async def carry_out(self, steps: list[Step], *, is_news: bool = True) -> None:
+        """Do what was decided; first it is written down, so that it will be done whatever happens to us."""
+        if is_news:
+            await self.store.save(self.table)
+        while steps:
+            steps = [*await self._do(steps[0]), *steps[1:]]
+        if is_news:
+            await self.store.save(self.table)
+            self.happened.notify()
+            self.settled.notify()
+
+    async def _do(self, step: Step) -> list[Step]:
+        each = self.watched[step.label]
+        if step.act is Act.PING:
+            await self.pd.notify(each.channel)
+        elif step.act is Act.ASK_FOR_STATE:
+            await self.pd.notify(each.update_channel if each.update_channel is not None else each.channel)
+        elif step.act is Act.DESTROY:
+            await lifecycle.destroy(self.pd.sys, each.lifecycle)
+        else:
+            return await self._start(each, step.alternative)
+        return []
+
+    async def _start(self, each: Watched, alternative: int) -> list[Step]:
+        try:
+            await lifecycle.rebuild(self.pd.sys, each.lifecycle, alternative)
+            await lifecycle.start(self.pd.sys, each.lifecycle)
+        except lifecycle.LifecycleError as error:
+            return self.table.crashed(each.label, str(error))
+        return []
+
+    def is_updating(self, label: str) -> bool:
+        """Whether a service is being replaced."""
+        return self.table.services[label].state is State.UPDATING
+
+    def known(self, label: str) -> Service:
+        """A service of the table. Raises NotFound."""
+        if label not in self.table.services:
+            raise NotFound(f"there is no service {label!r}; there is {', '.join(self.table.services)}")
+        return self.table.services[label]
+
+    def checked(self, service: Service, alternative: int) -> int:
+        """One of a service's programs. Raises Malformed."""
+        if not 0 <= alternative <= service.alternatives:
+            raise Malformed(f"{service.label} has the programs 0 to {service.alternatives}, not {alternative}")
+        return alternative
+
+
+class SupervisionServant(Supervision):
+    """What a client may see and ask."""
+
+    def __init__(self, supervisor: Supervisor, rights: _Rights) -> None:
+        self.supervisor = supervisor
+        self.rights = rights
+
+    async def services(self) -> list[ServiceInfo]:
+        """All services."""
+        return [service.info for service in self.supervisor.table.services.values()]
+
+    async def next_event(self, after: int) -> Event:
+        """What happened next."""
+        while True:
+            for event in self.supervisor.table.events:
+                if event.number > after:
+                    return event
+            await self.supervisor.happened.wait()
+
+    async def order(self, label: str, order: Order, alternative: int) -> None:
+        """Decide what becomes of a service."""
+        if not self.rights.may_order:
+            raise NotPermitted("orders are given by somebody else")
+        service = self.supervisor.known(label)
+        if service.state is not State.ASKING:
+            raise Refused(f"{label} is {service.state.value}; it waits for no order")
+        table = self.supervisor.table
+        await self.supervisor.carry_out(table.ordered(label, order, self.supervisor.checked(service, alternative)))
+
+    async def restart(self, label: str) -> None:
+        """Start a service anew."""
+        self._need_restart()
+        self.supervisor.known(label)
+        await self.supervisor.carry_out(self.supervisor.table.restarted(label, "restarted"))
+
+    async def update(self, label: str, alternative: int) -> None:
+        """Replace a service's program."""
+        self._need_restart()
+        service = self.supervisor.known(label)
+        self.supervisor.checked(service, alternative)
+        if service.state is not State.RUNNING:
+            raise Refused(f"{label} is {service.state.value}; only what runs can be replaced")
+        steps = self.supervisor.table.update(label, alternative)
+        await self.supervisor.carry_out(steps)
+        if self.supervisor.watched[label].update_channel is None:
+            await self.supervisor.carry_out(self.supervisor.table.state_saved(label))
+        while self.supervisor.is_updating(label):
+            await self.supervisor.settled.wait()
+        if service.alternative != alternative:
+            raise Refused(f"the new program of {label} came to grief; the old one goes on")
+
+    def _need_restart(self) -> None:
+        if not self.rights.may_restart:
+            raise NotPermitted("services are restarted and replaced by somebody else")
+
+
+class Program:
+    """The supervisor's hooks."""
+
+    def __init__(self) -> None:
+        self.supervisor: Any = None
+        self.frame: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Read the manifest, and see to it that everything runs."""
+        pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
+        text = (await read(manifest, manifest_size)).rstrip(b"\0").decode()
+        self.supervisor = Supervisor(pd, read_manifest(text))
+        self.frame = Frame(pd, roots=self._root)
+        await self.supervisor.begin()
+
+    def _root(self, session: int) -> Interface | None:
+        rights = _SESSIONS.get(session)
+        return SupervisionServant(self.supervisor, rights) if rights else None
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """A beat; or a sign of life; or a service's state is written down; or the guardian asks for our own life."""
+        supervisor = self.supervisor
+        if ch == METRONOME:
+            steps = supervisor.table.beat()
+            await supervisor.carry_out(steps, is_news=any(step.act is not Act.PING for step in steps))
+        elif ch == GUARDIAN:
+            await pd.notify(GUARDIAN)
+        elif ch in supervisor.by_channel:
+            is_news = supervisor.table.lives(supervisor.by_channel[ch].label)
+            await supervisor.carry_out([], is_news=is_news)
+        elif ch in supervisor.by_update:
+            await supervisor.carry_out(supervisor.table.state_saved(supervisor.by_update[ch].label))
+        await self.frame.run_ready()
+
+    async def fault(self, pd: PD, child: int, msg: Message) -> bool:
+        """A service came to grief; it never goes on where it was."""
+        each = self.supervisor.by_child.get(child)
+        if each is not None:
+            reason = str(decode_fault(msg.label, msg.words))
+            await self.supervisor.carry_out(self.supervisor.table.crashed(each.label, reason))
+            await self.frame.run_ready()
+        return False
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        return await self.frame.protected(msg)
