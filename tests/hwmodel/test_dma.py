@@ -21,10 +21,11 @@ from hwmodel.dma import (
 )
 from hwmodel.machine import Machine
 
-BASE = 0x8000_0000
-DMA = 0x1010_0000
-IRQ = 20
-DEVICE = find_board("virt_iommu").device("dma0").request_id
+BOARD = find_board("virt_iommu")
+BASE = BOARD.ram.base
+DMA = BOARD.device("dma0").region.base
+IRQ = BOARD.device("dma0").irq
+DEVICE = BOARD.device("dma0").request_id
 PAGE_TABLE = BASE + 0x20_0000
 FRAMES = BASE + 0x30_0000
 PAGES = 6
@@ -32,7 +33,7 @@ PAGES = 6
 
 def machine_with_mapping(rights: list[int]) -> Machine:
     """I/O pages 0.. are mapped with these rights to frames in reverse order."""
-    machine = Machine(find_board("virt_iommu"), ram_size=1 << 23)
+    machine = Machine(BOARD, ram_size=1 << 23)
     machine.write_word(PAGE_TABLE, PAGE_TABLE + 4096 | 3)
     for page, right in enumerate(rights):
         machine.write_word(PAGE_TABLE + 4096 + 8 * page, frame(page) | right)

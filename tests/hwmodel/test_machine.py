@@ -14,41 +14,48 @@ from hwmodel.memory import BusError, Memory
 from hwmodel.mmu import Mmu, PageFault
 from hwmodel.stateful import Stateful
 from hwmodel.virtio import EmptyVirtioSlot
+from tests.hwmodel.boards import WITH_IOMMU
 
 BASE = 0x8000_0000
 RAM = 1 << 23
-SPACES = (BASE + 0x20_0000, BASE + 0x24_0000)
-FRAMES = BASE + 0x30_0000
-DMA_TABLE = BASE + 0x40_0000
+SPACES = (0x20_0000, 0x24_0000)
+FRAMES = 0x30_0000
+DMA_TABLE = 0x40_0000
+"""Offsets in RAM."""
+DRIVEN = ("uart0", "timer0", "dma0")
+"""The devices that scripts drive, in the order of their virtual pages."""
 
 
 def small_machine(name: str = "virt_iommu") -> Machine:
     return Machine(find_board(name), ram_size=RAM)
 
 
-def prepared_machine(address_space) -> Machine:
+def prepared_machine(address_space, name: str) -> Machine:
     """Two address spaces (RAM at pages 1 to 4, the devices' registers at 5 to 7), DMA mapped."""
-    machine = small_machine()
+    machine = small_machine(name)
+    board, ram = machine.board, machine.board.ram.base
     for root in SPACES:
-        space = address_space(machine.memory, root)
+        space = address_space(machine.memory, ram + root)
         for page in range(4):
-            space.map(0x1000 + page * 4096, FRAMES + page * 4096)
-        for page, paddr in ((5, 0x1000_0000), (6, 0x10_1000), (7, 0x1010_0000)):
-            space.map(page << 12, paddr)
-    machine.write_word(DMA_TABLE, DMA_TABLE + 4096 | 3)
+            space.map(0x1000 + page * 4096, ram + FRAMES + page * 4096)
+        for page, device in enumerate(DRIVEN, 5):
+            space.map(page << 12, board.device(device).region.base)
+    machine.write_word(ram + DMA_TABLE, ram + DMA_TABLE + 4096 | 3)
     for page in range(4):
-        machine.write_word(DMA_TABLE + 4096 + 8 * page, FRAMES + page * 4096 | 3)
-    machine.iommu_set_context(0x18, 1, DMA_TABLE, 2)
-    for irq in (10, 11, 20):
-        machine.mask_irq(irq, False)
-    machine.set_vspace(SPACES[0], 1)
+        machine.write_word(ram + DMA_TABLE + 4096 + 8 * page, ram + FRAMES + page * 4096 | 3)
+    machine.iommu_set_context(board.device("dma0").request_id, 1, ram + DMA_TABLE, 2)
+    for device in DRIVEN:
+        machine.mask_irq(board.device(device).irq, False)
+    machine.set_vspace(ram + SPACES[0], 1)
     return machine
 
 
 UART, TIMER, DMA = 0x5000, 0x6000, 0x7000
 registers = st.sampled_from(
     [(UART + offset, 1) for offset in range(8)]
-    + [(TIMER, 8), (TIMER + 8, 8), (TIMER + 0x10, 4), (TIMER + 0x14, 4), (TIMER + 0x18, 4)]
+    + [(UART + offset, 4) for offset in range(0, 0x1C, 4)]
+    + [(TIMER, 8), (TIMER + 8, 8)]
+    + [(TIMER + offset, 4) for offset in range(0, 0x1C, 4)]
     + [(DMA + offset, 8) for offset in range(0, 0x30, 8)]
 )
 ram_places = st.tuples(st.integers(0x1000, 0x4FFF), st.sampled_from([1, 2, 4, 8]))
@@ -59,7 +66,7 @@ actions = st.one_of(
     st.tuples(st.just("advance"), st.integers(0, 60)),
     st.tuples(st.just("advance"), st.integers(0, 9000)),
     st.tuples(st.just("claim")),
-    st.tuples(st.just("complete"), st.sampled_from([10, 11, 20])),
+    st.tuples(st.just("complete"), st.sampled_from(DRIVEN)),
     st.tuples(st.just("deadline"), st.integers(0, 20000)),
     st.tuples(st.just("switch"), st.integers(0, 1)),
     st.tuples(st.just("unmap"), st.integers(0, 3), st.booleans()),
@@ -76,6 +83,7 @@ actions = st.one_of(
 def perform(machine: Machine, action: tuple) -> object:
     """Do one thing to the machine and return what can be seen of the outcome."""
     kind, *rest = action
+    board, ram = machine.board, machine.board.ram.base
     try:
         if kind == "load":
             return machine.load(*rest[0])
@@ -91,41 +99,56 @@ def perform(machine: Machine, action: tuple) -> object:
     if kind == "claim":
         return machine.claim_irq()
     if kind == "complete":
-        machine.complete_irq(rest[0])
+        machine.complete_irq(board.device(rest[0]).irq)
     elif kind == "deadline":
         machine.set_deadline(rest[0])
     elif kind == "switch":
-        machine.set_vspace(SPACES[rest[0]], rest[0] + 1)
+        machine.set_vspace(ram + SPACES[rest[0]], rest[0] + 1)
     elif kind == "unmap":  # sometimes without the flush that ought to follow
-        machine.write_word(SPACES[0] + 2 * 4096 + 8 * (rest[0] + 1), 0)
+        machine.write_word(ram + SPACES[0] + 2 * 4096 + 8 * (rest[0] + 1), 0)
         if rest[1]:
             machine.flush_page(1, 0x1000 + rest[0] * 4096)
     elif kind == "timer":
-        for offset, size, value in ((0x10, 4, rest[0]), (8, 8, machine.now() + rest[1]), (0x14, 4, 3)):
-            machine.bus.write(0x10_1000 + offset, size, value)
+        for offset, size, value in timer_stores(machine, *rest):
+            machine.bus.write(board.device("timer0").region.base + offset, size, value)
     elif kind == "dma":
         for offset, value in ((0, rest[0]), (8, rest[1]), (16, rest[2]), (24, 3)):
-            machine.bus.write(0x1010_0000 + offset, 8, value)
+            machine.bus.write(board.device("dma0").region.base + offset, 8, value)
     elif kind == "listen":
-        machine.bus.write(0x1000_0002, 1, rest[0] << 6 | 1)
-        machine.bus.write(0x1000_0001, 1, 0x0F)
+        for offset, size, value in listen_stores(machine, rest[0]):
+            machine.bus.write(board.device("uart0").region.base + offset, size, value)
     elif kind == "type":
         machine.uart_backend.feed(rest[0])
         return machine.poll_input()
     elif kind == "clear":
-        machine.clear(FRAMES + rest[0] * 4096, 4096)
+        machine.clear(ram + FRAMES + rest[0] * 4096, 4096)
     elif kind == "put_char":
         machine.put_char(rest[0])
     return None
 
 
+def timer_stores(machine: Machine, period: int, delay: int) -> list[tuple[int, int, int]]:
+    """Return the (offset, size, value) that start the board's timer, with an interrupt."""
+    if machine.board.device("timer0").kind == "countdown":
+        return [(8, 4, 0), (0, 4, delay), (8, 4, 3 if period else 1), (0, 4, period)]
+    return [(0x10, 4, period), (8, 8, machine.now() + delay), (0x14, 4, 3)]
+
+
+def listen_stores(machine: Machine, level: int) -> list[tuple[int, int, int]]:
+    """Return the (offset, size, value) that make the serial line receive, with an interrupt from a level on."""
+    if machine.board.device("uart0").kind == "sifive-uart":
+        return [(0x0C, 4, level << 16 | 1), (0x08, 4, level << 16 | 1), (0x10, 4, 3)]
+    return [(2, 1, level << 6 | 1), (1, 1, 0x0F)]
+
+
 some_actions = st.lists(actions, min_size=15, max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("board", WITH_IOMMU)
+@settings(max_examples=50, deadline=None)
 @given(before=some_actions, after=some_actions)
-def test_what_follows_a_restore_is_what_followed_the_snapshot(address_space, before, after):
-    machine = prepared_machine(address_space)
+def test_what_follows_a_restore_is_what_followed_the_snapshot(address_space, board, before, after):
+    machine = prepared_machine(address_space, board)
     start = machine.snapshot()
     early = [perform(machine, action) for action in before]
     saved, digest = machine.snapshot(), machine.digest()
@@ -138,7 +161,7 @@ def test_what_follows_a_restore_is_what_followed_the_snapshot(address_space, bef
     machine.restore(start)
     assert [perform(machine, action) for action in before] == early
     assert machine.digest() == digest
-    other = small_machine()
+    other = small_machine(board)
     other.restore(saved)
     assert [perform(other, action) for action in after] == first
     assert other.digest() == end
@@ -150,11 +173,13 @@ FIXED = {"_name", "_first_page", "sources", "bank_size", "max_banks", "tables_pa
 
 def stateful_parts(machine: Machine) -> list[Stateful]:
     parts = [machine.timer, machine.events, machine.irqchip, machine.mmu.tlb, machine.mmu, machine.lsu]
-    return [*parts, machine.iommu, *(device for device in machine.devices.values())]
+    iommu = [machine.iommu] if machine.iommu else []
+    return [*parts, *iommu, *(device for device in machine.devices.values())]
 
 
-def test_every_field_of_plain_data_is_state_or_fixed():
-    for part in stateful_parts(small_machine()):
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_field_of_plain_data_is_state_or_fixed(board):
+    for part in stateful_parts(small_machine(board)):
         for name in type(part).__slots__:
             value = getattr(part, name)
             plain = isinstance(value, (int, str, bytes, list)) or value is None or value == {}
@@ -162,32 +187,35 @@ def test_every_field_of_plain_data_is_state_or_fixed():
             assert not plain or derived or (name in part.STATE) != (name in FIXED), name
 
 
-def test_interrupts_as_the_kernel_sees_them():
-    machine = small_machine()
-    assert machine.board.timer_irq == 96
+@pytest.mark.parametrize("board", BOARDS)
+def test_interrupts_as_the_kernel_sees_them(board):
+    machine = small_machine(board)
+    timer = machine.board.timer_irq
+    assert timer == machine.board.irq_sources + 1 == {"virt_sifive": 128}.get(board, 96)
     assert (machine.irq_pending(), machine.claim_irq()) == (False, 0)
     machine.mask_irq(20, False)
     machine.irqchip.set_level(20, True)
     machine.set_deadline(100)
     machine.advance(100)
-    assert machine.claim_irq() == 96
-    machine.complete_irq(96)
-    assert machine.claim_irq() == 96  # a level: only a new deadline ends it
+    assert machine.claim_irq() == timer
+    machine.complete_irq(timer)
+    assert machine.claim_irq() == timer  # a level: only a new deadline ends it
     machine.set_deadline(200)
     assert machine.claim_irq() == 20
     assert not machine.irq_pending()
     machine.irqchip.set_level(20, False)
     machine.complete_irq(20)
     assert not machine.irq_pending()
-    machine.mask_irq(96, True)
+    machine.mask_irq(timer, True)
     machine.advance(1000)
     assert (machine.irq_pending(), machine.next_event()) == (False, None)
-    machine.mask_irq(96, False)
+    machine.mask_irq(timer, False)
     assert machine.irq_pending()
 
 
-def test_edge_triggers_through_the_machine():
-    machine = small_machine()
+@pytest.mark.parametrize("board", BOARDS)
+def test_edge_triggers_through_the_machine(board):
+    machine = small_machine(board)
     machine.mask_irq(7, False)
     machine.set_irq_trigger(7, True)
     machine.irqchip.pulse(7)
@@ -215,6 +243,8 @@ def test_snapshots_fit_only_machines_of_the_same_make():
     saved = small_machine().snapshot()
     with pytest.raises(ValueError, match="does not fit"):
         small_machine("qemu_virt_riscv64").restore(saved)
+    with pytest.raises(ValueError, match="does not fit"):
+        small_machine("virt_sifive").restore(saved)
     with pytest.raises(ValueError, match="another"):
         Machine(find_board("virt_iommu"), ram_size=RAM * 2).restore(saved)
 
@@ -239,6 +269,7 @@ def test_boards_are_consistent():
         hash(board)
         with pytest.raises(dataclasses.FrozenInstanceError):
             board.name = "other"
+        assert board.interrupt_controller in board.kernel_ranges
     assert find_board("qemu_virt_riscv64").device("uart0").irq == 10
     with pytest.raises(KeyError, match="qemu_virt_riscv64"):
         find_board("pdp11")
@@ -246,10 +277,11 @@ def test_boards_are_consistent():
         find_board("virt_iommu").device("disk")
 
 
-def test_empty_virtio_slots():
-    machine = small_machine("qemu_virt_riscv64")
+@pytest.mark.parametrize("board", BOARDS)
+def test_empty_virtio_slots(board):
+    machine = small_machine(board)
     for slot in range(8):
-        base = 0x1000_1000 + slot * 0x1000
+        base = machine.board.device(f"virtio{slot}").region.base
         assert machine.bus.read(base, 4) == 0x74726976
         assert machine.bus.read(base + 8, 4) == 0
         machine.bus.write(base + 0x70, 4, 1)

@@ -208,7 +208,7 @@ def test_reset_in_mid_request_and_stall():
 
 
 def test_rogue_accesses_are_refused_by_the_iommu_and_get_through_without():
-    for board, through in (("virt_iommu", False), ("qemu_virt_riscv64", True)):
+    for board, through in (("virt_iommu", False), ("virt_sifive", False), ("qemu_virt_riscv64", True)):
         victim = find_board(board).ram.base + 0x90_0000
         driver = disk(Fault(HEADER, FaultKind.ROGUE_DMA, victim), board=board)
         assert driver.request(FLUSH_OUT, 0)[0] == OK
