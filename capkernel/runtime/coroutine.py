@@ -18,6 +18,10 @@ class CoroutineGlue:
         """Run the thread until it traps."""
         return self._run(thread.registers)
 
+    def forget_space(self, root: int) -> None:
+        """Give up all programs in an address space that will be no more, by the address of its root page table."""
+        self.cpu.forget_space(root)
+
     def close(self) -> None:
         """Give up all programs; the CPU runs nothing any more."""
         self.cpu.close()

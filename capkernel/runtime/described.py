@@ -19,8 +19,7 @@ from capkernel.runtime.programs import MachineCode, load_programs
 from capkernel.runtime.serial import SerialInput, run_with_input
 from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
-from capkernel.system.grants import Grant
-from capkernel.system.kernel_options import KernelOptions
+from capkernel.system.extensions import Extensions
 from capkernel.user.initialiser.footprint import arena_bits
 from capkernel.user.initialiser.plan import Plan, Program
 from capkernel.user.initialiser.task import initial_task
@@ -43,14 +42,14 @@ class DescribedSystem:
     ``search_path`` is where ``x.elf``, or ``x.py`` in its place, is found; ``seed`` sets the clock at boot, which is
     the only thing that is not determined by the description; ``devices`` are plugged into the machine by window name.
     ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``threads`` are the
-    domains' TCBs by name, once they have been started.
+    TCBs of the domains that have been started and not destroyed, by name.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
     def __init__(
         self, system: SystemDescription, board: Board, search_path: Sequence[Path], *,
-        grants: tuple[Grant, ...] = (), seed: int = 0, uart: Backend | None = None, console: Backend | None = None,
-        on_ready: Callable[[], None] | None = None, fdt: bytes = b"", options: KernelOptions | None = None,
+        extensions: Extensions | None = None, seed: int = 0, uart: Backend | None = None,
+        console: Backend | None = None, on_ready: Callable[[], None] | None = None, fdt: bytes = b"",
         devices: Mapping[str, DeviceFactory] | None = None,
     ) -> None:  # fmt: skip
         self.system = system
@@ -61,16 +60,20 @@ class DescribedSystem:
             self.machine.advance(random.Random(seed).randrange(MAX_CLOCK_OFFSET))
         self.faults: list[tuple[str, str]] = []
         self.threads: dict[str, TCB] = {}
-        debug = (options or KernelOptions()).debug
+        said = extensions or Extensions()
+        debug = said.options.debug
         config = replace(configure(PRESETS["microkit"], board), debug=debug)
         require_machine(system, config)
         table = ProgramTable()
-        programs = load_programs(system, search_path, table)
+        programs = load_programs(system, said.alternatives, search_path, table)
         self.cpu = _cpu(self.machine, system, programs, table)
         plan = Plan(
-            system=system, programs=programs, grants=grants,
+            system=system, programs={name: found[0] for name, found in programs.items()},
+            alternatives={name: found[1:] for name, found in programs.items()}, grants=said.grants,
+            owners={owner.io_address_space: owner.pd for owner in said.owners},
             ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
             debug=debug, on_fault=lambda pd, fault: self.faults.append((pd, fault)),
+            on_start=self._started, on_end=self._ended,
         )  # fmt: skip
         require_room(system, {pd.name: 1 << arena_bits(plan, pd) for pd in system.protection_domains}, config)
         self.ready = False
@@ -82,12 +85,19 @@ class DescribedSystem:
         self.loop = Loop(self.state, self.machine, self.cpu, DEFAULT_COSTS, lambda thread, value: True)
         self.started_at = 0
 
-    def _ready(self, tcbs: dict[str, int]) -> None:
-        """The initial task is the current thread, so these are addresses in its CSpace."""
-        for name, cptr in tcbs.items():
-            cap = lookup_cap(self.state.current, cptr)
-            if isinstance(cap, ThreadCap):
-                self.threads[name] = cap.tcb
+    def _started(self, name: str, tcb: int) -> None:
+        """The initial task is the current thread, so this is an address in its CSpace."""
+        cap = lookup_cap(self.state.current, tcb)
+        if isinstance(cap, ThreadCap):
+            self.threads[name] = cap.tcb
+
+    def _ended(self, name: str) -> None:
+        """Nothing runs any more in the address space of a domain that will be destroyed."""
+        thread = self.threads.pop(name, None)
+        if thread is not None and isinstance(thread.vspace_slot.cap, PageTableCap):
+            self.cpu.forget_space(thread.vspace_slot.cap.paddr)
+
+    def _ready(self) -> None:
         self.ready = True
         self.started_at = self.machine.now()
         if self._on_ready is not None:
@@ -140,10 +150,10 @@ class DescribedSystem:
 
 
 def _cpu(
-    machine: Machine, system: SystemDescription, programs: Mapping[str, Program], table: ProgramTable
+    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable
 ) -> CoroutineGlue | MixedGlue:
     """The CPU for these programs; the emulator is asked for only if one of them is machine code."""
-    native = [pd for pd in system.protection_domains if isinstance(programs[pd.name], MachineCode)]
+    native = [pd for pd in system.protection_domains if any(isinstance(p, MachineCode) for p in programs[pd.name])]
     if not native:
         return CoroutineGlue(machine, table)
     try:

@@ -32,6 +32,10 @@ class MixedGlue:
             return self.coroutines.run(thread)
         return trap
 
+    def forget_space(self, root: int) -> None:
+        """Give up the Python programs in an address space that will be no more."""
+        self.coroutines.forget_space(root)
+
     def close(self) -> None:
         """Give up all Python programs; they run no more."""
         self.coroutines.close()

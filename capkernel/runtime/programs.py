@@ -1,6 +1,6 @@
 """Finding and loading the programs of a description's protection domains: machine code, or Python in its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -9,10 +9,11 @@ from typing import Final
 from attrs import evolve, frozen
 
 from capkernel.system.context import Context
-from capkernel.system.description import LineIrq, ProtectionDomain, SystemDescription
+from capkernel.system.description import LineIrq, ProgramImage, ProtectionDomain, SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.elf import Elf, ElfError, ElfSegment, read_elf, read_program
 from capkernel.system.images import PYTHON_SUFFIX, WORD_BYTES, find_image
+from capkernel.system.lives import Alternative
 from capkernel.system.symbols import symbol_patches
 from capkernel.user.initialiser.plan import PAGE, Image
 from capkernel.user.loop import program
@@ -26,22 +27,29 @@ OPTIONAL_SYMBOLS: Final = frozenset(("microkit_ioports",))
 
 
 def load_programs(
-    system: SystemDescription, search_path: Sequence[Path], table: ProgramTable
-) -> "Mapping[str, PythonProgram | MachineCode]":
-    """Load each domain's program as a module of its own and enter it into the CPU's table.
+    system: SystemDescription, alternatives: Iterable[Alternative], search_path: Sequence[Path], table: ProgramTable
+) -> "Mapping[str, tuple[PythonProgram | MachineCode, ...]]":
+    """Load each domain's program and its alternatives, in order, as modules of their own into the CPU's table.
 
-    Raises DescriptionError, with every domain whose program is missing or cannot be run here.
+    Raises DescriptionError, with every domain of which a program is missing or cannot be run here.
     """
+    further: dict[str, list[ProgramImage]] = {}
+    for found in alternatives:
+        further.setdefault(found.pd, []).append(ProgramImage(path=found.program, where=found.where))
     complaints = [problem for pd in system.protection_domains for problem in _unsupported(pd)]
-    programs: dict[str, PythonProgram | MachineCode] = {}
+    programs: dict[str, list[PythonProgram | MachineCode]] = {}
     for pd in system.protection_domains:
-        try:
-            programs[pd.name] = _load(system, pd, search_path, table)
-        except ValueError as error:
-            complaints.append(Diagnostic(where=pd.program.where, message=f"{pd.name}: {error}"))
+        programs[pd.name] = []
+        for number, program_image in enumerate((pd.program, *further.get(pd.name, ()))):
+            module = f"capkernel_pd_{pd.name}_{number}" if number else f"capkernel_pd_{pd.name}"
+            try:
+                loaded = _load(system, evolve(pd, program=program_image), search_path, table, module)
+                programs[pd.name].append(loaded)
+            except ValueError as error:
+                complaints.append(Diagnostic(where=program_image.where, message=f"{pd.name}: {error}"))
     if complaints:
         raise DescriptionError(complaints)
-    return programs
+    return {name: tuple(found) for name, found in programs.items()}
 
 
 @frozen
@@ -148,7 +156,7 @@ def _unsupported(pd: ProtectionDomain) -> list[Diagnostic]:
 
 
 def _load(
-    system: SystemDescription, pd: ProtectionDomain, search_path: Sequence[Path], table: ProgramTable
+    system: SystemDescription, pd: ProtectionDomain, search_path: Sequence[Path], table: ProgramTable, module: str
 ) -> PythonProgram | MachineCode:
     context = Context(platform=system.platform, search_path=search_path)
     path = find_image(context, pd.program.path)
@@ -163,12 +171,13 @@ def _load(
         except (ElfError, OSError) as error:
             raise ValueError(f"{path} cannot be loaded: {error}") from None
     try:
-        hooks = load_module(path, f"capkernel_pd_{pd.name}")
+        hooks = load_module(path, module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    variable_words(hooks, {})
+    # Whatever will be set must have a place; what it is set to does not matter here.
+    variable_words(hooks, {patch.symbol: 0 for patch in symbol_patches(system, pd)})
     values.encode()
     return PythonProgram(table.add(program(hooks)), hooks, free_page(system, pd))
 
@@ -185,6 +194,6 @@ def _machine_code(system: SystemDescription, pd: ProtectionDomain, path: Path, s
     named = elf if symbol_file == path else read_elf(symbol_file.read_bytes())
     loaded = MachineCode(elf, named)
     loaded.check_pages(system.platform.map_end(pd.stack_size))
-    # Whatever will be set must have a place; what it is set to does not matter here.
+    # As for Python.
     loaded.image(PDValues(name=pd.name), {patch.symbol: 0 for patch in symbol_patches(system, pd)})
     return loaded

@@ -1,8 +1,8 @@
 """Who may do what to whom: the authority that a description gives, as a graph.
 
 Nodes are protection domains, guests, memory regions, devices (regions at a fixed physical
-address outside RAM), interrupts, I/O ports and I/O address spaces, and the memory and reply objects
-that a grant makes. An ``Edge`` is one right that the description itself gives, with its reason and
+address outside RAM), interrupts, I/O ports and I/O address spaces, and the memory, reply objects and
+slots that a grant makes. An ``Edge`` is one right that the description itself gives, with its reason and
 place. Grants (see ``grants``) give edges as well, also those of a protection domain to itself.
 
 What is left out: the initial task and Microkit's monitor, which are trusted; caps that Microkit
@@ -43,6 +43,7 @@ class NodeKind(Enum):
     FIRMWARE = "firmware"
     UNTYPED = "untyped"
     REPLY = "reply"
+    SLOTS = "slots"
 
 
 @frozen(order=True, cache_hash=True)
@@ -101,6 +102,8 @@ class Right(Enum):
     """Make kernel objects of it."""
     ANSWER = "answer"
     """Keep a caller in it until it is answered."""
+    LIFECYCLE = "lifecycle"
+    """Have it stopped, destroyed, built anew as described, and started."""
 
 
 @frozen
@@ -267,6 +270,9 @@ def _grant_edges(system: SystemDescription, grant: Grant) -> Iterator[Edge]:
     reason = f"granted {grant.kind.value} in slot {grant.slot}{badge}"
     for right in _granted_rights(grant):
         yield Edge(pd_node(grant.pd), right, object_, reason, grant.where)
+    if grant.faults is not None:
+        reason = f"'{grant.pd}' handles faults, as of child {grant.faults}"
+        yield Edge(object_, Right.FAULT, pd_node(grant.pd), reason, grant.where)
 
 
 def _granted_node(system: SystemDescription, grant: Grant) -> Node:
@@ -277,6 +283,10 @@ def _granted_node(system: SystemDescription, grant: Grant) -> Node:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.UNTYPED)
         case GrantKind.REPLY:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.REPLY)
+        case GrantKind.SLOTS:
+            return Node(f"{grant.pd} slot {grant.slot}", NodeKind.SLOTS)
+        case GrantKind.VSPACE:
+            return pd_node(grant.pd)
         case _:
             return pd_node(grant.of)
 
@@ -289,12 +299,16 @@ def _granted_rights(grant: Grant) -> tuple[Right, ...]:
             return _of_bits(grant.rights, Right.NOTIFY, Right.WAIT)
         case GrantKind.FRAME:
             return _of_bits(grant.rights, Right.FRAME_WRITE, Right.FRAME_READ)
-        case GrantKind.CNODE:
+        case GrantKind.CNODE | GrantKind.SLOTS:
             return (Right.CSPACE,)
         case GrantKind.UNTYPED:
             return (Right.RETYPE,)
         case GrantKind.REPLY:
             return (Right.ANSWER,)
+        case GrantKind.VSPACE:
+            return (Right.VSPACE,)
+        case GrantKind.LIFECYCLE:
+            return (Right.LIFECYCLE,)
 
 
 def _endpoint_rights(rights: int) -> tuple[Right, ...]:

@@ -153,6 +153,7 @@ _FORWARD = {
     Right.FRAME_WRITE: "can map and write",
     Right.RETYPE: "makes objects of",
     Right.ANSWER: "answers through",
+    Right.LIFECYCLE: "stops and rebuilds",
 }
 _BACKWARD = {
     Right.READ: "is read by",
@@ -167,6 +168,7 @@ _BACKWARD = {
     Right.FRAME_READ: "can be mapped and read by",
     Right.RETYPE: "shows what is left of it to",
     Right.ANSWER: "keeps callers for",
+    Right.LIFECYCLE: "shows its state to",
 }
 
 

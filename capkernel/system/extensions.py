@@ -1,22 +1,25 @@
-"""All that a description says beyond Microkit's format, judged together: grants and the kernel's options."""
+"""All that a description says beyond Microkit's format, judged together: grants, lives, and the kernel's options."""
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import Problems
 from capkernel.system.grants import Grant, read_grants
 from capkernel.system.instructions import load_instructions
 from capkernel.system.kernel_options import KernelOptions, read_kernel_options
+from capkernel.system.lives import Alternative, Owner, read_alternatives, read_owners
 
 
 @frozen
 class Extensions:
     """What the instructions of a description say."""
 
-    grants: tuple[Grant, ...]
-    options: KernelOptions
+    grants: tuple[Grant, ...] = ()
+    options: KernelOptions = field(factory=KernelOptions)
+    alternatives: tuple[Alternative, ...] = ()
+    owners: tuple[Owner, ...] = ()
 
 
 def load_extensions(path: Path, system: SystemDescription) -> Extensions:
@@ -26,6 +29,8 @@ def load_extensions(path: Path, system: SystemDescription) -> Extensions:
     extensions = Extensions(
         read_grants(instructions, system, problems),
         read_kernel_options(instructions, problems),
+        read_alternatives(instructions, system, problems),
+        read_owners(instructions, system, problems),
     )
     problems.raise_if_any()
     return extensions

@@ -12,6 +12,13 @@ A processing instruction anywhere in a `.system` file gives a protection domain 
 | frame        | ``of``, rights            | a memory region's first frame, unmapped                                  |
 | untyped      | size_bits                 | fresh memory of 2 to the power of size_bits bytes, a page when not said  |
 | reply        |                           | a further reply object                                                   |
+| slots        | at, size_bits             | an empty CNode of 2 to the power of size_bits slots (256 when not said)  |
+| vspace       |                           | the domain's own VSpace                                                  |
+| lifecycle    | ``of``, faults            | to stop, destroy, rebuild and start a domain                             |
+
+New slots stand ``at`` a slot (1 to 63) of the holder's root CNode, so that the n-th has the address ``at << 58 | n``;
+the cap in ``slot`` is for minting into them and receiving. ``capkernel.user.lifecycle`` says what a lifecycle cap does;
+with ``faults`` the domain's faults go to the holder, as those of a child of that number.
 
 ``rights`` are letters of RWGP, of a notification or frame of RW; all of them when not said. ``capkernel check`` shows
 what each gives.
@@ -25,12 +32,16 @@ from attrs import frozen
 from capkernel.abi import objects as obj
 from capkernel.abi import rights as rt
 from capkernel.system.attributes import U64_END
+from capkernel.system.badges import CHILD_MASK
 from capkernel.system.description import Placed, SystemDescription
 from capkernel.system.diagnostics import Problems
 from capkernel.system.instructions import GRANT, Instruction, InstructionError, note
 
 FIRST_SLOT, END_SLOT = 266, 512
 """Slots of a domain's CNode that its channels, interrupts and children never use."""
+ROOT_SLOTS = 64
+"""Of a root CNode; the first leads to the domain's own CNode."""
+MAX_FAULTS = CHILD_MASK + 1
 _LETTERS = {"R": rt.READ, "W": rt.WRITE, "G": rt.GRANT, "P": rt.GRANT_REPLY}
 
 
@@ -43,6 +54,9 @@ class GrantKind(Enum):
     FRAME = "frame"
     UNTYPED = "untyped"
     REPLY = "reply"
+    SLOTS = "slots"
+    VSPACE = "vspace"
+    LIFECYCLE = "lifecycle"
 
 
 _KINDS = {kind.value: kind for kind in GrantKind}
@@ -53,7 +67,15 @@ _OWN_ATTRIBUTES = {
     GrantKind.FRAME: ("of", "rights"),
     GrantKind.UNTYPED: ("size_bits",),
     GrantKind.REPLY: (),
+    GrantKind.SLOTS: ("at", "size_bits"),
+    GrantKind.VSPACE: (),
+    GrantKind.LIFECYCLE: ("of", "faults"),
 }
+_SIZES = {
+    GrantKind.UNTYPED: (range(obj.MIN_UNTYPED_BITS, obj.MAX_UNTYPED_BITS + 1), obj.PAGE_BITS),
+    GrantKind.SLOTS: (range(1, 17), 8),
+}
+"""The values of ``size_bits``, and the one that holds when it is not said."""
 _RIGHTS = {GrantKind.ENDPOINT: "RWGP", GrantKind.NOTIFICATION: "RW", GrantKind.FRAME: "RW"}
 
 
@@ -68,23 +90,48 @@ class Grant(Placed):
     rights: int = rt.ALL
     badge: int = 0
     size_bits: int = obj.PAGE_BITS
+    at: int = 0
+    faults: int | None = None
 
 
 def read_grants(
     instructions: Iterable[Instruction], system: SystemDescription, problems: Problems
 ) -> tuple[Grant, ...]:
     """The grants among the instructions of a description that was judged valid; wrong ones are noted."""
-    grants: dict[tuple[str, int], Grant] = {}
+    grants: list[Grant] = []
     for instruction in (found for found in instructions if found.verb == GRANT):
         try:
             grant = _grant(instruction, system)
-            other = grants.setdefault((grant.pd, grant.slot), grant)
-            if other is not grant:
-                message = f"slot {grant.slot} of '{grant.pd}' is granted twice, first at {other.where}"
-                raise InstructionError(message, "choose another slot")
+            for other in grants:
+                _check_pair(grant, other)
+            grants.append(grant)
         except InstructionError as error:
             note(problems, instruction.where, error)
-    return tuple(grants.values())
+    return tuple(grants)
+
+
+def receives_messages(system: SystemDescription, grants: Iterable[Grant], pd: str) -> bool:
+    """Whether anybody can send to a domain other than by signals, so that it needs an endpoint."""
+    granted = any(
+        (grant.kind is GrantKind.ENDPOINT and grant.of == pd) or (grant.faults is not None and grant.pd == pd)
+        for grant in grants
+    )
+    return granted or system.receives_calls(pd)
+
+
+def _check_pair(grant: Grant, other: Grant) -> None:
+    """Refuse a grant that wants what another has."""
+    first = f"twice, first at {other.where}"
+    if grant.faults is not None and other.faults is not None and grant.of == other.of:
+        raise InstructionError(f"the faults of '{grant.of}' are handled {first}", "delete one")
+    if grant.pd != other.pd:
+        return
+    if grant.slot == other.slot:
+        raise InstructionError(f"slot {grant.slot} of '{grant.pd}' is granted {first}", "choose another slot")
+    if grant.at and grant.at == other.at:
+        raise InstructionError(f"'{grant.pd}' has slots at {grant.at} {first}", "choose another place")
+    if grant.faults is not None and grant.faults == other.faults:
+        raise InstructionError(f"'{grant.pd}' handles the faults of a child {grant.faults} {first}", "choose another")
 
 
 def _grant(instruction: Instruction, system: SystemDescription) -> Grant:
@@ -95,12 +142,35 @@ def _grant(instruction: Instruction, system: SystemDescription) -> Grant:
         pd=instruction.required("pd"), kind=kind, of=instruction.required("of") if "of" in own else "",
         slot=instruction.number("slot", range(FIRST_SLOT, END_SLOT)), rights=_rights(instruction, kind),
         badge=instruction.number("badge", range(U64_END), 0), where=instruction.where,
-        size_bits=instruction.number(
-            "size_bits", range(obj.MIN_UNTYPED_BITS, obj.MAX_UNTYPED_BITS + 1), obj.PAGE_BITS
-        ),
+        size_bits=instruction.number("size_bits", *_SIZES.get(kind, (range(0), obj.PAGE_BITS))),
+        at=instruction.number("at", range(1, ROOT_SLOTS)) if "at" in own else 0,
+        faults=instruction.number("faults", range(MAX_FAULTS)) if "faults" in instruction.attributes else None,
     )  # fmt: skip
     _check_names(grant, system)
+    _check_place(grant, system)
+    _check_faults(grant, system)
     return grant
+
+
+def _check_place(grant: Grant, system: SystemDescription) -> None:
+    taken = next((cap for cap in system.pd(grant.pd).cap_mappings if cap.slot == grant.at), None)
+    if taken is not None:
+        message = f"slot {grant.at} of the root CNode of '{grant.pd}' has cap_{taken.kind.value} of '{taken.pd}'"
+        raise InstructionError(message, "choose another place")
+
+
+def _check_faults(grant: Grant, system: SystemDescription) -> None:
+    """A domain's faults have one handler, who can tell them from those of its children."""
+    if grant.faults is None:
+        return
+    if grant.pd == grant.of:
+        raise InstructionError(f"'{grant.pd}' cannot handle its own faults")
+    parent = system.pd(grant.of).parent
+    if parent is not None:
+        raise InstructionError(f"the faults of '{grant.of}' go to its parent '{parent}'", "leave out faults")
+    child = next((child for child in system.children(grant.pd) if child.child_id == grant.faults), None)
+    if child is not None:
+        raise InstructionError(f"'{grant.pd}' has a child {grant.faults} already: '{child.name}'", "choose another")
 
 
 def _kind(instruction: Instruction) -> GrantKind:

@@ -12,10 +12,10 @@
 | receive | A receives what is sent to X             | B sends to X   | B sends to A                              |
 | map     | A has a cap of a frame                   |                | A may read (or write) the memory          |
 
-Who holds a CNode, its own or another's, can receive caps. In Microkit's format nobody does, so there authority
-spreads by control alone. Only a right that rests on a cap can be copied or sent; memory that the initial task mapped
-cannot. The rules err on the side of yes: a cap in any of X's CNodes counts as if it were in the one that is held, and
-who has a cap of a frame is taken to find an address space to map it in.
+Who holds a CNode, its own, another's or one of new slots, can receive caps. In Microkit's format nobody does, so there
+authority spreads by control alone. Only a right that rests on a cap can be copied or sent; memory that the initial task
+mapped cannot. The rules err on the side of yes: a cap in any of X's CNodes counts as if it were in the one that is
+held, and who has a cap of a frame is taken to find an address space to map it in.
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ from attrs import field, frozen
 
 from capkernel.system.authority import CAP_RIGHTS, AuthorityGraph, Edge, Node, NodeKind, Right, pd_node
 from capkernel.system.description import ProtectionDomain
-from capkernel.system.grants import GrantKind
+from capkernel.system.grants import receives_messages
 
 GIVEN, OWN, TAKE, GRANT, REPLY, RECEIVE, MAP = "given", "own", "take", "grant", "reply", "receive", "map"
 
@@ -88,9 +88,8 @@ def _premises(graph: AuthorityGraph) -> Iterator[Consequence]:
 def _own_caps(graph: AuthorityGraph, pd: ProtectionDomain) -> Iterator[Edge]:
     """What Microkit gives a domain on itself. It matters where somebody can copy or receive it."""
     node = pd_node(pd.name)
-    called = graph.system.receives_calls(pd.name)
-    granted = any(grant.kind is GrantKind.ENDPOINT and grant.of == pd.name for grant in graph.grants)
-    yield Edge(node, Right.RECEIVE if called or granted else Right.WAIT, node, "its own input", pd.where)
+    called = receives_messages(graph.system, graph.grants, pd.name)
+    yield Edge(node, Right.RECEIVE if called else Right.WAIT, node, "its own input", pd.where)
     if graph.system.platform.benchmark:
         yield Edge(node, Right.CONTROL, node, "its own TCB", pd.where)
     for mapping in pd.cap_mappings:

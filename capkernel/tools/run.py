@@ -110,7 +110,7 @@ def _build(
         system = load(file, search_path=places, board=platform)
         said = load_extensions(file, system)
         return DescribedSystem(
-            system, find_machine(board), places, grants=said.grants, seed=seed, options=said.options,
+            system, find_machine(board), places, extensions=said, seed=seed,
             uart=TerminalBackend(lines.uart, source), console=FileBackend(lines.console),
         )  # fmt: skip
     except DescriptionError as error:

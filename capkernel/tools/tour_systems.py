@@ -42,8 +42,8 @@ class Booted:
         description = load(path, search_path=places, board=board)
         said = load_extensions(path, description)
         self.system = DescribedSystem(
-            description, find_board(board.name), places, grants=said.grants, seed=seed,
-            uart=self.output, console=self.output, options=said.options, devices=devices,
+            description, find_board(board.name), places, extensions=said, seed=seed,
+            uart=self.output, console=self.output, devices=devices,
         )  # fmt: skip
         self.trace = Trace(self.system.loop)
 

@@ -17,9 +17,9 @@ from capkernel.user.allocators import OutOfMemory, OutOfSlots
 from capkernel.user.arenas import Arena, room_for
 from capkernel.user.bootstrap import Environment
 from capkernel.user.errors import KernelError
+from capkernel.user.initialiser.building import build
 from capkernel.user.initialiser.footprint import arena_bits, things_of
 from capkernel.user.initialiser.plan import PAGE, Image, Plan
-from capkernel.user.initialiser.task import build
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.pdimage import PDValues
 from capkernel.user.vspaces import VSpace
@@ -162,7 +162,7 @@ def test_a_domain_takes_the_room_that_was_computed_for_it(root: Any, shape: Mapp
     spec = plan.system.pd("pd")
 
     async def body(env: Environment) -> None:
-        domain = (await build(Toolbox(env), plan, await env.memory.alloc(obj.ENDPOINT)))["pd"]
+        domain = (await build(Toolbox(env), plan, await env.memory.alloc(obj.ENDPOINT))).domains["pd"]
         assert domain.arena.used == room_for(things_of(plan, spec, plan.programs["pd"]))
         assert domain.arena.size_bits == arena_bits(plan, spec)
         assert domain.arena.used <= 1 << domain.arena.size_bits < 2 * domain.arena.used

@@ -24,6 +24,7 @@ from capkernel.user.initialiser.footprint import arena_bits, cnode_sizes
 from capkernel.user.initialiser.memory import Regions
 from capkernel.user.initialiser.plan import PAGE, Image, Plan
 from capkernel.user.initialiser.toolbox import Toolbox
+from capkernel.user.lifecycle import State
 from capkernel.user.loop import IPC_BUFFER, REPLY_CAP, ROOT_CNODE_BITS
 from capkernel.user.pdimage import PDValues
 from capkernel.user.threads import SCHED_CONTEXT_BITS, ThreadSpec, configure_time, write_start
@@ -36,7 +37,8 @@ SC_BADGE = 0x100
 class Life:
     """One life of a domain: caps in the initial task's CSpace. All are in the arena but the copies of regions' frames.
 
-    ``cnodes`` are those but the root CNode, by number; ``copies`` of frame caps are what was mapped in the domain.
+    ``cnodes`` are those but the root CNode, by number. Copies of frame caps are mapped in the domain, those of devices
+    apart, or (``io_copies``) for its devices.
     """
 
     tcb: int
@@ -46,6 +48,8 @@ class Life:
     vspace: VSpace
     buffer: int
     entry: int = 0
+    device_copies: list[int] = Factory(list)
+    io_copies: list[int] = Factory(list)
     copies: list[int] = Factory(list)
 
 
@@ -54,6 +58,7 @@ class Domain:
     """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
 
     By number: ``replies`` and ``untypeds`` (that of the slot they are granted in), ``irq_handlers`` (their channel).
+    ``is_starting`` is a passive domain that was started and has not said yet that it is ready.
     """
 
     index: int
@@ -66,6 +71,10 @@ class Domain:
     untypeds: dict[int, int] = Factory(dict)
     irq_handlers: dict[int, int] = Factory(dict)
     life: Life | None = None
+    state: State = State.BUILT
+    incarnation: int = 1
+    program: int = 0
+    is_starting: bool = False
 
     @property
     def name(self) -> str:
@@ -128,25 +137,26 @@ async def build_address_space(tools: Toolbox, plan: Plan, regions: Regions, doma
     """Map regions, IPC buffer, stack and code."""
     life = domain.living()
     for mapping in domain.spec.maps:
-        await regions.map(mapping, life.vspace, life.copies)
+        copies = life.device_copies if regions.is_device(mapping.region) else life.copies
+        await regions.map(mapping, life.vspace, copies)
     await life.vspace.map(life.buffer, IPC_BUFFER)
     top = plan.system.platform.stack_top
     await life.vspace.map_new(top - domain.spec.stack_size, domain.spec.stack_size)
-    image = await _image(plan, regions, domain.spec)
+    image = await _image(plan, regions, domain)
     life.entry = image.entry
     for segment in image.segments:
         await _load_segment(tools, domain.arena, life.vspace, segment)
 
 
-async def _image(plan: Plan, regions: Regions, spec: ProtectionDomain) -> Image:
+async def _image(plan: Plan, regions: Regions, domain: Domain) -> Image:
     """The program with its symbols set."""
     settings = {}
-    for patch in symbol_patches(plan.system, spec):
+    for patch in symbol_patches(plan.system, domain.spec):
         value = patch.value
         if value is None and patch.region is not None:
             value = await regions.physical_address(patch.region)
         settings[patch.symbol] = value or 0
-    return plan.programs[spec.name].image(values_of(plan, spec), settings)
+    return plan.programs_of(domain.name)[domain.program].image(values_of(plan, domain.spec), settings)
 
 
 def values_of(plan: Plan, spec: ProtectionDomain) -> PDValues:

@@ -5,8 +5,10 @@ It is counted in the order in which ``domains`` makes things, because each is al
 
 from collections.abc import Iterator
 
+from capkernel.abi import iospace as io
 from capkernel.abi import objects as obj
-from capkernel.system.description import ProtectionDomain
+from capkernel.system.description import IoAddressSpace, ProtectionDomain
+from capkernel.system.grants import GrantKind
 from capkernel.user.arenas import Thing, room_for
 from capkernel.user.initialiser.plan import PAGE, Plan, Program
 from capkernel.user.loop import IPC_BUFFER, PD_CNODE_BITS, ROOT_CNODE_BITS
@@ -24,7 +26,9 @@ def arena_bits(plan: Plan, spec: ProtectionDomain) -> int:
 
 def cnode_sizes(plan: Plan, pd: str) -> dict[int, int]:
     """log2 of the slots of each CNode of a domain but the root CNode, by its number; large ones first."""
-    return {OWN: PD_CNODE_BITS}
+    sizes = {OWN: PD_CNODE_BITS}
+    sizes |= {grant.slot: grant.size_bits for grant in plan.grants if grant.pd == pd and grant.kind is GrantKind.SLOTS}
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 def things_of(plan: Plan, spec: ProtectionDomain, program: Program) -> Iterator[Thing]:
@@ -37,6 +41,9 @@ def things_of(plan: Plan, spec: ProtectionDomain, program: Program) -> Iterator[
     made = [range(IPC_BUFFER, IPC_BUFFER + PAGE), range(top - spec.stack_size, top), *program.pages]
     yield from ((obj.PAGE, 0) for pages in made for _ in range(_count(pages, obj.PAGE_BITS)))
     yield from ((obj.PAGE_TABLE, 0) for _ in range(1 + _page_tables(plan, spec, made)))
+    for space in plan.system.io_address_spaces:
+        if plan.owners.get(space.name) == spec.name:
+            yield from ((io.OBJECT_IO_PAGE_TABLE, 0) for _ in range(_io_page_tables(plan, space)))
 
 
 def _page_tables(plan: Plan, spec: ProtectionDomain, pages: list[range]) -> int:
@@ -53,6 +60,15 @@ def _page_tables(plan: Plan, spec: ProtectionDomain, pages: list[range]) -> int:
         if region.page_size == PAGE:
             megas.update(_numbers(place, obj.MEGA_PAGE_BITS))
     return len(gigas) + len(megas)
+
+
+def _io_page_tables(plan: Plan, space: IoAddressSpace) -> int:
+    """The same for a device, with the root."""
+    sizes = [(mapping.iovaddr, plan.system.region(mapping.region).size) for mapping in space.maps]
+    places = [range(start, start + size) for start, size in sizes if size]
+    megas = {number for place in places for number in _numbers(place, obj.MEGA_PAGE_BITS)}
+    gigas = {number for place in places for number in _numbers(place, obj.GIGA_PAGE_BITS)}
+    return 1 + len(gigas) + len(megas) if places else 0
 
 
 def _numbers(place: range, bits: int) -> range:

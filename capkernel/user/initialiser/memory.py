@@ -55,6 +55,10 @@ class Regions:
         """Where a region's first frame lies."""
         return await stubs.page_get_address(self.tools.env.sys, self.frames[region][0])
 
+    def is_device(self, region: str) -> bool:
+        """Whether a region lies where a device may be: at a fixed address."""
+        return self.plan.system.region(region).phys_addr is not None
+
     async def map(self, mapping: Map, vspace: VSpace, copies: list[int]) -> None:
         """Map a region into a domain, each page by a cap of its own with just the rights of the mapping.
 

@@ -9,10 +9,10 @@
 Every cap carries just the rights that the description means: a channel's caps can send, not receive.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capkernel.abi import rights as rt
 from capkernel.abi.words import WORD_BITS
@@ -36,6 +36,8 @@ from capkernel.user.loop import (
 CALL_RIGHTS = rt.WRITE | rt.GRANT_REPLY
 READY_BADGE = 1 << 63
 """In the badge of the cap by which a passive domain tells the monitor that it is ready."""
+LIFECYCLE_BADGE = 1 << 62
+"""In the badge of lifecycle caps. A cap of the monitor's endpoint with neither of the two is for faults."""
 PD_GUARD_SIZE = WORD_BITS - ROOT_CNODE_BITS - PD_CNODE_BITS
 
 
@@ -85,9 +87,14 @@ def ready_badge(index: int) -> int:
     return READY_BADGE | index + 1
 
 
+def lifecycle_badge(index: int) -> int:
+    """Of the caps that rule the lives of domain number ``index``."""
+    return LIFECYCLE_BADGE | index + 1
+
+
 def placements(plan: Plan) -> tuple[Placement, ...]:
     """All caps that the initial task puts into the CNodes of domains."""
-    return (*_own(plan), *_channels(plan), *_shared(plan), *(p for grant in plan.grants for p in _granted(grant)))
+    return (*_own(plan), *_channels(plan), *_shared(plan), *_granted_by(plan))
 
 
 def _own(plan: Plan) -> Iterator[Placement]:
@@ -134,8 +141,15 @@ def _shared(plan: Plan) -> Iterator[Placement]:
             yield Placement(holder=spec.name, slot=mapping.slot, source=source, in_root=True)
 
 
-def _granted(grant: Grant) -> Iterator[Placement]:
-    """Caps beyond Microkit's format, in slots of the holder's own CNode."""
+def _granted_by(plan: Plan) -> Iterator[Placement]:
+    """Caps beyond Microkit's format."""
+    numbers = {spec.name: index for index, spec in enumerate(plan.system.protection_domains)}
+    for grant in plan.grants:
+        yield from _granted(grant, numbers)
+
+
+def _granted(grant: Grant, numbers: Mapping[str, int]) -> Iterator[Placement]:
+    """A cap in a slot of the holder's own CNode; new slots stand in its root CNode as well."""
 
     def placed(source: Source, badge: int | None = None) -> Placement:
         return Placement(holder=grant.pd, slot=grant.slot, source=source, badge=badge, rights=grant.rights)
@@ -153,3 +167,13 @@ def _granted(grant: Grant) -> Iterator[Placement]:
             yield placed(Source(Thing.UNTYPED, grant.pd, grant.slot))
         case GrantKind.REPLY:
             yield placed(Source(Thing.REPLY, grant.pd, grant.slot))
+        case GrantKind.VSPACE:
+            yield placed(Source(Thing.VSPACE, grant.pd))
+        case GrantKind.LIFECYCLE:
+            badge = lifecycle_badge(numbers[grant.of])
+            yield evolve(placed(Source(Thing.MONITOR), badge), rights=CALL_RIGHTS)
+        case GrantKind.SLOTS:
+            slots = Source(Thing.CNODE, grant.pd, grant.slot)
+            guard = WORD_BITS - ROOT_CNODE_BITS - grant.size_bits
+            yield Placement(holder=grant.pd, slot=grant.at, source=slots, badge=guard, in_root=True)
+            yield placed(slots, WORD_BITS - grant.size_bits)

@@ -47,6 +47,10 @@ class Toolbox:
             src_depth=WORD_BITS, rights=rights, badge=badge,
         )  # fmt: skip
 
+    async def empty(self, cnode: int, index: int, depth: int) -> None:
+        """Empty a slot of another CNode."""
+        await stubs.cnode_delete(self.env.sys, cnode, index=index, depth=depth)
+
     async def delete(self, slot: int) -> None:
         """Empty an own slot and take it back."""
         await stubs.cnode_delete(self.env.sys, self.env.cnode, index=slot, depth=WORD_BITS)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from capkernel.abi import iospace as io
 from capkernel.abi.bootinfo import CAP_IO_SPACE
-from capkernel.system.description import IoAddressSpace
+from capkernel.system.description import IoAddressSpace, ProtectionDomain
 from capkernel.user import stubs
 from capkernel.user.allocators import Memory
 from capkernel.user.errors import KernelError
-from capkernel.user.initialiser.domains import Domain
+from capkernel.user.initialiser.domains import Domain, Life
 from capkernel.user.initialiser.footprint import OWN
 from capkernel.user.initialiser.memory import Regions, rights_of
 from capkernel.user.initialiser.placements import CALL_RIGHTS, Placement, Source, Thing
@@ -77,22 +77,41 @@ async def place(tools: Toolbox, caps: Caps, placements: Iterable[Placement]) -> 
         life, source = caps.domains[placement.holder].life, caps.find(placement.source)
         if life is None or not source:
             continue
-        if placement.in_root:
-            where = life.root_cnode, placement.slot, ROOT_CNODE_BITS
-        else:
-            where = life.cnodes[OWN], placement.slot, PD_CNODE_BITS
+        where = _slot_of(life, placement)
         if placement.badge is None:
             await tools.copy_into(*where, source, placement.rights)
         else:
             await tools.mint_into(*where, source, placement.badge, placement.rights)
 
 
-async def fault_endpoint(tools: Toolbox, domains: Domains, domain: Domain, monitor: int) -> int:
-    """A cap to where a domain's faults go: to its parent, which is made before it, or else to the monitor."""
-    spec = domain.spec
-    if spec.parent is None or spec.child_id is None:
+async def clear(tools: Toolbox, caps: Caps, placements: Iterable[Placement]) -> None:
+    """Empty the slots of placements, whatever their holders may have put there."""
+    for placement in placements:
+        life = caps.domains[placement.holder].life
+        if life is not None:
+            await tools.empty(*_slot_of(life, placement))
+
+
+def _slot_of(life: Life, placement: Placement) -> tuple[int, int, int]:
+    """CNode, index and depth of the slot of a placement."""
+    if placement.in_root:
+        return life.root_cnode, placement.slot, ROOT_CNODE_BITS
+    return life.cnodes[OWN], placement.slot, PD_CNODE_BITS
+
+
+def fault_badge(plan: Plan, spec: ProtectionDomain, handler: str) -> int:
+    """The badge with which a domain's faults come to their handler; 0 if that is another."""
+    found = plan.fault_handler(spec)
+    return FAULT_BADGE | found[1] if found is not None and found[0] == handler else 0
+
+
+async def fault_endpoint(tools: Toolbox, plan: Plan, domains: Domains, domain: Domain, monitor: int) -> int:
+    """A cap to where a domain's faults go: to its parent, to whom a grant says so, or else to the monitor."""
+    handler = plan.fault_handler(domain.spec)
+    if handler is None:
         return await tools.mint(monitor, domain.index + 1, CALL_RIGHTS)
-    return await tools.mint(domains[spec.parent].endpoint, FAULT_BADGE | spec.child_id, CALL_RIGHTS)
+    badge = fault_badge(plan, domain.spec, handler[0])
+    return await tools.mint(domains[handler[0]].endpoint, badge, CALL_RIGHTS)
 
 
 async def io_space(tools: Toolbox, space: IoAddressSpace) -> int:
@@ -102,7 +121,7 @@ async def io_space(tools: Toolbox, space: IoAddressSpace) -> int:
 
 
 async def map_for_device(
-    tools: Toolbox, plan: Plan, regions: Regions, space: IoAddressSpace, cap: int, memory: Memory, copies: list[int]
+    tools: Toolbox, regions: Regions, space: IoAddressSpace, cap: int, memory: Memory, copies: list[int]
 ) -> None:
     """Let a device reach the regions of its I/O address space, and nothing else.
 
