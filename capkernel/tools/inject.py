@@ -60,7 +60,7 @@ class Injector:
     """Faults for the domains of a system. ``steps`` counts each domain's steps so far."""
 
     system: DescribedSystem
-    faults: list[Fault] = field(converter=list)
+    faults: list[Fault] = field(factory=list)
     steps: Counter[str] = field(factory=Counter)
     activated: list[Fault] = field(factory=list)
     _hanging: set[int] = field(factory=set)

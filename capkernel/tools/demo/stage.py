@@ -1,0 +1,76 @@
+"""Where stories play: shipped systems, found by name, on machines with disks and other devices."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+
+from capkernel.system.board import find_board
+from capkernel.tools.inject import Fault, Injector
+from capkernel.tools.tour_systems import Booted, Run
+from hwmodel.block import RamDisk
+from hwmodel.virtio import virtio_blk
+from hwmodel.virtio.transport import VirtioMmio
+from hwmodel.wiring import DeviceFactory
+
+SYSTEMS = "capkernel.systems"
+"""The entry point group: the name of a system → the package in which its description is."""
+BOARD = "virt_iommu"
+DISK_BYTES = 1 << 20
+
+
+class UnknownSystemError(KeyError):
+    """No system of that name is installed."""
+
+    def __str__(self) -> str:
+        """Return the message as it is; a KeyError would show it in quotation marks."""
+        return str(self.args[0])
+
+
+def find_system(name: str) -> Path:
+    """The description of a shipped system. Raises UnknownSystemError, naming those that there are."""
+    found = {point.name: point.value for point in entry_points(group=SYSTEMS)}
+    if name not in found:
+        raise UnknownSystemError(f"no system is named {name!r}; there are {', '.join(sorted(found)) or 'none'}")
+    return Path(str(files(found[name]))) / f"{name}.system"
+
+
+class Stage:
+    """A shipped system with a disk in the first virtio slot, booted, with faults to come."""
+
+    def __init__(
+        self, name: str, *, disk: RamDisk | None = None, faults: tuple[Fault, ...] = (), seed: int = 0,
+        board: str = BOARD, devices: Mapping[str, DeviceFactory] | None = None,
+    ) -> None:  # fmt: skip
+        self.disk = disk or RamDisk(DISK_BYTES)
+        self.booted = Booted(
+            find_system(name), seed=seed, board=find_board(board),
+            devices={"virtio0": virtio_blk(self.disk), **(devices or {})},
+        )  # fmt: skip
+        self.system = self.booted.system
+        self.injector = Injector(self.system, list(faults))
+
+    @property
+    def disk_device(self) -> VirtioMmio:
+        """The disk as the machine has it: its counters, its faults."""
+        device = self.system.machine.devices["virtio0"]
+        if not isinstance(device, VirtioMmio):
+            raise TypeError("there is no virtio device in the first slot")
+        return device
+
+    def run(self, *, time_us: int) -> Run:
+        """Run for so many microseconds."""
+        return self.booted.run(time_us=time_us)
+
+    def word(self, region: str, offset: int = 0) -> int:
+        """A word of a memory region."""
+        return int.from_bytes(self.system.read_region(region)[offset : offset + 8], "little")
+
+    def disk_digest(self) -> bytes:
+        """A hash of all that is on the disk."""
+        return hashlib.sha256(self.disk.read(0, self.disk.sectors)).digest()
+
+    def close(self) -> None:
+        """Give up the programs."""
+        self.system.cpu.close()

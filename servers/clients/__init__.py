@@ -1,0 +1,1 @@
+"""Programs that use the servers: those of the demonstrations."""
