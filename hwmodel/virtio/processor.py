@@ -108,10 +108,15 @@ class Processor(Stateful):
         for queue in self.queues:
             queue.reset()
 
-    def reset_queue(self, number: int) -> None:
-        """Forget one queue, and the request in work if it is from there (section 2.6.1)."""
+    def stop_queue(self, number: int) -> None:
+        """Take nothing more from one queue, and forget the request in work if it is from there."""
         if self._chain is not None and self._chain.queue == number:
             self._abandon()
+        self.queues[number].ready = False
+
+    def reset_queue(self, number: int) -> None:
+        """Stop one queue and forget what was set up (section 2.6.1)."""
+        self.stop_queue(number)
         self.queues[number].reset()
 
     def _abandon(self) -> None:

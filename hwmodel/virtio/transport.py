@@ -118,13 +118,15 @@ class VirtioMmio(Stateful):
         queue = self._queue()
         if queue is None:
             return
+        if not value & 1:
+            self._processor.stop_queue(self._queue_sel)
+            return
         try:
-            if value & 1:
-                queue.check()
+            queue.check()
         except MalformedRing:
             self.needs_reset()
         else:
-            queue.ready = bool(value & 1)
+            queue.ready = True
 
     def _write_queue_size(self, value: int) -> None:
         queue = self._queue()
@@ -210,6 +212,11 @@ class VirtioMmio(Stateful):
         """Be dead: all ones on the bus, no interrupt, no steps. What was volatile is for the caller to lose."""
         self.forget()
         self.powered = False
+
+    def cut_power(self, survival: int = 0, seed: int = 0) -> None:
+        """Cut the power now, from outside; see `FaultKind.POWER_CUT` for `survival`."""
+        self.function.power_cut(survival, (seed, self.faults.steps))
+        self.lose_power()
 
     def power_on(self) -> None:
         """The power is back; the device is as after a reset."""

@@ -21,10 +21,10 @@ from hwmodel.dma import (
 )
 from hwmodel.machine import Machine
 
+BASE = 0x8000_0000
+DMA = 0x1010_0000
+IRQ = 20
 BOARD = find_board("virt_iommu")
-BASE = BOARD.ram.base
-DMA = BOARD.device("dma0").region.base
-IRQ = BOARD.device("dma0").irq
 DEVICE = BOARD.device("dma0").request_id
 PAGE_TABLE = BASE + 0x20_0000
 FRAMES = BASE + 0x30_0000

@@ -132,6 +132,19 @@ def test_without_power_the_bus_reads_ones_and_afterwards_the_device_starts_anew(
     assert driver.start().request(IN, 0, length=1024) == (OK, OLD[:1024])
 
 
+def test_the_power_may_be_cut_from_outside_and_the_disk_be_put_into_another_machine():
+    shared = RamDisk(SECTORS * 512, OLD)
+    board = find_board("virt_iommu")
+    driver = Disk(Machine(board, ram_size=RAM, devices={"virtio0": virtio_blk(shared)})).start(FEATURES | FLUSH)
+    driver.request(OUT, 0, NEW[:512])
+    driver.request(FLUSH_OUT, 0)
+    driver.request(OUT, 1, NEW[:512])
+    driver.device.cut_power()
+    assert not driver.device.powered
+    other = Disk(Machine(board, ram_size=RAM, devices={"virtio3": virtio_blk(shared)}), "virtio3").start()
+    assert other.request(IN, 0, length=1024) == (OK, NEW[:512] + OLD[:512])
+
+
 def test_survivors_of_a_power_cut_depend_on_the_seed_alone():
     def survivors(seed: int, survival: int = 1) -> bytes:
         driver = disk(Fault(8, FaultKind.POWER_CUT, survival), seed=seed)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from hwmodel.block import RamDisk
 from hwmodel.board import BOARDS, find_board
 from hwmodel.dma import CONTROL, DESTINATION, LENGTH, SOURCE, START
+from hwmodel.faults import Fault, FaultKind, FaultPlan
 from hwmodel.machine import Machine
 from hwmodel.memory import BusError
+from hwmodel.network import NoPeer
 from hwmodel.virtio import registers as reg
-from hwmodel.virtio import virtio_blk
+from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
 from hwmodel.virtio.blk import FLUSH, FLUSH_OUT, IN, OK, OUT
 from hwmodel.virtio.queue import INDIRECT, NEXT, WRITE
 from tests.hwmodel.boards import WITH_IOMMU
@@ -227,6 +229,42 @@ def test_no_ring_whatever_makes_the_device_reach_outside_its_map(table, heads, i
         machine.advance(tick - machine.now())
     assert pages_outside(driver) == outside
     assert driver.broken or driver.device.port.refused == 0
+
+
+REGISTERS = st.one_of(
+    st.sampled_from([value for name, value in vars(reg).items() if name.startswith("QUEUE_")]),
+    st.sampled_from([reg.DRIVER_FEATURES, reg.DRIVER_FEATURES_SEL, reg.STATUS, reg.INTERRUPT_ACK, reg.DEVICE_ID]),
+    st.integers(0, 80).map(lambda word: 4 * word),
+)
+VALUES = st.one_of(st.integers(0, 9), st.sampled_from([0x40_0000, 0x40_1000, 0x80, 15]), st.integers(0, 0xFFFFFFFF))
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    device=st.sampled_from([lambda: virtio_blk(RamDisk(1 << 16)), lambda: virtio_rng(1), lambda: virtio_net(NoPeer())]),
+    script=st.lists(st.tuples(REGISTERS, VALUES, st.integers(0, 20)), min_size=5, max_size=40),
+    plan=st.lists(st.tuples(st.integers(1, 12), st.sampled_from(list(FaultKind)), st.integers(-1, 300)), max_size=4),
+)
+def test_no_stores_whatever_make_the_device_fail_or_reach_outside(device, script, plan):
+    """Stores to any register of a working device, with requests in its queues and faults of any kind."""
+    machine = Machine(find_board("virt_iommu"), ram_size=RAM, devices={"virtio0": device()})
+    driver = Disk(machine)
+    driver.start(FEATURES | reg.RING_RESET, queues=len(driver.device._processor.queues))
+    driver.device.faults.set_plan(FaultPlan(tuple(Fault(*fault) for fault in plan), 1))
+    for queue in driver.queues:
+        driver.memory.poke(driver.buffers, struct.pack("<IIQ", OUT, 0, 0))
+        for number in range(4):
+            queue.submit([(driver.buffers, 64, False), (driver.buffers + 4096, 64, True)][number % 2 :][:2])
+        queue.notify()
+    outside = pages_outside(driver)
+    for register, value, ticks in script:
+        driver.store(register, value)
+        driver.load(register)
+        machine.advance(ticks)
+    for _ in range(100):
+        if (tick := machine.next_event()) is not None:
+            machine.advance(tick - machine.now())
+    assert pages_outside(driver) == outside
 
 
 def pages_outside(driver: Disk) -> dict[int, bytes]:

@@ -39,10 +39,10 @@ class Memory:
         return self.frames[page] + offset
 
     def poke(self, iova: int, data: bytes) -> None:
-        for i in range(0, len(data), 1):
-            if i == 0 or (iova + i) % 4096 == 0:
-                end = min(len(data), i + 4096 - (iova + i) % 4096)
-                self.machine.write_bytes(self._place(iova + i), data[i:end])
+        while data:
+            length = 4096 - iova % 4096
+            self.machine.write_bytes(self._place(iova), data[:length])
+            iova, data = iova + length, data[length:]
 
     def peek(self, iova: int, size: int) -> bytes:
         parts = []
