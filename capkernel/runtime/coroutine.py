@@ -22,6 +22,11 @@ class CoroutineGlue:
         """Give up all programs in an address space that will be no more, by the address of its root page table."""
         self.cpu.forget_space(root)
 
+    @property
+    def live_count(self) -> int:
+        """How many programs run, or wait."""
+        return self.cpu.live_count
+
     def close(self) -> None:
         """Give up all programs; the CPU runs nothing any more."""
         self.cpu.close()

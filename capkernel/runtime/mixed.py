@@ -36,6 +36,11 @@ class MixedGlue:
         """Give up the Python programs in an address space that will be no more."""
         self.coroutines.forget_space(root)
 
+    @property
+    def live_count(self) -> int:
+        """How many Python programs run, or wait."""
+        return self.coroutines.live_count
+
     def close(self) -> None:
         """Give up all Python programs; they run no more."""
         self.coroutines.close()

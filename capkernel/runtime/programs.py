@@ -1,6 +1,7 @@
 """Finding and loading the programs of a description's protection domains: machine code, or Python in its place."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -163,7 +164,7 @@ def _load(
     if path is None:
         wanted = pd.program.path.removesuffix(".elf") + PYTHON_SUFFIX
         places = ", ".join(map(str, search_path))
-        raise ValueError(f"its program {pd.program.path} (or {wanted} in its place) is not in {places}")
+        raise ValueError(f"its program {pd.program.path} (or {wanted} in its place) is not in {places}, nor installed")
     values = PDValues(name=pd.name)
     if path.suffix != PYTHON_SUFFIX:
         try:
@@ -179,7 +180,7 @@ def _load(
     # Whatever will be set must have a place; what it is set to does not matter here.
     variable_words(hooks, {patch.symbol: 0 for patch in symbol_patches(system, pd)})
     values.encode()
-    return PythonProgram(table.add(program(hooks)), hooks, free_page(system, pd))
+    return PythonProgram(table.add(program(hooks, partial(load_module, path, module))), hooks, free_page(system, pd))
 
 
 def _symbol_file(context: Context, pd: ProtectionDomain, path: Path) -> Path:

@@ -1,11 +1,16 @@
-"""Program images that are present on the search path: their symbols and segments.
+"""Program images that are present on the search path, or installed: their symbols and segments.
 
 An image is an ELF file or, in place of ``x.elf``, a Python program ``x.py`` whose symbols are
-its annotated module-level names. A missing image is no problem here: a description is judged
-before anything was compiled.
+its annotated module-level names. What is on the search path in neither form may be installed:
+then ``x`` is an entry point of the group ``capkernel.programs``, which names a module. A missing
+image is no problem here: a description is judged before anything was compiled.
 """
 
 import ast
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoints, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import frozen
@@ -19,6 +24,8 @@ from capkernel.system.symbols import symbol_patches
 WORD_BYTES = 8
 ELF_SUFFIX = ".elf"
 PYTHON_SUFFIX = ".py"
+PROGRAMS = "capkernel.programs"
+"""The group of entry points by which packages offer programs: a name, and a module."""
 
 
 @frozen(kw_only=True)
@@ -40,7 +47,25 @@ def find_image(context: Context, path: str) -> Path | None:
     if path.endswith(ELF_SUFFIX):
         names.append(path.removesuffix(ELF_SUFFIX) + PYTHON_SUFFIX)
     found = (context.find(name) for name in names)
-    return next((path for path in found if path and path.is_file()), None)
+    return next((path for path in found if path and path.is_file()), None) or _installed(path)
+
+
+def _installed(path: str) -> Path | None:
+    """The file of the module that an installed package offers as this program; it is not executed."""
+    for entry in _offered(tuple(sys.path)).select(name=path.removesuffix(ELF_SUFFIX)):
+        try:
+            spec = find_spec(entry.module)
+        except ImportError:
+            continue
+        if spec is not None and spec.origin is not None and spec.origin.endswith(PYTHON_SUFFIX):
+            return Path(spec.origin)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _offered(search_path: tuple[str, ...]) -> EntryPoints:
+    """The programs of the packages that are installed along a search path of Python's."""
+    return entry_points(group=PROGRAMS)
 
 
 def read_image(path: Path) -> Image:

@@ -1,6 +1,7 @@
 """Protection domains as Microkit has them: ``init``, then ``notified``, ``protected`` and ``fault`` for ever.
 
-A domain's program is a module (or any object) with these hooks, of which each may be ``async def`` or plain ``def``:
+A domain's program is a module (or any object) with these hooks, of which each may be ``async def`` or plain ``def``.
+A module may also have them as methods of a class named ``Program``, of which each start makes a new object.
 
 | hook                       | called when                                    | returns                                |
 |----------------------------|------------------------------------------------|----------------------------------------|
@@ -14,6 +15,7 @@ The domain's CSpace, badges and event loop are those of Microkit 2.3 (``libmicro
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 from capkernel.abi import labels
@@ -242,16 +244,23 @@ async def _call(hooks: Any, name: str, pd: PD, *args: Any) -> Any:
     return answer
 
 
-def program(hooks: Any) -> Any:
+def program(hooks: Any, load: Callable[[], Any] | None = None) -> Any:
     """The program of a domain with these hooks, for a CPU's table of programs.
 
-    When it starts, the words of its image are given to the names that the hooks' module declares (``pdimage``).
+    When it starts, the words of its image are given to the names that the hooks' module declares (``pdimage``). A
+    module with a class ``Program`` has its hooks in an object of that class, a new one each time. Any other is loaded
+    anew by ``load``, if that is given, from the second start on. So no start finds what a former one left behind.
     """
+    make = getattr(hooks, "Program", None)
+    is_first = True
 
     def start_pd(start: Start) -> Any:
+        nonlocal is_first
+        module = hooks if is_first or make is not None or load is None else load()
+        is_first = False
         values = PDValues.decode(start.values)
-        values.set_variables(hooks)
-        return run(hooks, PD(values))
+        values.set_variables(module)
+        return run(module if make is None else make(), PD(values))
 
     start_pd.__qualname__ = getattr(hooks, "__name__", type(hooks).__name__)
     return start_pd

@@ -32,9 +32,7 @@ def test_hello_says_hello() -> None:
 
 def test_a_parent_restarts_a_crashing_child_twice_and_then_gives_up() -> None:
     lines = run("hierarchy/hierarchy").output.splitlines()
-    assert [line for line in lines if line.startswith("crasher")] == [
-        f"crasher: start {n}, following a null pointer" for n in (1, 2, 3)
-    ]
+    assert lines.count("crasher: following a null pointer") == 3
     assert sum("VMFault: store at 0x0" in line for line in lines) == 3
     assert lines.index("keeper: that was once too often; child 1 stays stopped") == len(lines) - 2
     assert lines[-1].startswith("bystander")

@@ -105,3 +105,29 @@ def test_an_address_of_no_region_is_refused_when_it_would_be_set(tmp_path):
     (tmp_path / "one.elf").write_bytes(elf([("mem_at", 8), ("mem_phys", 8)]))
     with pytest.raises(DescriptionError, match="there is no memory region 'gone'"):
         check(tmp_path, more=more)
+
+
+def install(place, monkeypatch, name, module):
+    """A package that offers a program."""
+    meta = place / "offering-1.dist-info"
+    meta.mkdir(exist_ok=True)
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1\n")
+    (meta / "entry_points.txt").write_text(f"[capkernel.programs]\n{name} = {module}\n")
+    monkeypatch.syspath_prepend(str(place))
+
+
+def test_what_is_not_on_the_search_path_is_an_installed_program(tmp_path, monkeypatch):
+    (tmp_path / "offered").mkdir()
+    (tmp_path / "offered" / "driver.py").write_text("raise SystemError('it is not executed')\nmem: int = 0\n")
+    install(tmp_path, monkeypatch, "one", "offered.driver")
+    with pytest.raises(DescriptionError, match=r"driver.py has no symbol 'mem_at'"):
+        check(tmp_path / "nowhere")
+    (tmp_path / "one.py").write_text("mem_at: int = 0\n")
+    check(tmp_path)
+
+
+@pytest.mark.parametrize("module", ["offered.nothing", "nobody.driver", "sys"])
+def test_an_entry_point_that_leads_to_no_program_is_as_good_as_none(tmp_path, monkeypatch, module):
+    (tmp_path / "offered").mkdir()
+    install(tmp_path, monkeypatch, "one", module)
+    check(tmp_path / "nowhere")
