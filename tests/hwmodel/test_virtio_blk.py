@@ -240,3 +240,10 @@ def test_steps_take_the_documented_time():
     # fetch; header of 16 bytes; two pieces of 4096, the last with the status; completion; a look at the empty queue
     assert ticks == [5, 7, 10, 28, 47, 49]
     assert driver.device.faults.steps == 6
+    short = disk()
+    short.post(OUT, 0, bytes(4096))
+    documented = [5, 7, 10, 29, 31]
+    for tick in documented:
+        assert short.machine.next_event() == tick
+        short.machine.advance(tick - short.machine.now())
+    assert short.machine.next_event() is None
