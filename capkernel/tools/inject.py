@@ -1,8 +1,9 @@
 """Fault injection: a protection domain that goes wrong at a step of its own, in a way that can be repeated.
 
 A step is a kernel entry that the domain's thread causes: a system call or a fault. They are counted from 1, through all
-its incarnations. An ``Injector`` stands between the loop and the CPU; the kernel sees what it would see if the code
-itself had gone wrong. A fault that could have no effect where it was to happen is not counted as ``activated``.
+its lives, or through one of them. An ``Injector`` stands between the loop and the CPU; the kernel sees what it would
+see if the code itself had gone wrong. A fault that could have no effect where it was to happen is not counted as
+``activated``.
 """
 
 import random
@@ -47,22 +48,34 @@ class Kind(StrEnum):
 
 @frozen
 class Fault:
-    """What is to go wrong: ``kind`` at the ``step``-th step of the domain; ``seed`` decides what it leaves open."""
+    """What is to go wrong: ``kind`` at the ``step``-th step of the domain, of its ``life``-th life if that is not 0.
+
+    ``seed`` decides what the kind leaves open.
+    """
 
     pd: str
     step: int
     kind: Kind
     seed: int = 0
+    life: int = 0
 
 
 @define
 class Injector:
-    """Faults for the domains of a system. ``steps`` counts each domain's steps so far."""
+    """Faults for the domains of a system.
+
+    ``steps`` counts each domain's steps so far, ``lives`` its threads; ``activated_at`` is when each fault happened,
+    in ticks.
+    """
 
     system: DescribedSystem
     faults: list[Fault] = field(factory=list)
     steps: Counter[str] = field(factory=Counter)
+    lives: Counter[str] = field(factory=Counter)
     activated: list[Fault] = field(factory=list)
+    activated_at: list[int] = field(factory=list)
+    _threads: dict[str, TCB] = field(factory=dict)
+    _since: Counter[str] = field(factory=Counter)
     _hanging: set[int] = field(factory=set)
     _run: Callable[[TCB], Trap] = field(init=False)
 
@@ -85,13 +98,24 @@ class Injector:
         trap = self._run(thread)
         if trap.kind in (traps.HOST, traps.INTERRUPTED):
             return trap
-        self.steps[name] += 1
-        for fault in [fault for fault in self.faults if fault.pd == name and fault.step == self.steps[name]]:
+        for fault in self._due(name, thread):
             changed = self._apply(fault, thread, trap)
             if changed is not None:
                 self.activated.append(fault)
+                self.activated_at.append(self.system.machine.now())
                 trap = changed
         return trap
+
+    def _due(self, name: str, thread: TCB) -> list[Fault]:
+        """Count a step; the faults that are to happen at it."""
+        if self._threads.get(name) is not thread:
+            self._threads[name] = thread
+            self.lives[name] += 1
+            self._since[name] = 0
+        self.steps[name] += 1
+        self._since[name] += 1
+        here = {0: self.steps[name], self.lives[name]: self._since[name]}
+        return [fault for fault in self.faults if fault.pd == name and here.get(fault.life) == fault.step]
 
     def _name(self, thread: TCB) -> str | None:
         """The domain whose present thread this is."""

@@ -15,8 +15,9 @@ report: int = 0
 FILES = 0
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 BLOCKS, BLOCK = 64, 4096
-DONE, ERRORS, WRONG = 0, 8, 16
-"""Offsets of the words in the report: 1 at the end; requests that failed; blocks that were read otherwise than written.
+DONE, ERRORS, WRONG, GOES_ON = 0, 8, 16, 24
+"""Offsets of the words in the report: 1 at the end; requests that failed; blocks that were read otherwise than written;
+1 if a file can be written and read after a failure.
 """
 
 
@@ -43,6 +44,7 @@ class Program:
         except Failure as failure:
             self.errors += 1
             await pd.print(f"client: {type(failure).__name__}: {failure}\n")
+            await pd.store(report + GOES_ON, await self._goes_on(root))
         await pd.store(report + ERRORS, self.errors)
         await pd.store(report + WRONG, wrong)
         await pd.store(report + DONE, 1)
@@ -53,6 +55,12 @@ class Program:
             await file.write(number * BLOCK, content(number))
         await file.sync()
         await file.drop()
+
+    async def _goes_on(self, root: Directory) -> bool:
+        file = await root.create("after")
+        await file.write(0, content(0))
+        await file.sync()
+        return await file.read(0, BLOCK) == content(0)
 
     async def _count_wrong(self, root: Directory) -> int:
         file = await root.open("blocks", READ)

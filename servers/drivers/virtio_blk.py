@@ -1,7 +1,7 @@
 """The driver of a virtio disk (VIRTIO 1.2, section 5.2).
 
 It holds the device's registers, its interrupt, and one page for rings and request headers. The data of a transfer it
-never sees: it passes the I/O address on, and the device reaches the client's transfer region by itself.
+never touches: it passes the I/O address on, and the device reaches the client's transfer region by itself.
 
 A request that the device does not answer within three signs of life asked for by the supervisor is given to it again,
 after a reset; so are all requests when the device breaks its rules. If that happens too often the driver gives up, by
@@ -26,6 +26,8 @@ registers: int = 0
 rings: int = 0
 rings_io: int = 0x1000_0000
 transfer_io: int = 0x2000_0000
+transfer: int = 0
+"""Unused; a RAM disk in this driver's place needs it."""
 transfer_size: int = 0x1_0000
 first_reply: int = 302
 reply_count: int = 4

@@ -6,7 +6,7 @@ MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that
 
 from typing import Final
 
-from capkernel.protocols.block import SECTOR, Block
+from capkernel.protocols.block import SECTOR, Block, BlockInfo
 from capkernel.protocols.failures import DeviceError, ServerDied
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
@@ -21,21 +21,23 @@ class Disk:
     def __init__(self, block: Block, region: SharedRegion) -> None:
         self.block = block
         self.region = region
+        self.name = ""
         self.sectors = 0
         self.is_read_only = False
         self.deaths = 0
         """How often a driver died before it answered."""
 
     async def open(self) -> None:
-        """Ask what the disk is."""
-        for tries in range(DRIVER_TRIES, 0, -1):
+        """Ask what the disk is. Raises DeviceError."""
+        info = await self._info(DRIVER_TRIES)
+        self.name, self.sectors, self.is_read_only = info.name, info.sectors, info.is_read_only
+
+    async def _info(self, tries: int) -> BlockInfo:
+        while True:
             try:
-                info = await self.block.info()
+                return await self.block.info()
             except ServerDied:
-                self._died(tries)
-            else:
-                self.sectors, self.is_read_only = info.sectors, info.is_read_only
-                return
+                tries = self._died(tries)
 
     async def read(self, sector: int, count: int) -> bytes:
         """The content of sectors. Raises DeviceError."""
@@ -69,8 +71,9 @@ class Disk:
             try:
                 await self._ask(what, sector, count)
             except ServerDied:
-                self._died(drivers)
-                drivers -= 1
+                drivers = self._died(drivers)
+                if (await self._info(drivers)).name != self.name:
+                    raise DeviceError(f"{self.name} was replaced by another disk") from None
             except DeviceError:
                 transfers -= 1
                 if not transfers:
@@ -86,7 +89,9 @@ class Disk:
         else:
             await self.block.flush()
 
-    def _died(self, tries: int) -> None:
+    def _died(self, tries: int) -> int:
+        """The tries that are left. Raises DeviceError if there are none."""
         self.deaths += 1
         if tries <= 1:
             raise DeviceError(f"the disk's driver died {DRIVER_TRIES} times in a row")
+        return tries - 1

@@ -61,6 +61,7 @@ class LittlefsVolume:
             raise RuntimeError("littlefs is not installed: pip install 'capkernel[fs]'")
         self.disk = disk
         self.is_mounted = False
+        self.may_format = False
         self._files: dict[str, Any] = {}
         self._fs: Any = None
         self._config: Any = None
@@ -68,16 +69,17 @@ class LittlefsVolume:
 
     async def open(self, *, may_format: bool = True) -> None:
         """Mount the file system. An empty disk is formatted, if that is allowed. Raises Corrupt, DeviceError."""
-        await self.disk.open()
-        is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
-        if is_blank and may_format and not self.disk.is_read_only:
-            self._configure()
-            await run_blocking(self._guarded, lambda: lfs.format(self._fs, self._config))
+        self.may_format = may_format
         await self._mount()
 
     async def _mount(self) -> None:
-        """Begin from what is on the disk."""
+        """Begin from what is on the disk, which may be another one than before."""
+        await self.disk.open()
         self._configure()
+        is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
+        if is_blank and self.may_format and not self.disk.is_read_only:
+            await run_blocking(self._guarded, lambda: lfs.format(self._fs, self._config))
+            self._configure()
         await run_blocking(self._guarded, lambda: lfs.mount(self._fs, self._config))
         self.is_mounted = True
 

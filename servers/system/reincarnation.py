@@ -112,7 +112,7 @@ class Table:
             service.crashes = 0
         delay = DELAYS[min(service.crashes, len(DELAYS) - 1)]
         service.crashes += 1
-        service.due = self.beats + (ORDER_PATIENCE if service.asks else delay)
+        service.due = self.beats + (max(ORDER_PATIENCE, delay) if service.asks else delay)
         service.state = State.ASKING if service.asks else State.WAITING
         steps = [Step(Act.DESTROY, label)]
         return steps if service.asks or delay else [*steps, *self._start(service)]
@@ -139,7 +139,7 @@ class Table:
             return []
         service.alternative = alternative
         service.state = State.WAITING
-        service.due += DELAYS[min(service.crashes - 1, len(DELAYS) - 1)] - ORDER_PATIENCE
+        service.due -= ORDER_PATIENCE if service.crashes <= 1 else 0
         return self._start(service) if service.due <= self.beats else []
 
     def restarted(self, label: str, reason: str) -> list[Step]:

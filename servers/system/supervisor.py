@@ -55,6 +55,7 @@ class Supervisor:
         self.by_update = {each.update_channel: each for each in watched if each.update_channel is not None}
         self.store = TableStore(SharedRegion(table, table_size))
         self.table = Table.of(each.service() for each in watched)
+        self.reported = 0
         self.happened = Condition()
         self.settled = Condition()
 
@@ -63,6 +64,7 @@ class Supervisor:
         saved = await self.store.load()
         if saved is not None and set(saved.services) == set(self.watched):
             self.table = saved
+            self.reported = saved.events[-1].number if saved.events else 0
             await self._check_each()
         else:
             for label in self.watched:
@@ -82,12 +84,19 @@ class Supervisor:
         """Do what was decided; first it is written down, so that it will be done whatever happens to us."""
         if is_news:
             await self.store.save(self.table)
+            await self._report()
         while steps:
             steps = [*await self._do(steps[0]), *steps[1:]]
         if is_news:
             await self.store.save(self.table)
             self.happened.notify()
             self.settled.notify()
+
+    async def _report(self) -> None:
+        for event in self.table.events:
+            if event.number > self.reported:
+                await self.pd.print(f"supervisor: {event.label} {event.incarnation}: {event.reason}\n")
+                self.reported = event.number
 
     async def _do(self, step: Step) -> list[Step]:
         each = self.watched[step.label]

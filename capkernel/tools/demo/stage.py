@@ -1,6 +1,7 @@
 """Where stories play: shipped systems, found by name, on machines with disks and other devices."""
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -37,15 +38,19 @@ def find_system(name: str) -> Path:
 
 
 class Stage:
-    """A shipped system with a disk in the first virtio slot, booted, with faults to come."""
+    """A shipped system with a disk in the first virtio slot, ready to run, with faults to come.
+
+    ``variant`` is a directory beside the description; what is there takes the place of what has the same name.
+    """
 
     def __init__(
         self, name: str, *, disk: RamDisk | None = None, faults: tuple[Fault, ...] = (), seed: int = 0,
-        board: str = BOARD, devices: Mapping[str, DeviceFactory] | None = None,
+        variant: str = "", board: str = BOARD, devices: Mapping[str, DeviceFactory] | None = None,
     ) -> None:  # fmt: skip
         self.disk = disk or RamDisk(DISK_BYTES)
+        path = find_system(name)
         self.booted = Booted(
-            find_system(name), seed=seed, board=find_board(board),
+            path, search_path=[path.parent / variant] if variant else [], seed=seed, board=find_board(board),
             devices={"virtio0": virtio_blk(self.disk), **(devices or {})},
         )  # fmt: skip
         self.system = self.booted.system
@@ -63,9 +68,9 @@ class Stage:
         """Run for so many microseconds."""
         return self.booted.run(time_us=time_us)
 
-    def word(self, region: str, offset: int = 0) -> int:
-        """A word of a memory region."""
-        return int.from_bytes(self.system.read_region(region)[offset : offset + 8], "little")
+    def words(self, region: str, count: int) -> tuple[int, ...]:
+        """The first words of a memory region."""
+        return struct.unpack_from(f"<{count}Q", self.system.read_region(region))
 
     def disk_digest(self) -> bytes:
         """A hash of all that is on the disk."""
