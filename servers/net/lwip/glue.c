@@ -274,12 +274,26 @@ static void run_deferred(net_stack *stack) {
     }
 }
 
-int replaced_printf(int flag, const char *format, ...) __asm__("__printf_chk");
-int replaced_printf(int flag, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
+static void keep_message(const char *format, va_list arguments) {
     if (current != NULL)
         vsnprintf(current->assertion, sizeof current->assertion, format, arguments);
+}
+
+/* printf, as it is called by what was compiled with and without checks of buffer sizes. */
+int replaced_printf_chk(int flag, const char *format, ...) __asm__("__printf_chk");
+int replaced_printf_chk(int flag, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    keep_message(format, arguments);
+    va_end(arguments);
+    return 0;
+}
+
+int replaced_printf(const char *format, ...) __asm__("printf");
+int replaced_printf(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    keep_message(format, arguments);
     va_end(arguments);
     return 0;
 }
@@ -553,6 +567,13 @@ void net_close(net_stack *stack) {
     free(stack);
 }
 
+int net_fail_assertion(net_stack *stack) {
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    pbuf_free(NULL);
+    leave(stack);
+    return ERR_OK;
+}
+
 /* Whether the structures of the headers are those of the library, as far as can be seen. */
 static bool headers_fit(net_stack *stack) {
     static const struct {
@@ -595,6 +616,8 @@ const char *net_unusable(void) {
         reason = "the library does not start";
     else
         reason = headers_fit(trial) ? NULL : "the library was built with other options than its headers say";
+    if (reason == NULL && net_fail_assertion(trial) != NET_BROKEN)
+        reason = "the library's assertions are not compiled in";
     if (trial != NULL)
         net_close(trial);
     return reason;

@@ -43,6 +43,7 @@ typedef struct {
 const char *net_unusable(void);
 const char *net_version(void);
 const char *net_failed_assertion(net_stack *stack);
+int net_fail_assertion(net_stack *stack); /* for tests of what happens then */
 const char *net_pool_name(int pool);
 int net_pools(void);
 net_use net_pool_use(net_stack *stack, int pool);

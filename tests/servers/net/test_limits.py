@@ -199,6 +199,30 @@ def test_closed_stacks_give_their_memory_back() -> None:
 
 
 @needs_lwip
+def test_a_failed_assertion_of_lwip_breaks_that_stack_and_nothing_else() -> None:
+    from servers.net.lwip._lwip import lib
+
+    with wire() as net:
+        broken = alone()
+        connection = broken.connect("10.0.2.2", 80)
+        lib.net_fail_assertion(broken._here)
+        for call in (
+            broken.poll,
+            lambda: connection.send(b"x"),
+            broken.udp,
+            lambda: broken.input(bytes(12) + b"\x08\0" * 30),
+        ):
+            with pytest.raises(NetError, match="Broken: Assertion") as error:
+                call()
+            assert error.value.reason is Reason.Broken
+        broken.close()
+        ours, theirs, _ = net.connected()
+        ours.send(b"well")
+        net.run(limit=100)
+        assert theirs.receive() == b"well"
+
+
+@needs_lwip
 def test_a_mac_address_must_be_one() -> None:
     for mac in (b"\x01\0\0\0\0\0", b"short"):
         with pytest.raises(NetError, match="MAC"):
