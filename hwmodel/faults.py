@@ -43,7 +43,8 @@ class FaultKind(StrEnum):
     IO_ERROR = "i/o error"
     """A step of a block request that moves data: the request ends there with an error."""
     TORN_WRITE = "torn write"
-    """A step that writes to a disk: only as many bytes of the piece as the parameter says get there."""
+    """A step that writes to a disk: only as many bytes of the piece as the parameter says (a seeded number if -1) get
+    there."""
     LOST_WRITE = "lost write"
     """A step that writes to a disk: nothing gets there, and the device says that it did."""
     REORDERED_WRITE = "reordered write"

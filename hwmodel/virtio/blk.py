@@ -155,8 +155,8 @@ class VirtioBlk(VirtioFunction):
             return IOERR
         data = self._corrupted(request.read(HEADER.size + self._done, piece[1]), faults)
         self._done += len(data)
-        if data and not faults.strikes(FaultKind.LOST_WRITE):
-            self._store(piece[0], self._torn(piece[0], data, faults), faults)
+        if stored := self._cut_short(piece[0], data, faults):
+            self._store(piece[0], stored, faults)
         return OK if self._done == total else None
 
     def _flush(self, request: Request, faults: FaultInjector) -> int | None:
@@ -208,12 +208,18 @@ class VirtioBlk(VirtioFunction):
             self._cache.write_through(sector, data)
             self._cache.drain(len(self._cache))
 
-    def _torn(self, sector: int, data: bytes, faults: FaultInjector) -> bytes:
-        fault = faults.due(FaultKind.TORN_WRITE)
-        if fault is None or fault.parameter >= len(data):
+    def _cut_short(self, sector: int, data: bytes, faults: FaultInjector) -> bytes:
+        """Return what a write stores in its sectors: the data, or a part and then what was there, or nothing."""
+        fault = faults.due(FaultKind.LOST_WRITE) or faults.due(FaultKind.TORN_WRITE)
+        if fault is None:
             return data
-        faults.activate(fault)
-        return data[: fault.parameter] + self._cache.read(sector, len(data) // SECTOR)[fault.parameter :]
+        kept = 0 if fault.kind is FaultKind.LOST_WRITE else fault.parameter
+        if kept == PARAMETER_SEEDED:
+            kept = draw(len(data), faults.plan.seed, fault.step, "torn")
+        left = data[:kept] + self._cache.read(sector, len(data) // SECTOR)[kept:]
+        if left != data:
+            faults.activate(fault)
+        return left if kept else b""
 
     def _corrupted(self, data: bytes, faults: FaultInjector) -> bytes:
         if data and faults.strikes(FaultKind.CORRUPT_DATA):

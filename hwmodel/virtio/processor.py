@@ -181,11 +181,9 @@ class Processor(Stateful):
 
     def _complete(self, chain: Chain, written: int) -> None:
         queue = self.queues[chain.queue]
-        head, faults, given = chain.head, self.faults, 1
-        if fault := faults.strikes(FaultKind.WRONG_ID):
-            head += 1 + fault.parameter
-        if fault := faults.strikes(FaultKind.WRONG_LENGTH):
-            written = fault.parameter
+        faults, given = self.faults, 1
+        head = self._wrong(FaultKind.WRONG_ID, chain.head, chain.head + 1)
+        written = self._wrong(FaultKind.WRONG_LENGTH, written, 0)
         if faults.strikes(FaultKind.DOUBLE_COMPLETION):
             queue.put_used(self.port, head, written)
             given = 2
@@ -194,6 +192,14 @@ class Processor(Stateful):
         wanted = queue.wants_interrupt(self.port, given, event_idx=bool(self.features & RING_EVENT_IDX))
         if wanted and not faults.strikes(FaultKind.LOST_INTERRUPT):
             self._host.completed()
+
+    def _wrong(self, kind: FaultKind, right: int, base: int) -> int:
+        """Return the number for the used ring: the right one, or at a fault its parameter and `base`."""
+        fault = self.faults.due(kind)
+        if fault is None or base + fault.parameter == right:
+            return right
+        self.faults.activate(fault)
+        return base + fault.parameter
 
     # Faults of any device
 

@@ -55,6 +55,26 @@ def test_torn_lost_and_corrupt_writes_are_reported_as_done():
     assert wrong.bit_count() == 1
 
 
+def test_faults_that_change_nothing_are_not_counted():
+    for kind, parameter in ((FaultKind.LOST_WRITE, 0), (FaultKind.TORN_WRITE, 100)):
+        driver = disk(Fault(PIECE, kind, parameter))
+        assert driver.request(OUT, 0, OLD[:1024])[0] == OK  # what is there already
+        assert activated(driver) == []
+    driver = disk(Fault(PIECE, FaultKind.TORN_WRITE, 1024), Fault(COMPLETE, FaultKind.WRONG_LENGTH, 1))
+    assert driver.request(OUT, 0, NEW)[0] == OK
+    assert activated(driver) == []
+
+
+def test_a_seeded_tear_is_somewhere_in_the_piece():
+    tears = set()
+    for seed in range(5):
+        driver = disk(Fault(PIECE, FaultKind.TORN_WRITE, PARAMETER_SEEDED), seed=seed)
+        driver.request(OUT, 0, NEW)
+        tears.add(driver.request(IN, 0, length=1024)[1].count(b"n"))
+    assert len(tears) > 2
+    assert all(0 <= tear < 1024 for tear in tears)
+
+
 def test_a_corrupt_read_leaves_the_disk_as_it_was():
     driver = disk(Fault(PIECE, FaultKind.CORRUPT_DATA))
     assert driver.request(IN, 0, length=512)[1] != OLD[:512]
@@ -167,6 +187,9 @@ def test_a_latent_bad_sector_shows_when_read_and_is_cured_by_writing():
     assert activated(driver) == [(1, "bad sector", 5)]
     assert driver.request(OUT, 5, NEW[:512])[0] == OK
     assert driver.request(IN, 4, length=1024)[0] == OK
+    lost = disk(Fault(1, FaultKind.BAD_SECTOR, 5), Fault(PIECE, FaultKind.LOST_WRITE))
+    assert lost.request(OUT, 5, NEW[:512])[0] == OK
+    assert lost.request(IN, 5, length=512)[0] == IOERR
     seeded = disk(Fault(1, FaultKind.BAD_SECTOR, PARAMETER_SEEDED))
     answers = [seeded.request(IN, sector, length=512)[0] for sector in range(SECTORS)]
     assert answers.count(IOERR) == 1
