@@ -3,8 +3,10 @@
 It decides about drivers and holds no device. What it must not do it tries, once, and notes how that was answered.
 """
 
+from collections.abc import Awaitable, Callable
+
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Failure
+from capkernel.protocols.failures import Failure, ServerDied
 from capkernel.protocols.supervision import Order, Supervision
 from capkernel.user import lifecycle
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -30,7 +32,10 @@ class Program:
         await self._try_what_is_not_allowed(pd, supervision)
         seen = 0
         while True:
-            event = await supervision.next_event(seen)
+            try:
+                event = await supervision.next_event(seen)
+            except ServerDied:
+                continue
             seen = event.number
             if event.label == DISK:
                 await self._decide(pd, supervision, event.incarnation)
@@ -47,13 +52,14 @@ class Program:
             await pd.print(f"script: ALERT: the disk's driver stopped {incarnation} times; the RAM disk takes over\n")
 
     async def _try_what_is_not_allowed(self, pd: PD, supervision: Supervision) -> None:
-        for attempt in (
-            supervision.restart(DISK), supervision.update(DISK, RAM_DISK), supervision.order(DISK, Order.STOP, 0),
-            supervision.order("supervisor", Order.STOP, 0),
-        ):  # fmt: skip
+        attempts: list[Callable[[], Awaitable[None]]] = [
+            lambda: supervision.restart(DISK), lambda: supervision.update(DISK, RAM_DISK),
+            lambda: supervision.order("supervisor", Order.STOP, 0), lambda: supervision.order(DISK, Order.RESTART, 7),
+        ]  # fmt: skip
+        for attempt in attempts:
             self.tried += 1
             try:
-                await attempt
+                await attempt()
             except Failure:
                 self.denied += 1
         for operation in lifecycle.Operation:

@@ -105,15 +105,16 @@ class LittlefsVolume:
     def _guarded(self, work: Callable[[], Any]) -> Any:
         self._context.error = None
         try:
-            result = work()
+            return work()
         except LittleFSError as error:
-            cause = self._context.error
-            if cause is not None:
-                raise DeviceError(str(cause)) from cause
             raise _FAILURES.get(error.code, Corrupt)(f"littlefs: {error}") from None
-        if self._context.error is not None:
-            raise DeviceError(str(self._context.error))
-        return result
+        finally:
+            cause = self._context.error
+            if isinstance(cause, Exception):
+                raise DeviceError(str(cause)) from cause
+            if cause is not None:
+                # The program is being given up; littlefs has ended, and now so does everything else.
+                raise cause
 
     # What a tree asks (servers.storage.tree.Volume)
 
@@ -241,7 +242,7 @@ if AVAILABLE:
 
         def __init__(self, disk: Disk) -> None:
             self.disk = disk
-            self.error: Exception | None = None
+            self.error: BaseException | None = None
 
         def read(self, cfg: Any, block: int, off: int, size: int) -> Any:
             """Bytes of a block."""
@@ -272,6 +273,6 @@ if AVAILABLE:
                 return None
             try:
                 return wait(work())
-            except Exception as error:
+            except BaseException as error:
                 self.error = error
                 return None

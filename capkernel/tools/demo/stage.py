@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -67,6 +67,16 @@ class Stage:
     def run(self, *, time_us: int) -> Run:
         """Run for so many microseconds."""
         return self.booted.run(time_us=time_us)
+
+    def run_until(self, is_over: Callable[[], bool], longest_us: int, slice_us: int = 5_000) -> bool:
+        """Run until something is so, looked at now and then; false if it never was."""
+        self.booted.boot()
+        for _ in range(0, longest_us, slice_us):
+            if is_over():
+                return True
+            if self.system.run(time_us=slice_us) != "time":
+                break
+        return is_over()
 
     def words(self, region: str, count: int) -> tuple[int, ...]:
         """The first words of a memory region."""

@@ -10,14 +10,18 @@ from capkernel.tools.inject import Fault
 from hwmodel.cpu.trap import Trap
 
 DRIVER, SUPERVISOR = "disk", "supervisor"
-TIME_US = 3_000_000
+LONGEST_US, SETTLE_US = 3_000_000, 100_000
+"""A run ends so long after the client's end, when everybody has settled; at the latest after the first."""
 BEAT_US = 10_000
 """The metronome's period in the system's description."""
 
 
 @frozen
 class Outcome:
-    """What came of a run: of the client, of the disk, of those who died, of those who were to notice nothing."""
+    """What came of a run: of the client, of the disk, of those who died, of those who were to notice nothing.
+
+    ``steps`` and ``device_steps`` are those made until the client's end.
+    """
 
     done: bool
     errors: int
@@ -43,20 +47,21 @@ Claims = dict[str, Callable[[Outcome], bool]]
 
 def play(
     faults: tuple[Fault, ...] = (), *, device_step: int | None = None, seed: int = 0, variant: str = "",
-    time_us: int = TIME_US,
 ) -> Outcome:  # fmt: skip
     """Run the system with faults at steps of domains, or with a crash of the driver at a step of the device."""
     stage = Stage("storage", faults=faults, seed=seed, variant=variant)
     driver, supervisor = Lives(stage, DRIVER, stage.disk_device), Lives(stage, SUPERVISOR)
     if device_step is not None:
         _crash_at(stage, device_step)
-    run = stage.run(time_us=time_us)
+    stage.run_until(lambda: bool(stage.words("report", 1)[0]), LONGEST_US)
+    steps, device_steps = dict(stage.injector.steps), stage.disk_device.faults.steps
+    run = stage.run(time_us=SETTLE_US)
     stage.close()
     done, errors, wrong, goes_on = stage.words("report", 4)
     beats, _, missed = stage.words("pulse_report", 3)
     return Outcome(
         done=bool(done), errors=errors, wrong=wrong, goes_on=bool(goes_on), digest=stage.disk_digest(),
-        steps=dict(stage.injector.steps), device_steps=stage.disk_device.faults.steps, driver=driver,
+        steps=steps, device_steps=device_steps, driver=driver,
         supervisor=supervisor, pulse_beats=beats, pulse_missed=missed, script=stage.words("script_report", 3),
         activated=tuple(stage.injector.activated), activated_at=tuple(stage.injector.activated_at),
         faults=len(run.faults), output=run.output, trace_hash=run.trace_hash,
