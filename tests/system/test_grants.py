@@ -4,6 +4,7 @@ import pytest
 
 from capkernel.abi import rights as rt
 from capkernel.system.authority import authority_of
+from capkernel.system.board import find_board
 from capkernel.system.closure import Closure, Query
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
@@ -11,6 +12,7 @@ from capkernel.system.findings import findings
 from capkernel.system.grants import Grant, GrantKind
 from capkernel.system.microkit import load
 
+BOARD = find_board("virt_iommu")
 SYSTEM = """<system>
 {}
     <memory_region name="page" size="0x1000" />
@@ -19,6 +21,12 @@ SYSTEM = """<system>
     <protection_domain name="b" priority="9"><program_image path="b.elf" />
         <map mr="page" vaddr="0x1000" perms="rw" /></protection_domain>
     <protection_domain name="c" priority="3"><program_image path="c.elf" /></protection_domain>
+    <protection_domain name="p" priority="8"><program_image path="p.elf" />
+        <cspace><cap_tcb slot="7" pd="b" /></cspace>
+        <protection_domain name="k" priority="7" id="4"><program_image path="k.elf" /></protection_domain>
+    </protection_domain>
+    <memory_region name="dma" size="0x1000" />
+    <io_address_space name="space" peripheral_id="0:3.0" domain_id="3"><iomap mr="dma" iovaddr="0" /></io_address_space>
     <channel><end pd="c" id="1" pp="true" notify="false" /><end pd="b" id="2" notify="false" /></channel>
 </system>
 """
@@ -30,7 +38,7 @@ def read(tmp_path):
     def read(text):
         path = tmp_path / "t.system"
         path.write_text(SYSTEM.format(text))
-        system = load(path)
+        system = load(path, board=BOARD)
         return system, load_extensions(path, system)
 
     return read
@@ -69,7 +77,7 @@ def test_what_stands_in_a_comment_or_is_for_another_program_is_no_instruction(re
 def test_instructions_may_stand_before_and_behind_the_system(tmp_path):
     path = tmp_path / "t.system"
     path.write_text(f'<?capkernel kernel debug="off"?>\n{SYSTEM.format("")}<?capkernel grant {TO_B}?>')
-    extensions = load_extensions(path, load(path))
+    extensions = load_extensions(path, load(path, board=BOARD))
     assert not extensions.options.debug
     assert len(extensions.grants) == 1
 
@@ -117,6 +125,30 @@ def test_instructions_may_stand_before_and_behind_the_system(tmp_path):
         ('grant pd="a" kind="untyped" slot="266" size_bits="3"', "size_bits is '3'"),
         ('grant pd="a" kind="reply" slot="265"', "slot is '265', but must be a number from 266 to 511"),
         ('grant pd="a" kind="reply" slot="512"', "slot is '512'"),
+        ('grant pd="a" kind="slots" slot="266"', "does not say at"),
+        ('grant pd="a" kind="slots" slot="266" at="0"', "at is '0', but must be a number from 1 to 63"),
+        ('grant pd="a" kind="slots" slot="266" at="64"', "at is '64'"),
+        ('grant pd="a" kind="slots" slot="266" at="5" size_bits="0"', "size_bits is '0', but must be a number from 1"),
+        ('grant pd="a" kind="slots" slot="266" at="5" size_bits="17"', "size_bits is '17'"),
+        ('grant pd="p" kind="slots" slot="266" at="7"', "slot 7 of the root CNode of 'p' has cap_tcb of 'b'"),
+        ('grant pd="a" kind="slots" of="b" slot="266" at="5"', "kind slots has no attribute 'of'"),
+        ('grant pd="a" kind="vspace" of="b" slot="266"', "kind vspace has no attribute 'of'"),
+        ('grant pd="a" kind="lifecycle" slot="266"', "does not say of"),
+        ('grant pd="a" kind="lifecycle" of="x" slot="266"', "no protection domain 'x' whose lifecycle"),
+        ('grant pd="a" kind="lifecycle" of="b" slot="266" rights="W"', "kind lifecycle has no attribute 'rights'"),
+        ('grant pd="a" kind="lifecycle" of="b" slot="266" faults="yes"', "faults is 'yes', but must be a number"),
+        ('grant pd="a" kind="lifecycle" of="b" slot="266" faults="256"', "faults is '256'"),
+        ('grant pd="a" kind="lifecycle" of="a" slot="266" faults="1"', "'a' cannot handle its own faults"),
+        ('grant pd="a" kind="lifecycle" of="k" slot="266" faults="1"', "faults of 'k' go to its parent 'p'"),
+        ('grant pd="p" kind="lifecycle" of="a" slot="266" faults="4"', "'p' has a child 4 already: 'k'"),
+        ('alternative pd="a"', "does not say program"),
+        ('alternative program="x.elf"', "does not say pd"),
+        ('alternative pd="x" program="x.elf"', "no protection domain 'x'"),
+        ('alternative pd="a" program="x.elf" slot="1"', "an alternative has no attribute 'slot'"),
+        ('owner pd="a"', "does not say io_address_space"),
+        ('owner pd="a" io_address_space="x"', "no I/O address space 'x' to own"),
+        ('owner pd="x" io_address_space="space"', "no protection domain 'x'"),
+        ('owner pd="a" io_address_space="space" of="b"', "an owner has no attribute 'of'"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_place(read, instruction, reason):
@@ -132,6 +164,38 @@ def test_every_wrong_instruction_is_told(read):
     assert [diagnostic.line for diagnostic in found] == [3, 4, 5, 7]
     assert "granted twice" in found[0].message
     assert "configured twice" in found[3].message
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ('kind="slots" at="5"', 'kind="slots" at="5"', "'a' has slots at 5 twice"),
+        ('kind="lifecycle" of="b" faults="1"', 'kind="lifecycle" of="c" faults="1"', "child 1 twice"),
+        ('kind="lifecycle" of="b" faults="1"', 'kind="lifecycle" of="b" faults="2"', "handled twice"),
+    ],
+)
+def test_what_two_grants_cannot_both_have_is_refused(read, one, other, reason):
+    (diagnostic,) = refusals(
+        read, f'<?capkernel grant pd="a" slot="266" {one}?>\n<?capkernel grant pd="a" slot="267" {other}?>'
+    )
+    assert reason in diagnostic.message
+    assert diagnostic.line == 3
+
+
+def test_an_io_address_space_has_one_owner(read):
+    text = '<?capkernel owner pd="{}" io_address_space="space"?>\n'
+    _, extensions = read(text.format("a"))
+    assert [(owner.io_address_space, owner.pd) for owner in extensions.owners] == [("space", "a")]
+    (diagnostic,) = refusals(read, text.format("a") + text.format("b"))
+    assert "'space' has two owners" in diagnostic.message
+
+
+def test_alternatives_keep_their_order(read):
+    text = "".join(f'<?capkernel alternative pd="{pd}" program="{name}.elf"?>' for pd, name in ("az", "bx", "ay"))
+    _, extensions = read(text)
+    assert [(found.pd, found.program) for found in extensions.alternatives] == [
+        ("a", "z.elf"), ("b", "x.elf"), ("a", "y.elf"),
+    ]  # fmt: skip
 
 
 def test_what_has_no_rights_said_has_all(read):
@@ -158,6 +222,10 @@ GIVES = {
     'kind="frame" of="page"': {"a frame-read page", "a frame-write page"},
     'kind="untyped"': {"a retype untyped:a slot 266"},
     'kind="reply"': {"a answer reply:a slot 266"},
+    'kind="slots" at="5"': {"a cspace slots:a slot 266"},
+    'kind="vspace"': {"a vspace a"},
+    'kind="lifecycle" of="b"': {"a lifecycle b"},
+    'kind="lifecycle" of="b" faults="3"': {"a lifecycle b", "b fault a"},
 }
 
 
@@ -194,6 +262,20 @@ def test_what_a_grant_gives(read, words):
         (('pd="a" kind="reply"',), ("c", "b", "influence"), ("call",)),
         (('pd="a" kind="reply"',), ("a", "b", "influence"), None),
         (('pd="a" kind="endpoint" of="b" rights="R"',), ("c", "a", "influence"), ("call", "receive")),
+        (('pd="a" kind="lifecycle" of="b"',), ("a", "b", "write"), None),
+        (('pd="a" kind="lifecycle" of="b"',), ("a", "page", "obtain"), None),
+        (('pd="a" kind="lifecycle" of="b"',), ("a", "b", "obtain"), ("given",)),
+        (('pd="a" kind="lifecycle" of="b"',), ("a", "b", "influence"), ("lifecycle",)),
+        (('pd="a" kind="lifecycle" of="b"',), ("b", "a", "influence"), ("lifecycle",)),
+        (('pd="a" kind="lifecycle" of="b" faults="1"',), ("b", "a", "influence"), ("lifecycle",)),
+        # Who can receive caps may get those of whom he calls, a lifecycle cap like any other.
+        (
+            ('pd="c" kind="slots" at="5"', 'pd="b" kind="lifecycle" of="a"'),
+            ("c", "a", "obtain"),
+            ("given", "reply"),
+        ),
+        (('pd="b" kind="lifecycle" of="a"',), ("c", "a", "obtain"), None),
+        (('pd="b" kind="vspace"', 'pd="c" kind="slots" at="5"'), ("c", "b", "obtain"), ("given",)),
     ],
 )
 def test_what_comes_of_grants(read, words, question, rules):
@@ -223,6 +305,8 @@ def test_what_comes_of_grants(read, words, question, rules):
         (('pd="a" kind="frame" of="page"',), "foreign-frame"),
         (('pd="b" kind="frame" of="page"',), None),
         (('pd="a" kind="untyped"', 'pd="a" kind="reply"'), None),
+        (('pd="a" kind="endpoint" of="b" rights="WP"', 'pd="a" kind="slots" at="5"'), "free-badge"),
+        (('pd="a" kind="lifecycle" of="b"', 'pd="a" kind="vspace"', 'pd="a" kind="slots" at="5"'), None),
     ],
 )
 def test_dangerous_grants_are_found(read, words, rule):
