@@ -67,15 +67,18 @@ def prepare_others(drivers: dict[str, Driver]) -> None:
 actions = st.one_of(
     st.tuples(st.just("offer"), st.sampled_from(sorted(HEADS)), st.integers(0, 2)),
     st.tuples(st.just("offer"), st.sampled_from(sorted(HEADS)), st.integers(0, 2)),
-    st.tuples(st.just("advance"), st.integers(0, 60)),
+    st.tuples(st.just("advance"), st.integers(1, 60)),
+    st.tuples(st.just("advance"), st.integers(20, 400)),
     st.tuples(st.just("frame"), st.binary(min_size=14, max_size=80)),
-    st.tuples(st.just("store"), st.sampled_from(DEVICES), st.sampled_from([(reg.INTERRUPT_ACK, 3), (reg.STATUS, 0)])),
+    st.tuples(st.just("store"), st.sampled_from(DEVICES), st.just((reg.INTERRUPT_ACK, 3))),
+    st.tuples(st.just("store"), st.just("virtio2"), st.just((reg.STATUS, 0))),
     st.tuples(st.just("claim")),
 )
+KINDS = st.sampled_from([*FaultKind, *list(FaultKind)[3:]])
 plans = st.builds(
     FaultPlan,
     st.lists(
-        st.builds(Fault, st.integers(1, 25), st.sampled_from(list(FaultKind)), st.integers(-1, 20)), max_size=3
+        st.builds(Fault, st.integers(1, 25), KINDS, st.integers(-1, 20)), min_size=3, max_size=8
     ).map(tuple),
     st.integers(0, 3),
 )
@@ -102,7 +105,7 @@ def perform(rig: Rig, action: tuple) -> object:
     return machine.now(), machine.next_event(), machine.irq_pending(), far.receive(99)
 
 
-some = st.lists(actions, min_size=5, max_size=25)
+some = st.lists(actions, min_size=15, max_size=30)
 
 
 @pytest.mark.parametrize("board", WITH_IOMMU)
