@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from capkernel.protocols.failures import FIRST_LABEL, Failure, Malformed, ServerDied, TooLarge, failure_of
+from capkernel.abi.errors import INVALID_CAPABILITY
+from capkernel.protocols.failures import FIRST_LABEL, Failure, Gone, Malformed, ServerDied, TooLarge, failure_of
 from capkernel.protocols.interface import Operation
 from capkernel.user.codec import MessageError
 from capkernel.user.lifecycle import SERVER_DIED
@@ -90,6 +91,8 @@ async def pack_failure(failure: Failure) -> Message:
 
 
 async def _failure(label: int, message: Message, region: SharedRegion | None) -> Failure:
+    if label == INVALID_CAPABILITY:
+        return Gone("there is no cap at this address (any more)")
     if label < FIRST_LABEL:
         return Malformed(f"the cap is no server's: it answered with label {label}")
     try:

@@ -38,7 +38,8 @@ FIRST_READER: Final = 6
 
 _DISK: Final = 2
 _RO, _FLUSH = 1 << 5, 1 << 9
-_IN, _OUT, _FLUSH_OUT = 0, 1, 4
+READ, WRITE, FLUSH = 0, 1, 4
+"""Kinds of requests."""
 _OK: Final = 0
 _SIZE: Final = 16
 _CHAIN: Final = 3
@@ -54,7 +55,7 @@ PATIENCE: Final = 3
 
 
 @define(eq=False)
-class _Request:
+class Request:
     """What the device was asked for, so that it can be asked again."""
 
     kind: int
@@ -67,13 +68,18 @@ class _Request:
 
 
 class Disk:
-    """The device: requests go in, and are done when ``interrupt`` or ``look`` finds them done."""
+    """The device: requests go in, and are done when ``interrupt`` or ``look`` finds them done.
 
-    def __init__(self, pd: PD) -> None:
+    Its registers, its page of rings, and where the device finds that page.
+    """
+
+    def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
         self.pd = pd
+        self.rings = rings
+        self.rings_io = rings_io
         self.transport = Transport(pd, registers)
         self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), _CHAIN)
-        self.requests: dict[int, _Request] = {}
+        self.requests: dict[int, Request] = {}
         self.freed = Condition()
         self.features = 0
         self.sectors = 0
@@ -92,20 +98,21 @@ class Disk:
         """Do a request. Raises DeviceError if the device says that it failed."""
         while (place := self.queue.free_place()) is None:
             await self.freed.wait()
-        request = self.requests[place] = _Request(kind, sector, io, length)
-        await self._submit(place, request)
+        request = self.requests[place] = Request(kind, sector, io, length)
+        await self.submit(place, request)
         while request.status is None:
             await request.done.wait()
         if request.status != _OK:
             raise DeviceError(f"the disk answers with status {request.status} at sector {sector}")
 
-    async def _submit(self, place: int, request: _Request) -> None:
+    async def submit(self, place: int, request: Request) -> None:
+        """Give the device a request in a place of the queue."""
         header = _HEADERS + 32 * place
-        await self.pd.write(rings + header, _HEADER.pack(request.kind, 0, request.sector) + bytes((_UNTOUCHED,)))
-        buffers = [Buffer(rings_io + header, _HEADER.size, False)]
+        await self.pd.write(self.rings + header, _HEADER.pack(request.kind, 0, request.sector) + bytes((_UNTOUCHED,)))
+        buffers = [Buffer(self.rings_io + header, _HEADER.size, False)]
         if request.length:
-            buffers.append(Buffer(request.io, request.length, request.kind == _IN))
-        buffers.append(Buffer(rings_io + header + _STATUS_OFFSET, 1, True))
+            buffers.append(Buffer(request.io, request.length, request.kind == READ))
+        buffers.append(Buffer(self.rings_io + header + _STATUS_OFFSET, 1, True))
         await self.queue.offer(place, buffers)
         await self.transport.notify(0)
 
@@ -130,7 +137,7 @@ class Disk:
 
     async def _collect(self) -> None:
         for place, _ in await self.queue.completed():
-            status = await self.pd.load(rings + _HEADERS + 32 * place + _STATUS_OFFSET, 1)
+            status = await self.pd.load(self.rings + _HEADERS + 32 * place + _STATUS_OFFSET, 1)
             if status == _UNTOUCHED:
                 raise DeviceMisbehaved("a request is said to be done, but has no status")
             request = self.requests.pop(place)
@@ -147,7 +154,7 @@ class Disk:
         await self.start()
         for place, request in sorted(self.requests.items()):
             request.age = 0
-            await self._submit(place, request)
+            await self.submit(place, request)
 
 
 class DiskServant(Block):
@@ -163,18 +170,18 @@ class DiskServant(Block):
 
     async def read(self, sector: int, count: int, offset: int) -> None:
         """Sectors into the transfer region."""
-        await self.disk.perform(_IN, sector, *self._place(sector, count, offset))
+        await self.disk.perform(READ, sector, *self._place(sector, count, offset))
 
     async def write(self, sector: int, count: int, offset: int) -> None:
         """Sectors out of the transfer region."""
         if self.is_read_only:
             raise NotPermitted("this disk is read-only")
-        await self.disk.perform(_OUT, sector, *self._place(sector, count, offset))
+        await self.disk.perform(WRITE, sector, *self._place(sector, count, offset))
 
     async def flush(self) -> None:
         """What was written is to last."""
         if self.disk.features & _FLUSH:
-            await self.disk.perform(_FLUSH_OUT, 0, 0, 0)
+            await self.disk.perform(FLUSH, 0, 0, 0)
 
     def _place(self, sector: int, count: int, offset: int) -> tuple[int, int]:
         """I/O address and length of a transfer. Raises Malformed."""
@@ -196,7 +203,7 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Start the device, and serve."""
         pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
-        self.disk = Disk(pd)
+        self.disk = Disk(pd, registers, rings, rings_io)
         await self.disk.start()
         self.service = Service(pd, roots=self._root)
 
