@@ -59,6 +59,7 @@
 #define FRAME_LIMIT 1514
 #define RING_SIZE ((uint32_t)TCP_WND)
 #define DATAGRAM_LIMIT 64
+#define ORPHAN_PATIENCE 240 /* half seconds */
 #define POOL_BUFFER (LWIP_MEM_ALIGN_SIZE(sizeof(struct pbuf)) + LWIP_MEM_ALIGN_SIZE(PBUF_POOL_BUFSIZE))
 
 /* Pools beyond lwIP's own: bytes of its heap (buffers of what is sent), and sockets with their buffers. */
@@ -160,7 +161,7 @@ enum { SAW_MEMP = 1, SAW_RAND = 2, SAW_INIT = 4, SAW_TIMERS = 8, SAW_ALL = 15 };
 static void *take(net_stack *stack, int pool, uint32_t amount, size_t size) {
     net_use *use = &stack->use[pool];
     struct block *block = NULL;
-    if (amount <= use->limit - use->used)
+    if ((uint64_t)use->used + amount <= use->limit)
         block = malloc(sizeof *block + size);
     if (block == NULL) {
         use->refused++;
@@ -627,6 +628,7 @@ const char *net_version(void) { return LWIP_VERSION_STRING; }
 const char *net_failed_assertion(net_stack *stack) { return stack->broken ? stack->assertion : ""; }
 const char *net_pool_name(int pool) { return LIMITS[pool].name; }
 int net_pools(void) { return LIMIT_COUNT; }
+void net_limit_pool(net_stack *stack, int pool, uint32_t limit) { stack->use[LIMITS[pool].pool].limit = limit; }
 net_use net_pool_use(net_stack *stack, int pool) { return stack->use[LIMITS[pool].pool]; }
 
 /* ---- Frames in, timers ---- */
@@ -651,14 +653,37 @@ static bool backlog_is_full(net_stack *stack, const uint8_t *frame, uint32_t siz
     return waiting + socket->pending >= socket->backlog;
 }
 
+/* A probe of a shut window may be acknowledged with all that was unsent, when a window update was lost. lwIP (2.1.3)
+   lets the timer of the probes run on then, and stumbles over it at the next tick. */
+static void stop_needless_probes(void) {
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)
+        if (pcb->unsent == NULL || pcb->unacked != NULL)
+            pcb->persist_backoff = 0;
+}
+
 static void run_timers(net_stack *stack) {
     if (!stack->tcp_ticking || (int32_t)(stack->now - stack->tcp_due) < 0)
         return;
     stack->tcp_due += TCP_TMR_INTERVAL;
     if ((int32_t)(stack->now - stack->tcp_due) >= 0)
         stack->tcp_due = stack->now + TCP_TMR_INTERVAL;
+    stop_needless_probes();
     tcp_tmr();
     stack->tcp_ticking = tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL;
+}
+
+/* lwIP (2.1.3, bug 56397) may keep a segment out of order that reaches beyond the window, and stumbles over it when the
+   gap before it is filled. The peer sends again what is dropped here. */
+static void drop_beyond_window(void) {
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+        struct tcp_seg *last = pcb->ooseq;
+        if (last == NULL)
+            continue;
+        while (last->next != NULL)
+            last = last->next;
+        if (TCP_SEQ_GT(last->tcphdr->seqno + TCP_TCPLEN(last), pcb->rcv_nxt + pcb->rcv_wnd))
+            tcp_free_ooseq(pcb);
+    }
 }
 
 int net_input(net_stack *stack, uint32_t now, const uint8_t *frame, uint32_t size) {
@@ -676,6 +701,7 @@ int net_input(net_stack *stack, uint32_t now, const uint8_t *frame, uint32_t siz
             pbuf_take(packet, frame, (u16_t)size);
             if (ethernet_input(packet, &stack->netif) != ERR_OK)
                 pbuf_free(packet);
+            drop_beyond_window();
         }
     }
     leave(stack);
@@ -972,19 +998,22 @@ int net_shutdown(net_socket *socket, uint32_t now) {
     return result;
 }
 
-/* A FIN that found no memory is tried again until it finds some. */
-static err_t close_again(void *argument, struct tcp_pcb *pcb) {
-    tcp_close(pcb);
-    return ERR_OK;
+/* Nobody waits any more for a connection that was closed here: it goes when the peer lets nothing pass for so long. */
+static err_t give_up(void *argument, struct tcp_pcb *pcb) {
+    tcp_abort(pcb);
+    return ERR_ABRT;
 }
 
 static void release_tcp(net_socket *socket, bool abort) {
     struct tcp_pcb *pcb = socket->pcb.tcp;
     part(socket);
-    if (abort)
+    /* lwIP itself resets for unread bytes only before its FIN is sent; after it the peer would wait forever. */
+    if (abort || socket->unread != 0) {
         tcp_abort(pcb);
-    else if (tcp_close(pcb) != ERR_OK)
-        tcp_poll(pcb, close_again, 1);
+        return;
+    }
+    tcp_poll(pcb, give_up, ORPHAN_PATIENCE);
+    tcp_close(pcb);
 }
 
 static void forget_listener(net_socket *socket) {

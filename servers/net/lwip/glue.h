@@ -47,6 +47,7 @@ int net_fail_assertion(net_stack *stack); /* for tests of what happens then */
 const char *net_pool_name(int pool);
 int net_pools(void);
 net_use net_pool_use(net_stack *stack, int pool);
+void net_limit_pool(net_stack *stack, int pool, uint32_t limit);
 
 net_stack *net_open(const uint8_t *mac, uint32_t address, uint32_t netmask, uint32_t gateway, uint64_t seed,
                     uint32_t now);

@@ -17,7 +17,7 @@ same seed, times, frames and calls give the same frames. A stack belongs to one 
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -296,10 +296,12 @@ class Stack:
         address: IPv4Interface | str,
         gateway: Address | None = None,
         seed: int = 0,
+        limits: Mapping[str, int] = {},
     ) -> None:
         """`mac` has 6 bytes; `seed` decides initial sequence numbers and the first ports.
 
-        Raises `Unavailable` where lwIP was not built.
+        `limits` are limits of pools other than the usual ones, by their names in `statistics`. Raises `Unavailable`
+        where lwIP was not built.
         """
         if not AVAILABLE:
             raise Unavailable(WHY_NOT)
@@ -322,6 +324,8 @@ class Stack:
         if not pointer:
             raise NetError(Reason.OutOfMemory)
         self._stack: StackPointer | None = ffi.gc(pointer, lib.net_close)
+        for name, limit in limits.items():
+            lib.net_limit_pool(pointer, self._pools()[name], limit)
         self._drain(lib.net_waiting(pointer))
 
     # What drives it
@@ -392,14 +396,15 @@ class Stack:
 
     def statistics(self) -> dict[str, Use]:
         """The use of each pool. A connection's buffer for received bytes comes on top: 64 KB where bytes arrived."""
-        uses = {}
-        for pool in range(lib.net_pools()):
-            use = lib.net_pool_use(self._here, pool)
-            name = ffi.string(lib.net_pool_name(pool)).decode()
-            uses[name] = Use(use.used, use.peak, use.limit, use.refused)
-        return uses
+        uses = {name: lib.net_pool_use(self._here, pool) for name, pool in self._pools().items()}
+        return {name: Use(use.used, use.peak, use.limit, use.refused) for name, use in uses.items()}
 
     # Inside
+
+    @staticmethod
+    def _pools() -> dict[str, int]:
+        """The numbers of the pools, by name."""
+        return {ffi.string(lib.net_pool_name(pool)).decode(): pool for pool in range(lib.net_pools())}
 
     @property
     def _here(self) -> "StackPointer":

@@ -1,5 +1,6 @@
 """What a stack may use, what happens when it is used up, and that all of it comes back."""
 
+import random
 import subprocess
 import sys
 from collections import deque
@@ -7,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from servers.net.lwip.stack import Connection, NetError, Reason, Stack, Unavailable
-from tests.servers.net.wire import SERVER, needs_lwip, refused, used, wire
+from servers.net.lwip.stack import Connection, Listener, NetError, Reason, Socket, Stack, UdpSocket, Unavailable
+from tests.servers.net.wire import CLIENT, SERVER, Faults, needs_lwip, refused, used, wire
 
 MAC = b"\x02\0\0\0\0\1"
 
@@ -97,6 +100,81 @@ def test_the_heap_is_limited_and_the_streams_survive_it() -> None:
 
         assert net.run(all_there)
         assert net.client.statistics()["heap_bytes"].peak <= 8 << 20
+
+
+SCARCE = {
+    "udp_pcb": (0, 1, 2),
+    "tcp_pcb": (0, 1, 2, 5),
+    "tcp_pcb_listen": (0, 1),
+    "tcp_seg": (0, 1, 2, 4, 9),
+    "reassdata": (0, 1),
+    "frag_pbuf": (0, 1, 4),
+    "arp_queue": (0, 1, 3),
+    "pbuf": (0, 1, 2, 5),
+    "pbuf_pool": (0, 1, 2, 6),
+    "heap_bytes": (100, 1600, 5000, 20_000),
+    "sockets": (1, 2, 3, 5),
+    "datagram_bytes": (0, 10, 3000),
+    "frame_bytes": (0, 100, 1600, 5000),
+}
+
+
+@needs_lwip
+@settings(deadline=None, max_examples=150)
+@given(
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in SCARCE.items()}),
+    st.integers(0, 2**32),
+)
+def test_whatever_is_scarce_calls_fail_by_name_and_nothing_is_lost(limits: dict[str, int], seed: int) -> None:
+    chance = random.Random(seed)
+    with wire(seed, Faults(loss=0.03, most_delay=5), limits) as net:
+        before = [used(stack) for stack in net.ends]
+        held: list[Socket] = []
+
+        def attempt() -> None:
+            stack = chance.choice(net.ends)
+            other = SERVER if stack is net.client else CLIENT
+            connections = [socket for socket in held if isinstance(socket, Connection)]
+            sockets = [socket for socket in held if isinstance(socket, UdpSocket)]
+            match chance.randrange(9):
+                case 0:
+                    held.append(stack.listen(80))
+                case 1:
+                    held.append(stack.udp())
+                case 2:
+                    held.append(stack.connect(other, 80))
+                case 3:
+                    stack.ping(other, identifier=1, sequence=1, payload=bytes(chance.choice((9, 3000))))
+                case 4 if connections:
+                    chance.choice(connections).send(bytes(chance.choice((1, 5000, 65535))))
+                case 5 if connections:
+                    chance.choice(connections).receive(chance.choice((1, 9000)))
+                case 6 if connections:
+                    chance.choice(connections).shutdown()
+                case 7 if sockets:
+                    chance.choice(sockets).send(bytes(chance.choice((9, 5000))), other, 80)
+                case 8 if held:
+                    held.pop(chance.randrange(len(held))).close()
+
+        reasons: set[Reason] = set()
+        for _ in range(60):
+            try:
+                attempt()
+            except NetError as error:
+                reasons.add(error.reason)
+            for listener in [socket for socket in held if isinstance(socket, Listener)]:
+                if connection := listener.accept():
+                    held.append(connection)
+            net.run(limit=chance.choice((1, 10, 700)))
+        for socket in held:
+            socket.close()
+        for stack in net.ends:
+            list(stack.echo_replies())
+        net.run()
+        for stack in net.ends:
+            list(stack.echo_replies())
+        assert [used(stack) for stack in net.ends] == before
+        assert Reason.Broken not in reasons
 
 
 @needs_lwip

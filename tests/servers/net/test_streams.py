@@ -136,6 +136,36 @@ def test_closing_with_unread_bytes_resets_the_peer() -> None:
         assert ours.error.reason is Reason.Reset
 
 
+def test_closing_with_unread_bytes_resets_the_peer_after_a_half_close_too() -> None:
+    with wire() as net:
+        before = used(net.client)
+        ours, theirs, listener = net.connected()
+        ours.shutdown()
+        sent = 0
+        while size := theirs.send(bytes(65535)):
+            sent += size
+            net.run(limit=500)
+        ours.close()
+        net.run(limit=100_000)
+        assert theirs.error is not None
+        assert theirs.error.reason is Reason.Reset
+        assert used(net.client) == before
+        listener.close()
+
+
+def test_a_closed_connection_does_not_wait_for_ever_for_a_peer_that_reads_nothing() -> None:
+    with wire() as net:
+        before = used(net.client)
+        ours, theirs, _ = net.connected()
+        while ours.send(bytes(65535)):
+            net.run(limit=500)
+        ours.close()
+        assert used(net.client)["tcp_pcb"] == 1
+        net.run(limit=200_000)
+        assert used(net.client) == before
+        assert theirs.error is not None
+
+
 def test_a_port_where_nobody_listens_refuses() -> None:
     with wire() as net:
         ours = net.client.connect(SERVER, 81)

@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
@@ -30,7 +30,7 @@ class Faults:
 class Wire:
     """The cable, the clock, and a stack at each end."""
 
-    def __init__(self, seed: int = 0, faults: Faults = Faults()) -> None:
+    def __init__(self, seed: int = 0, faults: Faults = Faults(), limits: Mapping[str, int] = {}) -> None:
         self.now = 0
         self.faults = faults
         self.frames = 0
@@ -38,13 +38,16 @@ class Wire:
         self.tamper: Callable[[bytes], bytes] = lambda frame: frame
         self._random = random.Random(seed)
         self._flying: list[tuple[int, int, int, bytes]] = []
-        self.client = self._stack(0, CLIENT, seed)
-        self.server = self._stack(1, SERVER, seed + 1)
+        self.client = self._stack(0, CLIENT, seed, limits)
+        self.server = self._stack(1, SERVER, seed + 1, limits)
         self.ends = (self.client, self.server)
 
-    def _stack(self, end: int, address: str, seed: int) -> Stack:
+    def _stack(self, end: int, address: str, seed: int, limits: Mapping[str, int]) -> Stack:
+        def send(frame: bytes) -> None:
+            self._sent(end, frame)
+
         mac = bytes((2, 0, 0, 0, 0, end + 1))
-        return Stack(mac, self._clock, lambda frame: self._sent(end, frame), address=f"{address}/24", seed=seed)
+        return Stack(mac, self._clock, send, address=f"{address}/24", seed=seed, limits=limits)
 
     def _clock(self) -> int:
         return self.now
@@ -103,9 +106,9 @@ class Wire:
 
 
 @contextmanager
-def wire(seed: int = 0, faults: Faults = Faults()) -> Iterator[Wire]:
+def wire(seed: int = 0, faults: Faults = Faults(), limits: Mapping[str, int] = {}) -> Iterator[Wire]:
     """A cable whose stacks are closed at the end."""
-    made = Wire(seed, faults)
+    made = Wire(seed, faults, limits)
     try:
         yield made
     finally:
