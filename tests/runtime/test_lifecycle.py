@@ -1,10 +1,19 @@
 """Destroying and rebuilding protection domains: who notices what, and what the ended life can still do: nothing."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from capkernel.abi.errors import ILLEGAL_OPERATION
+from capkernel.abi.labels import BY_NAME
 from capkernel.system.board import find_board
+from capkernel.user.allocators import OutOfMemory, OutOfSlots
+from capkernel.user.arenas import Arena
+from capkernel.user.errors import KernelError
+from capkernel.user.initialiser.toolbox import Toolbox
+from capkernel.user.vspaces import VSpace
 from tests.runtime.lifecycles import SUPERVISOR, boot, distribution, lifecycle, pd
 
 LIVES = '<memory_region name="lives" size="0x1000"/>'
@@ -39,6 +48,7 @@ async def fault(pd, child, msg):
 """
 )
 
+UNMAPPED = BY_NAME["Page_Map"], 0, ILLEGAL_OPERATION
 IDLE = "async def init(pd): pass\n"
 
 
@@ -76,6 +86,34 @@ def test_the_caller_of_a_passive_server_gets_its_time_back(tmp_path: Path) -> No
     assert lines(run.output, "one") == ["0xfffffffffffff for 13", "0x2 for 14"]
     assert lines(run.output, "two") == ["0x2 for 15", "0x2 for 16"]
     assert (run.crashes, run.faults) == ((), ())
+
+
+@pytest.mark.parametrize("passive", ["true", "false"])
+def test_a_domain_hears_of_the_signals_that_came_while_it_was_down(tmp_path: Path, passive: str) -> None:
+    server = """
+async def init(pd): await pd.print("init; ")
+async def notified(pd, ch): await pd.print(f"{ch}; ")
+async def protected(pd, ch, msg): await pd.print(f"call; ")
+"""
+    supervisor = (
+        SUPERVISOR
+        + """
+async def init(pd):
+    await lifecycle.destroy(pd.sys, CAP)
+    await pd.notify(1)
+    await pd.notify(2)
+    await again(pd)
+"""
+    )
+    client = "async def init(pd):\n    for _ in range(2): await pd.ppcall(0)\n"
+    system = (
+        pd("supervisor", 50) + pd("server", 40, passive=passive) + pd("one", 20) + lifecycle("server")
+        + '<channel><end pd="supervisor" id="1"/><end pd="server" id="6"/></channel>'
+        + '<channel><end pd="supervisor" id="2"/><end pd="server" id="7"/></channel>' + call("one", "server")
+    )  # fmt: skip
+    booted = boot(tmp_path, system, {"supervisor": supervisor, "server": server, "one": client})
+    assert booted.run().output == "init; 6; 7; call; call; "
+    assert (booted.system.threads["server"].sched_context is None) == (passive == "true")
 
 
 def test_a_parent_that_holds_a_lifecycle_cap_gets_the_faults_of_its_child_as_before(tmp_path: Path) -> None:
@@ -166,6 +204,49 @@ async def init(pd):
         "0x0 1 2", "0x6 1 2", "0xfffffffffffff 1 2", "0x2 2 2", "0x3 2 2", "0x3 2 2", "0x3 2 2",
         "start was refused: NOT_BUILT; the domain is DESTROYED", "BUILT",
     ]  # fmt: skip
+
+
+def test_a_rebuild_that_fails_wherever_leaves_the_domain_destroyed_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The n-th step that needs memory or a slot fails, for every n until there is none."""
+    supervisor = (
+        SUPERVISOR
+        + """
+async def init(pd):
+    while True:
+        try:
+            await lifecycle.rebuild(pd.sys, CAP)
+            break
+        except LifecycleError as error:
+            await pd.print(f"{error.refusal.name} {error.status.state.name} {error.status.pages}\\n")
+    await lifecycle.start(pd.sys, CAP)
+"""
+    )
+    system = pd("supervisor", 50) + pd("a", 40, '<irq irq="11" id="3"/>') + lifecycle("a")
+    booted = boot(tmp_path, system, {"supervisor": supervisor, "a": IDLE})
+    before, steps = distribution(booted), Counter[str]()
+    errors = {"alloc": OutOfMemory("none"), "copy_into": OutOfSlots("none"), "map": KernelError(*UNMAPPED)}
+
+    def failing(owner: type, name: str) -> None:
+        inner = getattr(owner, name)
+
+        async def step(*args: Any, **words: Any) -> Any:
+            steps["all"] += 1
+            if steps["all"] > steps["passed"]:
+                steps["passed"] += 1
+                steps["all"] = 0
+                raise errors[name]
+            return await inner(*args, **words)
+
+        monkeypatch.setattr(owner, name, step)
+
+    for owner, name in ((Arena, "alloc"), (Toolbox, "copy_into"), (VSpace, "map")):
+        failing(owner, name)
+    output = booted.run().output.splitlines()
+    assert len(output) > 15
+    assert set(output) == {"NO_MEMORY DESTROYED 0", "REFUSED DESTROYED 0"}
+    assert distribution(booted) == before
 
 
 def test_an_alternative_program_takes_the_place_of_the_first(tmp_path: Path) -> None:

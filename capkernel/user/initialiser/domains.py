@@ -58,7 +58,8 @@ class Domain:
     """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
 
     By number: ``replies`` and ``untypeds`` (that of the slot they are granted in), ``irq_handlers`` (their channel).
-    ``is_starting`` is a passive domain that was started and has not said yet that it is ready.
+    ``is_starting`` is a passive domain that was started and has not said yet that it is ready; ``kept_signals`` are for
+    then.
     """
 
     index: int
@@ -75,6 +76,7 @@ class Domain:
     incarnation: int = 1
     program: int = 0
     is_starting: bool = False
+    kept_signals: int = 0
 
     @property
     def name(self) -> str:

@@ -22,10 +22,9 @@ from capkernel.user import stubs
 from capkernel.user.allocators import OutOfMemory, OutOfSlots
 from capkernel.user.errors import KernelError
 from capkernel.user.initialiser import domains as dom
-from capkernel.user.initialiser import wiring
+from capkernel.user.initialiser import passive
 from capkernel.user.initialiser.building import Building, build_anew
 from capkernel.user.initialiser.domains import Domain
-from capkernel.user.initialiser.placements import Source, Thing
 from capkernel.user.lifecycle import SERVER_DIED, Operation, Refusal, State, Status
 from capkernel.user.syscalls import Message
 
@@ -94,10 +93,9 @@ async def start(built: Building, domain: Domain) -> None:
         case State.DESTROYED:
             raise Refused(Refusal.NOT_BUILT)
         case State.BUILT:
-            if domain.spec.passive and domain.incarnation > 1:
-                await _send_callers_back(built, domain)
+            if domain.spec.passive:
+                await passive.prepare(built, domain)
             await dom.start_domain(built.tools, built.plan, domain)
-            domain.is_starting = domain.spec.passive
             if built.plan.on_start is not None:
                 built.plan.on_start(domain.name, domain.living().tcb)
         case State.STOPPED | State.FAULTED:
@@ -105,23 +103,6 @@ async def start(built: Building, domain: Domain) -> None:
         case State.RUNNING:
             return
     domain.state = State.RUNNING
-
-
-async def _send_callers_back(built: Building, domain: Domain) -> None:
-    """Let those who wait at a domain's endpoint call again, when their turn comes.
-
-    A passive domain gets the time of its callers if it receives from them when it has none of its own. In its first
-    steps it has: it must not find anybody waiting before the monitor has taken that time away. Callers have lower
-    priorities, so they do not run before it has taken its first steps.
-    """
-    tools = built.tools
-    held = [found for found in built.table if found.source == Source(Thing.ENDPOINT, domain.name)]
-    badges = {found.badge for found in held if found.badge}
-    badges |= {wiring.fault_badge(built.plan, spec, domain.name) for spec in built.plan.system.protection_domains}
-    for badge in sorted(badges - {0}):
-        cap = await tools.mint(domain.endpoint, badge)
-        await stubs.cnode_cancel_badged_sends(tools.env.sys, tools.env.cnode, index=cap, depth=WORD_BITS)
-        await tools.delete(cap)
 
 
 async def rebuild(built: Building, domain: Domain, program: int) -> None:

@@ -3,17 +3,14 @@
 The badge tells what a message is, and a domain cannot make its own messages look like something else.
 """
 
-from capkernel.abi.registers import A0, USER_CONTEXT
-from capkernel.user import stubs
 from capkernel.user.bootstrap import Environment
 from capkernel.user.faults import Fault, decode_fault
-from capkernel.user.initialiser import lifecycle
+from capkernel.user.initialiser import lifecycle, passive
 from capkernel.user.initialiser.building import Building
 from capkernel.user.initialiser.domains import Domain
 from capkernel.user.initialiser.placements import LIFECYCLE_BADGE, READY_BADGE
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.lifecycle import State
-from capkernel.user.loop import INPUT_CAP
 from capkernel.user.syscalls import Message
 
 
@@ -34,21 +31,7 @@ async def monitor(built: Building, endpoint: int, reply: int) -> None:
             domain.state = State.FAULTED
             await _report(env, plan, domain, _described(plan, domain, decode_fault(message.label, message.words)))
         elif domain.is_starting:
-            domain.is_starting = False
-            await _make_passive(env, domain)
-
-
-async def _make_passive(env: Environment, domain: Domain) -> None:
-    """Take a domain's time and give it to its notification, so that signals still reach it.
-
-    One that has received something by now would never go on without its time: it stays active.
-    """
-    life = domain.living()
-    registers = await stubs.tcb_read_registers(env.sys, life.tcb, flags=0, count=len(USER_CONTEXT))
-    if registers[USER_CONTEXT.index(A0)] != INPUT_CAP:
-        return
-    await stubs.sched_context_unbind_object(env.sys, life.sched_context, cap=life.tcb)
-    await stubs.sched_context_bind(env.sys, life.sched_context, cap=domain.notification)
+            await passive.give_up_time(built, domain)
 
 
 def _described(plan: Plan, domain: Domain, fault: Fault) -> str:
