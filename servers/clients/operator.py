@@ -12,8 +12,8 @@ SUPERVISOR, SERVER = 0, 1
 LABEL, SECOND = "tickets", 1
 REFUSED, VERSION_AFTER_REFUSAL, VERSION = 0, 8, 16
 """Offsets in the report: updates that were rolled back; the version that answered after one, and in the end."""
-PATIENCE = 20_000
-"""Ticks before each try."""
+PATIENCE, SPREAD = 10_000, 20_000
+"""Ticks before each try, and up to so many more, as the clock has it."""
 
 
 async def init(pd: PD) -> None:
@@ -23,7 +23,7 @@ async def init(pd: PD) -> None:
     tickets = connect(Tickets, connection, BASE_ENDPOINT_CAP + SERVER)
     refused = 0
     while True:
-        await pd.compute(PATIENCE)
+        await pd.compute(PATIENCE + await pd.clock() % SPREAD)
         try:
             await supervision.update(LABEL, SECOND)
         except Refused as failure:

@@ -171,8 +171,11 @@ class Table:
         if service.state in (State.WAITING, State.ASKING):
             if service.due <= self.beats:
                 yield from self._start(service)
-        elif service.state is State.UPDATING and silent > max(service.patience, 2):
-            yield from self.crashed(service.label, NO_HEARTBEAT)
+        elif service.state is State.UPDATING:
+            if silent > max(service.patience, 2):
+                yield from self.crashed(service.label, NO_HEARTBEAT)
+            elif service.alternative != service.fallback:
+                yield Step(Act.PING, service.label)
         elif service.state is State.RUNNING and service.patience:
             if silent > service.patience:
                 yield from self.crashed(service.label, NO_HEARTBEAT)

@@ -49,6 +49,8 @@ class Program:
         """Go on from what the program before has written down."""
         tickets = self.tickets = TicketsServant(await pd.load(self.state + GIVEN), self.number)
         self.service = Service(pd, roots=lambda session: tickets)
+        # Before it serves anybody: from here on there is no way back to the program before.
+        await pd.notify(SUPERVISOR)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """A sign of life is wanted, or the state."""

@@ -5,7 +5,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a disk driver dies in mid-write; its client sees no error"
-POINTS = 12
+POINTS = 8
 """How many points of each kind are tried unless all are asked for."""
 
 

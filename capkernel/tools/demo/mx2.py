@@ -6,7 +6,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a disk driver hangs; the missing heartbeat is noticed, nobody misses a deadline"
-POINTS = 8
+POINTS = 6
 PATIENCE = 2
 """Beats, as in the manifest."""
 

@@ -21,10 +21,12 @@ def _tell(story: Story, seed: int) -> None:
     run = stage.run(time_us=50_000)
     sales = [stage.words(name, 2 + EACH) for name in names]
     refused, after_refusal, version = stage.words("report", 3)
+    handed_over = stage.words("ticket_state", 1)[0]
     stage.close()
     sold = sorted(number for taken in sales for number in taken[2:])
     story.claim("the new version failed once, and the old one went on", refused == 1 and after_refusal == 1, refused)
     story.claim("then the new version took over", version == 2, version)
+    story.claim("clients were served before it and after it", 0 < handed_over < CLIENTS * EACH, f"{handed_over} before")
     story.claim("no request failed", not any(taken[1] for taken in sales))
     story.claim("no number is missing and none was given out twice", sold == list(range(1, CLIENTS * EACH + 1)))
     story.claim("each client's numbers rise", all(list(taken[2:]) == sorted(taken[2:]) for taken in sales))

@@ -6,7 +6,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 
 TITLE = "the supervisor dies while it recovers a driver; its guardian starts it anew, and it goes on"
-POINTS = 16
+POINTS = 6
 DRIVER_STEP = 700
 
 
