@@ -6,12 +6,14 @@ forged, so the badge of a message alone says which object is meant, and by which
 | bits of the badge | content                                                                              |
 |------------------:|--------------------------------------------------------------------------------------|
 |             0..21 | session: below 62 the channel of a Microkit client, from 64 on one that was opened   |
-|            22..60 | number of the object within the server, 0 for the session's root object              |
+|            22..44 | number of the object within the server's life, 0 for the session's root object       |
+|            45..60 | the server's life in which it was given out, 0 for the session's root object         |
 |                61 | 0                                                                                    |
 |            62, 63 | as in Microkit: a fault, a call                                                      |
 
-Numbers are never used twice, so a cap whose object was closed stays dead, and a request through it is answered with
-``Gone``. What is opened through a cap is below it in a tree; closing a cap closes what is below.
+Numbers are never used twice, not even when the server is started anew, so a cap whose object was closed stays dead,
+and a request through it is answered with ``Gone``. What is opened through a cap is below it in a tree; closing a cap
+closes what is below.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +45,8 @@ from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Task, Tasks
 
 SESSION_BITS: Final = 22
+NUMBER_BITS: Final = 23
+LIFE_BITS: Final = 16
 SESSION_MASK: Final = (1 << SESSION_BITS) - 1
 FIRST_OPENED: Final = 64
 """Sessions that were not wired by the system's description have numbers from here on."""
@@ -96,7 +100,10 @@ class Service:
         self._regions = dict(regions or {})
         self._root_entries: dict[int, Entry] = {}
         self._entries: dict[int, Entry] = {}
-        self._next_number = 1
+        if not 0 < pd.life < 1 << LIFE_BITS:
+            raise ValueError(f"{pd.name} was started {pd.life} times; badges tell {(1 << LIFE_BITS) - 1} lives apart")
+        self._next_number = (pd.life << NUMBER_BITS) + 1
+        self._end_number = pd.life + 1 << NUMBER_BITS
         self._per_session: dict[int, int] = {}
 
     # What a program's hooks call
@@ -145,6 +152,8 @@ class Service:
         count = self._per_session.get(parent.session, 0)
         if count >= self.limit:
             raise QuotaExceeded(f"this client has {count} objects open; close some")
+        if self._next_number >= self._end_number:
+            raise QuotaExceeded("this server has given out as many caps as it can tell apart in one life")
         entry = Entry(servant, parent.session, self._next_number, parent)
         self._next_number += 1
         self._per_session[parent.session] = count + 1

@@ -66,13 +66,15 @@ class PD:
     """A protection domain, as its hooks see it. ``name`` is its own; ``sys`` makes any other system call.
 
     ``reply_cap`` holds whoever calls now; ``spare_replies`` are further reply objects that were granted, for callers
-    who are to wait.
+    who are to wait. ``life`` counts from 1 how often the domain was started,
+    as far as whoever starts it says so.
 
     Methods that are ``async`` are awaited in ``async`` hooks and simply called in plain ones.
     """
 
-    def __init__(self, values: PDValues, buffer: int = IPC_BUFFER) -> None:
+    def __init__(self, values: PDValues, buffer: int = IPC_BUFFER, life: int = 1) -> None:
         self.name = values.name
+        self.life = life
         self.values = values
         self.sys = Syscalls(buffer)
         self._deferred: tuple[int, Message] | None = (MONITOR_EP, _SIGNAL) if values.passive else None
@@ -260,7 +262,7 @@ def program(hooks: Any, load: Callable[[], Any] | None = None) -> Any:
         is_first = False
         values = PDValues.decode(start.values)
         values.set_variables(module)
-        return run(module if make is None else make(), PD(values))
+        return run(module if make is None else make(), PD(values, life=start.arguments[0] or 1))
 
     start_pd.__qualname__ = getattr(hooks, "__name__", type(hooks).__name__)
     return start_pd

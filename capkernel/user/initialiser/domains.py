@@ -58,8 +58,7 @@ class Domain:
     """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
 
     By number: ``replies`` and ``untypeds`` (that of the slot they are granted in), ``irq_handlers`` (their channel).
-    ``is_starting`` is a passive domain that was started and has not said yet that it is ready; ``kept_signals`` are for
-    then.
+    ``is_starting`` is a passive domain that was started and has not said yet that it is about to wait.
     """
 
     index: int
@@ -76,7 +75,6 @@ class Domain:
     incarnation: int = 1
     program: int = 0
     is_starting: bool = False
-    kept_signals: int = 0
 
     @property
     def name(self) -> str:
@@ -189,7 +187,9 @@ async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
         vspace_root=life.vspace.root,
     )  # fmt: skip
     await stubs.tcb_set_ipc_buffer(sys, life.tcb, buffer=IPC_BUFFER, buffer_frame=life.buffer)
-    await stubs.tcb_bind_notification(sys, life.tcb, notification=domain.notification)
+    if not domain.spec.passive:
+        # A passive one hears of signals when it waits; see ``passive``.
+        await stubs.tcb_bind_notification(sys, life.tcb, notification=domain.notification)
     await stubs.tcb_set_mc_priority(sys, life.tcb, mcp=scheduling.priority, authority=env.tcb)
     await stubs.tcb_set_priority(sys, life.tcb, priority=scheduling.priority, authority=env.tcb)
     if not domain.spec.fpu:
@@ -202,9 +202,10 @@ async def configure_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
 
 
 async def start_domain(tools: Toolbox, plan: Plan, domain: Domain) -> None:
-    """Set the first registers and let the thread go; a debug kernel is told its name."""
+    """Set the first registers and let the thread go; a debug kernel is told its name. a0 says which life this is."""
     life = domain.living()
     if plan.debug:
         await tools.env.sys.name_thread(life.tcb, domain.name)
-    spec = ThreadSpec(entry=life.entry, registers={reg.SP: plan.system.platform.stack_top})
+    registers = {reg.SP: plan.system.platform.stack_top}
+    spec = ThreadSpec(entry=life.entry, arguments=(domain.incarnation,), registers=registers)
     await write_start(tools.env, life.tcb, spec, resume=True)
