@@ -111,12 +111,12 @@ def read_grants(
 
 
 def receives_messages(system: SystemDescription, grants: Iterable[Grant], pd: str) -> bool:
-    """Whether anybody can send to a domain other than by signals, so that it needs an endpoint."""
+    """Whether a domain needs an endpoint: anybody can send to it other than by signals, or it is passive."""
     granted = any(
         (grant.kind is GrantKind.ENDPOINT and grant.of == pd) or (grant.faults is not None and grant.pd == pd)
         for grant in grants
     )
-    return granted or system.receives_calls(pd)
+    return granted or system.pd(pd).passive or system.receives_calls(pd)
 
 
 def _check_pair(grant: Grant, other: Grant) -> None:

@@ -15,6 +15,7 @@ from capkernel.user.errors import KernelError
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.vspaces import VSpace
 from tests.runtime.lifecycles import SUPERVISOR, boot, distribution, lifecycle, pd
+from tests.runtime.pdelf import pd_elf, syscall
 
 LIVES = '<memory_region name="lives" size="0x1000"/>'
 MAP_LIVES = '<map mr="lives" vaddr="0x5000000" perms="rw" setvar_vaddr="lives"/>'
@@ -267,6 +268,27 @@ async def notified(pd, ch): pass
     programs = {name: f"async def init(pd): await pd.print('{name} of ' + pd.name + '; ')\n" for name in "abc"}
     run = boot(tmp_path, system, programs | {"supervisor": supervisor}).run()
     assert run.output == "a of a; c of a; now 2\nc of a; now 2\nb of a; now 1\na of a; now 0\n"
+
+
+def test_machine_code_and_python_take_turns_in_the_same_memory(tmp_path: Path) -> None:
+    pytest.importorskip("unicorn", reason="machine code needs unicorn: pip install 'capkernel[riscv]'")
+    supervisor = (
+        SUPERVISOR
+        + """
+async def init(pd):
+    for program in (1, 2, 0, 2, 1, 0, 0):
+        await again(pd, program=program)
+        await pd.compute(1000)
+"""
+    )
+    more = "".join(f'<?capkernel alternative pd="a" program="{name}.elf"?>' for name in ("snake", "other"))
+    system = pd("supervisor", 40) + pd("a", 50) + lifecycle("a") + more
+    other = [*syscall(-12, ord("#")), *syscall(-12, ord("#")), *syscall(-7, 1, 4)]
+    (tmp_path / "a.elf").write_bytes(pd_elf())
+    (tmp_path / "other.elf").write_bytes(pd_elf(other))
+    programs = {"supervisor": supervisor, "snake": "async def init(pd): await pd.print('~')\n"}
+    run = boot(tmp_path, system, programs).run()
+    assert run.output.partition("monitor")[0] == "!~##!##~!!"
 
 
 PARENT = (

@@ -162,7 +162,8 @@ def test_a_domain_takes_the_room_that_was_computed_for_it(root: Any, shape: Mapp
     spec = plan.system.pd("pd")
 
     async def body(env: Environment) -> None:
-        domain = (await build(Toolbox(env), plan, await env.memory.alloc(obj.ENDPOINT))).domains["pd"]
+        endpoint, ready = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.NOTIFICATION)
+        domain = (await build(Toolbox(env), plan, endpoint, ready)).domains["pd"]
         assert domain.arena.used == room_for(things_of(plan, spec, plan.programs["pd"]))
         assert domain.arena.size_bits == arena_bits(plan, spec)
         assert domain.arena.used <= 1 << domain.arena.size_bits < 2 * domain.arena.used

@@ -26,8 +26,11 @@ class Building:
     io_spaces: dict[str, int]
 
 
-async def build(tools: Toolbox, plan: Plan, monitor: int) -> Building:
-    """Make everything that the plan describes; no domain runs yet. Raises KernelError, OutOfMemory, OutOfSlots."""
+async def build(tools: Toolbox, plan: Plan, monitor: int, ready: int) -> Building:
+    """Make everything that the plan describes; no domain runs yet. Raises KernelError, OutOfMemory, OutOfSlots.
+
+    ``monitor`` is the endpoint at which the initial task will wait, ``ready`` the notification that it hears there.
+    """
     regions = Regions(tools, plan)
     await regions.create()
     domains = {
@@ -35,7 +38,7 @@ async def build(tools: Toolbox, plan: Plan, monitor: int) -> Building:
         for index, spec in enumerate(plan.system.protection_domains)
     }
     io_spaces = {space.name: await wiring.io_space(tools, space) for space in plan.system.io_address_spaces}
-    caps = Caps(domains, regions, monitor)
+    caps = Caps(domains, regions, monitor, ready)
     built = Building(tools, plan, regions, domains, caps, placements(plan), io_spaces)
     for domain in domains.values():
         domain.fault_ep = await wiring.fault_endpoint(tools, plan, domains, domain, monitor)

@@ -8,7 +8,7 @@ from capkernel.user.faults import Fault, decode_fault
 from capkernel.user.initialiser import lifecycle, passive
 from capkernel.user.initialiser.building import Building
 from capkernel.user.initialiser.domains import Domain
-from capkernel.user.initialiser.placements import LIFECYCLE_BADGE, READY_BADGE
+from capkernel.user.initialiser.placements import LIFECYCLE_BADGE, MONITOR_BADGE, ready_badges
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.lifecycle import State
 from capkernel.user.syscalls import Message
@@ -17,6 +17,7 @@ from capkernel.user.syscalls import Message
 async def monitor(built: Building, endpoint: int, reply: int) -> None:
     """Serve for ever. A domain that faults stays stopped; a passive one that is ready gives up its time."""
     env, plan, domains = built.tools.env, built.plan, list(built.domains.values())
+    ready = ready_badges(plan)
     answer: Message | None = None
     while True:
         if answer is None:
@@ -24,14 +25,18 @@ async def monitor(built: Building, endpoint: int, reply: int) -> None:
         else:
             message = await env.sys.reply_recv(endpoint, reply, answer)
         answer = None
-        domain = domains[(message.badge & ~(READY_BADGE | LIFECYCLE_BADGE)) - 1]
-        if message.badge & LIFECYCLE_BADGE:
+        badge = message.badge
+        if not badge & (MONITOR_BADGE | LIFECYCLE_BADGE):
+            for domain in domains:
+                if domain.is_starting and badge & ready[domain.name]:
+                    await passive.give_up_time(built, domain)
+            continue
+        domain = domains[(badge & ~(MONITOR_BADGE | LIFECYCLE_BADGE)) - 1]
+        if badge & LIFECYCLE_BADGE:
             answer = await lifecycle.answer(built, domain, message)
-        elif not message.badge & READY_BADGE:
+        else:
             domain.state = State.FAULTED
             await _report(env, plan, domain, _described(plan, domain, decode_fault(message.label, message.words)))
-        elif domain.is_starting:
-            await passive.give_up_time(built, domain)
 
 
 def _described(plan: Plan, domain: Domain, fault: Fault) -> str:

@@ -1,27 +1,32 @@
 """Passive domains: they start with time of their own, and give it up when they first wait.
 
-From then on a domain works on the time of who calls it, which it gets if it receives when it has none itself; for
-signals it gets that of its notification, if the signal finds it waiting. So whatever came while it was down must not
-be there when it first waits: callers are sent back to call again, which they do when it waits, because their
-priorities are lower; signals are kept, and given to it then.
+From then on a domain works on the time of who calls it, which it gets if it receives when it has none itself; for a
+signal it gets that of its notification, if the signal finds it waiting. So nothing must find it before: callers that
+queued at its endpoint while it was down are sent back to call again, which they do when it waits, because their
+priorities are lower; and its notification is bound to it only then, with the signals that came meanwhile.
+
+It tells by a signal that it is about to wait, which is kept until the monitor looks.
 """
+
+from contextlib import suppress
 
 from capkernel.abi.registers import A0, USER_CONTEXT
 from capkernel.abi.words import WORD_BITS
 from capkernel.user import stubs
+from capkernel.user.errors import KernelError
 from capkernel.user.initialiser import wiring
 from capkernel.user.initialiser.building import Building
 from capkernel.user.initialiser.domains import Domain
 from capkernel.user.initialiser.placements import Source, Thing
 from capkernel.user.loop import INPUT_CAP
+from capkernel.user.syscalls import Syscalls
 
 
 async def prepare(built: Building, domain: Domain) -> None:
-    """Take away what waits for a passive domain that is about to start."""
+    """A passive domain is about to start."""
     domain.is_starting = True
     if domain.incarnation > 1:
         await _send_callers_back(built, domain)
-        await _keep_signals(built, domain)
 
 
 async def _send_callers_back(built: Building, domain: Domain) -> None:
@@ -35,28 +40,39 @@ async def _send_callers_back(built: Building, domain: Domain) -> None:
         await tools.delete(cap)
 
 
-async def _keep_signals(built: Building, domain: Domain) -> None:
-    sys, tcb = built.tools.env.sys, domain.living().tcb
-    await stubs.tcb_unbind_notification(sys, tcb)
-    domain.kept_signals |= (await sys.nbwait(domain.notification)).badge
-    await stubs.tcb_bind_notification(sys, tcb, notification=domain.notification)
-
-
 async def give_up_time(built: Building, domain: Domain) -> None:
-    """The domain waits: take its time and give it to its notification, then let kept signals come.
+    """The domain waits: take its time and give it to its notification, then let signals come.
 
-    A domain that has received something already (through a badge that is not the plan's, or a signal just now) would
-    never go on without its time: it stays active.
+    A domain that has received a call already, from somebody in another scheduling domain or by a badge that is not
+    the plan's, would never go on without its time: it stays active.
     """
     tools, life = built.tools, domain.living()
     sys = tools.env.sys
     domain.is_starting = False
-    registers = await stubs.tcb_read_registers(sys, life.tcb, flags=0, count=len(USER_CONTEXT))
-    if registers[USER_CONTEXT.index(A0)] == INPUT_CAP:
+    if await _waits(sys, life.tcb):
         await stubs.sched_context_unbind_object(sys, life.sched_context, cap=life.tcb)
         await stubs.sched_context_bind(sys, life.sched_context, cap=domain.notification)
-    if domain.kept_signals:
-        cap = await tools.mint(domain.notification, domain.kept_signals)
+        if not await _waits(sys, life.tcb):
+            await _give_back(sys, domain)
+    signals = (await sys.nbwait(domain.notification)).badge
+    await stubs.tcb_bind_notification(sys, life.tcb, notification=domain.notification)
+    if signals:
+        cap = await tools.mint(domain.notification, signals)
         await sys.signal(cap)
         await tools.delete(cap)
-        domain.kept_signals = 0
+
+
+async def _give_back(sys: Syscalls, domain: Domain) -> None:
+    """A call came between the look and the taking: the domain needs its time, unless its caller's came along."""
+    life = domain.living()
+    await stubs.sched_context_unbind_object(sys, life.sched_context, cap=domain.notification)
+    for owner in (life.tcb, domain.notification):
+        with suppress(KernelError):
+            await stubs.sched_context_bind(sys, life.sched_context, cap=owner)
+            return
+
+
+async def _waits(sys: Syscalls, tcb: int) -> bool:
+    """Whether a thread that is about to wait has not received anything: then a0 is still what it waits at."""
+    registers = await stubs.tcb_read_registers(sys, tcb, flags=0, count=len(USER_CONTEXT))
+    return registers[USER_CONTEXT.index(A0)] == INPUT_CAP

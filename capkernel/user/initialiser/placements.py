@@ -3,7 +3,7 @@
 | thing                                     | lasts                             |
 |-------------------------------------------|-----------------------------------|
 | endpoint, notification, reply, irq handler | as long as the system            |
-| frame, untyped, monitor                   | as long as the system             |
+| frame, untyped, monitor and its notification | as long as the system          |
 | TCB, scheduling context, VSpace, CNode    | for one life of the domain        |
 
 Every cap carries just the rights that the description means: a channel's caps can send, not receive.
@@ -34,10 +34,10 @@ from capkernel.user.loop import (
 )
 
 CALL_RIGHTS = rt.WRITE | rt.GRANT_REPLY
-READY_BADGE = 1 << 63
-"""In the badge of the cap by which a passive domain tells the monitor that it is ready."""
+MONITOR_BADGE = 1 << 63
+"""In the badge of the caps by which the monitor gets faults."""
 LIFECYCLE_BADGE = 1 << 62
-"""In the badge of lifecycle caps. A cap of the monitor's endpoint with neither of the two is for faults."""
+"""In the badge of lifecycle caps. With neither of the two the monitor was signalled, a bit for each passive domain."""
 PD_GUARD_SIZE = WORD_BITS - ROOT_CNODE_BITS - PD_CNODE_BITS
 
 
@@ -51,6 +51,7 @@ class Thing(Enum):
     FRAME = "frame"
     UNTYPED = "untyped"
     MONITOR = "monitor"
+    READY = "monitor's notification"
     TCB = "tcb"
     SCHED_CONTEXT = "scheduling context"
     VSPACE = "vspace"
@@ -82,9 +83,18 @@ class Placement:
     in_root: bool = False
 
 
-def ready_badge(index: int) -> int:
-    """Of the cap by which domain number ``index`` says that it is ready."""
-    return READY_BADGE | index + 1
+def ready_badges(plan: Plan) -> dict[str, int]:
+    """Of the caps by which passive domains say that they are about to wait: a bit each, by name.
+
+    They suffice: there are at most 63 domains, and not all are passive.
+    """
+    passive = [spec.name for spec in plan.system.protection_domains if spec.passive]
+    return {name: 1 << bit for bit, name in enumerate(passive)}
+
+
+def monitor_badge(index: int) -> int:
+    """Of the cap by which faults of domain number ``index`` come to the monitor."""
+    return MONITOR_BADGE | index + 1
 
 
 def lifecycle_badge(index: int) -> int:
@@ -99,7 +109,8 @@ def placements(plan: Plan) -> tuple[Placement, ...]:
 
 def _own(plan: Plan) -> Iterator[Placement]:
     """What a domain has of itself: its CNode in the root CNode, what it receives from, its interrupts, its children."""
-    for index, spec in enumerate(plan.system.protection_domains):
+    ready = ready_badges(plan)
+    for spec in plan.system.protection_domains:
         name = spec.name
         own = Source(Thing.CNODE, name, OWN)
         yield Placement(holder=name, slot=0, source=own, badge=PD_GUARD_SIZE, in_root=True)
@@ -111,8 +122,9 @@ def _own(plan: Plan) -> Iterator[Placement]:
                 handler = Source(Thing.IRQ_HANDLER, name, irq.id)
                 yield Placement(holder=name, slot=BASE_IRQ_CAP + irq.id, source=handler)
         if spec.passive:
-            badge, monitor = ready_badge(index), Source(Thing.MONITOR)
-            yield Placement(holder=name, slot=MONITOR_EP, source=monitor, badge=badge, rights=rt.WRITE)
+            yield Placement(
+                holder=name, slot=MONITOR_EP, source=Source(Thing.READY), badge=ready[name], rights=rt.WRITE
+            )
         if spec.parent is not None and spec.child_id is not None:
             yield Placement(holder=spec.parent, slot=BASE_TCB_CAP + spec.child_id, source=Source(Thing.TCB, name))
 

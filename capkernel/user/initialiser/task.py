@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from capkernel.abi import objects as obj
+from capkernel.user import stubs
 from capkernel.user.bootstrap import Start, root_environment
 from capkernel.user.initialiser import lifecycle
 from capkernel.user.initialiser.building import build
@@ -28,7 +29,9 @@ def initial_task(plan: Plan, on_ready: OnReady | None = None) -> Any:
 async def _run(plan: Plan, start: Start, on_ready: OnReady | None) -> None:
     env = await root_environment(start)
     endpoint, reply = await env.memory.alloc(obj.ENDPOINT), await env.memory.alloc(obj.REPLY)
-    built = await build(Toolbox(env), plan, endpoint)
+    ready = await env.memory.alloc(obj.NOTIFICATION)
+    await stubs.tcb_bind_notification(env.sys, env.tcb, notification=ready)
+    built = await build(Toolbox(env), plan, endpoint, ready)
     for domain in built.domains.values():
         await lifecycle.start(built, domain)
     await set_schedule(env.sys, plan)

@@ -11,7 +11,7 @@ from capkernel.user.errors import KernelError
 from capkernel.user.initialiser.domains import Domain, Life
 from capkernel.user.initialiser.footprint import OWN
 from capkernel.user.initialiser.memory import Regions, rights_of
-from capkernel.user.initialiser.placements import CALL_RIGHTS, Placement, Source, Thing
+from capkernel.user.initialiser.placements import CALL_RIGHTS, Placement, Source, Thing, monitor_badge
 from capkernel.user.initialiser.plan import PAGE, Plan
 from capkernel.user.initialiser.toolbox import Toolbox
 from capkernel.user.loop import FAULT_BADGE, PD_CNODE_BITS, ROOT_CNODE_BITS
@@ -22,16 +22,19 @@ Domains = Mapping[str, Domain]
 class Caps:
     """Where in the initial task's CSpace the cap to each thing is."""
 
-    def __init__(self, domains: Domains, regions: Regions, monitor: int) -> None:
+    def __init__(self, domains: Domains, regions: Regions, monitor: int, ready: int) -> None:
         self.domains = domains
         self.regions = regions
         self.monitor = monitor
+        self.ready = ready
 
     def find(self, source: Source) -> int:
         """The cap to a thing; 0 if its domain is destroyed and the thing with it."""
         match source.thing:
             case Thing.MONITOR:
                 return self.monitor
+            case Thing.READY:
+                return self.ready
             case Thing.FRAME:
                 return self.regions.frames[source.of][0]
             case Thing.TCB | Thing.SCHED_CONTEXT | Thing.VSPACE | Thing.CNODE:
@@ -109,7 +112,7 @@ async def fault_endpoint(tools: Toolbox, plan: Plan, domains: Domains, domain: D
     """A cap to where a domain's faults go: to its parent, to whom a grant says so, or else to the monitor."""
     handler = plan.fault_handler(domain.spec)
     if handler is None:
-        return await tools.mint(monitor, domain.index + 1, CALL_RIGHTS)
+        return await tools.mint(monitor, monitor_badge(domain.index), CALL_RIGHTS)
     badge = fault_badge(plan, domain.spec, handler[0])
     return await tools.mint(domains[handler[0]].endpoint, badge, CALL_RIGHTS)
 
