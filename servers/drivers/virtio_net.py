@@ -1,0 +1,311 @@
+"""The driver of a virtio network card (VIRTIO 1.2, section 5.1).
+
+It holds the card's registers, its interrupt, and two pages for rings and frame headers. The frames it never touches: it
+passes I/O addresses of slots on, and the card reaches its client's packet memory by itself.
+
+A card is not trusted. When it breaks the rules of its rings, asks for a reset or does not send a frame within three
+signs of life asked for by the supervisor, it is reset and given everything again. In quiet times a frame to itself, at
+every eighth sign of life, shows whether it still works. If resets come too often the driver gives up, by an exception.
+"""
+
+from collections import deque
+from typing import Any, Final
+
+from attrs import define
+
+from capkernel.protocols.failures import Busy, Gone, Malformed
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.link import BATCH, MIN_FRAME, SLOT, Exchanged, Frame, Link, LinkInfo
+from capkernel.protocols.service import Service
+from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
+from servers.drivers.virtio import Buffer, DeviceMisbehaved, Layout, Queue, Transport
+
+registers: int = 0
+rings: int = 0
+rings_io: int = 0x1000_0000
+packets_io: int = 0x2000_0000
+packets_size: int = 0x2_0000
+
+IRQ, SUPERVISOR, CLIENT = 0, 1, 2
+"""Channels."""
+
+_NETWORK: Final = 1
+_MTU, _MAC, _STATUS = 1 << 3, 1 << 5, 1 << 16
+_RECEIVE, _TRANSMIT = 0, 1
+_SIZE: Final = 64
+_CHAIN: Final = 2
+_HEADER: Final = 12
+_NO_INTERRUPT: Final = 1
+_TRANSMIT_RING, _RECEIVED_HEADERS, _SENT_HEADER, _PROBE = 0x800, 0x1000, 0x1400, 0x1440
+"""Offsets in the two pages; the receive ring is at 0. A received frame's header has 16 bytes of its own."""
+_FRAMING: Final = 14
+_USUAL_MTU: Final = 1500
+_PROBE_SIZE: Final = 60
+_EXPERIMENTAL: Final = b"\x88\xb5"
+"""The type of a frame for local experiments: nobody takes the card's frame to itself for something else."""
+MAX_RESETS: Final = 5
+"""In a row, without anything done between them."""
+PATIENCE: Final = 3
+"""Signs of life during which a frame may be with the card."""
+QUIET: Final = 8
+"""Signs of life without news until the card is tried."""
+PROBE: Final = -1
+"""In the place of a slot: the card's frame to itself."""
+
+
+@define
+class _Sending:
+    """A frame that the card is to send: where it lies for the card, its size, for how many signs of life it has it."""
+
+    slot: int
+    io: int
+    size: int
+    age: int = 0
+
+
+class Card:
+    """The device: slots go in, and are done when ``interrupt``, ``look`` or the client finds them done."""
+
+    def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
+        self.pd = pd
+        self.rings = rings
+        self.rings_io = rings_io
+        self.transport = Transport(pd, registers)
+        self.receive = Queue(pd, Layout(rings, rings_io, _SIZE), _CHAIN)
+        self.transmit = Queue(pd, Layout(rings + _TRANSMIT_RING, rings_io + _TRANSMIT_RING, _SIZE), _CHAIN)
+        self.features = 0
+        self.mac = bytes(6)
+        self.mtu = _USUAL_MTU
+        self.provided: dict[int, int] = {}
+        """The slot of each receive request that the card has."""
+        self.sending: dict[int, _Sending] = {}
+        self.received: deque[Frame] = deque()
+        self.sent: deque[int] = deque()
+        self.resets = 0
+        self.quiet = 0
+
+    async def start(self) -> None:
+        """Reset the device and make it ready. Raises NoDevice, DeviceMisbehaved."""
+        await self.transport.reset()
+        self.features = await self.transport.negotiate(_NETWORK, _MTU | _MAC | _STATUS)
+        if self.features & _MAC:
+            self.mac = bytes([await self.transport.config(at, 1) for at in range(6)])
+        if self.features & _MTU:
+            self.mtu = min(await self.transport.config(10, 2), SLOT - _FRAMING)
+        for index, queue in ((_RECEIVE, self.receive), (_TRANSMIT, self.transmit)):
+            await queue.clear()
+            await self.transport.set_up(index, queue.layout)
+        await self.pd.write(self.rings + _SENT_HEADER, bytes(_HEADER))
+        await self.pd.write(self.rings + _PROBE, (self.mac * 2 + _EXPERIMENTAL).ljust(_PROBE_SIZE, b"\0"))
+        await self._interrupt_when_sent(False)
+        await self.transport.start()
+
+    async def forget(self) -> None:
+        """Start again with nothing: all slots are the client's."""
+        for each in (self.provided, self.sending, self.received, self.sent):
+            each.clear()
+        self.resets = self.quiet = 0
+        await self.start()
+
+    async def is_up(self) -> bool:
+        """Whether the cable leads anywhere, as far as the card says."""
+        return not self.features & _STATUS or bool(await self.transport.config(6, 2) & 1)
+
+    # What the client wants
+
+    def check(self, frames: list[Frame], slots: list[int]) -> None:
+        """Whether all this can be given to the card. Raises Malformed, Busy."""
+        if max(len(frames), len(slots)) > BATCH:
+            raise Malformed(f"at most {BATCH} frames and {BATCH} slots at a time")
+        taken = {*self.provided.values(), *(each.slot for each in self.sending.values())}
+        taken |= {*self.sent, *(frame.slot for frame in self.received)}
+        for slot in [*(frame.slot for frame in frames), *slots]:
+            if not 0 <= slot < packets_size // SLOT:
+                raise Malformed(f"there is no slot {slot}")
+            if slot in taken:
+                raise Malformed(f"slot {slot} is the card's, or named twice")
+            taken.add(slot)
+        for frame in frames:
+            if not MIN_FRAME <= frame.size <= self.mtu + _FRAMING:
+                raise Malformed(f"a frame has {MIN_FRAME} to {self.mtu + _FRAMING} bytes, not {frame.size}")
+        if len(frames) > _free(self.transmit) or len(slots) > _free(self.receive):
+            raise Busy("the card has no room for so much")
+
+    async def provide(self, slots: list[int]) -> None:
+        """Let the card receive into slots."""
+        for slot in slots:
+            place = _place(self.receive)
+            self.provided[place] = slot
+            await self._offer_slot(place, slot)
+        if slots:
+            await self.transport.notify(_RECEIVE)
+
+    async def send(self, frames: list[Frame]) -> None:
+        """Let the card send frames."""
+        for frame in frames:
+            await self._send(_Sending(frame.slot, packets_io + frame.slot * SLOT, frame.size))
+        if frames:
+            await self.transport.notify(_TRANSMIT)
+            await self._interrupt_when_sent(not _free(self.transmit))
+
+    async def _send(self, sending: _Sending) -> None:
+        place = _place(self.transmit)
+        self.sending[place] = sending
+        await self._offer_frame(place, sending)
+
+    async def _offer_slot(self, place: int, slot: int) -> None:
+        header = self.rings_io + _RECEIVED_HEADERS + 16 * place
+        await self.receive.offer(
+            place, (Buffer(header, _HEADER, True), Buffer(packets_io + slot * SLOT, SLOT, True))
+        )  # fmt: skip
+
+    async def _offer_frame(self, place: int, sending: _Sending) -> None:
+        header = self.rings_io + _SENT_HEADER
+        await self.transmit.offer(place, (Buffer(header, _HEADER, False), Buffer(sending.io, sending.size, False)))
+
+    async def _interrupt_when_sent(self, wanted: bool) -> None:
+        """Whether the card is to interrupt when a frame was sent. Only who has no room left wants to know."""
+        await self.pd.store(self.rings + _TRANSMIT_RING + 16 * _SIZE, 0 if wanted else _NO_INTERRUPT, 2)
+
+    # What the card has done
+
+    async def interrupt(self) -> None:
+        """The device has interrupted."""
+        try:
+            await self.transport.take_interrupt()
+            await self.collect()
+        except DeviceMisbehaved as error:
+            await self._recover(error)
+
+    async def look(self) -> None:
+        """See whether an interrupt was lost, whether a frame takes too long, and whether the card still works."""
+        try:
+            await self.collect()
+            for sending in self.sending.values():
+                sending.age += 1
+                if sending.age > PATIENCE:
+                    raise DeviceMisbehaved("a frame is not sent")
+            self.quiet += 1
+            if self.quiet >= QUIET and not self.sending:
+                self.quiet = 0
+                await self._send(_Sending(PROBE, self.rings_io + _PROBE, _PROBE_SIZE))
+                await self.transport.notify(_TRANSMIT)
+        except DeviceMisbehaved as error:
+            await self._recover(error)
+
+    async def exchange(self) -> None:
+        """Collect for a client who waits for an answer."""
+        try:
+            await self.collect()
+        except DeviceMisbehaved as error:
+            await self._recover(error)
+
+    async def collect(self) -> None:
+        """Take what is done out of the rings. Raises DeviceMisbehaved."""
+        for place, written in await self.receive.completed():
+            # Taken out only when its length is known to be possible: after a reset it is given again.
+            if not _HEADER + MIN_FRAME <= written <= _HEADER + self.mtu + _FRAMING + 4:
+                raise DeviceMisbehaved(f"a frame of {written - _HEADER} bytes is said to have arrived")
+            self.received.append(Frame(self.provided.pop(place), written - _HEADER))
+            self.resets = self.quiet = 0
+        for place, _ in await self.transmit.completed():
+            sending = self.sending.pop(place)
+            if sending.slot != PROBE:
+                self.sent.append(sending.slot)
+            self.resets = self.quiet = 0
+
+    async def _recover(self, error: DeviceMisbehaved) -> None:
+        """Reset the device and give it everything again. Raises the error when that was of no use too often."""
+        self.resets += 1
+        if self.resets > MAX_RESETS:
+            raise error
+        await self.start()
+        for place, slot in sorted(self.provided.items()):
+            await self._offer_slot(place, slot)
+        for place, sending in sorted(self.sending.items()):
+            sending.age = 0
+            await self._offer_frame(place, sending)
+        await self.transport.notify(_RECEIVE)
+        await self.transport.notify(_TRANSMIT)
+
+
+def _free(queue: Queue) -> int:
+    """How many requests a queue still takes; one place is kept for the card's frame to itself."""
+    return queue.places - 1 - len(queue.outstanding)
+
+
+def _place(queue: Queue) -> int:
+    place = queue.free_place()
+    if place is None:
+        raise Busy("the card has no room for so much")
+    return place
+
+
+class LinkServant(Link):
+    """The card as its client sees it."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.is_open = False
+
+    async def open(self) -> LinkInfo:
+        """Begin."""
+        await self.card.forget()
+        self.is_open = True
+        return await self.info()
+
+    async def exchange(self, transmit: list[Frame], provide: list[int]) -> Exchanged:
+        """Give and take."""
+        card = self.card
+        if not self.is_open:
+            raise Gone("this driver has not been opened; it may have been started anew")
+        await card.exchange()
+        card.check(transmit, provide)
+        await card.provide(provide)
+        await card.send(transmit)
+        received, sent = _taken(card.received), _taken(card.sent)
+        return Exchanged(received, sent, bool(card.received or card.sent))
+
+    async def info(self) -> LinkInfo:
+        """What the card is."""
+        card = self.card
+        return LinkInfo(card.mac, card.mtu, await card.is_up(), packets_size // SLOT)
+
+
+def _taken(queue: deque[Any]) -> list[Any]:
+    return [queue.popleft() for _ in range(min(BATCH, len(queue)))]
+
+
+class Program:
+    """The driver."""
+
+    def __init__(self) -> None:
+        self.card: Any = None
+        self.service: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Start the device, and serve."""
+        self.card = Card(pd, registers, rings, rings_io)
+        await self.card.start()
+        link = LinkServant(self.card)
+        self.service = Service(pd, roots=lambda session: _root(link, session))
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The device interrupts, or the supervisor wants a sign of life."""
+        if ch == IRQ:
+            await self.card.interrupt()
+            await pd.irq_ack(IRQ)
+        elif ch == SUPERVISOR:
+            await self.card.look()
+            await pd.notify(SUPERVISOR)
+        if self.card.received or self.card.sent:
+            await pd.notify(CLIENT)
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """The client asks."""
+        return await self.service.protected(msg)
+
+
+def _root(link: LinkServant, session: int) -> Interface | None:
+    return link if session == CLIENT else None

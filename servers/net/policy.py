@@ -1,0 +1,101 @@
+"""What the stack's server is told at its start, in TOML: the machine's place in the network, and who may do what.
+
+address = "10.0.2.15/24"
+gateway = "10.0.2.2"
+nameserver = "10.0.2.3"
+seed = 1              # decides sequence numbers, ports, and the numbers of questions to the name server
+
+[[client]]
+channel = 3           # of the server
+gives = "dialer"      # or network, listener, datagrams, pinger, resolver
+address = "10.0.2.2"  # for a dialer, datagrams, a pinger
+port = 7              # for a dialer, datagrams, a listener
+local_port = 0        # for datagrams: 0 is any
+shared = true         # the client shares 64 KiB with the server, at its place in the regions
+streams = 16          # that it may have open at a time
+"""
+
+import tomllib
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from typing import Any, Final
+
+from attrs import field, frozen
+
+STREAMS: Final = 16
+_KEYS: Final = {
+    "channel": int, "gives": str, "address": str, "port": int, "local_port": int, "shared": bool, "streams": int,
+}  # fmt: skip
+_NEEDS: Final = {
+    "network": (), "listener": ("port",), "dialer": ("address", "port"), "datagrams": ("address", "port"),
+    "pinger": ("address",), "resolver": (),
+}  # fmt: skip
+
+
+class PolicyError(ValueError):
+    """The policy says what cannot be; says where."""
+
+
+@frozen
+class Client:
+    """A client as the policy has it."""
+
+    channel: int
+    gives: str
+    address: str = ""
+    port: int = 0
+    local_port: int = 0
+    shared: bool = False
+    streams: int = STREAMS
+
+
+@frozen
+class Policy:
+    """All of it."""
+
+    address: str
+    gateway: str
+    nameserver: str
+    seed: int = 0
+    clients: tuple[Client, ...] = field(default=())
+
+
+def read_policy(text: str) -> Policy:
+    """The policy in a text. Raises PolicyError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"the policy is no TOML: {error}") from None
+    entries = data.pop("client", [])
+    wrong = set(data) - {"address", "gateway", "nameserver", "seed"}
+    if wrong or not isinstance(entries, list):
+        raise PolicyError(f"unknown: {', '.join(sorted(wrong)) or 'client'}")
+    seed = data.get("seed", 0)
+    if type(seed) is not int:
+        raise PolicyError(f"seed is a number, not {seed!r}")
+    clients = tuple(_client(number, entry) for number, entry in enumerate(entries, 1))
+    channels = [client.channel for client in clients]
+    if len(set(channels)) < len(channels):
+        raise PolicyError("two clients have the same channel")
+    try:
+        return Policy(
+            str(IPv4Interface(data.get("address", ""))), str(IPv4Address(data.get("gateway", ""))),
+            str(IPv4Address(data.get("nameserver", ""))), seed, clients,
+        )  # fmt: skip
+    except (AddressValueError, ValueError) as error:
+        raise PolicyError(f"address, gateway and nameserver are IPv4: {error}") from None
+
+
+def _client(number: int, entry: Any) -> Client:
+    where = f"client {number}"
+    if not isinstance(entry, dict):
+        raise PolicyError(f"{where} is no table")
+    for key, value in entry.items():
+        if key not in _KEYS or type(value) is not _KEYS[key]:
+            raise PolicyError(f"{where}: {key} = {value!r} makes no sense")
+    gives = entry.get("gives", "")
+    if gives not in _NEEDS:
+        raise PolicyError(f"{where} gives {gives!r}; there is {', '.join(_NEEDS)}")
+    missing = [key for key in ("channel", *_NEEDS[gives]) if key not in entry]
+    if missing:
+        raise PolicyError(f"{where}: {missing[0]} is missing")
+    return Client(**entry)
