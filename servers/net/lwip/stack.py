@@ -303,6 +303,9 @@ class Stack:
         `limits` are limits of pools other than the usual ones, by their names in `statistics`. Raises `Unavailable`
         where lwIP was not built.
         """
+        self._stack: StackPointer | None = None
+        self._sockets: dict[int, Socket] = {}
+        self._outgoing: deque[bytes] = deque()
         if not AVAILABLE:
             raise Unavailable(WHY_NOT)
         if len(mac) != 6 or mac[0] & 1:
@@ -311,9 +314,7 @@ class Stack:
         self.interface = IPv4Interface(address)
         self._now = now
         self._send = send
-        self._outgoing: deque[bytes] = deque()
         self._sending = False
-        self._sockets: dict[int, Socket] = {}
         self._changes: dict[Socket, Change] = {}
         self._scratch = ffi.new("uint8_t[65536]")
         self._flags, self._number, self._other = ffi.new("int *"), ffi.new("uint32_t *"), ffi.new("uint32_t *")
@@ -323,7 +324,7 @@ class Stack:
         pointer = lib.net_open(mac, *network, seed & (1 << 64) - 1, self._time())
         if not pointer:
             raise NetError(Reason.OutOfMemory)
-        self._stack: StackPointer | None = ffi.gc(pointer, lib.net_close)
+        self._stack = pointer
         for name, limit in limits.items():
             lib.net_limit_pool(pointer, self._pools()[name], limit)
         self._drain(lib.net_waiting(pointer))
@@ -360,7 +361,11 @@ class Stack:
             self._forget(socket)
         stack, self._stack = self._stack, None
         self._outgoing.clear()
-        ffi.release(stack)
+        lib.net_close(stack)
+
+    def __del__(self) -> None:
+        # What else is garbage with it may still close its sockets; they know by then that they are closed.
+        self.close()
 
     # Sockets
 
