@@ -28,12 +28,16 @@ class Frame:
 
 @frozen
 class LinkInfo:
-    """A card: its address of 6 bytes, the largest packet in a frame, whether its cable leads anywhere, its slots."""
+    """A card: its address of 6 bytes, the largest packet in a frame, whether its cable leads anywhere; how many slots
+    there are, and how many the card can have at a time to receive into and to send from.
+    """
 
     mac: bytes
     mtu: int
     is_up: bool
     slots: int
+    receives: int
+    sends: int
 
 
 @frozen

@@ -50,6 +50,8 @@ PATIENCE: Final = 3
 """Signs of life during which a frame may be with the card."""
 QUIET: Final = 8
 """Signs of life without news until the card is tried."""
+KEPT: Final = 1
+"""Places for sending that are kept for the card's frame to itself."""
 PROBE: Final = -1
 """In the place of a slot: the card's frame to itself."""
 
@@ -129,7 +131,7 @@ class Card:
         for frame in frames:
             if not MIN_FRAME <= frame.size <= self.mtu + _FRAMING:
                 raise Malformed(f"a frame has {MIN_FRAME} to {self.mtu + _FRAMING} bytes, not {frame.size}")
-        if len(frames) > _free(self.transmit) or len(slots) > _free(self.receive):
+        if len(frames) > _free(self.transmit) - KEPT or len(slots) > _free(self.receive):
             raise Busy("the card has no room for so much")
 
     async def provide(self, slots: list[int]) -> None:
@@ -147,7 +149,7 @@ class Card:
             await self._send(_Sending(frame.slot, packets_io + frame.slot * SLOT, frame.size))
         if frames:
             await self.transport.notify(_TRANSMIT)
-            await self._interrupt_when_sent(not _free(self.transmit))
+            await self._interrupt_when_sent(_free(self.transmit) <= KEPT)
 
     async def _send(self, sending: _Sending) -> None:
         place = _place(self.transmit)
@@ -231,8 +233,8 @@ class Card:
 
 
 def _free(queue: Queue) -> int:
-    """How many requests a queue still takes; one place is kept for the card's frame to itself."""
-    return queue.places - 1 - len(queue.outstanding)
+    """How many requests a queue still takes."""
+    return queue.places - len(queue.outstanding)
 
 
 def _place(queue: Queue) -> int:
@@ -270,7 +272,8 @@ class LinkServant(Link):
     async def info(self) -> LinkInfo:
         """What the card is."""
         card = self.card
-        return LinkInfo(card.mac, card.mtu, await card.is_up(), packets_size // SLOT)
+        slots, receives, sends = packets_size // SLOT, card.receive.places, card.transmit.places - KEPT
+        return LinkInfo(card.mac, card.mtu, await card.is_up(), slots, receives, sends)
 
 
 def _taken(queue: deque[Any]) -> list[Any]:

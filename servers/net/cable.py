@@ -37,6 +37,8 @@ class Cable:
         """Slots that the card has: whether it receives into them."""
         self.mac = bytes(6)
         self.lost = self.deaths = 0
+        self.is_refused = False
+        """The driver refused the last exchange; it is not asked again in this turn."""
 
     async def open(self) -> None:
         """Begin, or begin again: nothing is on its way, and all slots are ours. Raises CableCut."""
@@ -48,8 +50,8 @@ class Cable:
                 continue
             self.mac = info.mac
             count = min(self.slots, info.slots)
-            self.to_provide = list(range(count // 2))
-            self.free = list(range(count // 2, count))
+            self.to_provide = list(range(min(count // 2, info.receives)))
+            self.free = list(range(count // 2, count))[: info.sends]
             self.with_card = {}
             return
         raise CableCut(f"the network driver died {TRIES} times in a row")
@@ -64,7 +66,7 @@ class Cable:
     @property
     def has_work(self) -> bool:
         """Whether an exchange would give the card something."""
-        return bool(self.outgoing and self.free) or len(self.to_provide) >= BATCH // 2
+        return not self.is_refused and (bool(self.outgoing and self.free) or len(self.to_provide) >= BATCH // 2)
 
     async def exchange(self) -> tuple[list[bytes], bool]:
         """Send what waits, and return frames that arrived; and whether there is more. Raises CableCut."""
@@ -84,6 +86,7 @@ class Cable:
         except Failure:
             # The driver did nothing: what was to be sent is lost, the slots are ours.
             self.lost += len(frames)
+            self.is_refused = True
             self.free += [frame.slot for frame in frames]
             self.to_provide += provide
             return [], False

@@ -106,6 +106,7 @@ class Program:
         node, cable = self.node, self.cable
         node.stack.poll()
         node.ring_alarms()
+        cable.is_refused = False
         for _ in range(MAX_ROUNDS):
             node.take_news()
             await self.service.run_ready()
