@@ -119,7 +119,10 @@ class Datagrams(Interface, number=21):
     @operation(2)
     @abstractmethod
     async def receive(self, patience: int) -> bytes:
-        """The datagram that has waited longest. When too many wait, further ones are lost."""
+        """The datagram that has waited longest. When too many wait, further ones are lost.
+
+        So is one of more than ``INLINE`` bytes, if no memory is shared with the server.
+        """
 
     @operation(3)
     @abstractmethod

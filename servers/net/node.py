@@ -20,7 +20,7 @@ from capkernel.protocols.failures import (
     Refused,
     TimedOut,
 )
-from capkernel.protocols.network import MAX_PATIENCE
+from capkernel.protocols.network import INLINE, MAX_PATIENCE
 from capkernel.user.inbox import Inbox
 from capkernel.user.syscalls import Message, Syscalls
 from capkernel.user.tasks import Condition
@@ -94,9 +94,13 @@ class Buffering(Protocol):
 
 @define(eq=False)
 class Account:
-    """What a session uses, and may use. ``changed`` is notified whenever something of it may go on."""
+    """What a session uses, and may use. ``changed`` is notified whenever something of it may go on.
+
+    ``answer`` is how many bytes go into one answer: more if memory is shared with the client.
+    """
 
     most_streams: int
+    answer: int = INLINE
     streams: int = 0
     listeners: int = 0
     datagrams: int = 0

@@ -1,7 +1,6 @@
 """Caps to the network: streams, listeners, datagrams, pings, over one stack. ``Node`` says who waits and who may."""
 
 from ipaddress import IPv4Address
-from typing import Final
 
 from capkernel.protocols.failures import Gone, Malformed, NotFound, TooLarge
 from capkernel.protocols.interface import Interface
@@ -34,9 +33,6 @@ from servers.net.node import (
 from servers.net.policy import Client
 from servers.net.resolver import StackResolver
 
-READ_LIMIT: Final = 32_000
-"""Bytes in one answer, whatever is asked for."""
-
 
 class StackStream(Watched, Stream):
     """A connection of the stack."""
@@ -65,7 +61,7 @@ class StackStream(Watched, Stream):
     def _received(self, limit: int) -> bytes | None:
         connection = self.connection
         with told():
-            data = connection.receive(min(limit, READ_LIMIT))
+            data = connection.receive(min(limit, self.account.answer))
         if data:
             # There is more room now for all of the session.
             self.happened_to_others()
@@ -217,7 +213,7 @@ class StackDatagrams(Watched, Datagrams):
             if self.socket.closed:
                 raise Gone("this port was closed")
             while (found := self.socket.receive()) is not None:
-                if found[1] == self.remote:
+                if found[1] == self.remote and len(found[0]) <= self.account.answer:
                     return found[0]
         return None
 

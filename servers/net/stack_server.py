@@ -11,6 +11,7 @@ from typing import Any, Final
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
+from capkernel.protocols.network import INLINE
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
@@ -36,6 +37,8 @@ reply_count: int = 16
 LINK, METRONOME, CLIENTS = 0, 1, range(2, 14)
 """Channels."""
 REGION: Final = 0x1_0000
+SHARED_ANSWER: Final = 0x8000
+"""Bytes in one answer to a client with which memory is shared."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 330, 510
 SPARE_SLOTS: Final = 4
 """Slots for what is not a client's notification."""
@@ -73,7 +76,10 @@ class Program:
         self.node = Node(pd.sys, inbox, rules.nameserver, Random(rules.seed), await pd.clock(), make)
         self.listening = Listening(self.node)
         self.clients = {client.channel: client for client in rules.clients}
-        self.accounts = {client.channel: Account(client.streams) for client in rules.clients}
+        self.accounts = {
+            client.channel: Account(client.streams, SHARED_ANSWER if client.shared else INLINE)
+            for client in rules.clients
+        }
         shared = [client.channel for client in rules.clients if client.shared]
         at = {channel: SharedRegion(regions + (channel - CLIENTS.start) * REGION, REGION) for channel in shared}
         self.service = self.listening.service = Service(
