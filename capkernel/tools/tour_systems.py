@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
 from capkernel.system.board import DEFAULT_BOARD, Board
+from capkernel.system.description import SystemDescription
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from hwmodel.backend import BufferBackend
@@ -29,17 +30,33 @@ class Run:
     crashes: tuple[str, ...]
 
 
+def with_programs(system: SystemDescription, programs: Mapping[str, str]) -> SystemDescription:
+    """The same system with other programs for some domains: paths by the domain's name."""
+    return evolve(
+        system,
+        protection_domains=tuple(
+            evolve(pd, program=evolve(pd.program, path=programs[pd.name])) if pd.name in programs else pd
+            for pd in system.protection_domains
+        ),
+    )
+
+
 class Booted:
-    """A system ready to run, with its outputs in buffers. Raises DescriptionError if the description is refused."""
+    """A system ready to run, with its outputs in buffers. Raises DescriptionError if the description is refused.
+
+    ``devices`` are plugged in by window name; ``programs`` take the place of the description's, by the domain's name.
+    """
 
     def __init__(
         self, path: Path, *, search_path: Sequence[Path] = (), seed: int = 0, board: Board = DEFAULT_BOARD,
-        devices: Mapping[str, DeviceFactory] | None = None,
+        devices: Mapping[str, DeviceFactory] | None = None, programs: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.path = path
         self.output = BufferBackend()
         places = [*search_path, path.parent]
         description = load(path, search_path=places, board=board)
+        if programs:
+            description = with_programs(description, programs)
         said = load_extensions(path, description)
         self.system = DescribedSystem(
             description, find_board(board.name), places, extensions=said, seed=seed,

@@ -7,7 +7,7 @@ MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that
 from typing import Final
 
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import DeviceError, ServerDied
+from capkernel.protocols.failures import DeviceError, Failure, ServerDied
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 
@@ -74,10 +74,11 @@ class Disk:
                 drivers = self._died(drivers)
                 if (await self._info(drivers)).name != self.name:
                     raise DeviceError(f"{self.name} was replaced by another disk") from None
-            except DeviceError:
+            except Failure as failure:
+                # Whatever else a driver answers: it is not in its right mind, and may be the next time.
                 transfers -= 1
                 if not transfers:
-                    raise
+                    raise DeviceError(f"the disk's driver answers: {failure}") from failure
             else:
                 return
 

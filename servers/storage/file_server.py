@@ -15,6 +15,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.tree import Tree
@@ -23,10 +24,14 @@ transfer: int = 0
 transfer_size: int = 0x1_0000
 client_region: int = 0
 client_region_size: int = 0x1_0000
+reader_region: int = 0
+reader_region_size: int = 0x1_0000
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 DISK, SUPERVISOR, CLIENTS = 0, 1, range(2, 10)
-"""Channels. Clients from ``FIRST_READER`` on may only read; the first shares ``client_region``."""
+"""Channels. Clients from ``FIRST_READER`` on may only read. The first shares ``client_region``, the first reader
+``reader_region``.
+"""
 FIRST_READER = 6
 
 
@@ -40,10 +45,12 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Mount the disk, and serve."""
         block = connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + DISK)
-        volume = LittlefsVolume(Disk(block, SharedRegion(transfer, transfer_size)))
+        volume = LittlefsVolume(CachedDisk(Disk(block, SharedRegion(transfer, transfer_size))))
         await volume.open()
         self.tree = Tree(volume)
         regions = {CLIENTS.start: SharedRegion(client_region, client_region_size)} if client_region else {}
+        if reader_region:
+            regions[FIRST_READER] = SharedRegion(reader_region, reader_region_size)
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()

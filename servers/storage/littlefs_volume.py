@@ -30,7 +30,7 @@ from capkernel.protocols.failures import (
 )
 from capkernel.protocols.files import Entry, Kind, Space
 from capkernel.user.bridge import run_blocking, wait
-from servers.storage.disk import Disk
+from servers.storage.cache import CachedDisk
 
 try:
     from littlefs import LittleFSError, lfs
@@ -56,7 +56,7 @@ _FAILURES: Final[dict[int, type[Failure]]] = {
 class LittlefsVolume:
     """A littlefs file system on a disk. Use ``open`` first."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: CachedDisk) -> None:
         if not AVAILABLE:
             raise RuntimeError("littlefs is not installed: pip install 'capkernel[fs]'")
         self.disk = disk
@@ -240,7 +240,7 @@ if AVAILABLE:
     class _Context(UserContext):
         """What littlefs calls for the disk. ``error`` is what went wrong since it was set to None."""
 
-        def __init__(self, disk: Disk) -> None:
+        def __init__(self, disk: CachedDisk) -> None:
             self.disk = disk
             self.error: BaseException | None = None
 

@@ -18,6 +18,7 @@ class Program:
 
     def __init__(self) -> None:
         self.silent = 0
+        self.has_revived = False
 
     async def init(self, pd: PD) -> None:
         """Nothing is to be prepared."""
@@ -28,19 +29,21 @@ class Program:
             self.silent = 0
             return
         self.silent += 1
+        self.has_revived = False
         if self.silent > PATIENCE:
             await self.revive(pd)
         else:
             await pd.notify(SUPERVISOR)
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
-        """The supervisor came to grief."""
-        await self.revive(pd)
+        """The supervisor came to grief. If that happens twice within a beat it stays dead until the patience ends."""
+        if not self.has_revived:
+            await self.revive(pd)
         return False
 
     async def revive(self, pd: PD) -> None:
         """Start the supervisor anew; it goes on from its table. If that fails, again at a later beat."""
-        self.silent = 0
+        self.silent, self.has_revived = 0, True
         try:
             await lifecycle.rebuild(pd.sys, LIFECYCLE)
             await lifecycle.start(pd.sys, LIFECYCLE)

@@ -5,6 +5,7 @@ label = "disk"      # its name in reports
 child = 0           # its number as the supervisor's child: faults, channel 10 + n, lifecycle cap in slot 330 + n
 patience = 2        # beats that it may be silent; 0: it gives no signs of life
 asks = true         # somebody else decides what becomes of it when it stops
+steady = 64         # beats after which its crashes are forgotten
 alternatives = 1    # how many programs it has besides its ordinary one
 update_channel = 20 # by which it is asked for its state before an update; absent: it has none
 """
@@ -14,12 +15,15 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from servers.system.reincarnation import Service
+from servers.system.reincarnation import STEADY, Service
 
 FIRST_CHANNEL: Final = 10
 FIRST_LIFECYCLE: Final = 330
 MAX_CHILD: Final = 39
-_KEYS: Final = {"label": str, "child": int, "patience": int, "asks": bool, "alternatives": int, "update_channel": int}
+_KEYS: Final = {
+    "label": str, "child": int, "patience": int, "asks": bool, "steady": int, "alternatives": int,
+    "update_channel": int,
+}  # fmt: skip
 
 
 class ManifestError(ValueError):
@@ -34,6 +38,7 @@ class Watched:
     child: int
     patience: int
     asks: bool
+    steady: int
     alternatives: int
     update_channel: int | None
 
@@ -49,7 +54,7 @@ class Watched:
 
     def service(self) -> Service:
         """What the table knows of it at first."""
-        return Service(self.label, self.patience, self.asks, self.alternatives)
+        return Service(self.label, self.patience, self.asks, self.alternatives, self.steady)
 
 
 def read_manifest(text: str) -> list[Watched]:
@@ -84,5 +89,5 @@ def _watched(number: int, entry: dict[str, Any]) -> Watched:
         raise ManifestError(f"{where}: child is {entry['child']}; it is 0 to {MAX_CHILD}")
     return Watched(
         entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
-        entry.get("alternatives", 0), entry.get("update_channel"),
+        entry.get("steady", STEADY), entry.get("alternatives", 0), entry.get("update_channel"),
     )  # fmt: skip

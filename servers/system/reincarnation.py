@@ -54,6 +54,7 @@ class Service:
     patience: int
     asks: bool
     alternatives: int
+    steady: int = STEADY
     state: State = State.WAITING
     incarnation: int = 0
     crashes: int = 0
@@ -108,7 +109,7 @@ class Table:
         self._note(service, reason)
         if service.state is State.UPDATING:
             return self._roll_back(service)
-        if self.beats - service.started >= STEADY:
+        if self.beats - service.started >= service.steady:
             service.crashes = 0
         delay = DELAYS[min(service.crashes, len(DELAYS) - 1)]
         service.crashes += 1

@@ -18,6 +18,7 @@ from capkernel.protocols.failures import (
     WrongKind,
 )
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, File
+from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
@@ -76,7 +77,7 @@ class Bench:
 
 def littlefs(sectors: int = 512) -> Bench:
     disk = FakeDisk(sectors)
-    volume = LittlefsVolume(Disk(disk, REGION))
+    volume = LittlefsVolume(CachedDisk(Disk(disk, REGION), limit=16))
     disk.run(volume.open())
     return Bench(disk, volume)
 
@@ -125,7 +126,7 @@ def test_what_was_synced_survives_a_loss_of_power_at_any_write(
             break
         synced[name], begun = data, None
     bench.disk.lose_power(kept, torn)
-    volume = LittlefsVolume(Disk(bench.disk, REGION))
+    volume = LittlefsVolume(CachedDisk(Disk(bench.disk, REGION)))
     bench.disk.run(volume.open(may_format=False))
     for name, data in synced.items():
         content = bench.disk.run(volume.read(name, 0, 20000))

@@ -46,12 +46,13 @@ class Stage:
     def __init__(
         self, name: str, *, disk: RamDisk | None = None, faults: tuple[Fault, ...] = (), seed: int = 0,
         variant: str = "", board: str = BOARD, devices: Mapping[str, DeviceFactory] | None = None,
+        programs: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.disk = disk or RamDisk(DISK_BYTES)
         path = find_system(name)
         self.booted = Booted(
             path, search_path=[path.parent / variant] if variant else [], seed=seed, board=find_board(board),
-            devices={"virtio0": virtio_blk(self.disk), **(devices or {})},
+            devices={"virtio0": virtio_blk(self.disk), **(devices or {})}, programs=programs,
         )  # fmt: skip
         self.system = self.booted.system
         self.injector = Injector(self.system, list(faults))
