@@ -6,7 +6,7 @@ it: to revoke a ``Listener`` is to close every connection that was accepted thro
 An operation that may have to wait takes a ``patience`` in milliseconds, 0 to ``MAX_PATIENCE``; it raises ``TimedOut``
 when that is over. With patience 0 it never waits: so a program that serves several does not wait for one of them. It
 gives a notification to ``watch``, which is signalled whenever there may be something new, and then it asks for all that
-there is, until ``TimedOut``.
+there is, until ``TimedOut``. (A channel's cap cannot hand over another cap: ``derive`` one that can.)
 
 Ports are 1 to 65535, addresses are IPv4 in dotted form; else Malformed. What a session may use at a time is limited:
 QuotaExceeded for streams, listeners and ports; Busy for requests that wait.

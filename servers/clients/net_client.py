@@ -16,7 +16,8 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
-from servers.net.http_client import drop, fetch, send_all
+from servers.net.closing import let_go
+from servers.net.http_client import fetch, send_all
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -91,7 +92,7 @@ async def _echo(dialer: Dialer) -> int:
         await send_all(stream, part)
         while len(back) < start + len(part) and (piece := await stream.read(CHUNK, PATIENCE)):
             back += piece
-    await drop(stream)
+    await let_go(stream)
     return sum(one == other for one, other in zip(back, data, strict=False))
 
 

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import h11
 from attrs import frozen
 
-from capkernel.protocols.failures import Corrupt, Failure, Malformed, NotPermitted, TooLarge
+from capkernel.protocols.failures import Corrupt, Malformed, NotPermitted, TooLarge
 from capkernel.protocols.network import Dialer, Resolver, Stream
+from servers.net.closing import let_go
 
 PATIENCE: Final = 30_000
 """Milliseconds that the server may be silent."""
@@ -45,7 +46,7 @@ async def fetch(url: str, dialer: Dialer, resolver: Resolver, *, limit: int = MA
     try:
         return await get(stream, parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), limit)
     finally:
-        await drop(stream)
+        await let_go(stream)
 
 
 async def get(stream: Stream, host: str, path: str, limit: int = MAX_BODY) -> Page:
@@ -85,11 +86,3 @@ async def send_all(stream: Stream, data: bytes) -> None:
     """Write all of it. Raises what ``write`` raises."""
     while data:
         data = data[await stream.write(data[:CHUNK], PATIENCE) :]
-
-
-async def drop(stream: Stream) -> None:
-    """Close a connection, if it is not closed anyway."""
-    try:
-        await stream.drop()
-    except Failure:
-        return

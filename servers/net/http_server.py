@@ -1,0 +1,134 @@
+"""A web server on h11 (RFC 9112): gives out what is below a directory, to several browsers at a time.
+
+It holds a cap to listen on one port and a read-only cap to a directory, and nothing else. It never waits for a browser:
+each connection signals a bit of its own in the server's notification when there is something new, and reading and
+writing never wait. Only the file server it waits for.
+
+GET and HEAD; ``index.html`` or a list for a directory; one byte range; connections are kept. A request with a header of
+more than 8 KiB is refused, a connection on which nothing moves for ten seconds is closed.
+"""
+
+from typing import Any, Final
+
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, TimedOut
+from capkernel.protocols.files import Directory
+from capkernel.protocols.network import Listener, Stream
+from capkernel.user import stubs
+from capkernel.user.allocators import SlotAllocator
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.messages import SharedRegion
+from servers.net.http_connection import HttpConnection, Progress
+from servers.net.pages import Pages
+
+network_region: int = 0
+network_region_size: int = 0x1_0000
+files_region: int = 0
+files_region_size: int = 0x1_0000
+
+NETWORK, FILES, METRONOME, LISTENING, FIRST_STREAM = 0, 1, 2, 10, 11
+"""Channels; the last two and those after them are bits of our own notification."""
+STREAMS: Final = 15
+NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 310, 500
+"""Caps: to our own notification, without a badge; to our own CNode; and slots."""
+PATIENCE_BEATS: Final = 1000
+"""Beats of the metronome during which nothing may move on a connection."""
+MAY_SIGNAL: Final = 1
+"""Rights of a cap to a notification: write."""
+TURN: Final = 4
+"""Pieces of a page that one connection is sent until the others have their turn."""
+
+
+class Program:
+    """The server."""
+
+    def __init__(self) -> None:
+        self.inbox: Any = None
+        self.listener: Any = None
+        self.pages: Any = None
+        self.connections: dict[int, HttpConnection] = {}
+        self.ready: list[int] = []
+        self.beats = 0
+        self.is_open = True
+
+    async def init(self, pd: PD) -> None:
+        """Listen."""
+        self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        network = Connection(pd.sys, self.inbox, SharedRegion(network_region, network_region_size))
+        files = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
+        given = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
+        self.pages = Pages(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
+        # What a former life of this program left open is of no use to anybody.
+        await given.revoke()
+        # A channel's cap cannot hand over caps, as to our notification; one that is derived from it can.
+        self.listener = await given.derive()
+        await self._watch(pd, self.listener, LISTENING)
+
+    async def _watch(self, pd: PD, what: Any, channel: int) -> None:
+        """Have something signal one of our channels; the cap for it is ours only as long as it is being sent."""
+        slots = self.inbox.slots
+        slot = slots.alloc()
+        await stubs.cnode_mint(
+            pd.sys, slots.cnode, dest_index=slot, dest_depth=slots.depth, src_root=slots.cnode, src_index=NOTIFICATION,
+            src_depth=slots.depth, rights=MAY_SIGNAL, badge=1 << channel,
+        )  # fmt: skip
+        try:
+            await what.watch(slot)
+        finally:
+            await self.inbox.discard(slot)
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """A beat; or connections wait; or there is something new on a connection."""
+        if ch == METRONOME:
+            self.beats += 1
+            await self._close_silent(pd)
+        elif ch == LISTENING:
+            await self._accept(pd)
+        elif ch - FIRST_STREAM in self.connections and ch - FIRST_STREAM not in self.ready:
+            self.ready.append(ch - FIRST_STREAM)
+        await self._serve(pd)
+
+    async def _accept(self, pd: PD) -> None:
+        """Take all connections for which there is room; the others wait outside until one is closed."""
+        while self.is_open and len(self.connections) < STREAMS:
+            try:
+                stream: Stream = await self.listener.accept(0)
+            except (TimedOut, QuotaExceeded):
+                return
+            except Gone:
+                await pd.print(f"{pd.name}: the port was taken away\n")
+                self.is_open = False
+                return
+            place = next(place for place in range(STREAMS) if place not in self.connections)
+            self.connections[place] = HttpConnection(stream, self.pages, self.beats)
+            try:
+                await self._watch(pd, stream, FIRST_STREAM + place)
+            except Failure:
+                await self._close(place)
+
+    async def _serve(self, pd: PD) -> None:
+        """Let each connection go on that has news, a few pieces at a time, until all wait for their browsers."""
+        while self.ready:
+            place = self.ready.pop(0)
+            connection = self.connections.get(place)
+            if connection is None:
+                continue
+            progress = await connection.go_on(TURN)
+            if progress is not Progress.NONE:
+                connection.moved_at = self.beats
+            if progress is Progress.ENDED:
+                await self._close(place)
+                await self._accept(pd)
+            elif progress is Progress.MORE:
+                self.ready.append(place)
+
+    async def _close_silent(self, pd: PD) -> None:
+        late = [p for p, each in self.connections.items() if self.beats - each.moved_at > PATIENCE_BEATS]
+        for place in late:
+            await self._close(place)
+        if late:
+            await self._accept(pd)
+
+    async def _close(self, place: int) -> None:
+        await self.connections.pop(place).close()
