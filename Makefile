@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILED := build/compiled
+FAULTS ?= 100000
 
 .PHONY: run test check bench campaign compiled compiler lwip clean
 
@@ -44,6 +45,7 @@ bench: $(VENV)/.dev
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
+	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
 
 # abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
