@@ -1,0 +1,375 @@
+"""A serial terminal: lines of many clients, the line that is being typed below them, keys for one holder at a time.
+
+What is put out waits in a queue and goes to the device a FIFO at a time, as its transmitter gets empty. Each client who
+writes waits for his own text, so the queue is no longer than there are places to wait. When text comes while a line is
+being typed, that line is erased, and drawn again below. Keys that nobody reads wait, up to a number; then the driver
+takes no more from the device, and whoever types waits. Nobody else notices.
+
+A device is a ``Port``: a program per kind of device says how its registers are used, and nothing else.
+"""
+
+import codecs
+from abc import ABC, abstractmethod
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+
+from capkernel.protocols.console import INTERRUPT_KEY, MAX_LINE, MAX_TEXT, Console, ConsoleInput, Line
+from capkernel.protocols.failures import Busy, Gone, TooLarge
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.allocators import SlotAllocator
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Condition
+from servers.drivers.line_editor import LineEditor
+from servers.text import harmless
+
+IRQ, SUPERVISOR, WRITERS, INPUT = 0, 1, range(2, 10), 10
+"""Channels: the device, signs of life, clients who write, and the one who has the keys; he is signalled at a ^C."""
+ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
+FIRST_REPLY, REPLIES = 302, 6
+KEPT_FOR_WRITERS: Final = 1
+"""Of the places to wait, those that whoever reads does not get."""
+MAX_KEYS: Final = 4096
+"""Typed ahead."""
+MAX_ECHO: Final = 1024
+"""Bytes in the queue from which on keys are not looked at."""
+ERASE: Final = "\r\x1b[K"
+BELL: Final = "\a"
+
+
+class Port(Protocol):
+    """A serial device. ``fifo`` is how many bytes its transmitter takes when it is empty."""
+
+    fifo: int
+
+    async def start(self) -> None:
+        """Make it ready, with nothing to send and nothing received, and listen."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Fill the empty transmitter; it interrupts when it is empty again."""
+        ...
+
+    async def is_sent(self) -> bool:
+        """Whether the transmitter is empty; then it does not interrupt any more."""
+        ...
+
+    async def receive(self) -> int | None:
+        """The next byte that was received, if there is one."""
+        ...
+
+    async def listen(self, is_on: bool) -> None:
+        """Whether received bytes interrupt."""
+        ...
+
+
+@define(eq=False)
+class _Text:
+    """Something in the queue; ``is_out`` once the device has all of it."""
+
+    data: bytes
+    is_out: bool = False
+    out: Condition = field(factory=Condition)
+
+
+class Terminal:
+    """What is on its way to the device. ``typed`` is the line at the bottom, which is still being typed."""
+
+    def __init__(self, pd: PD, port: Port) -> None:
+        self.pd = pd
+        self.port = port
+        self.queue: list[_Text] = []
+        self.typed = ""
+        self.position = 0
+        self.is_sending = False
+        self.moved = Condition()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes in the queue."""
+        return sum(len(text.data) for text in self.queue) - self.position
+
+    async def write(self, lines: str) -> None:
+        """Put out whole lines above the one that is being typed. Raises Busy."""
+        await self._put(f"{ERASE}{lines}{self.typed}" if self.typed else lines)
+
+    async def draw(self, text: str) -> None:
+        """Go on with the line at the bottom. Raises Busy."""
+        self._need_place(len(text.encode()))
+        await self._sent(self.echo(text))
+
+    def echo(self, text: str) -> _Text:
+        """The same, without waiting for it."""
+        self.typed = (self.typed + text).rpartition("\n")[2]
+        return self._enqueue(text)
+
+    def redraw(self, line: str) -> None:
+        """Another line in place of the one at the bottom."""
+        self.typed = line
+        self._enqueue(ERASE + line)
+
+    def bell(self) -> None:
+        """Make a sound."""
+        self._enqueue(BELL)
+
+    async def pump(self) -> None:
+        """Give the device what it can take."""
+        while self.queue and not self.is_sending:
+            text = self.queue[0]
+            piece = text.data[self.position : self.position + self.port.fifo]
+            self.position += len(piece)
+            if self.position == len(text.data):
+                self.queue.pop(0)
+                self.position, text.is_out = 0, True
+                text.out.notify()
+            self.is_sending = True
+            await self.port.send(piece)
+            self.moved.notify()
+
+    async def look(self) -> None:
+        """Go on if the transmitter is empty."""
+        if self.is_sending and await self.port.is_sent():
+            self.is_sending = False
+        await self.pump()
+
+    async def _put(self, text: str) -> None:
+        self._need_place(len(text.encode()))
+        await self._sent(self._enqueue(text))
+
+    def _enqueue(self, text: str) -> _Text:
+        entry = _Text(text.encode())
+        self.queue.append(entry)
+        return entry
+
+    async def _sent(self, text: _Text) -> None:
+        await self.pump()
+        while not text.is_out:
+            await text.out.wait()
+
+    def _need_place(self, size: int) -> None:
+        """Before anything is put out: either it goes at once, or its client can wait. Raises Busy."""
+        if not self.pd.spare_replies and (self.queue or self.is_sending or size > self.port.fifo):
+            raise Busy("too many clients wait for the terminal already")
+
+
+class Keys:
+    """What was typed and not yet read, and who may read it: the last of ``focus``."""
+
+    def __init__(self, pd: PD, terminal: Terminal) -> None:
+        self.pd = pd
+        self.terminal = terminal
+        self.typed: list[str] = []
+        self.ground = InputServant(self)
+        self.focus = [self.ground]
+        self.changed = Condition()
+        self.is_read = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._listens = True
+
+    async def look(self) -> None:
+        """Take what the device has received, as far as there is room."""
+        while len(self.typed) < MAX_KEYS and (byte := await self.terminal.port.receive()) is not None:
+            for key in self._decoder.decode(bytes((byte,))):
+                await self._key(key)
+        await self._listen()
+        self.changed.notify()
+
+    async def next(self, reader: "InputServant") -> str:
+        """Wait for a key, for whoever has the focus. Raises Gone, Busy."""
+        while not self.typed or self.terminal.backlog > MAX_ECHO:
+            await (self.terminal.moved if self.typed else self.changed).wait()
+            self.need_focus(reader)
+        key = self.typed.pop(0)
+        await self._listen()
+        return key
+
+    def need_focus(self, reader: "InputServant") -> None:
+        """Raise Gone or Busy unless the reader has the focus."""
+        if reader not in self.focus:
+            raise Gone("the keys were taken back")
+        if self.focus[-1] is not reader:
+            raise Busy("the keys are lent to somebody else")
+
+    def begin(self, reader: "InputServant") -> None:
+        """Somebody begins to read. Raises Gone, Busy."""
+        self.need_focus(reader)
+        if self.is_read:
+            raise Busy("somebody reads through this cap already")
+        if len(self.pd.spare_replies) <= KEPT_FOR_WRITERS:
+            raise Busy("too many clients wait for the terminal already")
+        self.is_read = True
+
+    def take_back(self, reader: "InputServant") -> None:
+        """Nobody reads through this cap any more; what was lent through it ends, too."""
+        if reader in self.focus:
+            del self.focus[max(1, self.focus.index(reader)) :]
+            self.changed.notify()
+            self.terminal.moved.notify()
+
+    async def _key(self, key: str) -> None:
+        if key == INTERRUPT_KEY:
+            self.typed.clear()
+            if self.pd.values.notifications >> INPUT & 1:
+                await self.pd.notify(INPUT)
+        self.typed.append(key)
+
+    async def _listen(self) -> None:
+        """Let the device interrupt for keys if there is room for them."""
+        has_room = len(self.typed) < MAX_KEYS
+        if has_room != self._listens:
+            self._listens = has_room
+            await self.terminal.port.listen(has_room)
+
+
+class OutputServant(Console):
+    """The terminal, for a client who may write."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+
+    async def write(self, text: str) -> None:
+        """Whole lines."""
+        if len(text.encode()) > MAX_TEXT:
+            raise TooLarge(f"at most {MAX_TEXT} bytes are written at a time, not {len(text.encode())}")
+        if text:
+            await self.terminal.write(harmless(text if text.endswith("\n") else f"{text}\n"))
+
+
+class InputServant(ConsoleInput):
+    """The keys, for whoever has the focus."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.terminal = keys.terminal
+        self.is_echoing = True
+
+    async def read_line(self, prompt: str) -> Line:
+        """A line."""
+        if len(prompt) > MAX_LINE:
+            raise TooLarge(f"a prompt has at most {MAX_LINE} characters, not {len(prompt)}")
+        self.keys.begin(self)
+        self.terminal.echo(harmless(prompt).rpartition("\n")[2])
+        try:
+            return await self._edit(self.terminal.typed)
+        finally:
+            self.keys.is_read = False
+            self.terminal.echo("\n")
+
+    async def _edit(self, before: str) -> Line:
+        """Keys until the line ends; ``before`` is what it begins with."""
+        editor = LineEditor()
+        while True:
+            await self.terminal.pump()
+            text, key = editor.text, await self.keys.next(self)
+            line = editor.key(key)
+            if line is not None:
+                self.terminal.echo("^C" if key == INTERRUPT_KEY else "")
+                return line
+            self._show(before, text, editor)
+
+    def _show(self, before: str, text: str, editor: LineEditor) -> None:
+        if editor.is_full:
+            self.terminal.bell()
+        elif self.is_echoing and editor.text.startswith(text):
+            self.terminal.echo(editor.text[len(text) :])
+        elif self.is_echoing:
+            self.terminal.redraw(before + editor.text)
+
+    async def read_keys(self) -> str:
+        """Keys as they are."""
+        self.keys.begin(self)
+        try:
+            keys = [await self.keys.next(self)]
+        finally:
+            self.keys.is_read = False
+        while self.keys.typed and len(keys) < MAX_LINE:
+            keys.append(await self.keys.next(self))
+        return "".join(keys)
+
+    async def draw(self, text: str) -> None:
+        """Part of the line that is being typed."""
+        self.keys.need_focus(self)
+        line = (self.terminal.typed + text).rpartition("\n")[2]
+        if len(line) > MAX_LINE or len(text.encode()) > MAX_TEXT:
+            raise TooLarge(f"a line that is typed has at most {MAX_LINE} characters, not {len(line)}")
+        if text:
+            await self.terminal.draw(text)
+
+    async def set_echo(self, is_on: bool) -> None:
+        """Show what is typed, or not."""
+        self.is_echoing = is_on
+
+    async def lend(self) -> ConsoleInput:
+        """The focus, for somebody else."""
+        self.keys.need_focus(self)
+        if self.keys.is_read:
+            raise Busy("somebody reads through this cap")
+        borrower = InputServant(self.keys)
+        self.keys.focus.append(borrower)
+        return borrower
+
+    async def closed(self) -> None:
+        """The focus goes back."""
+        self.keys.take_back(self)
+
+
+class ConsoleProgram(ABC):
+    """The driver of any device."""
+
+    def __init__(self) -> None:
+        self.terminal: Any = None
+        self.keys: Any = None
+        self.service: Any = None
+
+    @abstractmethod
+    def make_port(self, pd: PD) -> Port:
+        """The device."""
+
+    async def init(self, pd: PD) -> None:
+        """Start the device, and serve."""
+        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
+        port = self.make_port(pd)
+        await port.start()
+        self.terminal = Terminal(pd, port)
+        self.keys = Keys(pd, self.terminal)
+        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
+        if pd.life > 1:
+            # The driver before may have died in the middle of a line.
+            self.terminal.echo("\n")
+            await self.terminal.pump()
+
+    def _root(self, session: int) -> Interface | None:
+        if session == INPUT:
+            keys: Interface = self.keys.ground
+            return keys
+        return OutputServant(self.terminal) if session in WRITERS else None
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The device interrupts, or the supervisor wants a sign of life."""
+        if ch == IRQ:
+            await self._look()
+            await pd.irq_ack(IRQ)
+        elif ch == SUPERVISOR:
+            await self._look()
+            await pd.notify(SUPERVISOR)
+
+    async def _look(self) -> None:
+        await self.terminal.look()
+        await self.keys.look()
+        await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Let those go on who waited; what they put out is sent."""
+        await self.service.run_ready()
+        await self.terminal.pump()
+        await self.service.run_ready()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        answer = await self.service.protected(msg)
+        await self._go_on()
+        return answer
