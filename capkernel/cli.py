@@ -12,7 +12,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "boot": ("capkernel.tools.boot.command", "boot", "Boot a root task that is machine code, as seL4 boots it."),
     "tour": ("capkernel.tools.tour", "tour", "Run the examples, then a fortress with an attacker in it."),
     "demo": ("capkernel.tools.demo.command", "demo", "Play an acceptance scenario and check what it claims."),
-    "campaign": ("capkernel.tools.campaign.command", "campaign", "Inject faults into servers, count what they survive."),
+    "campaign": ("capkernel.tools.campaign.command", "campaign", "Make servers fail, and count what is survived."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),
     "conform": ("capkernel.tools.conform.command", "conform", "Replay behaviour recorded on the real seL4 kernel."),
