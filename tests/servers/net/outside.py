@@ -13,8 +13,10 @@ import dns.rrset
 import h11
 
 from capkernel.tools.demo.stage import Stage
+from hwmodel.faults import FaultPlan
 from hwmodel.stateful import Stateful
 from hwmodel.virtio import virtio_net
+from hwmodel.virtio.transport import VirtioMmio
 from servers.net.lwip.stack import Connection, Stack, UdpSocket
 from tests.servers.net.wire import SERVER
 
@@ -145,10 +147,16 @@ class Responder:
 class Played:
     """A system with a card whose cable leads to an ``Outside``."""
 
-    def __init__(self, name: str = "network", **options: Any) -> None:
+    def __init__(self, name: str = "network", *, plan: FaultPlan | None = None, **options: Any) -> None:
         self.outside = Outside()
-        devices = {"virtio1": virtio_net(self.outside)}
-        self.stage = Stage(name, devices=devices, **options)
+        self.stage = Stage(name, devices={"virtio1": virtio_net(self.outside, plan=plan)}, **options)
+
+    @property
+    def card(self) -> VirtioMmio:
+        """The card as the machine has it."""
+        device = self.stage.system.machine.devices["virtio1"]
+        assert isinstance(device, VirtioMmio)
+        return device
 
     def run(self, until: Callable[[], object], longest_ms: int = 20_000) -> bool:
         """Run until something is so, looked at each millisecond of virtual time; false if it never was."""
