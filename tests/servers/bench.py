@@ -58,8 +58,10 @@ class Asked:
             kind, badge, message = self.steps.send(reply)
         except StopIteration as end:
             self.is_over, self.value = True, end.value
+            self.bench.finished.append(self)
         except Exception as error:
             self.is_over, self.error = True, error
+            self.bench.finished.append(self)
         else:
             assert kind == ASK
             self.bench.deliver(badge, message, self.go_on)
@@ -92,7 +94,7 @@ class _ClientInbox:
 class Bench:
     """One driver, ``module.Program``, whose registers are those of ``window``; ``settings`` are set as a loader would.
 
-    ``signals`` are the channels that it signalled, in order.
+    ``signals`` are the channels that it signalled, ``finished`` what clients asked for and got, both in order.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Bench:
         notifications = sum(1 << channel for channel in range(SIGNAL_CHANNELS))
         self.pd = PD(PDValues(name=module.__name__, notifications=notifications, irqs=1 << IRQ), life=life)
         self.signals: list[int] = []
+        self.finished: list[Asked] = []
         self._buffer = bytearray(len(BUFFER))
         self._callers: dict[int, Any] = {}
         self._minted: dict[int, int] = {}

@@ -1,0 +1,163 @@
+"""Time for many clients out of one comparator: who waits is kept in order, and the device told of the next moment.
+
+A device is a ``Comparator``: a program per kind of device says how its registers are used, and nothing else. One that
+interrupts too early, or cannot count so far, is told again; one that does not interrupt is made good for by the next
+sign of life.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, Final, Protocol
+
+from capkernel.protocols.clocks import MAX_US, MIN_PERIOD_US, Timer
+from capkernel.protocols.failures import Malformed
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Condition
+from servers.drivers.deadlines import Alarms, Deadlines
+
+IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 20)
+"""Channels."""
+FIRST_REPLY, REPLIES = 302, 8
+"""So many can wait at a time."""
+TICKS_PER_US: Final = 10
+
+
+class Comparator(Protocol):
+    """A timer's device; times are ticks of 100 ns since the machine was started."""
+
+    async def now(self) -> int:
+        """The present tick."""
+        ...
+
+    async def arm(self, tick: int | None) -> None:
+        """Interrupt at a tick, or at once if that has passed; earlier, if it is too far. None: not at all."""
+        ...
+
+    async def acknowledge(self) -> None:
+        """The interrupt was seen."""
+        ...
+
+
+class TimeKeeper:
+    """Who waits for what."""
+
+    def __init__(self, pd: PD, comparator: Comparator) -> None:
+        self.comparator = comparator
+        self.deadlines = Deadlines()
+        self.alarms = Alarms(pd, self.deadlines)
+
+    async def now_us(self) -> int:
+        """The time in microseconds, rounded down."""
+        return await self.comparator.now() // TICKS_PER_US
+
+    async def wait_until(self, tick: int) -> None:
+        """Wait."""
+        if tick <= await self.comparator.now():
+            return
+        has_come: list[bool] = []
+        come = Condition()
+
+        def arrive(now: int) -> None:
+            has_come.append(True)
+            come.notify()
+
+        deadline = self.deadlines.add(tick, arrive)
+        try:
+            while not has_come:
+                await come.wait()
+        finally:
+            self.deadlines.remove(deadline)
+
+    async def look(self) -> None:
+        """Let go on whose moment has come."""
+        self.deadlines.pass_to(await self.comparator.now())
+        await self.alarms.signal()
+
+    async def arm(self) -> None:
+        """Tell the device of the next moment."""
+        await self.comparator.arm(self.deadlines.next)
+
+
+class TimerServant(Timer):
+    """The time, for one client."""
+
+    def __init__(self, keeper: TimeKeeper, channel: int) -> None:
+        self.keeper = keeper
+        self.channel = channel
+
+    async def now(self) -> int:
+        """Microseconds."""
+        return await self.keeper.now_us()
+
+    async def sleep(self, us: int) -> None:
+        """Wait for so long."""
+        _check(us)
+        await self.keeper.wait_until(await self.keeper.comparator.now() + us * TICKS_PER_US)
+
+    async def sleep_until(self, us: int) -> None:
+        """Wait for a moment."""
+        _check(us)
+        await self.keeper.wait_until(us * TICKS_PER_US)
+
+    async def alarm(self, after_us: int, period_us: int) -> None:
+        """Signal later."""
+        _check(after_us)
+        _check(period_us)
+        if 0 < period_us < MIN_PERIOD_US:
+            raise Malformed(f"a period is 0 or at least {MIN_PERIOD_US} microseconds, not {period_us}")
+        moment = await self.keeper.comparator.now() + after_us * TICKS_PER_US
+        self.keeper.alarms.set(self.channel, moment, period_us * TICKS_PER_US)
+
+    async def cancel(self) -> None:
+        """Do not signal."""
+        self.keeper.alarms.cancel(self.channel)
+
+
+def _check(us: int) -> None:
+    if not 0 <= us <= MAX_US:
+        raise Malformed(f"a time is 0 to {MAX_US} microseconds, not {us}")
+
+
+class TimerProgram(ABC):
+    """The driver of any device."""
+
+    def __init__(self) -> None:
+        self.keeper: Any = None
+        self.service: Any = None
+
+    @abstractmethod
+    def make_comparator(self, pd: PD) -> Comparator:
+        """The device."""
+
+    async def init(self, pd: PD) -> None:
+        """Stop the device, and serve."""
+        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
+        self.keeper = TimeKeeper(pd, self.make_comparator(pd))
+        self.service = Service(pd, roots=self._root)
+        await self.keeper.arm()
+
+    def _root(self, session: int) -> Interface | None:
+        return TimerServant(self.keeper, session) if session in CLIENTS else None
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The device interrupts, or the supervisor wants a sign of life."""
+        if ch == IRQ:
+            await self.keeper.comparator.acknowledge()
+        await self._go_on()
+        if ch == IRQ:
+            await pd.irq_ack(IRQ)
+        elif ch == SUPERVISOR:
+            await pd.notify(SUPERVISOR)
+
+    async def _go_on(self) -> None:
+        await self.keeper.look()
+        await self.service.run_ready()
+        await self.keeper.arm()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        answer = await self.service.protected(msg)
+        await self._go_on()
+        return answer
