@@ -288,11 +288,12 @@ class Program:
         self.service: Any = None
 
     async def init(self, pd: PD) -> None:
-        """Start the device, and serve."""
+        """Start the device, and serve. Who had opened a former life of this driver is told that there is something new."""
         self.card = Card(pd, registers, rings, rings_io)
         await self.card.start()
         link = LinkServant(self.card)
         self.service = Service(pd, roots=lambda session: _root(link, session))
+        await pd.notify(CLIENT)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The device interrupts, or the supervisor wants a sign of life."""

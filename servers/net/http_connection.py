@@ -14,6 +14,8 @@ from servers.net.pages import Moved, Page, Pages
 CHUNK: Final = 24_000
 """Bytes of a page in one piece."""
 MAX_HEADER: Final = 8192
+HEARD: Final = 2048
+"""Bytes of a request that are taken in one piece; a header is too long if it is incomplete beyond ``MAX_HEADER``."""
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 _REASONS: Final = {
     200: "OK", 206: "Partial Content", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
@@ -80,7 +82,7 @@ class HttpConnection:
         try:
             event = self.protocol.next_event()
             if event is h11.NEED_DATA:
-                self.protocol.receive_data(await self.stream.read(CHUNK, 0))
+                self.protocol.receive_data(await self.stream.read(HEARD, 0))
             elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
                 return Progress.ENDED
             elif isinstance(event, h11.Request):

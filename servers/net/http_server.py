@@ -32,8 +32,8 @@ NETWORK, FILES, METRONOME, LISTENING, FIRST_STREAM = 0, 1, 2, 10, 11
 STREAMS: Final = 15
 NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 310, 500
 """Caps: to our own notification, without a badge; to our own CNode; and slots."""
-PATIENCE_BEATS: Final = 1000
-"""Beats of the metronome during which nothing may move on a connection."""
+PATIENCE_BEATS, CROWDED_BEATS = 1000, 50
+"""Beats of the metronome during which nothing may move on a connection: usually, and when others wait for its place."""
 MAY_SIGNAL: Final = 1
 """Rights of a cap to a notification: write."""
 TURN: Final = 4
@@ -51,6 +51,8 @@ class Program:
         self.ready: list[int] = []
         self.beats = 0
         self.is_open = True
+        self.is_crowded = False
+        """Whether somebody may wait outside for whom there was no place."""
 
     async def init(self, pd: PD) -> None:
         """Listen."""
@@ -91,12 +93,15 @@ class Program:
 
     async def _accept(self, pd: PD) -> None:
         """Take all connections for which there is room; the others wait outside until one is closed."""
+        self.is_crowded = self.is_open
         while self.is_open and len(self.connections) < STREAMS:
             try:
                 stream: Stream = await self.listener.accept(0)
             except (TimedOut, QuotaExceeded):
+                self.is_crowded = False
                 return
             except Gone:
+                self.is_crowded = False
                 await pd.print(f"{pd.name}: the port was taken away\n")
                 self.is_open = False
                 return
@@ -124,7 +129,11 @@ class Program:
                 self.ready.append(place)
 
     async def _close_silent(self, pd: PD) -> None:
-        late = [p for p, each in self.connections.items() if self.beats - each.moved_at > PATIENCE_BEATS]
+        """Close connections on which nothing moves; when it is crowded, the one that has been silent longest."""
+        silent = sorted(self.connections, key=lambda place: self.connections[place].moved_at)
+        late = [place for place in silent if self.beats - self.connections[place].moved_at > PATIENCE_BEATS]
+        if self.is_crowded and not late:
+            late = [place for place in silent[:1] if self.beats - self.connections[place].moved_at > CROWDED_BEATS]
         for place in late:
             await self._close(place)
         if late:

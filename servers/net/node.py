@@ -152,6 +152,12 @@ class Watched:
             await self.node.inbox.discard(watcher)
         self.node.news.pop(self, None)
 
+    async def end(self) -> None:
+        """Nobody can ask for this any more: whoever waits or watches is told, once."""
+        self.account.changed.notify()
+        await self.signal(self.node.sys)
+        await self.unwatch()
+
     def happened(self) -> None:
         """There is news."""
         self.account.changed.notify()

@@ -107,9 +107,8 @@ class StackStream(Watched, Stream):
         self.connection.close()
         self.account.streams -= 1
         self.account.holders.remove(self)
-        self.happened()
         self.happened_to_others()
-        await self.unwatch()
+        await self.end()
 
 
 class StackDialer(Dialer):
@@ -182,8 +181,7 @@ class StackListener(Watched, Listener):
         self.node.sockets.pop(self.socket, None)
         self.socket.close()
         self.account.listeners -= 1
-        self.happened()
-        await self.unwatch()
+        await self.end()
 
 
 class StackDatagrams(Watched, Datagrams):
@@ -222,8 +220,7 @@ class StackDatagrams(Watched, Datagrams):
         self.node.sockets.pop(self.socket, None)
         self.socket.close()
         self.account.datagrams -= 1
-        self.happened()
-        await self.unwatch()
+        await self.end()
 
 
 class StackPinger(Pinger):

@@ -7,10 +7,12 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 
+from capkernel.kernel.caps import PageTableCap
 from capkernel.system.board import find_board
 from capkernel.tools.inject import Fault, Injector
 from capkernel.tools.tour_systems import Booted, Run
 from hwmodel.block import RamDisk
+from hwmodel.sv39 import walk
 from hwmodel.virtio import virtio_blk
 from hwmodel.virtio.transport import VirtioMmio
 from hwmodel.wiring import DeviceFactory
@@ -82,6 +84,22 @@ class Stage:
     def words(self, region: str, count: int) -> tuple[int, ...]:
         """The first words of a memory region."""
         return struct.unpack_from(f"<{count}Q", self.system.read_region(region))
+
+    def write_words(self, region: str, *words: int) -> None:
+        """Put words at the start of a memory region, as a domain that maps it might. Raises KeyError if none does."""
+        for pd in self.system.system.protection_domains:
+            for mapping in pd.maps:
+                thread = self.system.threads.get(pd.name)
+                if mapping.region != region or thread is None:
+                    continue
+                vspace = thread.vspace_slot.cap
+                if not isinstance(vspace, PageTableCap):
+                    continue
+                page = walk(self.system.machine.memory, vspace.paddr, mapping.vaddr)
+                if page is not None:
+                    self.system.machine.write_bytes(page.paddr, struct.pack(f"<{len(words)}Q", *words))
+                    return
+        raise KeyError(f"no domain maps a region {region!r}")
 
     def disk_digest(self) -> bytes:
         """A hash of all that is on the disk."""

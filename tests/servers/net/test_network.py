@@ -20,13 +20,14 @@ REPORT = 12
 LONGEST_MS = 60_000
 
 
-def played(*, crash: int | None = None, faults: tuple[DeviceFault, ...] = (), prepare: Callable[[Outside], None] | None = None,
-           seed: int = 0) -> tuple[Played, bool]:  # fmt: skip
+def played(
+    *, crash: int | None = None, faults: tuple[DeviceFault, ...] = (), seed: int = 0,
+    prepare: Callable[[Outside], None] = lambda outside: None,
+) -> tuple[Played, bool]:  # fmt: skip
     """The system until the client's end, with a crash at a step of the card's driver, or faults of the card."""
     crashes = () if crash is None else (Fault("card", crash, Kind.CRASH),)
     made = Played(faults=crashes, plan=FaultPlan(faults, seed=1) if faults else None, seed=seed)
-    if prepare is not None:
-        prepare(made.outside)
+    prepare(made.outside)
     return made, made.run(lambda: made.stage.words("report", 1)[0], LONGEST_MS)
 
 

@@ -1,0 +1,193 @@
+"""The web server, seen by browsers outside: pages of the file server, whatever one of the browsers does."""
+
+from collections.abc import Iterator
+
+import h11
+import pytest
+
+from capkernel.tools.inject import Fault, Kind
+from servers.clients.publisher import BIG_BYTES, INDEX, NOTE, big
+from servers.net.lwip.stack import NetError
+from tests.servers.net.outside import Played
+from tests.servers.net.wire import CLIENT, needs_lwip
+
+pytestmark = needs_lwip
+
+MACHINE, PORT = CLIENT, 80
+BIG = big()
+
+
+class Browser:
+    """One connection to the machine, and the answers that came on it."""
+
+    def __init__(self, played: Played, *requests: tuple[str, str] | tuple[str, str, list[tuple[str, str]]]) -> None:
+        self.connection = played.outside.stack.connect(MACHINE, PORT)
+        self.protocol = h11.Connection(h11.CLIENT)
+        self.requests = list(requests)
+        self.answers: list[tuple[h11.Response, bytes]] = []
+        self.head: h11.Response | None = None
+        self.body = b""
+        self.out = b""
+        self.is_over = False
+        self._ask()
+        played.outside.serving.append(self.go_on)
+
+    def _ask(self) -> None:
+        method, target, *rest = self.requests.pop(0)
+        headers = [("Host", "machine"), *(rest[0] if rest else [])]
+        self.out += self.protocol.send(h11.Request(method=method, target=target, headers=headers)) or b""
+        self.protocol.send(h11.EndOfMessage())
+
+    def go_on(self) -> bool:
+        connection = self.connection
+        if self.out and connection.error is None:
+            self.out = self.out[connection.send(self.out) :]
+        while not self.is_over:
+            event = self.protocol.next_event()
+            if event is h11.NEED_DATA:
+                data = connection.receive()
+                if not data and not connection.at_end:
+                    return False
+                self.protocol.receive_data(data)
+            elif isinstance(event, h11.Response):
+                self.head, self.body = event, b""
+            elif isinstance(event, h11.Data):
+                self.body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                assert self.head is not None
+                self.answers.append((self.head, self.body))
+                if not self.requests:
+                    self.is_over = True
+                elif self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE:
+                    self.protocol.start_next_cycle()
+                    self._ask()
+                    return False
+            else:
+                self.is_over = True
+        connection.close()
+        return True
+
+    @property
+    def statuses(self) -> list[int]:
+        return [head.status_code for head, _ in self.answers]
+
+
+@pytest.fixture
+def played() -> Iterator[Played]:
+    made = Played()
+    assert made.run(lambda: made.stage.words("published", 1)[0])
+    yield made
+    assert not made.stage.system.faults
+    made.close()
+
+
+def answer(played: Played, method: str, target: str, *headers: tuple[str, str]) -> tuple[h11.Response, bytes]:
+    browser = Browser(played, (method, target, list(headers)))
+    assert played.run(lambda: browser.is_over)
+    return browser.answers[0]
+
+
+def header(head: h11.Response, name: bytes) -> bytes:
+    return next((value for key, value in head.headers if key == name), b"")
+
+
+def test_pages_and_what_is_none(played: Played) -> None:
+    head, body = answer(played, "GET", "/")
+    assert (head.status_code, body, header(head, b"content-type")) == (200, INDEX, b"text/html; charset=utf-8")
+    head, body = answer(played, "HEAD", "/big.bin")
+    assert (head.status_code, body, header(head, b"content-length")) == (200, b"", str(BIG_BYTES).encode())
+    assert answer(played, "GET", "/notes/note.txt?x=1")[1] == NOTE
+    head, _ = answer(played, "GET", "/notes")
+    assert (head.status_code, header(head, b"location")) == (301, b"/notes/")
+    assert b'<a href="./note.txt">' in answer(played, "GET", "/notes/")[1]
+    for target in ("/nothing", "/nothing/", "/index.html/", "/index.html/x"):
+        assert answer(played, "GET", target)[0].status_code == 404
+    for target in ("/../x", "/%2e%2e/x", "/a%2fb", "/%00", "//", "*"):
+        assert answer(played, "GET", target)[0].status_code == 400
+    assert answer(played, "HEAD", "/nothing")[1] == b""
+    assert answer(played, "POST", "/")[0].status_code == 405
+
+
+def test_ranges(played: Played) -> None:
+    cases = [("bytes=0-9", 0, 10), ("bytes=199990-", 199990, BIG_BYTES), ("bytes=-5", 199995, BIG_BYTES)]
+    for wanted, start, end in cases:
+        head, body = answer(played, "GET", "/big.bin", ("Range", wanted))
+        assert (head.status_code, body) == (206, BIG[start:end])
+        assert header(head, b"content-range") == f"bytes {start}-{end - 1}/{BIG_BYTES}".encode()
+    assert answer(played, "GET", "/big.bin", ("Range", "bytes=900000-"))[0].status_code == 416
+    assert answer(played, "GET", "/big.bin", ("Range", "lines=1-2"))[1] == BIG
+
+
+def test_a_connection_is_kept_for_several_requests(played: Played) -> None:
+    browser = Browser(played, ("GET", "/"), ("HEAD", "/nothing"), ("GET", "/big.bin"), ("GET", "/notes/note.txt"))
+    assert played.run(lambda: browser.is_over)
+    assert browser.statuses == [200, 404, 200, 200]
+    assert [body for _, body in browser.answers] == [INDEX, b"", BIG, NOTE]
+
+
+def test_slow_browsers_do_not_hold_up_others(played: Played) -> None:
+    """Some say half of a request, some never read what they asked for; all places are taken."""
+    stack = played.outside.stack
+    slow = [stack.connect(MACHINE, PORT) for _ in range(20)]
+    for number, each in enumerate(slow):
+        each.send(b"GET /big.bin HTTP/1.1\r\nHost: m\r\n" + (b"\r\n" if number % 2 else b"X: "))
+    played.run(lambda: False, 100)
+    browser = Browser(played, ("GET", "/big.bin"))
+    assert played.run(lambda: browser.is_over, 8_000)
+    assert browser.answers[0][1] == BIG
+    for each in slow:
+        each.abort()
+
+
+def test_too_long_a_header_is_refused(played: Played) -> None:
+    head, _ = answer(played, "GET", "/", ("X", "y" * 20_000))
+    assert head.status_code == 431
+
+
+def test_noise_is_answered_or_ends_the_connection(played: Played) -> None:
+    stack = played.outside.stack
+    for noise in (b"\0" * 50, b"GET / HTTP/1.1\r\n\r\n", b"GET /\xff HTTP/1.1\r\nHost: m\r\n\r\n", b"GET  /\r\n\r\n"):
+        connection = stack.connect(MACHINE, PORT)
+        connection.send(noise)
+        assert played.run(lambda connection=connection: connection.at_end or connection.unread), noise
+        assert connection.receive()[:12] in (b"HTTP/1.1 400", b"")
+        connection.close()
+    assert answer(played, "GET", "/")[0].status_code == 200
+
+
+def test_a_port_that_is_taken_away_closes_its_connections(played: Played) -> None:
+    kept = Browser(played, ("GET", "/notes/note.txt"), ("GET", "/big.bin"))
+    kept.requests.append(("GET", "/"))
+    half = played.outside.stack.connect(MACHINE, PORT)
+    half.send(b"GET /")
+    played.run(lambda: half.connected, 100)
+    played.run(lambda: False, 20)
+    played.stage.write_words("orders", 80)
+    assert played.run(lambda: half.at_end or half.error is not None, 1000)
+    assert played.stage.words("orders", 2) == (0, 1)
+    late = played.outside.stack.connect(MACHINE, PORT)
+    assert played.run(lambda: late.error is not None, 1000)
+    assert isinstance(late.error, NetError)
+    assert late.error.reason.name == "Refused"
+
+
+CRASHES = [3, 30, 60, 90, 120]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", CRASHES)
+def test_a_page_comes_over_whole_although_the_driver_dies(played: Played, after: int) -> None:
+    injector = played.stage.injector
+    injector.faults.append(Fault("card", injector.steps["card"] + after, Kind.CRASH))
+    browser = Browser(played, ("GET", "/big.bin"))
+    assert played.run(lambda: browser.is_over)
+    assert injector.activated
+    assert browser.answers[0][1] == BIG
+
+
+def test_a_driver_that_dies_while_all_is_quiet_is_opened_again(played: Played) -> None:
+    played.run(lambda: False, 200)
+    played.stage.injector.crash_next("card")
+    played.run(lambda: False, 200)
+    assert played.stage.injector.activated
+    assert answer(played, "GET", "/")[1] == INDEX
