@@ -10,8 +10,9 @@ from capkernel.user.loop import MAX_CHANNELS, PD
 
 @frozen(order=True)
 class Deadline:
-    """A moment, in the clock's own units; ``number`` tells equal ones apart. ``what`` is called with the present one when it has
-    come.
+    """A moment, in the clock's own units; ``number`` tells equal ones apart.
+
+    When it has come ``what`` is called, with what time it is then.
     """
 
     moment: int

@@ -1,0 +1,177 @@
+"""The driver of a virtio entropy device (VIRTIO 1.2, section 5.4).
+
+It asks for bytes before they are wanted, and keeps a small pool. What the device says is not believed: a length beyond
+the buffer, or none, breaks its rules; of a shorter one just so many bytes are taken, from a page that was zero before;
+and if a block of them is like the one before, the device is stuck. Then it is reset, and if that does not help, the
+driver gives up by an exception.
+
+What this does not do: it mixes nothing, estimates nothing, and does not make a bad source good. Bytes that were given
+out are forgotten, but Python does not wipe the memory in which they were.
+"""
+
+from typing import Any, Final
+
+from capkernel.protocols.entropy import MAX_COUNT, Entropy
+from capkernel.protocols.failures import Malformed
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Condition
+from servers.drivers.virtio import Buffer, DeviceMisbehaved, Layout, Queue, Transport
+
+registers: int = 0
+rings: int = 0
+rings_io: int = 0x1000_0000
+
+IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 20)
+"""Channels."""
+FIRST_REPLY, REPLIES = 302, 4
+_ENTROPY: Final = 4
+_SIZE: Final = 2
+_BYTES: Final = 0x800
+"""Offset of the bytes in the page."""
+FILL: Final = 256
+POOL: Final = 512
+"""Bytes that are kept at most."""
+BLOCK: Final = 16
+"""Bytes; two blocks in a row that are equal do not happen by chance."""
+MAX_RESETS: Final = 5
+PATIENCE: Final = 3
+"""Signs of life during which a request may be with the device."""
+
+
+class Source:
+    """The device, and the pool of bytes that it gave."""
+
+    def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
+        self.pd = pd
+        self.rings = rings
+        self.rings_io = rings_io
+        self.transport = Transport(pd, registers)
+        self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), 1)
+        self.pool = b""
+        self.last_block = b""
+        self.filled = Condition()
+        self.resets = self.age = 0
+
+    async def start(self) -> None:
+        """Reset the device and make it ready. Raises NoDevice, DeviceMisbehaved."""
+        await self.transport.reset()
+        await self.transport.negotiate(_ENTROPY, 0)
+        await self.queue.clear()
+        await self.transport.set_up(0, self.queue.layout)
+        await self.transport.start()
+        await self.ask()
+
+    async def ask(self) -> None:
+        """Ask for bytes if there is room for them."""
+        if not self.queue.outstanding and len(self.pool) + FILL <= POOL:
+            self.age = 0
+            await self.pd.write(self.rings + _BYTES, bytes(FILL))
+            await self.queue.offer(0, [Buffer(self.rings_io + _BYTES, FILL, True)])
+            await self.transport.notify(0)
+
+    async def interrupt(self) -> None:
+        """The device has interrupted."""
+        try:
+            await self.transport.take_interrupt()
+            await self._collect()
+        except DeviceMisbehaved as error:
+            await self._recover(error)
+
+    async def look(self) -> None:
+        """See whether an interrupt was lost, and whether the device takes too long."""
+        try:
+            await self._collect()
+            self.age += bool(self.queue.outstanding)
+            if self.age > PATIENCE:
+                raise DeviceMisbehaved("a request for entropy is not answered")
+        except DeviceMisbehaved as error:
+            await self._recover(error)
+
+    async def _collect(self) -> None:
+        for _, written in await self.queue.completed():
+            if not written:
+                raise DeviceMisbehaved("the device gives no bytes")
+            self._keep(await self.pd.read(self.rings + _BYTES, written))
+            await self.pd.write(self.rings + _BYTES, bytes(FILL))
+            self.resets = 0
+            self.filled.notify()
+        await self.ask()
+
+    def _keep(self, data: bytes) -> None:
+        """Put bytes into the pool. Raises DeviceMisbehaved if they repeat."""
+        blocks = [data[start : start + BLOCK] for start in range(0, len(data) - BLOCK + 1, BLOCK)]
+        for block in blocks:
+            if block == self.last_block:
+                raise DeviceMisbehaved("the device repeats itself")
+            self.last_block = block
+        self.pool += data
+
+    async def _recover(self, error: DeviceMisbehaved) -> None:
+        self.resets += 1
+        if self.resets > MAX_RESETS:
+            raise error
+        await self.start()
+
+
+class EntropyServant(Entropy):
+    """The source, as clients see it: who asked first is served first."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.line: list[object] = []
+
+    async def read(self, count: int) -> bytes:
+        """Bytes."""
+        if not 0 < count <= MAX_COUNT:
+            raise Malformed(f"1 to {MAX_COUNT} bytes are read at a time, not {count}")
+        place = object()
+        self.line.append(place)
+        try:
+            while self.line[0] is not place or len(self.source.pool) < count:
+                await self.source.filled.wait()
+        finally:
+            self.line.remove(place)
+            self.source.filled.notify()
+        data, self.source.pool = self.source.pool[:count], self.source.pool[count:]
+        await self.source.ask()
+        return data
+
+
+class Program:
+    """The driver."""
+
+    def __init__(self) -> None:
+        self.source: Any = None
+        self.servant: Any = None
+        self.service: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Start the device, and serve."""
+        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
+        self.source = Source(pd, registers, rings, rings_io)
+        await self.source.start()
+        self.servant = EntropyServant(self.source)
+        self.service = Service(pd, roots=self._root)
+
+    def _root(self, session: int) -> Interface | None:
+        servant: Interface = self.servant
+        return servant if session in CLIENTS else None
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The device interrupts, or the supervisor wants a sign of life."""
+        if ch == IRQ:
+            await self.source.interrupt()
+            await pd.irq_ack(IRQ)
+        elif ch == SUPERVISOR:
+            await self.source.look()
+            await pd.notify(SUPERVISOR)
+        await self.service.run_ready()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        answer = await self.service.protected(msg)
+        await self.service.run_ready()
+        return answer
