@@ -17,7 +17,9 @@ from attrs import define, field, frozen
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK, signed
-from capkernel.kernel.caps import PageTableCap
+from capkernel.kernel.caps import PageTableCap, ReplyCap
+from capkernel.kernel.cspace import lookup_cap
+from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.described import DescribedSystem
 from hwmodel.cpu import trap as traps
@@ -39,7 +41,7 @@ class Kind(StrEnum):
     WRONG_ANSWER = "wrong answer"
     """A reply: a bit of its label or of its first four words is inverted."""
     LOST_REPLY = "lost reply"
-    """A reply is not sent; the thread goes on to receive."""
+    """A reply is not sent; the thread goes on as if it were."""
     MEMORY = "bit flip"
     """A bit of the thread's writable memory, devices aside, is inverted before the step."""
     STRAY_STORE = "stray store"
@@ -76,7 +78,7 @@ class Injector:
     activated_at: list[int] = field(factory=list)
     _threads: dict[str, TCB] = field(factory=dict)
     _since: Counter[str] = field(factory=Counter)
-    _hanging: set[int] = field(factory=set)
+    _hanging: dict[str, TCB] = field(factory=dict)
     _run: Callable[[TCB], Trap] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -93,7 +95,7 @@ class Injector:
         name = self._name(thread)
         if name is None:
             return self._run(thread)
-        if id(thread) in self._hanging:
+        if self._hanging.get(name) is thread:
             return self._compute()
         trap = self._run(thread)
         if trap.kind in (traps.HOST, traps.INTERRUPTED):
@@ -136,7 +138,7 @@ class Injector:
             case Kind.CRASH:
                 return _ILLEGAL
             case Kind.HANG:
-                self._hanging.add(id(thread))
+                self._hanging[fault.pd] = thread
                 return self._compute()
             case Kind.WRONG_ANSWER:
                 return _changed(_invert, thread, chance, trap)
@@ -180,10 +182,23 @@ def _changed(
     change: Callable[[TCB, random.Random], None], thread: TCB, chance: random.Random, trap: Trap
 ) -> Trap | None:
     """The trap with another system call in the registers, if it is a reply."""
-    if trap.kind != traps.ECALL or signed(thread.registers[reg.SYSCALL_REGISTER]) != sc.REPLY_RECV:
+    if trap.kind != traps.ECALL or not _is_reply(thread):
         return None
     change(thread, chance)
     return trap
+
+
+def _is_reply(thread: TCB) -> bool:
+    """Whether the system call in a thread's registers answers somebody."""
+    number = signed(thread.registers[reg.SYSCALL_REGISTER])
+    if number == sc.REPLY_RECV:
+        return True
+    if number not in (sc.SEND, sc.NBSEND):
+        return False
+    try:
+        return isinstance(lookup_cap(thread, thread.registers[reg.CAP_REGISTER]), ReplyCap)
+    except LookupFault:
+        return False
 
 
 def _invert(thread: TCB, chance: random.Random) -> None:
@@ -193,4 +208,5 @@ def _invert(thread: TCB, chance: random.Random) -> None:
 
 
 def _only_receive(thread: TCB, chance: random.Random) -> None:
-    thread.registers[reg.SYSCALL_REGISTER] = sc.RECV & WORD_MASK
+    is_send = signed(thread.registers[reg.SYSCALL_REGISTER]) != sc.REPLY_RECV
+    thread.registers[reg.SYSCALL_REGISTER] = (sc.YIELD if is_send else sc.RECV) & WORD_MASK

@@ -19,8 +19,8 @@ STEPS: Final = {"disk": 40, "files": 60, "supervisor": 40, "device": 60}
 """How far ahead a fault may be: about what the domain, or the disk, does in a round of the client, or in a recovery."""
 DEVICE: Final = "device"
 _CODE_KINDS: Final = {
-    "disk": (Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY),
-    "files": (Kind.CRASH,),
+    "disk": (Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.MEMORY, Kind.STRAY_STORE),
+    "files": (Kind.CRASH, Kind.HANG),
     "supervisor": (Kind.CRASH, Kind.HANG),
 }
 _DEVICE_KINDS: Final = (
