@@ -2,6 +2,7 @@
 
 from bisect import insort
 from collections.abc import Callable
+
 from attrs import define, field, frozen
 
 from capkernel.protocols.failures import Unsupported
