@@ -83,7 +83,10 @@ class Interface(ABC):
         await self.closed()
 
     async def derive(self) -> Any:
-        """Another cap to the same object, for somebody else; it ends when this one does, or is revoked here."""
+        """Another cap to the same object, for somebody else; it ends when this one does, or is revoked here.
+
+        Whoever gives a cap away gives a derived one: memory that this client shares with the server stays its own.
+        """
         return self
 
     async def revoke(self) -> None:

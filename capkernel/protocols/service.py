@@ -59,12 +59,17 @@ Roots = Callable[[int], Interface | None]
 
 @define(eq=False)
 class Entry:
-    """A cap that was given out: where it leads, and what is below it."""
+    """A cap that was given out: where it leads, and what is below it.
+
+    ``is_derived`` caps are meant for somebody else than the session's client, who must not get at memory that is shared
+    with that client: what is said through them, and through what is opened through them, must fit into a message.
+    """
 
     servant: Interface
     session: int
     number: int
     parent: "Entry | None"
+    is_derived: bool = False
     below: "dict[int, Entry]" = field(factory=dict, repr=False)
 
     @property
@@ -147,18 +152,22 @@ class Service:
             raise Gone("what this cap led to was closed")
         return entry
 
-    def _add(self, servant: Interface, parent: Entry) -> Entry:
+    def _add(self, servant: Interface, parent: Entry, *, is_derived: bool = False) -> Entry:
         """A new entry below another. Raises QuotaExceeded."""
         count = self._per_session.get(parent.session, 0)
         if count >= self.limit:
             raise QuotaExceeded(f"this client has {count} objects open; close some")
         if self._next_number >= self._end_number:
             raise QuotaExceeded("this server has given out as many caps as it can tell apart in one life")
-        entry = Entry(servant, parent.session, self._next_number, parent)
+        entry = Entry(servant, parent.session, self._next_number, parent, is_derived or parent.is_derived)
         self._next_number += 1
         self._per_session[parent.session] = count + 1
         self._entries[entry.number] = parent.below[entry.number] = entry
         return entry
+
+    def _region_of(self, entry: Entry) -> SharedRegion | None:
+        """The memory through which what does not fit into a message may go."""
+        return None if entry.is_derived else self._regions.get(entry.session)
 
     def _close(self, entry: Entry) -> list[Entry]:
         """Forget an entry and all below it; returns what was forgotten, the lowest first."""
@@ -207,7 +216,7 @@ class Service:
             operation = operations_of(interface).get(number)
             if operation is None:
                 raise Malformed(f"{interface.__name__} has no operation {number}")
-            values = await unpack_request(operation, msg, self._regions.get(entry.session))
+            values = await unpack_request(operation, msg, self._region_of(entry))
             return entry, number, operation, values | await self._caps_of(operation, msg)
         finally:
             if self._inbox is not None:
@@ -221,11 +230,11 @@ class Service:
         result = await getattr(entry.servant, operation.name)(**values)
         if operation.result is not None and operation.result.is_cap:
             return await self._answer_with_cap(entry, result)
-        return _Answer(await pack_result(operation, result, self._regions.get(entry.session)))
+        return _Answer(await pack_result(operation, result, self._region_of(entry)))
 
     async def _perform_own(self, entry: Entry, number: int) -> "_Answer":
         if number == DERIVE:
-            return _Answer(Message(), self._add(entry.servant, entry))
+            return _Answer(Message(), self._add(entry.servant, entry, is_derived=True))
         await self._tell_closed(self._close(entry) if number == DROP else self._close_below(entry))
         return _Answer(Message())
 
