@@ -81,6 +81,26 @@ class Tasks:
 
 
 @coroutine
+def alone(work: Awaitable[Any], next_news: Callable[[], Awaitable[None]]) -> Generator[Any, Any, Any]:
+    """Await this to do something in a program that does nothing else: when it would have to wait for a condition,
+    ``next_news`` is awaited until that condition was notified. Returns what the work returns, raises what it raises.
+    """
+    tasks, outcome = Tasks(), []
+
+    async def done(result: Any, error: BaseException | None) -> None:
+        outcome.append((result, error))
+
+    yield from steps_of(tasks.start(work, done))
+    while not outcome:
+        yield from steps_of(next_news())
+        yield from steps_of(tasks.run_ready())
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+@coroutine
 def _step(task: Task) -> Generator[Any, Any, Any]:
     """Run a task's own steps on the CPU until it waits, or ends with a result."""
     advance: Callable[..., Any] = task.steps.send

@@ -36,7 +36,10 @@ class Program:
         """Write, sync, read."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        root = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
+        await self.work(pd, connect(Directory, connection, BASE_ENDPOINT_CAP + FILES), report)
+
+    async def work(self, pd: PD, root: Directory, report: int) -> None:
+        """The same in any directory."""
         wrong = 0
         try:
             await self._write(root)
@@ -44,7 +47,7 @@ class Program:
         except Failure as failure:
             self.errors += 1
             await pd.print(f"client: {type(failure).__name__}: {failure}\n")
-            await pd.store(report + GOES_ON, await self._goes_on(root))
+            await pd.store(report + GOES_ON, int(await self._goes_on(root)))
         await pd.store(report + ERRORS, self.errors)
         await pd.store(report + WRONG, wrong)
         await pd.store(report + DONE, 1)

@@ -47,7 +47,10 @@ class Program:
         """For ever: write one file, check another."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        root = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
+        await self.work(pd, connect(Directory, connection, BASE_ENDPOINT_CAP + FILES), report)
+
+    async def work(self, pd: PD, root: Directory, report: int) -> None:
+        """The same in any directory."""
         while True:
             number = self.rounds % COUNT
             await self._try(pd, root, number, self._write)
