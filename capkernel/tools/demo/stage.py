@@ -19,7 +19,8 @@ from hwmodel.wiring import DeviceFactory
 
 SYSTEMS = "capkernel.systems"
 """The entry point group: the name of a system → the package in which its description is."""
-BOARD = "virt_iommu"
+BOARD, SECOND_BOARD = "virt_iommu", "virt_sifive"
+"""The machine; the directory of descriptions for the second one has its name."""
 DISK_BYTES = 1 << 20
 
 
@@ -39,10 +40,16 @@ def find_system(name: str) -> Path:
     return Path(str(files(found[name]))) / f"{name}.system"
 
 
+def _places(path: Path, variant: str) -> list[Path]:
+    """Where else than beside the description what it names may be: in the variant, in the directory above."""
+    return [path.parent / variant, path.parent.parent] if variant else []
+
+
 class Stage:
     """A shipped system with a disk in the first virtio slot, ready to run, with faults to come.
 
-    ``variant`` is a directory beside the description; what is there takes the place of what has the same name.
+    ``variant`` is a directory beside the description; what is there takes the place of what has the same name. One that
+    is named after the second board is for that board.
     """
 
     def __init__(
@@ -52,8 +59,11 @@ class Stage:
     ) -> None:  # fmt: skip
         self.disk = disk or RamDisk(DISK_BYTES)
         path = find_system(name)
+        if (path.parent / variant / path.name).exists():
+            path = path.parent / variant / path.name
+            board = SECOND_BOARD if variant == SECOND_BOARD else board
         self.booted = Booted(
-            path, search_path=[path.parent / variant] if variant else [], seed=seed, board=find_board(board),
+            path, search_path=_places(path, variant), seed=seed, board=find_board(board),
             devices={"virtio0": virtio_blk(self.disk), **(devices or {})}, programs=programs,
         )  # fmt: skip
         self.system = self.booted.system
