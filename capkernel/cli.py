@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "campaign": ("capkernel.tools.campaign.command", "campaign", "Make servers fail, and count what is survived."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),
+    "audit": ("capkernel.tools.audit", "audit", "Verify the file of an audit trail."),
     "conform": ("capkernel.tools.conform.command", "conform", "Replay behaviour recorded on the real seL4 kernel."),
 }
 """Command → module, function, and one line of help."""

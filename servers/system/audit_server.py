@@ -1,0 +1,272 @@
+"""The audit server: records, chained and sealed in batches (``protocols.audit_trail``), in files only it can open.
+
+A record is acknowledged when its batch, its seal and the new head have been synced. The private key comes from the
+entropy server at the first start, and lies in the directory that the system's description gives to this server alone:
+whoever else reads that directory can forge. What is found at a start is verified first. Behind the last seal there may
+be what a crash left: nothing there was acknowledged, it is cut off, and a record says so. Anything else that does not
+verify is left as it is, and every request answered with ``Corrupt``.
+"""
+
+from typing import Any, Final
+
+from attrs import define
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from capkernel.protocols.audit import MAX_BATCH, MAX_TEXT, Audit, AuditReader, TrailInfo
+from capkernel.protocols.audit_trail import Chain, Record, verify
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.entropy import Entropy
+from capkernel.protocols.failures import (
+    Corrupt,
+    DeviceError,
+    Failure,
+    Gone,
+    Malformed,
+    QuotaExceeded,
+    ServerDied,
+    TooLarge,
+)
+from capkernel.protocols.files import INLINE, Directory, File
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.allocators import SlotAllocator
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.syscalls import Message
+from servers.channels import read_channel_names
+from servers.system.pages import close, open_or_create, read_all, write_all
+from servers.system.rate import TICKS_PER_US, Rate
+from servers.text import visible
+
+names: int = 0
+names_size: int = 0x1000
+
+FILES, SUPERVISOR, WRITERS, READERS, ENTROPY = 0, 1, range(2, 30), range(30, 40), 40
+"""Channels; a writer's name is in the table ``audit`` of ``names``."""
+ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
+TRAIL, HEAD, KEY, PUBLIC_KEY = "trail", "head", "key", "public_key"
+KEY_BYTES: Final = 32
+TRIES: Final = 4
+"""How often a batch is begun whose file server dies."""
+BURST, INTERVAL = 64, 5_000 * TICKS_PER_US
+SERVER: Final = "audit"
+"""The author of what the server records itself."""
+
+
+class Trail:
+    """The files, and what is known of them since they were opened."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.key: Ed25519PrivateKey | None = None
+        self.chain = Chain(0, b"")
+        self.trail: File | None = None
+        self.head: File | None = None
+        self.size = 0
+        self.head_line = b""
+        self.is_open = False
+
+    async def open(self, entropy: Entropy) -> int:
+        """Find everything, or make it; how many bytes were cut off. Raises Corrupt, or a failure of the files."""
+        self.is_open = False
+        for file in (self.trail, self.head):
+            if file is not None:
+                await close(file)
+        self.trail = self.head = None
+        trail, head, key = [await open_or_create(self.directory, name) for name in (TRAIL, HEAD, KEY)]
+        content, head_line = await read_all(trail), await read_all(head)
+        self.key = await self._key(key, entropy, is_new=not content and not head_line)
+        verdict = verify(content, self.public_key, self._check, head=head_line or None)
+        if not verdict.is_unfinished:
+            raise Corrupt(f"the trail was changed: {verdict.findings[0].text}")
+        if verdict.findings:
+            await trail.resize(verdict.size)
+            await trail.sync()
+        self.chain, self.size, self.head_line = verdict.chain, verdict.size, head_line
+        self.trail, self.head = trail, head
+        await self._write_head()
+        self.is_open = True
+        return len(content) - verdict.size
+
+    async def _key(self, file: File, entropy: Entropy, *, is_new: bool) -> Ed25519PrivateKey:
+        secret = await read_all(file)
+        if len(secret) != KEY_BYTES:
+            if not is_new:
+                raise Corrupt("there is a trail, and no key to it")
+            secret = await entropy.read(KEY_BYTES)
+            await file.resize(0)
+            await write_all(file, 0, secret)
+            await file.sync()
+        key = Ed25519PrivateKey.from_private_bytes(secret)
+        public = await open_or_create(self.directory, PUBLIC_KEY)
+        await write_all(public, 0, key.public_key().public_bytes_raw().hex().encode() + b"\n")
+        await public.sync()
+        await close(public)
+        await close(file)
+        return key
+
+    @property
+    def public_key(self) -> bytes:
+        """The public key. Raises Corrupt if there is none."""
+        if self.key is None:
+            raise Corrupt("there is no key")
+        return self.key.public_key().public_bytes_raw()
+
+    def sealed(self, records: list[Record]) -> tuple[bytes, Chain]:
+        """The lines of a batch, and what the trail is with it. Raises Corrupt."""
+        if self.key is None:
+            raise Corrupt("there is no key")
+        return self.chain.sealed(records, self.key.sign)
+
+    async def write(self, lines: bytes, chain: Chain) -> None:
+        """Write a batch; it lasts when this returns. Raises failures; then the files are to be opened again."""
+        if self.trail is None or not self.is_open:
+            raise Corrupt("the trail is not open")
+        self.is_open = False
+        await write_all(self.trail, self.size, lines)
+        await self.trail.sync()
+        self.chain, self.size = chain, self.size + len(lines)
+        await self._write_head()
+        self.is_open = True
+
+    async def _write_head(self) -> None:
+        if self.head is None or self.key is None or not self.chain.number:
+            return
+        line = self.chain.head(self.key.sign)
+        if line != self.head_line:
+            if len(line) < len(self.head_line):
+                await self.head.resize(len(line))
+            await write_all(self.head, 0, line)
+            await self.head.sync()
+            self.head_line = line
+
+    def _check(self, signature: bytes, data: bytes) -> bool:
+        if self.key is None:
+            return False
+        try:
+            self.key.public_key().verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@define(eq=False)
+class Auditor:
+    """The trail, opened when it must be."""
+
+    pd: PD
+    trail: Trail
+    entropy: Entropy
+
+    async def ready(self) -> Trail:
+        """The trail, open. Raises Corrupt, DeviceError."""
+        if not self.trail.is_open:
+            cut = await self.trail.open(self.entropy)
+            now = await self.pd.clock() // TICKS_PER_US
+            said = f"{cut} bytes were cut off, which had no seal" if cut else ""
+            if not self.trail.chain.number:
+                said = f"the trail begins; public key {self.trail.public_key.hex()}"
+            if said:
+                await self.trail.write(*self.trail.sealed([Record(self.trail.chain.number + 1, now, SERVER, said)]))
+        return self.trail
+
+    async def record(self, author: str, texts: list[str]) -> int:
+        """Write records; the number of the last. Raises failures."""
+        now = await self.pd.clock() // TICKS_PER_US
+        target: Chain | None = None
+        for _ in range(TRIES):
+            try:
+                trail = await self.ready()
+                # After a try whose end was not seen: the batch is there if the trail ends as it was to end.
+                if trail.chain != target:
+                    first = trail.chain.number + 1
+                    records = [Record(first + n, now, author, visible(text)) for n, text in enumerate(texts)]
+                    lines, target = trail.sealed(records)
+                    await trail.write(lines, target)
+            except (ServerDied, Gone):
+                continue
+            return trail.chain.number
+        raise DeviceError("the file server died again and again; the records may be there or not")
+
+
+class AuditServant(Audit):
+    """The trail, for one author."""
+
+    def __init__(self, auditor: Auditor, author: str) -> None:
+        self.auditor = auditor
+        self.author = author
+        self.rate = Rate(BURST, INTERVAL)
+
+    async def record(self, texts: list[str]) -> int:
+        """Records."""
+        if not 0 < len(texts) <= MAX_BATCH:
+            raise Malformed(f"1 to {MAX_BATCH} records are written at a time, not {len(texts)}")
+        longest = max(len(text.encode()) for text in texts)
+        if longest > MAX_TEXT:
+            raise TooLarge(f"a record has at most {MAX_TEXT} bytes, not {longest}")
+        if not self.rate.take(await self.auditor.pd.clock()):
+            raise QuotaExceeded("too many records in too short a time")
+        return await self.auditor.record(self.author, texts)
+
+
+class ReaderServant(AuditReader):
+    """The trail, for one who may check it."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self.auditor = auditor
+
+    async def public_key(self) -> bytes:
+        """The key for seals."""
+        return (await self.auditor.ready()).public_key
+
+    async def info(self) -> TrailInfo:
+        """How far the trail goes."""
+        trail = await self.auditor.ready()
+        return TrailInfo(trail.chain.number, trail.size, trail.head_line.decode())
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Bytes of it."""
+        if not 0 <= size <= INLINE or offset < 0:
+            raise Malformed(f"0 to {INLINE} bytes are read at a time, from 0 on; not {size} from {offset}")
+        trail = await self.auditor.ready()
+        if trail.trail is None:
+            raise Corrupt("the trail is not open")
+        return await trail.trail.read(offset, max(0, min(size, trail.size - offset)))
+
+
+class Program:
+    """The server."""
+
+    def __init__(self) -> None:
+        self.auditor: Any = None
+        self.service: Any = None
+        self.servants: dict[int, Interface] = {}
+
+    async def init(self, pd: PD) -> None:
+        """Find the trail, and serve."""
+        found = read_channel_names((await pd.read(names, names_size)).rstrip(b"\0").decode(), "audit")
+        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        connection = Connection(pd.sys, inbox)
+        directory = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
+        entropy = connect(Entropy, Connection(pd.sys), BASE_ENDPOINT_CAP + ENTROPY)
+        self.auditor = Auditor(pd, Trail(directory), entropy)
+        # One servant a channel, for ever: a client who closes his cap does not get a new rate with the next one.
+        self.servants = {
+            channel: AuditServant(self.auditor, name) for channel, name in found.items() if channel in WRITERS
+        }
+        self.servants |= {channel: ReaderServant(self.auditor) for channel in READERS}
+        self.service = Service(pd, roots=self.servants.get, endpoint=ENDPOINT, inbox=inbox)
+        await self.service.open()
+        try:
+            await self.auditor.ready()
+        except Failure as failure:
+            await pd.print(f"audit: {failure}\n")
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The supervisor wants a sign of life."""
+        await pd.notify(SUPERVISOR)
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        return await self.service.protected(msg)
