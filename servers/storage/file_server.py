@@ -1,12 +1,15 @@
 """The file server: a littlefs on a disk, given out as caps to directories and files.
 
 It maps the transfer region that the disk's driver passes on to the device, and calls the driver. It holds no device.
+A client's cap leads to the root, or to the directory that the table ``files`` of ``names`` has for his channel.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import AlreadyExists
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
@@ -15,10 +18,11 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.channels import read_channel_names
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.littlefs_volume import LittlefsVolume
-from servers.storage.tree import Tree
+from servers.storage.tree import Tree, TreeDirectory
 
 transfer: int = 0
 transfer_size: int = 0x1_0000
@@ -26,6 +30,8 @@ client_region: int = 0
 client_region_size: int = 0x1_0000
 reader_region: int = 0
 reader_region_size: int = 0x1_0000
+names: int = 0
+names_size: int = 0x1000
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 DISK, SUPERVISOR, CLIENTS = 0, 1, range(2, 10)
@@ -41,6 +47,7 @@ class Program:
     def __init__(self) -> None:
         self.service: Any = None
         self.tree: Any = None
+        self.shares: dict[int, TreeDirectory] = {}
 
     async def init(self, pd: PD) -> None:
         """Mount the disk, and serve."""
@@ -48,6 +55,8 @@ class Program:
         volume = LittlefsVolume(CachedDisk(Disk(block, SharedRegion(transfer, transfer_size))))
         await volume.open()
         self.tree = Tree(volume)
+        if names:
+            await self._share((await pd.read(names, names_size)).rstrip(b"\0").decode())
         regions = {CLIENTS.start: SharedRegion(client_region, client_region_size)} if client_region else {}
         if reader_region:
             regions[FIRST_READER] = SharedRegion(reader_region, reader_region_size)
@@ -58,8 +67,20 @@ class Program:
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:
             return None
-        directory: Interface = self.tree.root_directory(READ if session >= FIRST_READER else READ_WRITE)
+        rights = READ if session >= FIRST_READER else READ_WRITE
+        share = self.shares.get(session)
+        directory: Interface = (
+            TreeDirectory(self.tree, share.node, rights) if share else self.tree.root_directory(rights)
+        )
         return directory
+
+    async def _share(self, table: str) -> None:
+        """Find the directories of the clients who get less than everything, or make them."""
+        root = self.tree.root_directory()
+        for channel, name in read_channel_names(table, "files").items():
+            with suppress(AlreadyExists):
+                await (await root.make_directory(name)).closed()
+            self.shares[channel] = await root.directory(name, READ_WRITE)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life."""
