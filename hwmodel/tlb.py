@@ -50,10 +50,10 @@ class Tlb(Stateful):
     """At most `max_banks` banks of at most `bank_size` entries; both evict the oldest.
 
     A CPU model with translations of its own adds itself to `on_flush`: it is called with the ASID that
-    is flushed, or None for all.
+    is flushed, or None for all. `on_flush_asid` is called when one ASID is flushed as a whole.
     """
 
-    __slots__ = ("_banks", "bank_size", "max_banks", "on_flush")
+    __slots__ = ("_banks", "bank_size", "max_banks", "on_flush", "on_flush_asid")
     STATE = ("_banks",)
 
     def __init__(self, bank_size: int = 512, max_banks: int = 64) -> None:
@@ -61,6 +61,7 @@ class Tlb(Stateful):
         self.max_banks = max_banks
         self._banks: dict[int, Bank] = {}
         self.on_flush: list[Callable[[int | None], None]] = []
+        self.on_flush_asid: list[Callable[[int], None]] = []
 
     def bank(self, asid: int) -> Bank:
         """Return the bank of `asid`, making an empty one if there is none.
@@ -94,6 +95,8 @@ class Tlb(Stateful):
             bank.clear()
         for tell in self.on_flush:
             tell(asid)
+        for forget in self.on_flush_asid:
+            forget(asid)
 
     def flush_page(self, asid: int, vaddr: int) -> None:
         """Forget the entries of one ASID, of whatever page size, that translate `vaddr`."""

@@ -15,11 +15,12 @@ from capkernel.runtime.limits import require_machine, require_room
 from capkernel.runtime.loop import DEFAULT_COSTS, Loop
 from capkernel.runtime.mixed import MixedGlue
 from capkernel.runtime.platform import PRESETS, configure
-from capkernel.runtime.programs import MachineCode, load_programs
+from capkernel.runtime.programs import MachineCode, load_programs, load_spawnable
 from capkernel.runtime.serial import SerialInput, run_with_input
 from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.extensions import Extensions
+from capkernel.system.spawnable import ProgramsRegion, encode_table
 from capkernel.user.initialiser.footprint import arena_bits
 from capkernel.user.initialiser.plan import Plan, Program
 from capkernel.user.initialiser.task import initial_task
@@ -66,11 +67,12 @@ class DescribedSystem:
         require_machine(system, config)
         table = ProgramTable()
         programs = load_programs(system, said.alternatives, search_path, table)
+        contents = _contents(system, said.programs, table)
         self.cpu = _cpu(self.machine, system, programs, table)
         plan = Plan(
             system=system, programs={name: found[0] for name, found in programs.items()},
             alternatives={name: found[1:] for name, found in programs.items()}, grants=said.grants,
-            owners={owner.io_address_space: owner.pd for owner in said.owners},
+            owners={owner.io_address_space: owner.pd for owner in said.owners}, contents=contents,
             ticks_per_us=board.timer_frequency // 1_000_000, fdt=fdt,
             debug=debug, on_fault=lambda pd, fault: self.faults.append((pd, fault)),
             on_start=self._started, on_end=self._ended,
@@ -147,6 +149,21 @@ class DescribedSystem:
     def crashes(self) -> list[Crash]:
         """Python programs that ended with an exception, in order."""
         return self.cpu.crashes
+
+
+def _contents(
+    system: SystemDescription, places: Sequence[ProgramsRegion], table: ProgramTable
+) -> dict[str, bytes]:
+    """What regions are filled with by the runtime. Raises DescriptionError if it does not fit."""
+    if not places:
+        return {}
+    content = encode_table(load_spawnable(table))
+    for place in places:
+        size = system.region(place.region).size
+        if len(content) > size:
+            message = f"the table of programs has {len(content)} bytes, and '{place.region}' has room for {size}"
+            raise DescriptionError([Diagnostic(where=place.where, message=message)])
+    return {place.region: content for place in places}
 
 
 def _cpu(

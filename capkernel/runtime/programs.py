@@ -13,12 +13,13 @@ from capkernel.system.context import Context
 from capkernel.system.description import LineIrq, ProgramImage, ProtectionDomain, SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.elf import Elf, ElfError, ElfSegment, read_elf, read_program
-from capkernel.system.images import PYTHON_SUFFIX, WORD_BYTES, find_image
+from capkernel.system.images import PYTHON_SUFFIX, WORD_BYTES, find_image, spawnable_programs
 from capkernel.system.lives import Alternative
 from capkernel.system.symbols import symbol_patches
 from capkernel.user.initialiser.plan import PAGE, Image
 from capkernel.user.loop import program
 from capkernel.user.pdimage import PDValues, load_module, variable_words
+from capkernel.user.process import process_program
 from hwmodel.cpu.program import ProgramTable, image
 
 CODE_BASE: Final = 0x200000
@@ -51,6 +52,17 @@ def load_programs(
     if complaints:
         raise DescriptionError(complaints)
     return {name: tuple(found) for name, found in programs.items()}
+
+
+def load_spawnable(table: ProgramTable) -> dict[str, int]:
+    """Enter all installed programs that can be started while a system runs; returns their numbers by name.
+
+    One is loaded when it is started, each time anew, so that no two processes share its variables.
+    """
+    return {
+        name: table.add(process_program(name, partial(load_module, path, f"capkernel_process_{name}")))
+        for name, path in sorted(spawnable_programs().items())
+    }
 
 
 @frozen

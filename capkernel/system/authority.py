@@ -1,9 +1,10 @@
 """Who may do what to whom: the authority that a description gives, as a graph.
 
 Nodes are protection domains, guests, memory regions, devices (regions at a fixed physical
-address outside RAM), interrupts, I/O ports and I/O address spaces, and the memory, reply objects and
-slots that a grant makes. An ``Edge`` is one right that the description itself gives, with its reason and
-place. Grants (see ``grants``) give edges as well, also those of a protection domain to itself.
+address outside RAM), interrupts, I/O ports and I/O address spaces, and the memory, reply objects, slots,
+address space numbers and time that a grant makes. An ``Edge`` is one right that the description itself
+gives, with its reason and place. Grants (see ``grants``) give edges as well, also those of a protection
+domain to itself.
 
 What is left out: the initial task and Microkit's monitor, which are trusted; caps that Microkit
 gives a protection domain on itself; and timing. Channel caps are taken to carry the right to
@@ -44,6 +45,8 @@ class NodeKind(Enum):
     UNTYPED = "untyped"
     REPLY = "reply"
     SLOTS = "slots"
+    ASIDS = "asids"
+    TIME = "time"
 
 
 @frozen(order=True, cache_hash=True)
@@ -104,6 +107,10 @@ class Right(Enum):
     """Keep a caller in it until it is answered."""
     LIFECYCLE = "lifecycle"
     """Have it stopped, destroyed, built anew as described, and started."""
+    ASSIGN = "assign"
+    """Make address spaces with its numbers."""
+    SPEND = "spend"
+    """Let threads run on it."""
 
 
 @frozen
@@ -267,7 +274,9 @@ def _channel_edges(system: SystemDescription) -> Iterator[Edge]:
 def _grant_edges(system: SystemDescription, grant: Grant) -> Iterator[Edge]:
     object_ = _granted_node(system, grant)
     badge = f", badge {grant.badge:#x}" if grant.badge else ""
-    reason = f"granted {grant.kind.value} in slot {grant.slot}{badge}"
+    amount = f", {grant.budget} µs in {grant.period} µs" if grant.budget else ""
+    lasting = ", from one life to the next" if grant.lasts else ""
+    reason = f"granted {grant.kind.value} in slot {grant.slot}{badge}{amount}{lasting}"
     for right in _granted_rights(grant):
         yield Edge(pd_node(grant.pd), right, object_, reason, grant.where)
     if grant.faults is not None:
@@ -285,6 +294,10 @@ def _granted_node(system: SystemDescription, grant: Grant) -> Node:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.REPLY)
         case GrantKind.SLOTS:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.SLOTS)
+        case GrantKind.ASID_POOL:
+            return Node(f"{grant.pd} slot {grant.slot}", NodeKind.ASIDS)
+        case GrantKind.TIME:
+            return Node(f"{grant.pd} slot {grant.slot}", NodeKind.TIME)
         case GrantKind.VSPACE:
             return pd_node(grant.pd)
         case _:
@@ -309,6 +322,10 @@ def _granted_rights(grant: Grant) -> tuple[Right, ...]:
             return (Right.VSPACE,)
         case GrantKind.LIFECYCLE:
             return (Right.LIFECYCLE,)
+        case GrantKind.ASID_POOL:
+            return (Right.ASSIGN,)
+        case GrantKind.TIME:
+            return (Right.SPEND,)
 
 
 def _endpoint_rights(rights: int) -> tuple[Right, ...]:

@@ -154,6 +154,8 @@ _FORWARD = {
     Right.RETYPE: "makes objects of",
     Right.ANSWER: "answers through",
     Right.LIFECYCLE: "stops and rebuilds",
+    Right.ASSIGN: "makes address spaces with",
+    Right.SPEND: "uses up",
 }
 _BACKWARD = {
     Right.READ: "is read by",
@@ -169,6 +171,8 @@ _BACKWARD = {
     Right.RETYPE: "shows what is left of it to",
     Right.ANSWER: "keeps callers for",
     Right.LIFECYCLE: "shows its state to",
+    Right.ASSIGN: "shows what is left of them to",
+    Right.SPEND: "shows what is left of it to",
 }
 
 

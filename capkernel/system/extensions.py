@@ -10,6 +10,7 @@ from capkernel.system.grants import Grant, read_grants
 from capkernel.system.instructions import load_instructions
 from capkernel.system.kernel_options import KernelOptions, read_kernel_options
 from capkernel.system.lives import Alternative, Owner, read_alternatives, read_owners
+from capkernel.system.spawnable import ProgramsRegion, read_programs
 
 
 @frozen
@@ -20,6 +21,7 @@ class Extensions:
     options: KernelOptions = field(factory=KernelOptions)
     alternatives: tuple[Alternative, ...] = ()
     owners: tuple[Owner, ...] = ()
+    programs: tuple[ProgramsRegion, ...] = ()
 
 
 def load_extensions(path: Path, system: SystemDescription) -> Extensions:
@@ -31,6 +33,7 @@ def load_extensions(path: Path, system: SystemDescription) -> Extensions:
         read_kernel_options(instructions, problems),
         read_alternatives(instructions, system, problems),
         read_owners(instructions, system, problems),
+        read_programs(instructions, system, problems),
     )
     problems.raise_if_any()
     return extensions

@@ -10,15 +10,21 @@ A processing instruction anywhere in a `.system` file gives a protection domain 
 | notification | ``of``, rights, badge     | a protection domain's notification, likewise                             |
 | cnode        | ``of``                    | a protection domain's CNode: to receive caps into, to mint and to revoke |
 | frame        | ``of``, rights            | a memory region's first frame, unmapped                                  |
-| untyped      | size_bits                 | fresh memory of 2 to the power of size_bits bytes, a page when not said  |
+| untyped      | size_bits, lasts          | fresh memory of 2 to the power of size_bits bytes, a page when not said  |
 | reply        |                           | a further reply object                                                   |
-| slots        | at, size_bits             | an empty CNode of 2 to the power of size_bits slots (256 when not said)  |
+| slots        | at, size_bits, lasts      | an empty CNode of 2 to the power of size_bits slots (256 when not said)  |
 | vspace       |                           | the domain's own VSpace                                                  |
 | lifecycle    | ``of``, faults            | to stop, destroy, rebuild and start a domain                             |
+| asid_pool    |                           | to make address spaces: an ASID pool of the domain's own, for 512        |
+| time         | budget, period            | to let a thread run: a scheduling context, whose microseconds are fixed  |
 
 New slots stand ``at`` a slot (1 to 63) of the holder's root CNode, so that the n-th has the address ``at << 58 | n``;
 the cap in ``slot`` is for minting into them and receiving. ``capkernel.user.lifecycle`` says what a lifecycle cap does;
 with ``faults`` the domain's faults go to the holder, as those of a child of that number.
+
+What a domain makes of its memory, and its slots, end with its life, unless they last (``lasts="yes"``): then its next
+life finds them as this one left them. A holder of time divides it among threads, but can make no more of it: to set
+budgets takes a cap that nobody but the initial task has.
 
 ``rights`` are letters of RWGP, of a notification or frame of RW; all of them when not said. ``capkernel check`` shows
 what each gives.
@@ -57,6 +63,8 @@ class GrantKind(Enum):
     SLOTS = "slots"
     VSPACE = "vspace"
     LIFECYCLE = "lifecycle"
+    ASID_POOL = "asid_pool"
+    TIME = "time"
 
 
 _KINDS = {kind.value: kind for kind in GrantKind}
@@ -65,17 +73,20 @@ _OWN_ATTRIBUTES = {
     GrantKind.NOTIFICATION: ("of", "rights", "badge"),
     GrantKind.CNODE: ("of",),
     GrantKind.FRAME: ("of", "rights"),
-    GrantKind.UNTYPED: ("size_bits",),
+    GrantKind.UNTYPED: ("size_bits", "lasts"),
     GrantKind.REPLY: (),
-    GrantKind.SLOTS: ("at", "size_bits"),
+    GrantKind.SLOTS: ("at", "size_bits", "lasts"),
     GrantKind.VSPACE: (),
     GrantKind.LIFECYCLE: ("of", "faults"),
+    GrantKind.ASID_POOL: (),
+    GrantKind.TIME: ("budget", "period"),
 }
 _SIZES = {
     GrantKind.UNTYPED: (range(obj.MIN_UNTYPED_BITS, obj.MAX_UNTYPED_BITS + 1), obj.PAGE_BITS),
     GrantKind.SLOTS: (range(1, 17), 8),
 }
 """The values of ``size_bits``, and the one that holds when it is not said."""
+_MICROSECONDS = range(100, 1 << 32)
 _RIGHTS = {GrantKind.ENDPOINT: "RWGP", GrantKind.NOTIFICATION: "RW", GrantKind.FRAME: "RW"}
 
 
@@ -92,6 +103,9 @@ class Grant(Placed):
     size_bits: int = obj.PAGE_BITS
     at: int = 0
     faults: int | None = None
+    lasts: bool = False
+    budget: int = 0
+    period: int = 0
 
 
 def read_grants(
@@ -145,11 +159,23 @@ def _grant(instruction: Instruction, system: SystemDescription) -> Grant:
         size_bits=instruction.number("size_bits", *_SIZES.get(kind, (range(0), obj.PAGE_BITS))),
         at=instruction.number("at", range(1, ROOT_SLOTS)) if "at" in own else 0,
         faults=instruction.number("faults", range(MAX_FAULTS)) if "faults" in instruction.attributes else None,
+        lasts=_lasts(instruction), budget=instruction.number("budget", _MICROSECONDS) if "budget" in own else 0,
+        period=instruction.number("period", _MICROSECONDS) if "period" in own else 0,
     )  # fmt: skip
+    if grant.budget > grant.period:
+        message = f"budget {grant.budget} is more than period {grant.period}"
+        raise InstructionError(message, "a budget is a share of a period")
     _check_names(grant, system)
     _check_place(grant, system)
     _check_faults(grant, system)
     return grant
+
+
+def _lasts(instruction: Instruction) -> bool:
+    text = instruction.attributes.get("lasts", "no")
+    if text not in ("yes", "no"):
+        raise InstructionError(f"lasts is '{text}', but must be 'yes' or 'no'")
+    return text == "yes"
 
 
 def _check_place(grant: Grant, system: SystemDescription) -> None:

@@ -68,6 +68,25 @@ def _offered(search_path: tuple[str, ...]) -> EntryPoints:
     return entry_points(group=PROGRAMS)
 
 
+def spawnable_programs() -> dict[str, Path]:
+    """The installed programs that can be started while a system runs: those with a function ``main``, not executed."""
+    found = {}
+    for entry in _offered(tuple(sys.path)):
+        path = _installed(entry.name)
+        if path is not None and _has_main(path):
+            found[entry.name] = path
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _has_main(path: Path) -> bool:
+    try:
+        module = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return False
+    return any(isinstance(each, ast.AsyncFunctionDef) and each.name == "main" for each in module.body)
+
+
 def read_image(path: Path) -> Image:
     """The symbols and segments of an image; ``ImageError`` when it is none."""
     try:

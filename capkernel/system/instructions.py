@@ -1,7 +1,8 @@
 """``<?capkernel VERB name="value" …?>``: what a description says to us and Microkit's own tool overlooks.
 
-Here only the form is read; ``grants``, ``lives`` and ``kernel_options`` know what the verbs mean. An instruction in a
-comment is none. What is not understood to its last letter is refused: an overlooked word could be a right too many.
+Here only the form is read; ``grants``, ``lives``, ``spawnable`` and ``kernel_options`` know what the verbs mean. An
+instruction in a comment is none. What is not understood to its last letter is refused: an overlooked word could be a
+right too many.
 """
 
 import re
@@ -14,7 +15,7 @@ from capkernel.system.diagnostics import Location, Problems
 from capkernel.system.xmlsource import ProcessingInstruction, parse_document
 
 TARGET = "capkernel"
-GRANT, KERNEL, ALTERNATIVE, OWNER = VERBS = ("grant", "kernel", "alternative", "owner")
+GRANT, KERNEL, ALTERNATIVE, OWNER, PROGRAMS = VERBS = ("grant", "kernel", "alternative", "owner", "programs")
 _VERB = re.compile(r"\s*([^\s=\"']*)")
 _ATTRIBUTE = re.compile(r"""\s+([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 

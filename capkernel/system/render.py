@@ -27,6 +27,9 @@ _DOT_SHAPES = {
     NodeKind.FIRMWARE: "octagon",
     NodeKind.UNTYPED: "folder",
     NodeKind.REPLY: "cds",
+    NodeKind.SLOTS: "note",
+    NodeKind.ASIDS: "note",
+    NodeKind.TIME: "note",
 }
 _MERMAID_BRACKETS = {
     NodeKind.PD: ("[", "]"),
@@ -39,6 +42,9 @@ _MERMAID_BRACKETS = {
     NodeKind.FIRMWARE: ("((", "))"),
     NodeKind.UNTYPED: ("[\\", "\\]"),
     NodeKind.REPLY: ("([", "])"),
+    NodeKind.SLOTS: ("[/", "\\]"),
+    NodeKind.ASIDS: ("[/", "\\]"),
+    NodeKind.TIME: ("[/", "\\]"),
 }
 
 

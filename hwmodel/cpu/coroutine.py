@@ -41,14 +41,15 @@ class Live:
     ``value``, and ``total`` and ``data`` belong to an operation on many bytes.
     """
 
-    __slots__ = ("after", "data", "done", "first", "kind", "last", "name", "operation", "root", "send", "source",
-                 "total", "value")  # fmt: skip
+    __slots__ = ("after", "asid", "data", "done", "first", "kind", "last", "name", "operation", "root", "send",
+                 "source", "total", "value")  # fmt: skip
 
-    def __init__(self, source: Resumable, name: str, root: int, first: int, last: int) -> None:
+    def __init__(self, source: Resumable, name: str, root: int, asid: int, first: int, last: int) -> None:
         self.source = source
         self.send = source.send
         self.name = name
         self.root = root
+        self.asid = asid
         self.first = first
         self.last = last
         self.after = first
@@ -81,6 +82,7 @@ class CoroutineCPU:
         self.crashes: list[Crash] = []
         self._live: dict[int, Live] = {}
         self._started = 0
+        self.mmu.tlb.on_flush_asid.append(self._forget_asid)
 
     def run(self, x: list[int]) -> Trap:
         """Run until a trap, or until the machine's next event is due."""
@@ -150,7 +152,9 @@ class CoroutineCPU:
             return self._crash(x, ops.name_of(program), error)
         self._started += 1
         x[S11] = self._started
-        live = self._live[self._started] = Live(source, ops.name_of(program), self.mmu._root, first, last)
+        live = self._live[self._started] = Live(
+            source, ops.name_of(program), self.mmu._root, self.mmu._asid, first, last
+        )
         return self._resume(x, live, None)
 
     def _read_image(self, pc: int) -> tuple[Program, tuple[int, ...]] | None:
@@ -197,6 +201,11 @@ class CoroutineCPU:
         Nobody but the host can tell: a thread could not get there again.
         """
         for number in [number for number, live in self._live.items() if live.root == root]:
+            self._forget(number, quietly=True)
+
+    def _forget_asid(self, asid: int) -> None:
+        """An ASID is flushed as a whole when its address space is no more; then the programs there are given up."""
+        for number in [number for number, live in self._live.items() if live.asid == asid]:
             self._forget(number, quietly=True)
 
     @property

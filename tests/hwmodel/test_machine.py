@@ -167,7 +167,7 @@ def test_what_follows_a_restore_is_what_followed_the_snapshot(address_space, boa
     assert other.digest() == end
 
 
-FIXED = {"_name", "_first_page", "sources", "bank_size", "max_banks", "tables_paddr", "on_flush"}
+FIXED = {"_name", "_first_page", "sources", "bank_size", "max_banks", "tables_paddr", "on_flush", "on_flush_asid"}
 """Fields that never change after a part was made."""
 
 

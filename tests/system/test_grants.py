@@ -11,6 +11,7 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.findings import findings
 from capkernel.system.grants import Grant, GrantKind
 from capkernel.system.microkit import load
+from capkernel.system.spawnable import decode_table, encode_table
 
 BOARD = find_board("virt_iommu")
 SYSTEM = """<system>
@@ -141,6 +142,16 @@ def test_instructions_may_stand_before_and_behind_the_system(tmp_path):
         ('grant pd="a" kind="lifecycle" of="a" slot="266" faults="1"', "'a' cannot handle its own faults"),
         ('grant pd="a" kind="lifecycle" of="k" slot="266" faults="1"', "faults of 'k' go to its parent 'p'"),
         ('grant pd="p" kind="lifecycle" of="a" slot="266" faults="4"', "'p' has a child 4 already: 'k'"),
+        ('grant pd="a" kind="asid_pool" of="b" slot="266"', "kind asid_pool has no attribute 'of'"),
+        ('grant pd="a" kind="time" slot="266" budget="1000"', "does not say period"),
+        ('grant pd="a" kind="time" slot="266" budget="1000" period="999"', "budget 1000 is more than period 999"),
+        ('grant pd="a" kind="time" slot="266" budget="1" period="1000"', "budget is '1', but must"),
+        ('grant pd="a" kind="untyped" slot="266" lasts="for ever"', "lasts is 'for ever'"),
+        ('grant pd="a" kind="reply" slot="266" lasts="yes"', "kind reply has no attribute 'lasts'"),
+        ("programs", "does not say region"),
+        ('programs region="x"', "no memory region 'x' for the programs"),
+        ('programs region="page"', "'b' may write the table of programs 'page'"),
+        ('programs region="dma" pd="a"', "programs has no attribute 'pd'"),
         ('alternative pd="a"', "does not say program"),
         ('alternative program="x.elf"', "does not say pd"),
         ('alternative pd="x" program="x.elf"', "no protection domain 'x'"),
@@ -198,6 +209,24 @@ def test_alternatives_keep_their_order(read):
     ]  # fmt: skip
 
 
+def test_a_reason_says_how_much_time_and_what_lasts(read):
+    text = '<?capkernel grant pd="a" kind="time" slot="266" budget="2000" period="0x2710"?>'
+    text += '<?capkernel grant pd="a" kind="untyped" slot="267" size_bits="20" lasts="yes"?>'
+    system, extensions = read(text)
+    reasons = [edge.reason for edge in authority_of(system, extensions.grants).edges if edge.where.line == 2]
+    assert reasons == [
+        "granted time in slot 266, 2000 µs in 10000 µs", "granted untyped in slot 267, from one life to the next",
+    ]  # fmt: skip
+
+
+def test_the_table_of_programs_has_a_region_and_can_be_read_back(read):
+    _, extensions = read('<?capkernel programs region="dma"?>')
+    assert [place.region for place in extensions.programs] == ["dma"]
+    numbers = {"hello": 3, "a" * 56: 1 << 31}
+    assert decode_table(encode_table(numbers) + b"what lies behind it") == numbers
+    assert decode_table(b"") == {}
+
+
 def test_what_has_no_rights_said_has_all(read):
     kinds = {"endpoint": "b", "notification": "b", "frame": "page"}
     text = [
@@ -226,6 +255,10 @@ GIVES = {
     'kind="vspace"': {"a vspace a"},
     'kind="lifecycle" of="b"': {"a lifecycle b"},
     'kind="lifecycle" of="b" faults="3"': {"a lifecycle b", "b fault a"},
+    'kind="asid_pool"': {"a assign asids:a slot 266"},
+    'kind="time" budget="1000" period="5000"': {"a spend time:a slot 266"},
+    'kind="untyped" lasts="yes"': {"a retype untyped:a slot 266"},
+    'kind="slots" at="5" lasts="yes"': {"a cspace slots:a slot 266"},
 }
 
 
@@ -276,6 +309,18 @@ def test_what_a_grant_gives(read, words):
         ),
         (('pd="b" kind="lifecycle" of="a"',), ("c", "a", "obtain"), None),
         (('pd="b" kind="vspace"', 'pd="c" kind="slots" at="5"'), ("c", "b", "obtain"), ("given",)),
+        # Time and address spaces of somebody's own lead to nobody; but they can be handed on like other caps.
+        (('pd="a" kind="time" budget="100" period="100"', 'pd="a" kind="asid_pool"'), ("a", "b", "obtain"), None),
+        (
+            ('pd="b" kind="time" budget="100" period="100"', 'pd="c" kind="slots" at="5"'),
+            ("c", "time:b slot 266", "obtain"),
+            ("given", "reply"),
+        ),
+        (
+            ('pd="b" kind="asid_pool"', 'pd="c" kind="slots" at="5"'),
+            ("c", "asids:b slot 266", "obtain"),
+            ("given", "reply"),
+        ),
     ],
 )
 def test_what_comes_of_grants(read, words, question, rules):

@@ -10,12 +10,12 @@ from attrs import Factory, define
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
-from capkernel.abi.bootinfo import CAP_DOMAIN
+from capkernel.abi.bootinfo import CAP_ASID_CONTROL, CAP_DOMAIN
 from capkernel.abi.flags import EXECUTE_NEVER, TCB_FPU_DISABLED
 from capkernel.abi.words import WORD_BITS
 from capkernel.system.description import LineIrq, ProtectionDomain, Trigger
 from capkernel.system.elf import ElfSegment
-from capkernel.system.grants import GrantKind
+from capkernel.system.grants import Grant, GrantKind
 from capkernel.system.symbols import symbol_patches
 from capkernel.user import stubs
 from capkernel.user.allocators import OutOfMemory
@@ -57,7 +57,8 @@ class Life:
 class Domain:
     """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
 
-    By number: ``replies`` and ``untypeds`` (that of the slot they are granted in), ``irq_handlers`` (their channel).
+    By number: ``irq_handlers`` (their channel), all others (the slot they are granted in); ``lasting`` are the numbers
+    of the untypeds out of which a life makes things that outlive it.
     ``is_starting`` is a passive domain that was started and has not said yet that it is about to wait.
     """
 
@@ -69,6 +70,10 @@ class Domain:
     fault_ep: int = 0
     replies: dict[int, int] = Factory(dict)
     untypeds: dict[int, int] = Factory(dict)
+    lasting: set[int] = Factory(set)
+    slots: dict[int, int] = Factory(dict)
+    asid_pools: dict[int, int] = Factory(dict)
+    times: dict[int, int] = Factory(dict)
     irq_handlers: dict[int, int] = Factory(dict)
     life: Life | None = None
     state: State = State.BUILT
@@ -100,12 +105,32 @@ async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: Protection
         domain.endpoint = await memory.alloc(obj.ENDPOINT)
     domain.replies[REPLY_CAP] = await memory.alloc(obj.REPLY)
     for grant in plan.grants:
-        if grant.pd == spec.name and grant.kind is GrantKind.REPLY:
-            domain.replies[grant.slot] = await memory.alloc(obj.REPLY)
-        if grant.pd == spec.name and grant.kind is GrantKind.UNTYPED:
-            domain.untypeds[grant.slot] = await memory.alloc(obj.UNTYPED, grant.size_bits)
+        if grant.pd == spec.name:
+            await _create_granted(tools, domain, grant)
     await _create_irqs(tools, domain)
     return domain
+
+
+async def _create_granted(tools: Toolbox, domain: Domain, grant: Grant) -> None:
+    """Make what lasts of what the description grants a domain."""
+    env, slot = tools.env, grant.slot
+    match grant.kind:
+        case GrantKind.REPLY:
+            domain.replies[slot] = await env.memory.alloc(obj.REPLY)
+        case GrantKind.UNTYPED:
+            domain.untypeds[slot] = await env.memory.alloc(obj.UNTYPED, grant.size_bits)
+            domain.lasting |= {slot} if grant.lasts else set()
+        case GrantKind.SLOTS if grant.lasts:
+            domain.slots[slot] = await env.memory.alloc(obj.CNODE, grant.size_bits)
+        case GrantKind.ASID_POOL:
+            pool, untyped = env.slots.alloc(), await env.memory.alloc(obj.UNTYPED, obj.ASID_POOL_BITS)
+            await stubs.asid_control_make_pool(
+                env.sys, CAP_ASID_CONTROL, index=pool, depth=WORD_BITS, untyped=untyped, root=env.cnode
+            )
+            domain.asid_pools[slot] = pool
+        case GrantKind.TIME:
+            time = domain.times[slot] = await env.memory.alloc(obj.SCHED_CONTEXT, SCHED_CONTEXT_BITS)
+            await configure_time(env, time, grant.budget, grant.period, badge=SC_BADGE + domain.index)
 
 
 async def _create_irqs(tools: Toolbox, domain: Domain) -> None:

@@ -25,9 +25,10 @@ def arena_bits(plan: Plan, spec: ProtectionDomain) -> int:
 
 
 def cnode_sizes(plan: Plan, pd: str) -> dict[int, int]:
-    """log2 of the slots of each CNode of a domain but the root CNode, by its number; large ones first."""
+    """log2 of the slots of each CNode of a life of a domain but the root CNode, by its number; large ones first."""
     sizes = {OWN: PD_CNODE_BITS}
-    sizes |= {grant.slot: grant.size_bits for grant in plan.grants if grant.pd == pd and grant.kind is GrantKind.SLOTS}
+    slots = [found for found in plan.grants if found.pd == pd and found.kind is GrantKind.SLOTS and not found.lasts]
+    sizes |= {grant.slot: grant.size_bits for grant in slots}
     return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 

@@ -45,7 +45,7 @@ class Regions:
             case BootInfoPrefill():
                 content = self.plan.fdt
             case _:
-                return
+                content = self.plan.contents.get(region.name, b"")
         for index, frame in enumerate(self.frames[region.name]):
             part = content[index * region.page_size : (index + 1) * region.page_size]
             if part:

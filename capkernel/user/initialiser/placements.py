@@ -4,6 +4,7 @@
 |-------------------------------------------|-----------------------------------|
 | endpoint, notification, reply, irq handler | as long as the system            |
 | frame, untyped, monitor and its notification | as long as the system          |
+| slots that last, ASID pool, time          | as long as the system             |
 | TCB, scheduling context, VSpace, CNode    | for one life of the domain        |
 
 Every cap carries just the rights that the description means: a channel's caps can send, not receive.
@@ -50,6 +51,9 @@ class Thing(Enum):
     IRQ_HANDLER = "irq handler"
     FRAME = "frame"
     UNTYPED = "untyped"
+    SLOTS = "slots that last"
+    ASID_POOL = "ASID pool"
+    TIME = "time"
     MONITOR = "monitor"
     READY = "monitor's notification"
     TCB = "tcb"
@@ -181,11 +185,15 @@ def _granted(grant: Grant, numbers: Mapping[str, int]) -> Iterator[Placement]:
             yield placed(Source(Thing.REPLY, grant.pd, grant.slot))
         case GrantKind.VSPACE:
             yield placed(Source(Thing.VSPACE, grant.pd))
+        case GrantKind.ASID_POOL:
+            yield placed(Source(Thing.ASID_POOL, grant.pd, grant.slot))
+        case GrantKind.TIME:
+            yield placed(Source(Thing.TIME, grant.pd, grant.slot))
         case GrantKind.LIFECYCLE:
             badge = lifecycle_badge(numbers[grant.of])
             yield evolve(placed(Source(Thing.MONITOR), badge), rights=CALL_RIGHTS)
         case GrantKind.SLOTS:
-            slots = Source(Thing.CNODE, grant.pd, grant.slot)
+            slots = Source(Thing.SLOTS if grant.lasts else Thing.CNODE, grant.pd, grant.slot)
             guard = WORD_BITS - ROOT_CNODE_BITS - grant.size_bits
             yield Placement(holder=grant.pd, slot=grant.at, source=slots, badge=guard, in_root=True)
             yield placed(slots, WORD_BITS - grant.size_bits)

@@ -48,6 +48,8 @@ class Plan:
     grants: tuple[Grant, ...] = ()
     owners: Mapping[str, str] = field(factory=dict)
     """Of which domain an I/O address space is part; one that is of none lasts."""
+    contents: Mapping[str, bytes] = field(factory=dict)
+    """What further regions are filled with, by name."""
     ticks_per_us: int = 10
     fdt: bytes = b""
     debug: bool = True

@@ -55,6 +55,12 @@ def _lasting(domain: Domain, source: Source) -> int:
             return domain.untypeds[source.number]
         case Thing.IRQ_HANDLER:
             return domain.irq_handlers[source.number]
+        case Thing.SLOTS:
+            return domain.slots[source.number]
+        case Thing.ASID_POOL:
+            return domain.asid_pools[source.number]
+        case Thing.TIME:
+            return domain.times[source.number]
     raise ValueError(f"{source} does not last")
 
 
