@@ -49,7 +49,10 @@ class Stream(Interface, number=20):
     @operation(1)
     @abstractmethod
     async def read(self, limit: int, patience: int) -> bytes:
-        """What has arrived, at most ``limit`` bytes (1 or more); no bytes after the peer's last."""
+        """What has arrived, at most ``limit`` bytes (1 or more); no bytes after the peer's last.
+
+        Who shares memory with the server, but uses a cap that was derived, asks for at most ``INLINE`` bytes.
+        """
 
     @operation(2)
     @abstractmethod

@@ -19,7 +19,7 @@ OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 DONE, ERRORS = 0, 8
 """Offsets of the words in the report: 1 at the end; what failed."""
 PIECE = 16_384
-BIG_BYTES = 200_000
+BIG_BYTES = 120_000
 INDEX = b"<!doctype html><title>capkernel</title><p>A page out of a file server, by a web server, in user space.\n"
 NOTE = b"below\n"
 

@@ -288,7 +288,7 @@ class Program:
         self.service: Any = None
 
     async def init(self, pd: PD) -> None:
-        """Start the device, and serve. Who had opened a former life of this driver is told that there is something new."""
+        """Start the device, and serve. Who had opened a former life of this driver is told that there is news."""
         self.card = Card(pd, registers, rings, rings_io)
         await self.card.start()
         link = LinkServant(self.card)

@@ -59,13 +59,12 @@ class Program:
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         network = Connection(pd.sys, self.inbox, SharedRegion(network_region, network_region_size))
         files = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
-        given = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
+        self.listener = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
         self.pages = Pages(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
         # What a former life of this program left open is of no use to anybody.
-        await given.revoke()
+        await self.listener.revoke()
         # A channel's cap cannot hand over caps, as to our notification; one that is derived from it can.
-        self.listener = await given.derive()
-        await self._watch(pd, self.listener, LISTENING)
+        await self._watch(pd, await self.listener.derive(), LISTENING)
 
     async def _watch(self, pd: PD, what: Any, channel: int) -> None:
         """Have something signal one of our channels; the cap for it is ours only as long as it is being sent."""

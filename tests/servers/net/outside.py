@@ -111,7 +111,8 @@ class Echo:
         connection = self.connection
         if connection.error is not None:
             return True
-        self.held += connection.receive()
+        if not self.held:
+            self.held = connection.receive()
         self.held = self.held[connection.send(self.held) :] if self.held else b""
         if connection.at_end and not self.held:
             connection.close()

@@ -109,7 +109,7 @@ def test_pages_and_what_is_none(played: Played) -> None:
 
 
 def test_ranges(played: Played) -> None:
-    cases = [("bytes=0-9", 0, 10), ("bytes=199990-", 199990, BIG_BYTES), ("bytes=-5", 199995, BIG_BYTES)]
+    cases = [("bytes=0-9", 0, 10), ("bytes=119990-", 119990, BIG_BYTES), ("bytes=-5", 119995, BIG_BYTES)]
     for wanted, start, end in cases:
         head, body = answer(played, "GET", "/big.bin", ("Range", wanted))
         assert (head.status_code, body) == (206, BIG[start:end])
@@ -171,7 +171,7 @@ def test_a_port_that_is_taken_away_closes_its_connections(played: Played) -> Non
     assert late.error.reason.name == "Refused"
 
 
-CRASHES = [3, 30, 60, 90, 120]
+CRASHES = [3, 30, 60, 80]
 
 
 @pytest.mark.slow

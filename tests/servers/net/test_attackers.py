@@ -1,0 +1,101 @@
+"""A client that attacks the network server: it is told no, the server lives, and others are served as before."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from capkernel.protocols.network import Datagrams, Dialer, Listener, Network, Pinger, Resolver, Stream
+from capkernel.protocols.strategies import hostile_requests
+from capkernel.user.syscalls import Message
+from servers.clients.publisher import big
+from tests.servers.net.hostile import MESSAGES
+from tests.servers.net.outside import Played
+from tests.servers.net.test_http import Browser
+from tests.servers.net.wire import needs_lwip
+
+pytestmark = needs_lwip
+
+CONNECTIONS, CAPS, DATAGRAMS, NEVER_READS, FORGES, SPILLS, WATCHES = range(7)
+ATTACKERS = Path(__file__).parent / "attackers"
+INTERFACES = (Network, Dialer, Stream, Listener, Datagrams, Pinger, Resolver)
+
+
+def attacked(number: int) -> tuple[int, int, int]:
+    """Play an attack, with a browser at work meanwhile: what was refused, allowed, and neither."""
+    played = Played(variant="attacked", programs={"client": "net_attacker.elf"})
+    played.stage.booted.boot()
+    played.stage.write_words("report", number)
+    assert played.run(lambda: played.stage.words("published", 1)[0])
+    browser = Browser(played, ("GET", "/big.bin"), ("GET", "/big.bin"))
+    assert played.run(lambda: browser.is_over)
+    assert played.run(lambda: played.stage.words("report", 2)[1]), played.stage.booted.output.text
+    late = Browser(played, ("GET", "/big.bin"))
+    assert played.run(lambda: late.is_over)
+    assert [body == big() for _, body in (*browser.answers, *late.answers)] == [True] * 3
+    assert not played.stage.system.faults
+    _, _, refused, allowed, odd = played.stage.words("report", 5)
+    played.close()
+    return refused, allowed, odd
+
+
+def test_connections_are_counted() -> None:
+    assert attacked(CONNECTIONS) == (60 - 16, 16, 0)
+
+
+def test_caps_are_counted() -> None:
+    refused, allowed, odd = attacked(CAPS)
+    assert (refused + allowed, odd) == (600, 0)
+    assert allowed <= 128
+
+
+def test_a_flood_of_datagrams_is_carried_or_lost() -> None:
+    assert attacked(DATAGRAMS) == (0, 1500, 0)
+
+
+def test_who_never_reads_may_send_no_more() -> None:
+    refused, allowed, odd = attacked(NEVER_READS)
+    assert (refused, odd) == (6, 0)
+    assert allowed < 60
+
+
+def test_nothing_is_to_be_had_by_forging() -> None:
+    refused, allowed, odd = attacked(FORGES)
+    assert (allowed, odd) == (0, 0)
+    assert refused > 200
+
+
+def test_lies_about_shared_memory_are_found_out() -> None:
+    """Some are none: a request without arguments, of no bytes."""
+    refused, allowed, odd = attacked(SPILLS)
+    assert (refused + allowed, odd) == (200, 0)
+    assert allowed < 20
+
+
+def test_what_is_no_notification_is_signalled_without_effect() -> None:
+    refused, allowed, odd = attacked(WATCHES)
+    assert odd == 0
+    assert (refused, allowed) == (5, 1)
+
+
+def message_for(which: int) -> st.SearchStrategy[tuple[int, Message]]:
+    return hostile_requests(INTERFACES[which]).map(lambda message: (which, message))
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.lists(st.integers(0, len(INTERFACES) - 1).flatmap(message_for), min_size=40, max_size=120))
+def test_hostile_requests_are_answered_and_the_server_lives(messages: list[tuple[int, Message]]) -> None:
+    """A request that waits, as the attacker may well ask for, holds up only the attacker."""
+    MESSAGES[:] = messages
+    played = Played(variant=str(ATTACKERS), programs={"client": "net_client.elf"})
+    played.run(lambda: played.stage.words("report", 2)[1], 1500)
+    browser = Browser(played, ("GET", "/big.bin"))
+    assert played.run(lambda: browser.is_over)
+    sent, _, odd = played.stage.words("report", 3)
+    assert sent
+    assert not odd
+    assert not played.stage.system.faults, played.stage.booted.output.text
+    assert browser.answers[0][1] == big()
+    played.close()
