@@ -13,6 +13,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "tour": ("capkernel.tools.tour", "tour", "Run the examples, then a fortress with an attacker in it."),
     "demo": ("capkernel.tools.demo.command", "demo", "Play an acceptance scenario and check what it claims."),
     "campaign": ("capkernel.tools.campaign.command", "campaign", "Make servers fail, and count what is survived."),
+    "shell": ("capkernel.tools.shell", "shell", "Boot the whole system and give a prompt."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),
     "audit": ("capkernel.tools.audit", "audit", "Verify the file of an audit trail."),

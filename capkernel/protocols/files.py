@@ -1,8 +1,8 @@
 """Files and directories, each behind a cap of its own. There are no paths: a name is looked up in a directory's cap.
 
 A cap carries rights: ``READ`` (look at it and at what is below), ``WRITE`` (change it, and what is below). What is
-opened through a cap has no more rights than the cap, there is no way from a directory to what it lies in, and closing
-or revoking a cap closes what was opened through it.
+opened through a cap has no more rights than the cap, there is no way from a directory to what it lies in, and revoking
+a cap closes what was opened through it.
 """
 
 from abc import abstractmethod

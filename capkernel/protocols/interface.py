@@ -79,7 +79,7 @@ class Interface(ABC):
         _INTERFACES[number] = cls
 
     async def drop(self) -> None:
-        """Close what this cap leads to, and everything that was derived from it or opened through it."""
+        """Give this cap up. What was derived from it or opened through it stays, below what this one came from."""
         await self.closed()
 
     async def derive(self) -> Any:

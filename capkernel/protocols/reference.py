@@ -26,8 +26,8 @@ _HEAD = """# Interfaces
 
 This page is written from the definitions in `capkernel/protocols` (`python -m capkernel.protocols.reference`).
 
-Every object behind a cap also answers `drop()` (close it and what was opened through it), `derive()` (another cap to
-the same object, which ends with this one) and `revoke()` (close what was derived from this cap or opened through it).
+Every object behind a cap also answers `drop()` (give the cap up), `derive()` (another cap to the same object, which
+ends when this one is revoked) and `revoke()` (close what was derived from this cap or opened through it).
 """
 
 

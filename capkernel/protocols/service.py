@@ -12,7 +12,7 @@ forged, so the badge of a message alone says which object is meant, and by which
 |            62, 63 | as in Microkit: a fault, a call                                                      |
 
 Numbers are never used twice, not even when the server is started anew, so a cap whose object was closed stays dead,
-and a request through it is answered with ``Gone``. What is opened through a cap is below it in a tree; closing a cap
+and a request through it is answered with ``Gone``. What is opened through a cap is below it in a tree; revoking a cap
 closes what is below.
 """
 
@@ -235,8 +235,20 @@ class Service:
     async def _perform_own(self, entry: Entry, number: int) -> "_Answer":
         if number == DERIVE:
             return _Answer(Message(), self._add(entry.servant, entry, is_derived=True))
+        if number == DROP:
+            # As when a cap is deleted: its children are then those of its parent.
+            self._lift(entry)
         await self._tell_closed(self._close(entry) if number == DROP else self._close_below(entry))
         return _Answer(Message())
+
+    def _lift(self, entry: Entry) -> None:
+        """Put what is below an entry below its parent; what is below a session's root stays there."""
+        if entry.parent is None:
+            return
+        for number, below in entry.below.items():
+            below.parent = entry.parent
+            entry.parent.below[number] = below
+        entry.below.clear()
 
     async def _caps_of(self, operation: Operation, msg: Message) -> dict[str, Any]:
         """The parameters that are caps. Raises Malformed."""

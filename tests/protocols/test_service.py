@@ -218,6 +218,22 @@ def test_what_was_derived_or_opened_ends_with_its_origin_and_stays_closed(domain
     assert server.bank.accounts["mine"].is_closed
 
 
+def test_what_was_opened_through_a_cap_outlives_it_and_ends_with_what_it_came_from(domain: Any, domains: Any) -> None:
+    async def story(pd: PD, connection: Connection, bank: Bank) -> None:
+        mine = await bank.open("mine")
+        lent = await mine.derive()
+        again = await lent.derive()
+        await lent.drop()
+        assert await again.balance() == 0
+        with pytest.raises(Gone):
+            await lent.balance()
+        await mine.revoke()
+        with pytest.raises(Gone):
+            await again.balance()
+
+    play(domain, domains, story)
+
+
 def test_a_request_that_waits_does_not_keep_others_waiting(domain: Any, domains: Any) -> None:
     seen: list[int] = []
 

@@ -1,0 +1,212 @@
+"""``capkernel shell``: boot the whole system and give a prompt: files, services, network.
+
+The prompt is a program inside, at the end of the machine's serial line. On a terminal the machine's time goes no faster
+than the host's; otherwise (``--script``, or input from a pipe) as fast as it can. Exit status: 0 the shell was left,
+1 the system could not be started or a domain of it stopped for good, 2 wrong usage.
+"""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from capkernel.runtime.described import DescribedSystem
+from capkernel.runtime.hostnet import HostNet
+from capkernel.runtime.serial import SerialInput
+from capkernel.runtime.trace import Trace
+from capkernel.system.board import find_board
+from capkernel.system.diagnostics import DescriptionError
+from capkernel.system.extensions import load_extensions
+from capkernel.system.microkit import load
+from capkernel.tools.demo.stage import BOARD, find_system
+from capkernel.tools.tour_systems import with_programs
+from hwmodel.backend import BufferBackend, TerminalBackend
+from hwmodel.block import BlockBacking, FileDisk, RamDisk
+from hwmodel.board import find_board as find_machine
+from hwmodel.network import NoPeer, Peer
+from hwmodel.rtc import real_time_clock
+from hwmodel.virtio import virtio_blk, virtio_net
+
+FAILED, USAGE = 1, 2
+SYSTEM, OFFLINE = "os", "offline"
+NEW_DISK: Final = 16 << 20
+"""Bytes of a disk image that is made."""
+SLICE_US: Final = 2_000
+TICKS_PER_SECOND: Final = 10_000_000
+
+
+def shell(
+    disk: Annotated[
+        Path | None, typer.Option(help="The disk's image, made if it is not there; without it, memory.", dir_okay=False)
+    ] = None,
+    net: Annotated[
+        str, typer.Option(help="user: lend the machine ports of the host; none: a card without a cable.")
+    ] = "none",
+    forward: Annotated[
+        list[str] | None, typer.Option(help="HOST:GUEST, a port of the host's loopback for one of the machine's.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="ADDRESS:PORT, where the machine may connect to; 10.0.2.2 is the host.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="NAME=ADDRESS, for the machine's name server.")] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Lines to type, in place of the terminal; - for the standard input.")
+    ] = None,
+) -> None:
+    """Boot the whole system, and give a prompt."""
+    is_plain = script is not None or not sys.stdin.isatty()
+    source = _source(script)
+    peer = _peer(net, forward or [], allow or [], name or [])
+    system = _booted(_disk(disk), peer, source, is_plain=is_plain)
+    trace = Trace(system.loop)
+    with _raw_terminal(source.fd, is_plain):
+        left = _run(system, source, is_plain=is_plain)
+    sys.stdout.flush()
+    for domain, fault in system.faults:
+        print(f"{domain} stopped: {fault}", file=sys.stderr)
+    for crash in system.crashes if system.faults else []:
+        print(crash.report, file=sys.stderr)
+    system.cpu.close()
+    print(
+        f"-- {system.machine.now() / TICKS_PER_SECOND:.3f} s of virtual time, trace {trace.hash()[:16]}",
+        file=sys.stderr,
+    )
+    raise typer.Exit(0 if left and not system.faults else FAILED)
+
+
+def _source(script: Path | None) -> SerialInput:
+    try:
+        is_file = script is not None and str(script) != "-"
+        return SerialInput(os.open(script, os.O_RDONLY) if is_file and script else sys.stdin.fileno())
+    except OSError as error:
+        _refuse(f"the script cannot be read: {script}: {error.strerror}")
+
+
+def _disk(path: Path | None) -> BlockBacking:
+    if path is None:
+        return RamDisk(NEW_DISK)
+    try:
+        if not path.exists():
+            with path.open("wb") as image:
+                image.truncate(NEW_DISK)
+        return FileDisk(path.open("r+b", buffering=0))
+    except (OSError, ValueError) as error:
+        _refuse(f"the disk's image cannot be used: {path}: {error}")
+
+
+def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
+    if net == "none" and not forwards and not allowed and not names:
+        return NoPeer()
+    if net not in ("none", "user"):
+        _refuse(f"--net is user or none, not {net!r}")
+    try:
+        return HostNet(
+            forwards=[_ports(text) for text in forwards], allowed=[_address(text) for text in allowed],
+            names=dict(_named(text) for text in names),
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        _refuse(f"the network cannot be made: {error}")
+
+
+def _ports(text: str) -> tuple[int, int]:
+    host, _, guest = text.partition(":")
+    if not host.isdecimal() or not guest.isdecimal():
+        raise ValueError(f"--forward {text!r} is not HOST:GUEST, two ports")
+    return int(host), int(guest)
+
+
+def _address(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdecimal():
+        raise ValueError(f"--allow {text!r} is not ADDRESS:PORT")
+    return address, int(port)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, _, address = text.partition("=")
+    if not name or not address:
+        raise ValueError(f"--name {text!r} is not NAME=ADDRESS")
+    return name, address
+
+
+def _booted(disk: BlockBacking, peer: Peer, source: SerialInput, *, is_plain: bool) -> DescribedSystem:
+    """The system, with a network if its server can run here."""
+    path = find_system(SYSTEM)
+    try:
+        return _build(path, [path.parent], disk, peer, source, is_plain=is_plain)
+    except DescriptionError as error:
+        reasons = "\n".join(map(str, error.diagnostics))
+        print(f"capkernel shell: without the network, since\n{reasons}", file=sys.stderr)
+    try:
+        offline = path.parent / OFFLINE / path.name
+        return _build(offline, [offline.parent, path.parent], disk, peer, source, is_plain=is_plain)
+    except DescriptionError as error:
+        _refuse("\n".join(map(str, error.diagnostics)), FAILED)
+
+
+def _build(
+    path: Path, places: list[Path], disk: BlockBacking, peer: Peer, source: SerialInput, *, is_plain: bool
+) -> DescribedSystem:
+    board = find_board(BOARD)
+    system = load(path, search_path=places, board=board)
+    said = load_extensions(path, system)
+    if is_plain:
+        system = with_programs(system, {"shell": "shell_plain.elf"})
+    return DescribedSystem(
+        system, find_machine(board.name), places, extensions=said,
+        uart=TerminalBackend(sys.stdout.buffer, source), console=BufferBackend(),
+        devices={
+            "virtio0": virtio_blk(disk), "virtio1": virtio_net(peer), "rtc0": real_time_clock(time.time_ns()),
+        },
+    )  # fmt: skip
+
+
+def _run(system: DescribedSystem, source: SerialInput, *, is_plain: bool) -> bool:
+    """Run until the shell is left (true), or nothing can happen any more."""
+    started = time.monotonic()
+    while not system.faults:
+        if system.run(time_us=SLICE_US) != "time":
+            return False
+        if not system.ready:
+            started = time.monotonic() - system.machine.now() / TICKS_PER_SECOND
+            continue
+        if any(system.read_region("shell_status")[:8]):
+            return True
+        if not is_plain:
+            ahead = system.machine.now() / TICKS_PER_SECOND - (time.monotonic() - started)
+            if ahead > 0:
+                select.select([source.fd], [], [], ahead)
+            else:
+                # The host is too slow for the machine's time: it goes on from here.
+                started += -ahead
+        system.machine.poll_input()
+    return False
+
+
+@contextmanager
+def _raw_terminal(fd: int, is_plain: bool) -> Iterator[None]:
+    """Give the machine every key as it is typed."""
+    if is_plain:
+        yield
+        return
+    kept = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        # The machine's console ends its lines as terminals want it.
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSADRAIN, kept)
+
+
+def _refuse(message: str, status: int = USAGE) -> NoReturn:
+    print(f"capkernel shell: {message}", file=sys.stderr)
+    raise typer.Exit(status)

@@ -1,0 +1,359 @@
+"""What one can type. A command is a coroutine that gets the shell and its arguments; its docstring is its help."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from capkernel.protocols.clocks import Timer
+from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NotFound
+from capkernel.protocols.files import READ_WRITE, Directory, File, Kind
+from capkernel.protocols.network import Network
+from capkernel.protocols.supervision import Supervision
+from servers.shell.paths import Paths
+
+CHUNK: Final = 8192
+PING_PATIENCE: Final = 2_000
+
+
+class Shell(Protocol):
+    """What commands see of the shell. ``network`` is None if there is none."""
+
+    paths: Paths
+    supervision: Supervision
+    timer: Timer
+    network: Network | None
+
+    @property
+    def history(self) -> list[str]:
+        """What was typed."""
+        ...
+
+    async def say(self, text: str) -> None:
+        """Put out lines."""
+        ...
+
+    def why(self) -> str:
+        """Why the last command was refused."""
+        ...
+
+    def leave(self) -> None:
+        """This was the last command."""
+        ...
+
+
+Command = Callable[..., Awaitable[None]]
+COMMANDS: Final[dict[str, Command]] = {}
+
+
+def command(name: str) -> Callable[[Command], Command]:
+    """Enter a command into the table."""
+
+    def enter(function: Command) -> Command:
+        COMMANDS[name] = function
+        return function
+
+    return enter
+
+
+def usage(name: str) -> str:
+    """How a command is typed, from its parameters."""
+    words = [name]
+    for parameter in list(inspect.signature(COMMANDS[name]).parameters.values())[1:]:
+        text = parameter.name.upper()
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            text = f"[{text}]..."
+        elif parameter.default is not inspect.Parameter.empty:
+            text = f"[{text}]"
+        words.append(text)
+    return " ".join(words)
+
+
+async def run(shell: Shell, words: list[str]) -> None:
+    """Run a command. Raises Malformed if there is none of that name or the arguments are wrong, and what it raises."""
+    name, *arguments = words
+    if name not in COMMANDS:
+        raise Malformed(f"there is no command {name!r}; `help` lists them")
+    try:
+        inspect.signature(COMMANDS[name]).bind(shell, *arguments)
+    except TypeError:
+        raise Malformed(f"usage: {usage(name)}") from None
+    await COMMANDS[name](shell, *arguments)
+
+
+@command("help")
+async def help_(shell: Shell, name: str = "") -> None:
+    """Say what there is, or what a command does."""
+    names = [name] if name in COMMANDS else sorted(COMMANDS)
+    width = max(len(usage(each)) for each in names)
+    rows = [f"{usage(each):<{width}}  {(inspect.getdoc(COMMANDS[each]) or '').splitlines()[0]}" for each in names]
+    await shell.say("\n".join(rows))
+
+
+@command("ls")
+async def ls(shell: Shell, path: str = ".") -> None:
+    """List a directory."""
+    directory = await shell.paths.directory(path)
+    try:
+        rows = [
+            f"{'d' if entry.kind is Kind.DIRECTORY else '-'} {entry.size:>9}  {entry.name}"
+            for entry in await entries(directory)
+        ]
+    finally:
+        await shell.paths.done(directory)
+    if rows:
+        await shell.say("\n".join(rows))
+
+
+async def entries(directory: Directory) -> list[Any]:
+    """All names in a directory."""
+    found: list[Any] = []
+    while more := await directory.list(len(found)):
+        found += more
+    return found
+
+
+@command("cd")
+async def cd(shell: Shell, path: str = "/") -> None:
+    """Go to another directory."""
+    await shell.paths.done(await shell.paths.directory(path))
+    shell.paths.here = shell.paths.names_of(path)
+
+
+@command("pwd")
+async def pwd(shell: Shell) -> None:
+    """Say where this is."""
+    await shell.say("/" + "/".join(shell.paths.here))
+
+
+@command("cat")
+async def cat(shell: Shell, path: str) -> None:
+    """Show a file."""
+    file = await shell.paths.file(path)
+    try:
+        text = (await content(file)).decode(errors="replace")
+    finally:
+        await file.drop()
+    await shell.say(text)
+
+
+async def content(file: File) -> bytes:
+    """All of a file."""
+    data = b""
+    while part := await file.read(len(data), CHUNK):
+        data += part
+    return data
+
+
+@command("write")
+async def write(shell: Shell, path: str, *text: str) -> None:
+    """Put a line of text into a file, in place of what was there; it lasts."""
+    await save(shell, path, (" ".join(text) + "\n").encode(), is_added=False)
+
+
+@command("append")
+async def append(shell: Shell, path: str, *text: str) -> None:
+    """Put a line of text behind what is in a file; it lasts."""
+    await save(shell, path, (" ".join(text) + "\n").encode(), is_added=True)
+
+
+async def save(shell: Shell, path: str, data: bytes, *, is_added: bool) -> None:
+    """Write a file, new if there is none, and make it last."""
+    parent, name = await shell.paths.parent(path)
+    try:
+        try:
+            file = await parent.create(name)
+        except AlreadyExists:
+            file = await parent.open(name, READ_WRITE)
+    finally:
+        await shell.paths.done(parent)
+    try:
+        start = (await file.info()).size if is_added else 0
+        if not is_added:
+            await file.resize(0)
+        for offset in range(0, len(data), CHUNK):
+            await file.write(start + offset, data[offset : offset + CHUNK])
+        await file.sync()
+    finally:
+        await file.drop()
+
+
+@command("cp")
+async def cp(shell: Shell, source: str, target: str) -> None:
+    """Copy a file."""
+    file = await shell.paths.file(source)
+    try:
+        data = await content(file)
+    finally:
+        await file.drop()
+    await save(shell, target, data, is_added=False)
+
+
+@command("mv")
+async def mv(shell: Shell, source: str, target: str) -> None:
+    """Move something, in one step."""
+    old, name = await shell.paths.parent(source)
+    new, new_name = await shell.paths.parent(target)
+    try:
+        await old.rename(name, new, new_name)
+    finally:
+        await shell.paths.done(old)
+        await shell.paths.done(new)
+
+
+@command("rm")
+async def rm(shell: Shell, path: str) -> None:
+    """Remove a file, or an empty directory."""
+    parent, name = await shell.paths.parent(path)
+    try:
+        await parent.remove(name)
+    finally:
+        await shell.paths.done(parent)
+
+
+@command("mkdir")
+async def mkdir(shell: Shell, path: str) -> None:
+    """Make a directory."""
+    parent, name = await shell.paths.parent(path)
+    try:
+        await (await parent.make_directory(name)).drop()
+    finally:
+        await shell.paths.done(parent)
+
+
+@command("df")
+async def df(shell: Shell) -> None:
+    """Say how full the disk is."""
+    space = await shell.paths.root.space()
+    await shell.say(f"{space.used} of {space.total} bytes are used ({100 * space.used // space.total} %)")
+
+
+@command("services")
+async def services(shell: Shell) -> None:
+    """List what the supervisor watches over."""
+    rows = [f"{'service':10} {'state':26} {'life':>4} {'crashes':>7} {'program':>7}"]
+    for each in await shell.supervision.services():
+        rows.append(
+            f"{each.label:10} {each.state.value:26} {each.incarnation:>4} {each.crashes:>7} {each.alternative:>7}"
+        )
+    await shell.say("\n".join(rows))
+
+
+@command("kill")
+async def kill(shell: Shell, service: str) -> None:
+    """Kill a service; the supervisor starts it anew."""
+    before = await _life(shell, service)
+    await shell.supervision.restart(service)
+    await shell.say(f"{service}: life {before} ended, life {await _life(shell, service)} has begun")
+
+
+async def _life(shell: Shell, service: str) -> int:
+    for each in await shell.supervision.services():
+        if each.label == service:
+            return each.incarnation
+    raise NotFound(f"there is no service {service!r}; `services` lists them")
+
+
+@command("uptime")
+async def uptime(shell: Shell) -> None:
+    """Say how long the machine has been running, in its own time."""
+    await shell.say(f"{await shell.timer.now() / 1e6:.6f} s")
+
+
+@command("sleep")
+async def sleep(shell: Shell, milliseconds: str) -> None:
+    """Wait."""
+    if not milliseconds.isdecimal():
+        raise Malformed(f"{milliseconds!r} is no number of milliseconds")
+    await shell.timer.sleep(1000 * int(milliseconds))
+
+
+@command("ping")
+async def ping(shell: Shell, host: str) -> None:
+    """Ask a machine in the network for a sign of life."""
+    network = _network(shell)
+    address = await _address(network, host)
+    pinger = await network.pinger(address)
+    try:
+        answer = await pinger.ping(b"capkernel", PING_PATIENCE)
+    finally:
+        await pinger.drop()
+    await shell.say(f"{host} ({address}) answers after {answer.after_us / 1000:.3f} ms")
+
+
+@command("resolve")
+async def resolve(shell: Shell, host: str) -> None:
+    """Ask the name server for a name's addresses."""
+    resolver = await _network(shell).resolver()
+    try:
+        await shell.say(" ".join(await resolver.resolve(host)))
+    finally:
+        await resolver.drop()
+
+
+@command("curl")
+async def curl(shell: Shell, url: str, target: str = "") -> None:
+    """Fetch a page, and show it or put it into a file."""
+    from urllib.parse import urlsplit
+
+    from servers.net.closing import let_go
+    from servers.net.http_client import HTTP_PORT, get
+
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise Malformed(f"{url!r} is no URL of HTTP")
+    network = _network(shell)
+    dialer = await network.dialer(await _address(network, parts.hostname), parts.port or HTTP_PORT)
+    try:
+        stream = await dialer.connect(5 * PING_PATIENCE)
+        try:
+            page = await get(stream, parts.netloc, parts.path or "/")
+        finally:
+            await let_go(stream)
+    finally:
+        await dialer.drop()
+    if target:
+        await save(shell, target, page.body, is_added=False)
+        await shell.say(f"{page.status}, {len(page.body)} bytes")
+    else:
+        await shell.say(page.body.decode(errors="replace"))
+
+
+def _network(shell: Shell) -> Network:
+    if shell.network is None:
+        raise NotFound("this system has no network")
+    return shell.network
+
+
+async def _address(network: Network, host: str) -> str:
+    """An address, asked for if it is a name."""
+    if all(part.isdecimal() for part in host.split(".")):
+        return host
+    resolver = await network.resolver()
+    try:
+        return (await resolver.resolve(host))[0]
+    finally:
+        await resolver.drop()
+
+
+@command("why")
+async def why(shell: Shell) -> None:
+    """Say why the last command was refused, and by whom."""
+    await shell.say(shell.why())
+
+
+@command("history")
+async def history(shell: Shell) -> None:
+    """List what was typed."""
+    if shell.history:
+        await shell.say("\n".join(f"{number:>4}  {line}" for number, line in enumerate(shell.history, 1)))
+
+
+@command("exit")
+async def exit_(shell: Shell) -> None:
+    """Leave the shell, and switch the machine off."""
+    shell.leave()
+
+
+def describe(failure: Failure) -> str:
+    """A failure in one line."""
+    return f"{type(failure).__name__}: {failure}"

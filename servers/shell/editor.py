@@ -1,0 +1,129 @@
+"""Editing a line key by key: cursor, history, completion. Knows nothing of consoles: keys in, a picture out."""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from attrs import define, field
+
+
+class Outcome(Enum):
+    """What a key did to the line."""
+
+    EDITED = "edited"
+    ENTERED = "entered"
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    ENDED = "ended"
+
+
+_ESCAPES = {"[A": "up", "[B": "down", "[C": "right", "[D": "left", "[H": "home", "[F": "end", "[3~": "delete"}
+MAX_HISTORY = 200
+
+
+@define
+class Editor:
+    """A line that is being typed. ``history`` is what was entered before, the oldest first."""
+
+    prompt: str = ""
+    text: str = ""
+    cursor: int = 0
+    history: list[str] = field(factory=list)
+    _place: int = 0
+    _kept: str = ""
+    _escape: str | None = None
+
+    def begin(self, prompt: str) -> None:
+        """Start a new line."""
+        self.prompt, self.text, self.cursor = prompt, "", 0
+        self._place, self._kept, self._escape = len(self.history), "", None
+
+    def picture(self) -> str:
+        """What to put out so that the terminal shows the line as it is now."""
+        back = len(self.text) - self.cursor
+        return f"\r\x1b[K{self.prompt}{self.text}" + (f"\x1b[{back}D" if back else "")
+
+    def entered(self) -> str:
+        """The line, which now belongs to the history."""
+        if self.text.strip() and self.history[-1:] != [self.text]:
+            self.history.append(self.text)
+            del self.history[:-MAX_HISTORY]
+        return self.text
+
+    def key(self, key: str) -> Outcome:
+        """One character as it comes from the terminal; arrows come as several."""
+        if self._escape is not None:
+            return self._in_escape(key)
+        match key:
+            case "\x1b":
+                self._escape = ""
+            case "\r" | "\n":
+                return Outcome.ENTERED
+            case "\x03":
+                return Outcome.INTERRUPTED
+            case "\x04" if not self.text:
+                return Outcome.ENDED
+            case "\t":
+                return Outcome.COMPLETE
+            case _:
+                self._edit(key)
+        return Outcome.EDITED
+
+    def insert(self, text: str) -> None:
+        """Put text in at the cursor."""
+        self.text = self.text[: self.cursor] + text + self.text[self.cursor :]
+        self.cursor += len(text)
+
+    def complete(self, choices: Sequence[str]) -> list[str]:
+        """Go on with the word at the cursor as far as the choices agree; returns those that remain, if many."""
+        word = self.text[: self.cursor].rpartition(" ")[2].rpartition("/")[2]
+        fitting = sorted(choice for choice in choices if choice.startswith(word))
+        if not fitting:
+            return []
+        common = fitting[0]
+        for choice in fitting[1:]:
+            while not choice.startswith(common):
+                common = common[:-1]
+        self.insert(common[len(word) :])
+        return fitting if len(fitting) > 1 else []
+
+    def _edit(self, key: str) -> None:
+        if key in ("\x7f", "\b"):
+            if self.cursor:
+                self._cut(self.cursor - 1, self.cursor)
+        elif key == "\x15":
+            self._cut(0, self.cursor)
+        elif key == "\x0b":
+            self._cut(self.cursor, len(self.text))
+        elif key == "\x17":
+            self._cut(self.text[: self.cursor].rstrip().rfind(" ") + 1, self.cursor)
+        elif key in ("\x01", "\x05"):
+            self.cursor = 0 if key == "\x01" else len(self.text)
+        elif key.isprintable():
+            self.insert(key)
+
+    def _cut(self, start: int, end: int) -> None:
+        self.text, self.cursor = self.text[:start] + self.text[end:], start
+
+    def _in_escape(self, key: str) -> Outcome:
+        self._escape = (self._escape or "") + key
+        if self._escape in ("[", "[3"):
+            return Outcome.EDITED
+        move, self._escape = _ESCAPES.get(self._escape.replace("O", "[", 1)), None
+        match move:
+            case "up" | "down":
+                self._recall(-1 if move == "up" else 1)
+            case "left" | "right":
+                self.cursor = min(max(self.cursor + (1 if move == "right" else -1), 0), len(self.text))
+            case "home" | "end":
+                self.cursor = 0 if move == "home" else len(self.text)
+            case "delete":
+                self._cut(self.cursor, min(self.cursor + 1, len(self.text)))
+        return Outcome.EDITED
+
+    def _recall(self, step: int) -> None:
+        """A line of before, or the one that was being typed."""
+        if self._place == len(self.history):
+            self._kept = self.text
+        self._place = min(max(self._place + step, 0), len(self.history))
+        self.text = self._kept if self._place == len(self.history) else self.history[self._place]
+        self.cursor = len(self.text)
