@@ -20,6 +20,7 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
 from servers.net.cable import Cable
+from servers.net.lwip import WHY_NOT as WHY_NOT
 from servers.net.lwip.stack import Stack
 from servers.net.node import DATAGRAMS, LISTENERS, Account, Node
 from servers.net.policy import Policy, PolicyError, read_policy

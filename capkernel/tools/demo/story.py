@@ -29,6 +29,13 @@ class Story:
     claims: list[Claim] = field(factory=list)
     figures: dict[str, Any] = field(factory=dict)
     trace_hash: str = ""
+    skipped: str = ""
+    """Why it cannot be played here."""
+
+    def skip(self, reason: str) -> None:
+        """It cannot be played here: nothing is claimed, and that is said."""
+        self.skipped = reason
+        self.tell(f"not played: {reason}")
 
     def claim(self, text: str, holds: bool, seen: object = "") -> None:
         """Note whether something was so."""
@@ -48,5 +55,6 @@ class Story:
         claims = [{"claim": claim.text, "holds": claim.holds, "seen": claim.seen} for claim in self.claims]
         return {
             "name": self.name, "title": self.title, "seed": self.seed, "holds": self.holds, "claims": claims,
+            "skipped": self.skipped,
             "figures": self.figures, "trace_hash": self.trace_hash,
         }  # fmt: skip

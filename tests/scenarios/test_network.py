@@ -1,0 +1,32 @@
+"""The network with the host outside, as ``capkernel demo network`` shows it."""
+
+import pytest
+
+from capkernel.tools.demo import network
+from capkernel.tools.demo.story import Story
+
+WHY_NOT = network.why_not()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+def test_the_scenario_holds_at_a_sample_of_points() -> None:
+    story = Story("network", network.TITLE, 0)
+    network.story(story)
+    assert story.holds, list(story.failed())
+
+
+@pytest.mark.campaign
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+def test_the_scenario_holds_at_every_point() -> None:
+    story = Story("network", network.TITLE, 0)
+    network.story(story, everywhere=True)
+    assert story.holds, list(story.failed())
+
+
+def test_where_lwip_is_missing_the_story_says_so_and_claims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "why_not", lambda: "lwIP was not built")
+    lines: list[str] = []
+    story = Story("network", network.TITLE, 0, lines.append)
+    network.story(story)
+    assert (story.claims, story.skipped, lines) == ([], "lwIP was not built", ["not played: lwIP was not built"])
