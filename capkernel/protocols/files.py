@@ -153,6 +153,15 @@ class Directory(Interface, number=3):
     async def restrict(self, rights: int) -> "Directory":
         """A cap to the same directory with no more than these rights."""
 
+    @operation(11)
+    @abstractmethod
+    async def adopt(self, file: File, rights: int) -> File:
+        """Another cap to a file of the same server, opened through this directory's cap. NotPermitted, as ``restrict``.
+
+        Malformed if it is not this server's. Who was handed a file by a stranger asks the server that he trusts first,
+        rather than call whoever is behind the cap.
+        """
+
 
 def checked_name(name: str) -> str:
     """A name that can be one. Raises Malformed."""

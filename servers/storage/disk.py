@@ -33,11 +33,17 @@ class Disk:
         self.name, self.sectors, self.is_read_only = info.name, info.sectors, info.is_read_only
 
     async def _info(self, tries: int) -> BlockInfo:
+        """What the disk is, by two equal answers: an answer that makes no sense is no reason to take it for another."""
+        before = None
         while True:
             try:
-                return await self.block.info()
-            except ServerDied:
-                tries = self._died(tries)
+                info = await self.block.info()
+            except Failure:
+                tries, before = self._died(tries), None
+            else:
+                if info == before:
+                    return info
+                before = info
 
     async def read(self, sector: int, count: int) -> bytes:
         """The content of sectors. Raises DeviceError."""

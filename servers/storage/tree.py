@@ -6,6 +6,7 @@ a ``Node`` stands for something that is open, and knows where it is now.
 
 from typing import Final, Protocol
 
+from capkernel.protocols.client import Stub
 from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, NotPermitted, WrongKind
 from capkernel.protocols.files import (
     READ,
@@ -301,6 +302,14 @@ class TreeDirectory(_Open, Directory):
     async def restrict(self, rights: int) -> Directory:
         """The same with fewer rights."""
         return TreeDirectory(self.tree, self.node, self.limited(rights))
+
+    async def adopt(self, file: File, rights: int) -> File:
+        """A file of somebody else's, opened here."""
+        if not isinstance(file, TreeFile) or file.tree is not self.tree:
+            if isinstance(file, Stub):
+                await file.forget()
+            raise Malformed("the file is not in this file system")
+        return TreeFile(self.tree, file.node, file.limited(rights))
 
     async def _found(self, name: str, kind: Kind) -> Node:
         node = await self.tree.find(self.node, name)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
-from capkernel.tools.campaign.schedule import DEVICE, Planned, batch
+from capkernel.tools.campaign.schedule import DEVICE, SURVIVABLE, Kinds, Planned, batch
 from capkernel.tools.demo.lives import Lives
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
@@ -57,8 +57,9 @@ class Result:
 class Batch:
     """A batch being played. ``tell`` is told of each fault (for a replay)."""
 
-    def __init__(self, number: int, tell: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, number: int, kinds: Kinds = SURVIVABLE, tell: Callable[[str], None] = lambda line: None) -> None:
         self.result = Result(number)
+        self.kinds = kinds
         self.tell = tell
         self.stage = Stage("storage", variant="campaign", programs={"client": "churner.elf"})
         self.lives = [Lives(self.stage, pd) for pd in ("disk", "files", "supervisor")]
@@ -69,7 +70,7 @@ class Batch:
         stage, result = self.stage, self.result
         if not self._advances(WARM_UP):
             result.failed.append(Failed(-1, "nothing", "the client does not begin"))
-        for index, faults in enumerate(batch(result.number)):
+        for index, faults in enumerate(batch(result.number, self.kinds)):
             if result.failed:
                 break
             self._plan(faults)

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from capkernel.tools.campaign.batch import Batch
 from capkernel.tools.campaign.record import Record, Sums
-from capkernel.tools.campaign.schedule import BATCH
+from capkernel.tools.campaign.schedule import BATCH, CORRUPTING, SURVIVABLE, Kinds
 
 FAILED = 1
 
@@ -27,17 +27,20 @@ def campaign(
     record: Annotated[Path, typer.Option(help="Where the results are kept.")] = Path("build/campaign.jsonl"),
     workers: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
     replay: Annotated[int | None, typer.Option(min=0, help="Play this batch again, and tell each fault.")] = None,
+    corruption: Annotated[
+        bool, typer.Option("--corruption", help="Damage the driver's memory too, which may cost data.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Inject faults into the storage servers, their supervisor and the disk; count what was survived."""
     if replay is not None:
-        result = Batch(replay, print).play()
+        result = Batch(replay, _kinds(corruption), print).play()
         print(json.dumps(result.data(), indent=2) if as_json else f"trace {result.trace_hash}")
         raise typer.Exit(FAILED if result.failed else 0)
     kept = Record(record)
     missing = [number for number in range(-(-faults // BATCH)) if number not in kept.batches]
     console = Console(stderr=True, highlight=False)
-    for batch in _played(missing, workers, console):
+    for batch in _played(missing, workers, corruption, console):
         kept.add(batch)
     sums = kept.sums()
     if as_json:
@@ -47,12 +50,16 @@ def campaign(
     raise typer.Exit(FAILED if sums.failed else 0)
 
 
-def play(number: int) -> dict[str, Any]:
+def play(number: int, corruption: bool) -> dict[str, Any]:
     """Play a batch; what came of it, as plain data."""
-    return Batch(number).play().data()
+    return Batch(number, _kinds(corruption)).play().data()
 
 
-def _played(numbers: list[int], workers: int, console: Console) -> Iterator[dict[str, Any]]:
+def _kinds(corruption: bool) -> Kinds:
+    return CORRUPTING if corruption else SURVIVABLE
+
+
+def _played(numbers: list[int], workers: int, corruption: bool, console: Console) -> Iterator[dict[str, Any]]:
     """Each batch as it ends."""
     columns = TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(workers) as pool:
@@ -61,7 +68,7 @@ def _played(numbers: list[int], workers: int, console: Console) -> Iterator[dict
         left = iter(numbers)
         for _ in count():
             while len(running) < workers and (number := next(left, None)) is not None:
-                running.add(pool.submit(play, number))
+                running.add(pool.submit(play, number, corruption))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)

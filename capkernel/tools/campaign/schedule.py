@@ -19,7 +19,7 @@ STEPS: Final = {"disk": 40, "files": 60, "supervisor": 40, "device": 60}
 """How far ahead a fault may be: about what the domain, or the disk, does in a round of the client, or in a recovery."""
 DEVICE: Final = "device"
 _CODE_KINDS: Final = {
-    "disk": (Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.MEMORY, Kind.STRAY_STORE),
+    "disk": (Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY),
     "files": (Kind.CRASH, Kind.HANG),
     "supervisor": (Kind.CRASH, Kind.HANG),
 }
@@ -42,29 +42,28 @@ class Planned:
         return f"{self.target}: {self.kind} {self.ahead} steps ahead"
 
 
-KINDS: Final = tuple(
-    [(target, kind) for target, kinds in _CODE_KINDS.items() for kind in kinds]
-    + [(DEVICE, kind) for kind in _DEVICE_KINDS]
+Kinds = tuple[tuple[str, Kind | FaultKind], ...]
+SURVIVABLE: Final[Kinds] = (
+    *((target, kind) for target, kinds in _CODE_KINDS.items() for kind in kinds),
+    *((DEVICE, kind) for kind in _DEVICE_KINDS),
 )
-SINGLE: Final = sum(STEPS[target] for target, _ in KINDS)
-"""Each kind at each step: so many faults, then pairs."""
+"""What must do no harm at all."""
+CORRUPTING: Final[Kinds] = (("disk", Kind.MEMORY), ("disk", Kind.STRAY_STORE), *SURVIVABLE)
+"""Besides, a driver whose memory is damaged and who goes on with it: it may tell the disk to write a wrong sector, and
+only a second copy of the data would help."""
 
 
-def _singles() -> list[tuple[str, Kind | FaultKind, int]]:
-    return [(target, kind, ahead) for target, kind in KINDS for ahead in range(1, STEPS[target] + 1)]
-
-
-def batch(number: int) -> Iterator[tuple[Planned, ...]]:
-    """What is planned in a batch, one after the other: single faults in turn, then pairs of random ones."""
+def batch(number: int, kinds: Kinds = SURVIVABLE) -> Iterator[tuple[Planned, ...]]:
+    """What is planned in a batch, one after the other: each kind at each step in turn, then random pairs."""
     chance = random.Random(f"batch {number}")
-    singles = _singles()
+    singles = [(target, kind, ahead) for target, kind in kinds for ahead in range(1, STEPS[target] + 1)]
     for index in range(number * BATCH, (number + 1) * BATCH):
         if index < len(singles):
             yield (Planned(*singles[index], seed=index),)
         else:
-            yield tuple(_drawn(chance) for _ in range(2))
+            yield tuple(_drawn(chance, kinds) for _ in range(2))
 
 
-def _drawn(chance: random.Random) -> Planned:
-    target, kind = chance.choice(KINDS)
+def _drawn(chance: random.Random, kinds: Kinds) -> Planned:
+    target, kind = chance.choice(kinds)
     return Planned(target, kind, chance.randint(1, STEPS[target]), chance.getrandbits(32))
