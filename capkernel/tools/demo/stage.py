@@ -42,7 +42,9 @@ def find_system(name: str) -> Path:
 
 def _places(path: Path, variant: str) -> list[Path]:
     """Where else than beside the description what it names may be: in the variant, in the directory above."""
-    return [path.parent / variant, path.parent.parent] if variant else []
+    if not variant:
+        return []
+    return [path.parent, path.parent.parent] if path.parent.name == variant else [path.parent / variant]
 
 
 class Stage:
