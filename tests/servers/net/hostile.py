@@ -1,4 +1,4 @@
-"""What the program in ``attackers`` sends: a test puts it here, the program takes it away."""
+"""What the program in ``programs`` sends: a test puts it here, the program takes it away."""
 
 from capkernel.user.syscalls import Message
 

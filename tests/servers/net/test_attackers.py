@@ -18,7 +18,7 @@ from tests.servers.net.wire import needs_lwip
 pytestmark = needs_lwip
 
 CONNECTIONS, CAPS, DATAGRAMS, NEVER_READS, FORGES, SPILLS, WATCHES = range(7)
-ATTACKERS = Path(__file__).parent / "attackers"
+PROGRAMS = str(Path(__file__).parent / "programs")
 INTERFACES = (Network, Dialer, Stream, Listener, Datagrams, Pinger, Resolver)
 
 
@@ -89,7 +89,7 @@ def message_for(which: int) -> st.SearchStrategy[tuple[int, Message]]:
 def test_hostile_requests_are_answered_and_the_server_lives(messages: list[tuple[int, Message]]) -> None:
     """A request that waits, as the attacker may well ask for, holds up only the attacker."""
     MESSAGES[:] = messages
-    played = Played(variant=str(ATTACKERS), programs={"client": "net_client.elf"})
+    played = Played(variant=PROGRAMS, programs={"client": "hostile_client.elf"})
     played.run(lambda: played.stage.words("report", 2)[1], 1500)
     browser = Browser(played, ("GET", "/big.bin"))
     assert played.run(lambda: browser.is_over)
