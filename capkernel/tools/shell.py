@@ -40,6 +40,9 @@ SYSTEM, OFFLINE = "os", "offline"
 NEW_DISK: Final = 16 << 20
 """Bytes of a disk image that is made."""
 SLICE_US: Final = 2_000
+END_KEY: Final = b"\x04"
+END_EVERY: Final = 20
+"""Slices between two end keys."""
 TICKS_PER_SECOND: Final = 10_000_000
 
 
@@ -63,7 +66,7 @@ def shell(
 ) -> None:
     """Boot the whole system, and give a prompt."""
     is_plain = script is not None or not sys.stdin.isatty()
-    source = _source(script)
+    source = _source(script, is_plain=is_plain)
     peer = _peer(net, forward or [], allow or [], name or [])
     system = _booted(_disk(disk), peer, source, is_plain=is_plain)
     trace = Trace(system.loop)
@@ -82,10 +85,24 @@ def shell(
     raise typer.Exit(0 if left and not system.faults else FAILED)
 
 
-def _source(script: Path | None) -> SerialInput:
+class _Script(SerialInput):
+    """Lines from a file or a pipe; behind its end the end key is typed again and again, until the shell sees it."""
+
+    polls = 0
+
+    def read(self, limit: int) -> bytes:
+        """At most ``limit`` bytes that are there."""
+        if self.ended and limit > 0:
+            self.polls += 1
+            return END_KEY if self.polls % END_EVERY == 1 else b""
+        return super().read(limit)
+
+
+def _source(script: Path | None, *, is_plain: bool) -> SerialInput:
+    kind = _Script if is_plain else SerialInput
     try:
         is_file = script is not None and str(script) != "-"
-        return SerialInput(os.open(script, os.O_RDONLY) if is_file and script else sys.stdin.fileno())
+        return kind(os.open(script, os.O_RDONLY) if is_file and script else sys.stdin.fileno())
     except OSError as error:
         _refuse(f"the script cannot be read: {script}: {error.strerror}")
 

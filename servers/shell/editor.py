@@ -83,7 +83,8 @@ class Editor:
         for choice in fitting[1:]:
             while not choice.startswith(common):
                 common = common[:-1]
-        self.insert(common[len(word) :])
+        is_done = len(fitting) == 1 and not common.endswith("/")
+        self.insert(common[len(word) :] + " " * is_done)
         return fitting if len(fitting) > 1 else []
 
     def _edit(self, key: str) -> None:
@@ -106,7 +107,7 @@ class Editor:
 
     def _in_escape(self, key: str) -> Outcome:
         self._escape = (self._escape or "") + key
-        if self._escape in ("[", "[3"):
+        if self._escape in ("[", "[3", "O"):
             return Outcome.EDITED
         move, self._escape = _ESCAPES.get(self._escape.replace("O", "[", 1)), None
         match move:

@@ -1,0 +1,141 @@
+"""The shell: lines are edited as one expects, commands do what they say, what was written is there the next time."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servers.shell.editor import Editor, Outcome
+
+KEYS = st.sampled_from(
+    [
+        "a",
+        "b",
+        " ",
+        "\x7f",
+        "\x15",
+        "\x0b",
+        "\x17",
+        "\x01",
+        "\x05",
+        "\x1b[A",
+        "\x1b[B",
+        "\x1b[C",
+        "\x1b[D",
+        "\x1b[3~",
+        "ä",
+    ]
+)
+
+
+def typed(text: str, history: list[str] | None = None) -> Editor:
+    editor = Editor(history=list(history or []))
+    editor.begin("> ")
+    for key in text:
+        editor.key(key)
+    return editor
+
+
+@given(st.lists(KEYS, max_size=40))
+def test_whatever_is_typed_the_cursor_is_in_the_line_and_the_picture_shows_it(keys: list[str]) -> None:
+    editor = typed("".join(keys), ["one", "two"])
+    assert 0 <= editor.cursor <= len(editor.text)
+    assert editor.picture().startswith(f"\r\x1b[K> {editor.text}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ("abc\x7f", "ab"), ("ab\x1b[D\x7f", "b"), ("one two\x17", "one "), ("abc\x15", ""), ("abc\x1b[D\x0b", "ab"),
+        ("bc\x01a", "abc"), ("\x1b[A", "second"), ("\x1b[A\x1b[A", "first"), ("x\x1b[A\x1b[B", "x"),
+        ("\x1bOA", "second"),
+        ("ab\x01\x1b[3~", "b"), ("a\x07b", "ab"),
+    ],
+)  # fmt: skip
+def test_keys_edit_the_line(keys: str, text: str) -> None:
+    assert typed(keys, ["first", "second"]).text == text
+
+
+def test_a_word_is_completed_as_far_as_the_choices_agree() -> None:
+    editor = typed("cat do")
+    assert editor.complete(["docs/", "dome", "other"]) == ["docs/", "dome"]
+    assert editor.text == "cat do"
+    editor.insert("c")
+    assert editor.complete(["docs/", "dome"]) == []
+    assert editor.text == "cat docs/"
+    assert editor.complete(["a"]) == []
+    assert editor.text == "cat docs/a "
+
+
+def test_a_line_ends_in_one_of_three_ways() -> None:
+    editor = typed("ls")
+    assert [editor.key(key) for key in "\r\x03\t"] == [Outcome.ENTERED, Outcome.INTERRUPTED, Outcome.COMPLETE]
+    assert editor.entered() == "ls"
+    assert editor.history == ["ls"]
+    editor.begin("> ")
+    assert editor.key("\x04") is Outcome.ENDED
+
+
+def shell(lines: list[str], disk: Path) -> tuple[str, int]:
+    """What a script gives."""
+    command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--disk", str(disk)]
+    text = "\n".join([*lines, ""])
+    run = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
+    return run.stdout, run.returncode
+
+
+def test_files_services_and_refusals(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    lines = [
+        "mkdir notes", "write notes/a first line", "append notes/a second", "kill disk", "cat notes/a",
+        "cp notes/a notes/b", "mv notes/b c", "ls", "cat notes/b", "why", "nonsense", "cat", "cd ../..", "pwd",
+        "rm notes", "services", "history", "exit",
+    ]  # fmt: skip
+    output, status = shell(lines, disk)
+    assert status == 0, output
+    for expected in (
+        "disk: life 1 ended, life 2 has begun", "first line\nsecond", "-        18  c", "NotFound: there is no b",
+        "Malformed: there is no command 'nonsense'", "Malformed: usage: cat PATH", "NotEmpty", "   1  mkdir notes",
+    ):  # fmt: skip
+        assert expected in output.replace("\r", ""), expected
+    again, status = shell(["cat c", "exit"], disk)
+    assert status == 0
+    assert "first line\nsecond" in again.replace("\r", "")
+
+
+def test_the_end_of_the_input_leaves_the_shell(tmp_path: Path) -> None:
+    assert shell(["pwd"], tmp_path / "disk.img")[1] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine: NOT RUN")
+def test_the_hosts_curl_gets_what_was_written_at_the_prompt(tmp_path: Path) -> None:
+    lwip = pytest.importorskip("servers.net.lwip")
+    if not lwip.AVAILABLE:
+        pytest.skip(f"lwIP: {lwip.WHY_NOT}: NOT RUN")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--net", "user", "--forward", f"{port}:80"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None
+        run.stdin.write("write page.txt from the inside\nping 10.0.2.2\n")
+        run.stdin.flush()
+        page = b""
+        for _ in range(40):
+            time.sleep(0.5)
+            fetch = ["curl", "-sS", "--max-time", "10", f"http://127.0.0.1:{port}/page.txt"]
+            page = subprocess.run(fetch, capture_output=True, check=False).stdout
+            if page == b"from the inside\n":
+                break
+        run.stdin.write("exit\n")
+        run.stdin.flush()
+        output = run.communicate(timeout=60)[0]
+    assert page == b"from the inside\n"
+    assert "answers after" in output
