@@ -54,13 +54,13 @@ def load_programs(
     return {name: tuple(found) for name, found in programs.items()}
 
 
-def load_spawnable(table: ProgramTable) -> dict[str, int]:
-    """Enter all installed programs that can be started while a system runs; returns their numbers by name.
+def load_spawnable(table: ProgramTable) -> dict[str, bytes]:
+    """Enter all installed programs that can be started while a system runs; returns their images by name.
 
     One is loaded when it is started, each time anew, so that no two processes share its variables.
     """
     return {
-        name: table.add(process_program(name, partial(load_module, path, f"capkernel_process_{name}")))
+        name: image(table.add(process_program(name, partial(load_module, path, f"capkernel_process_{name}"))))
         for name, path in sorted(spawnable_programs().items())
     }
 

@@ -2,9 +2,9 @@
 
     <?capkernel programs region="programs"?>
 
-An entry has 64 bytes: the program's number on the CPU that runs Python (a word), and its name, padded with zeros; one
-with number 0 ends the table. A number is no authority: a program started by it has the caps that it is given. Nobody
-but the initial task may write there, or else what is started would be his choice.
+An entry has 64 bytes: the 16 bytes with which a page that is this program begins, and its name, padded with zeros; one
+of zeros ends the table. To know these bytes is no authority: the program has the caps that it is given. Nobody but the
+initial task may write there, or else what is started would be his choice.
 """
 
 import struct
@@ -17,7 +17,8 @@ from capkernel.system.description import Perms, Placed, SystemDescription
 from capkernel.system.diagnostics import Problems
 from capkernel.system.instructions import PROGRAMS, Instruction, InstructionError, note
 
-ENTRY: Final = struct.Struct("<Q56s")
+ENTRY: Final = struct.Struct("<16s48s")
+MAX_NAME: Final = 48
 
 
 @frozen(kw_only=True)
@@ -56,17 +57,20 @@ def _region(instruction: Instruction, system: SystemDescription) -> ProgramsRegi
     return ProgramsRegion(region=name, where=instruction.where)
 
 
-def encode_table(numbers: Mapping[str, int]) -> bytes:
-    """The bytes of the table: programs by name."""
-    entries = [ENTRY.pack(number, name.encode()) for name, number in sorted(numbers.items())]
-    return b"".join(entries) + bytes(ENTRY.size)
+def encode_table(images: Mapping[str, bytes]) -> bytes:
+    """The bytes of the table: how each program's page begins, by name. Raises ValueError if a name is too long."""
+    names = {name: name.encode() for name in images}
+    long = [name for name, data in names.items() if len(data) > MAX_NAME]
+    if long:
+        raise ValueError(f"a program's name has at most {MAX_NAME} bytes, not as {long[0]!r}")
+    return b"".join(ENTRY.pack(images[name], names[name]) for name in sorted(images)) + bytes(ENTRY.size)
 
 
-def decode_table(data: bytes) -> dict[str, int]:
-    """The numbers of the programs in a table, by name."""
-    numbers: dict[str, int] = {}
-    for number, name in ENTRY.iter_unpack(data[: len(data) // ENTRY.size * ENTRY.size]):
-        if not number:
+def decode_table(data: bytes) -> dict[str, bytes]:
+    """The programs in a table: how the page of each begins, by name."""
+    images: dict[str, bytes] = {}
+    for image, name in ENTRY.iter_unpack(data[: len(data) // ENTRY.size * ENTRY.size]):
+        if not any(image):
             break
-        numbers[name.rstrip(b"\0").decode()] = number
-    return numbers
+        images[name.rstrip(b"\0").decode()] = image
+    return images

@@ -1,7 +1,7 @@
 """Processes, from the inside: what a program finds that was started while the system runs, and how it ends.
 
     async def main(process: Process) -> int:
-        files = process.connect(Directory, "files")
+        files = connect(Directory, process.connection, process.cap("files"))
         await process.print(f"{process.arguments}\n")
         return 0
 
@@ -31,6 +31,10 @@ from attrs import frozen
 
 from capkernel.abi.objects import PAGE_BYTES, USER_TOP
 from capkernel.abi.words import WORD_MASK
+from capkernel.system.elf import ElfError as ElfError
+from capkernel.system.elf import ElfSegment as ElfSegment
+from capkernel.system.elf import read_program as read_program
+from capkernel.system.spawnable import decode_table as decode_table
 from capkernel.user import operations as ops
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.bootstrap import Start
@@ -44,6 +48,8 @@ STARTUP: Final = USER_TOP - 0x20000
 MAX_STARTUP: Final = 0x4000
 PROGRAM: Final = USER_TOP - 0x40000
 HEAP: Final = 0x1000_0000
+MAX_HEAP: Final = 0x1000_0000
+STACK_SIZE: Final = 0x4000
 CSPACE_BITS: Final = 7
 """log2 of the slots of a process."""
 EXIT, FIRST_CAP, FIRST_EMPTY, END_SLOT = 1, 2, 34, 1 << CSPACE_BITS

@@ -222,9 +222,11 @@ def test_a_reason_says_how_much_time_and_what_lasts(read):
 def test_the_table_of_programs_has_a_region_and_can_be_read_back(read):
     _, extensions = read('<?capkernel programs region="dma"?>')
     assert [place.region for place in extensions.programs] == ["dma"]
-    numbers = {"hello": 3, "a" * 56: 1 << 31}
-    assert decode_table(encode_table(numbers) + b"what lies behind it") == numbers
+    images = {"hello": bytes(range(16)), "a" * 48: b"\1".ljust(16, b"\0")}
+    assert decode_table(encode_table(images) + b"what lies behind it") == images
     assert decode_table(b"") == {}
+    with pytest.raises(ValueError, match="at most 48 bytes"):
+        encode_table({"a" * 49: bytes(16)})
 
 
 def test_what_has_no_rights_said_has_all(read):

@@ -1,0 +1,58 @@
+"""Starting processes, and being one: what ``processes`` and ``user.process`` have, put together for programs.
+
+    child = await spawn(launcher, program, ["-v"], {"input": file, "log": log})
+    status = await child.wait()
+
+Whoever gives a cap away gives a derived one (``Interface.derive``), to be able to take it back.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from capkernel.protocols.client import Connection, Stub, connect
+from capkernel.protocols.files import File
+from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.processes import Launcher, Process
+from capkernel.user import process as user
+
+I = TypeVar("I", bound=Interface)  # noqa: E741
+
+
+@frozen
+class Share:
+    """In a list of caps: a launcher for the process itself, with so much of the quota from which the process comes."""
+
+    memory: int
+    processes: int
+
+
+async def spawn(
+    launcher: Launcher, program: File, arguments: list[str], caps: Mapping[str, Any] | None = None, *,
+    name: str = "", slots: bool = False, heap: int = 0,
+) -> Process:  # fmt: skip
+    """Start a process with just these caps, by name: stubs, addresses of caps, or a ``Share``.
+
+    ``slots`` says that it can receive caps. If anything is refused nothing is left. Raises failures.
+    """
+    process = await launcher.create(name or (arguments[0] if arguments else "process"))
+    try:
+        await process.load(program)
+        for cap_name, cap in (caps or {}).items():
+            if isinstance(cap, Share):
+                await process.give_launcher(cap_name, cap.memory, cap.processes)
+            else:
+                await process.give(cap_name, Cap(cap.cap if isinstance(cap, Stub) else cap))
+        if slots:
+            await process.give_slots()
+        await process.start(arguments, heap)
+    except Exception:
+        await process.drop()
+        raise
+    return process
+
+
+def given(interface: Callable[..., I], process: user.Process, name: str) -> I:
+    """In a process: a cap that it was given, as an object. Raises MissingCap."""
+    return connect(interface, Connection(process.sys, process.inbox), process.cap(name))

@@ -1,0 +1,50 @@
+"""Bytes in memory that outlives its program: whole at any moment, or what they were just before.
+
+There are two places, written in turn: a header (number of the version, size, checksum), then the bytes. The valid one
+with the higher number counts, so a program that dies while it writes leaves the version before.
+"""
+
+import struct
+import zlib
+from typing import Final
+
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import read, write
+
+_HEADER: Final = struct.Struct("<QII")
+
+
+class Kept:
+    """The bytes in a ``region`` as this program maps it."""
+
+    def __init__(self, region: SharedRegion) -> None:
+        self.region = region
+        self.version = 0
+
+    async def load(self) -> bytes | None:
+        """What was saved last, or None if nothing was."""
+        newest = max([await self._at(place) for place in range(2)], key=lambda found: found[0])
+        self.version = newest[0]
+        return newest[1]
+
+    async def save(self, data: bytes) -> None:
+        """Keep this instead. Raises ValueError if it does not fit."""
+        if _HEADER.size + len(data) > self._half:
+            raise ValueError(f"there are {len(data)} bytes, and there is room for {self._half - _HEADER.size}")
+        self.version += 1
+        place = self.region.vaddr + self.version % 2 * self._half
+        await write(place + _HEADER.size, data)
+        await write(place, _HEADER.pack(self.version, len(data), zlib.crc32(data)))
+
+    @property
+    def _half(self) -> int:
+        return self.region.size // 2
+
+    async def _at(self, place: int) -> tuple[int, bytes | None]:
+        """The version in a place, 0 if it is none, and its bytes."""
+        start = self.region.vaddr + place * self._half
+        version, size, checksum = _HEADER.unpack(await read(start, _HEADER.size))
+        if not version or size > self._half - _HEADER.size:
+            return 0, None
+        data = await read(start + _HEADER.size, size)
+        return (version, data) if zlib.crc32(data) == checksum else (0, None)

@@ -1,0 +1,649 @@
+"""The process server: programs from the file system, started with just the caps that they are given.
+
+Of its own it has no memory for processes, and no time: memory comes from an account of the memory server, time is a few
+scheduling contexts whose budgets the system's description has fixed. It calls nobody but the memory server and the file
+server; a file that a client hands over is opened through the latter, so that no stranger can keep it waiting.
+
+A process is a TCB, a CNode, an address space and a scheduling context, all of its launcher's quota. Faults and exits
+come as messages to this server's endpoint with the number of the process in the badge. The caps for that are revoked,
+and messages through them withdrawn, before the number is used again.
+"""
+
+from itertools import count
+from typing import Any, Final
+
+from capkernel.abi import objects as obj
+from capkernel.abi import registers as reg
+from capkernel.abi import rights as rt
+from capkernel.abi.flags import EXECUTE_NEVER, WRITE_RESUME
+from capkernel.abi.words import WORD_BITS, WORD_MASK, signed
+from capkernel.protocols.client import Connection, Stub, connect
+from capkernel.protocols.failures import (
+    AlreadyExists,
+    Gone,
+    Malformed,
+    NoSpace,
+    QuotaExceeded,
+    Refused,
+    ServerDied,
+    TooLarge,
+)
+from capkernel.protocols.files import READ, Directory, File
+from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.memory import PAGE, Account, Use
+from capkernel.protocols.processes import (
+    MAX_NAME,
+    MAX_PROGRAM,
+    Launcher,
+    Process,
+    ProcessInfo,
+    Quota,
+    State,
+    Status,
+)
+from capkernel.protocols.service import CLIENT_RIGHTS, FIRST_OPENED, Service
+from capkernel.user import process as user
+from capkernel.user import stubs
+from capkernel.user.allocators import OutOfSlots, SlotAllocator
+from capkernel.user.faults import decode_fault
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import BASE_ENDPOINT_CAP, ENDPOINT_BADGE, FAULT_BADGE, PD
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import read, write
+from capkernel.user.syscalls import Message
+from capkernel.user.tasks import Condition
+from capkernel.user.vspaces import VSpace
+from servers.system.funds import Fund, Pages, Refound
+from servers.system.program_file import ProgramFile, read_program_file
+from servers.system.quotas import read_quotas
+
+quotas: int = 0
+quotas_size: int = 0x1000
+programs: int = 0
+programs_size: int = 0x2000
+files_region: int = 0
+files_region_size: int = 0x1_0000
+
+SUPERVISOR, CLIENTS, FILES, MEMORY = 1, range(2, 10), 20, 21
+ENDPOINT, OWN_CNODE, ASIDS, OWN_VSPACE, PLACE_CNODE = 300, 301, 302, 303, 304
+FIRST_TIME = 320
+FIRST_REPLY, REPLIES = 340, 16
+FIRST_SLOT, END_SLOT = 380, 510
+OWN_TCB: Final = 7 << 58
+"""Slot 7 of the root CNode: whose maximum controlled priority bounds that of processes."""
+PLACE: Final = 5 << 58
+PLACES: Final = 1 << 10
+"""Slots for the objects of processes."""
+PRIORITY: Final = 90
+MAX_PROCESSES: Final = 256
+CHUNK: Final = 0x8000
+CALL_RIGHTS: Final = rt.WRITE | rt.GRANT_REPLY
+_LIFE_SHIFT: Final = 14
+
+
+class Objects:
+    """What one process is made of: kernel objects from pages of an account, with caps in this server's slots."""
+
+    def __init__(self, server: "Server", fund: Fund) -> None:
+        self.server = server
+        self.sys = server.pd.sys
+        self.slots = server.places
+        self.fund = fund
+        self.chunks: list[Pages] = []
+        self.taken: list[int] = []
+
+    @property
+    def pages(self) -> int:
+        """How many pages it takes."""
+        return sum(chunk.count for chunk in self.chunks)
+
+    async def reserve(self, pages: int) -> None:
+        """Take pages from the account, all or none. Raises QuotaExceeded."""
+        if pages:
+            self.chunks.append(await self.fund.allocate(pages, Use.OBJECTS))
+
+    async def alloc(self, object_type: int, size_bits: int = 0) -> int:
+        """Make an object in a page of its own; returns the address of its cap. Raises QuotaExceeded, NoSpace."""
+        chunk = next((chunk for chunk in self.chunks if chunk.used < chunk.count), None)
+        if chunk is None:
+            await self.reserve(1)
+            chunk = self.chunks[-1]
+        try:
+            slot = self.slots.alloc()
+        except OutOfSlots:
+            raise NoSpace("this server has no slot left for an object") from None
+        self.taken.append(slot)
+        untyped = await chunk.untyped(chunk.used)
+        chunk.used += 1
+        await stubs.untyped_retype(
+            self.sys, untyped, object_type=object_type, size_bits=size_bits, root=PLACE_CNODE, node_index=0,
+            node_depth=0, node_offset=slot, num_objects=1,
+        )  # fmt: skip
+        await self.server.inbox.discard(untyped)
+        return PLACE | slot
+
+    async def free(self, cap: int) -> None:
+        """Destroy an object; its page is given back with all others."""
+        await stubs.cnode_delete(self.sys, PLACE_CNODE, index=cap & PLACES - 1, depth=WORD_BITS)
+
+    async def destroy(self) -> None:
+        """Give all pages back: whatever was made of them is gone, and so are the caps in our slots."""
+        while self.chunks:
+            await self.chunks.pop().drop()
+        for slot in reversed(self.taken):
+            self.slots.free(slot)
+        self.taken.clear()
+
+
+class Child:
+    """A process that has not ended: its objects. ``number`` is in the badges of its faults."""
+
+    def __init__(self, server: "Server", number: int, fund: Fund, time: int) -> None:
+        self.server = server
+        self.sys = server.pd.sys
+        self.number = number
+        self.time = time
+        self.objects = Objects(server, fund)
+        self.tcb = self.cnode = self.badged = 0
+        self.vspace: Any = None
+        self.tables: set[tuple[int, int]] = set()
+        self.program: ProgramFile | None = None
+        self.caps: list[user.NamedCap] = []
+        self.launchers: list[LauncherServant] = []
+
+    async def build(self) -> None:
+        """Make everything that every process has. Raises QuotaExceeded."""
+        places = [user.IPC_BUFFER]
+        await self.objects.reserve(4 + self._new_tables(places))
+        self.cnode = await self.objects.alloc(obj.CNODE, user.CSPACE_BITS)
+        self.tcb = await self.objects.alloc(obj.TCB)
+        self.vspace = await VSpace.create(self.objects, ASIDS)
+        self.badged = await self._badged()
+        buffer = await self.objects.alloc(obj.PAGE)
+        await self.vspace.map(buffer, user.IPC_BUFFER)
+        guard = WORD_BITS - user.CSPACE_BITS
+        fault_ep = await self._copy(self.badged, CALL_RIGHTS)
+        await stubs.tcb_set_space(
+            self.sys, self.tcb, cspace_root_data=guard, vspace_root_data=0, fault_ep=fault_ep, cspace_root=self.cnode,
+            vspace_root=self.vspace.root,
+        )  # fmt: skip
+        await self._discard(fault_ep)
+        await stubs.tcb_set_ipc_buffer(self.sys, self.tcb, buffer=user.IPC_BUFFER, buffer_frame=buffer)
+        await stubs.tcb_set_priority(self.sys, self.tcb, priority=PRIORITY, authority=OWN_TCB)
+        await stubs.sched_context_bind(self.sys, self.time, cap=self.tcb)
+        await self._put(user.EXIT, self.badged, PLACE_CNODE, rt.WRITE)
+
+    async def _badged(self) -> int:
+        """This server's endpoint, by the badge of this process: what its caps for exits and faults are derived from."""
+        slot = self.server.places.alloc()
+        await stubs.cnode_mint(
+            self.sys, PLACE_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=OWN_CNODE, src_index=ENDPOINT,
+            src_depth=WORD_BITS, rights=rt.ALL, badge=FAULT_BADGE | self.number,
+        )  # fmt: skip
+        return PLACE | slot
+
+    async def _copy(self, cap: int, rights: int) -> int:
+        slot = self.server.places.alloc()
+        await stubs.cnode_copy(
+            self.sys, PLACE_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=PLACE_CNODE,
+            src_index=cap & PLACES - 1, src_depth=WORD_BITS, rights=rights,
+        )  # fmt: skip
+        return PLACE | slot
+
+    async def _discard(self, cap: int) -> None:
+        slot = cap & PLACES - 1
+        await stubs.cnode_delete(self.sys, PLACE_CNODE, index=slot, depth=WORD_BITS)
+        self.server.places.free(slot)
+
+    async def _put(self, index: int, cap: int, root: int, rights: int, badge: int | None = None) -> None:
+        """Derive a cap of ours into a slot of the process."""
+        source = cap & PLACES - 1 if root == PLACE_CNODE else cap
+        where = {"dest_index": index, "dest_depth": user.CSPACE_BITS, "src_root": root, "src_index": source}
+        if badge is None:
+            await stubs.cnode_copy(self.sys, self.cnode, **where, src_depth=WORD_BITS, rights=rights)
+        else:
+            await stubs.cnode_mint(self.sys, self.cnode, **where, src_depth=WORD_BITS, rights=rights, badge=badge)
+
+    # Caps
+
+    def name_for(self, name: str) -> int:
+        """The slot for a cap of that name. Raises Malformed, AlreadyExists, TooLarge."""
+        if not 1 <= len(name) <= MAX_NAME:
+            raise Malformed(f"a cap's name has 1 to {MAX_NAME} characters, not {len(name)}")
+        if any(cap.name == name for cap in self.caps):
+            raise AlreadyExists(f"it has a cap {name!r}")
+        if len(self.caps) >= user.MAX_CAPS:
+            raise TooLarge(f"a process is given at most {user.MAX_CAPS} caps")
+        return user.FIRST_CAP + len(self.caps)
+
+    def _named(self, name: str) -> None:
+        self.caps.append(user.NamedCap(name, self.name_for(name)))
+
+    async def give(self, name: str, cap: int) -> None:
+        """Move a cap that came by message into the process."""
+        slot = self.name_for(name)
+        await stubs.cnode_move(
+            self.sys, self.cnode, dest_index=slot, dest_depth=user.CSPACE_BITS, src_root=OWN_CNODE, src_index=cap,
+            src_depth=WORD_BITS,
+        )  # fmt: skip
+        self.server.inbox.slots.free(cap)
+        self._named(name)
+
+    async def give_slots(self) -> None:
+        """A cap to its CSpace."""
+        slot = self.name_for(user.SLOTS)
+        await self._put(slot, self.cnode, PLACE_CNODE, rt.ALL, WORD_BITS - user.CSPACE_BITS)
+        self._named(user.SLOTS)
+
+    async def give_launcher(self, name: str, launcher: "LauncherServant", session: int) -> None:
+        """A launcher that ends with it."""
+        self.launchers.append(launcher)
+        await self._put(self.name_for(name), ENDPOINT, OWN_CNODE, CLIENT_RIGHTS, ENDPOINT_BADGE | session)
+        self._named(name)
+
+    # Memory
+
+    def _new_tables(self, pages: list[int]) -> int:
+        """How many page tables are missing for pages; they count as there from now on."""
+        wanted = {(bits, page >> bits) for page in pages for bits in (obj.GIGA_PAGE_BITS, obj.MEGA_PAGE_BITS)}
+        missing = wanted - self.tables
+        self.tables |= missing
+        return len(missing)
+
+    async def load(self, program: ProgramFile) -> None:
+        """Put a program into its memory. Raises QuotaExceeded; what could not be finished can only be ended."""
+        pages = program.pages
+        await self.objects.reserve(len(pages) + self._new_tables(pages))
+        for segment in program.segments:
+            rights = rt.READ_WRITE if segment.writable else rt.READ if segment.readable else 0
+            attr = 0 if segment.executable else EXECUTE_NEVER
+            for address in segment.pages:
+                offset, content = segment.page(address)
+                await self._add(address, rights, attr, content, offset)
+        self.program = program
+
+    async def _add(self, address: int, rights: int, attr: int, content: bytes = b"", offset: int = 0) -> None:
+        """A page with this content."""
+        frame = await self.objects.alloc(obj.PAGE)
+        if content:
+            window = self.server.window
+            await stubs.page_map(
+                self.sys, frame, vaddr=window, rights=rt.READ_WRITE, attr=EXECUTE_NEVER, vspace=OWN_VSPACE
+            )
+            await write(window + offset, content)
+            await stubs.page_unmap(self.sys, frame)
+        await self.vspace.map(frame, address, rights, attr)
+
+    async def start(self, name: str, arguments: list[str], heap: int) -> None:
+        """Let it run. Raises QuotaExceeded, TooLarge, Refused."""
+        if self.program is None:
+            raise Refused("it has no program")
+        try:
+            told = user.encode_startup(user.Startup(name, arguments, self.caps, heap))
+        except ValueError as error:
+            raise TooLarge(str(error)) from None
+        parts = [(user.STARTUP + at, told[at : at + PAGE]) for at in range(0, len(told), PAGE)]
+        is_python = self.program.entry == user.PROGRAM
+        stack = [] if is_python else list(range(user.STACK_TOP - user.STACK_SIZE, user.STACK_TOP, PAGE))
+        zeros = [*stack, *range(user.HEAP, user.HEAP + heap, PAGE)]
+        await self.objects.reserve(len(parts) + len(zeros) + self._new_tables([*zeros, *(at for at, _ in parts)]))
+        for address, content in parts:
+            await self._add(address, rt.READ, EXECUTE_NEVER, content)
+        for address in zeros:
+            await self._add(address, rt.READ_WRITE, EXECUTE_NEVER)
+        values = dict.fromkeys(reg.USER_CONTEXT, 0)
+        values |= {
+            reg.FAULT_IP: self.program.entry, reg.SP: user.STACK_TOP, reg.TP: user.IPC_BUFFER, reg.A0: user.STARTUP,
+            reg.A0 + 1: len(told) // 8,
+        }  # fmt: skip
+        registers = [values[register] for register in reg.USER_CONTEXT]
+        await stubs.tcb_write_registers(self.sys, self.tcb, flags=WRITE_RESUME, registers=registers)
+
+    async def end(self) -> None:
+        """Take it apart, and everything that came of it."""
+        if self.tcb:
+            await stubs.tcb_suspend(self.sys, self.tcb)
+        await stubs.sched_context_unbind(self.sys, self.time)
+        if self.badged:
+            index = self.badged & PLACES - 1
+            await stubs.cnode_revoke(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS)
+            await stubs.cnode_cancel_badged_sends(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS)
+            await self._discard(self.badged)
+            self.badged = 0
+        await self.objects.destroy()
+
+
+class ProcessServant(Process):
+    """A process, as its holder has it; it stays to say how it ended."""
+
+    def __init__(self, launcher: "LauncherServant", number: int, name: str, child: Child) -> None:
+        self.launcher = launcher
+        self.server = launcher.server
+        self.id = number
+        self.name = name
+        self.child: Child | None = child
+        self.state = Status(State.PREPARED)
+        self.ended = Condition()
+        self.is_broken = False
+
+    def _prepared(self) -> Child:
+        """Its objects, if it has not been started. Raises Refused."""
+        if self.child is None or self.state.state is not State.PREPARED or self.is_broken:
+            raise Refused(f"{self.name} is {self.state.state.value}, or came to grief while it was prepared")
+        return self.child
+
+    async def load(self, program: File) -> None:
+        """Its program."""
+        try:
+            child = self._prepared()
+            if child.program is not None:
+                raise Refused("it has a program already")
+            content = await self.server.content(program)
+        finally:
+            if isinstance(program, Stub):
+                await program.forget()
+        found = read_program_file(content, self.server.installed)
+        await self._carefully(child.load(found))
+
+    async def _carefully(self, work: Any) -> None:
+        """Do a part of the preparation; if it fails half-way the process is good for nothing more."""
+        self.is_broken = True
+        await work
+        self.is_broken = False
+
+    async def give(self, name: str, cap: Cap) -> None:
+        """A cap."""
+        try:
+            child = self._prepared()
+            child.name_for(name)
+        except Exception:
+            await self.server.inbox.discard(cap)
+            raise
+        await child.give(name, cap)
+
+    async def give_slots(self) -> None:
+        """Its own CSpace."""
+        await self._prepared().give_slots()
+
+    async def give_launcher(self, name: str, memory: int, processes: int) -> None:
+        """A launcher of its own."""
+        child = self._prepared()
+        child.name_for(name)
+        launcher = await self.launcher.part(memory, processes)
+        await child.give_launcher(name, launcher, self.server.open_session(launcher))
+
+    async def start(self, arguments: list[str], heap: int) -> None:
+        """Run."""
+        child = self._prepared()
+        if heap < 0 or heap % PAGE or heap > user.MAX_HEAP:
+            raise Malformed(f"a heap has whole pages, at most {user.MAX_HEAP} bytes, not {heap}")
+        await self._carefully(child.start(self.name, arguments, heap))
+        self.state = Status(State.RUNNING)
+
+    async def wait(self) -> Status:
+        """Its end."""
+        while not self.state.is_over:
+            await self.ended.wait()
+        return self.state
+
+    async def status(self) -> Status:
+        """How it stands."""
+        return self.state
+
+    async def kill(self) -> Status:
+        """End it."""
+        await self.end(Status(State.KILLED))
+        return self.state
+
+    async def info(self) -> ProcessInfo:
+        """What is known."""
+        pages = 0 if self.child is None else self.child.objects.pages
+        return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE)
+
+    async def closed(self) -> None:
+        """Nobody has a cap to it."""
+        await self.end(Status(State.KILLED))
+
+    async def end(self, status: Status) -> None:
+        """It is over, in this way, unless it was over already; what it started is over, too."""
+        child, self.child = self.child, None
+        if child is None:
+            return
+        self.state = status
+        await child.end()
+        for launcher in child.launchers:
+            await launcher.end()
+        self.server.returned(child)
+        self.launcher.lost(self)
+        self.ended.notify()
+
+
+class LauncherServant(Launcher):
+    """A quota, and the processes that it pays for. ``parent`` is the launcher of which it is a part, if it is one."""
+
+    def __init__(
+        self, server: "Server", fund: Fund, memory: int, processes: int, parent: "LauncherServant | None" = None
+    ) -> None:
+        self.server = server
+        self.fund = fund
+        self.memory = memory
+        self.limit = processes
+        self.parent = parent
+        self.running: dict[int, ProcessServant] = {}
+        self.parts: list[LauncherServant] = []
+        self.is_over = False
+
+    @property
+    def taken(self) -> int:
+        """Of the number of processes, what is taken."""
+        return len(self.running) + sum(part.limit for part in self.parts)
+
+    async def create(self, name: str) -> Process:
+        """A new process."""
+        if not 1 <= len(name) <= MAX_NAME:
+            raise Malformed(f"a process's name has 1 to {MAX_NAME} characters, not {len(name)}")
+        self._need(1)
+        child = self.server.child(self.fund)
+        try:
+            await child.build()
+        except Exception:
+            await child.end()
+            self.server.returned(child)
+            raise
+        process = ProcessServant(self, next(self.server.numbers), name, child)
+        self.running[process.id] = process
+        self.server.by_child[child.number] = process
+        return process
+
+    async def split(self, memory: int, processes: int) -> Launcher:
+        """A part of it."""
+        return await self.part(memory, processes)
+
+    async def part(self, memory: int, processes: int) -> "LauncherServant":
+        """The same. Raises QuotaExceeded, Malformed."""
+        if processes <= 0:
+            raise Malformed(f"a launcher is for at least one process, not {processes}")
+        self._need(processes)
+        part = LauncherServant(self.server, await self.fund.split(memory), memory, processes, self)
+        self.parts.append(part)
+        return part
+
+    def _need(self, processes: int) -> None:
+        if self.is_over:
+            raise Gone("this launcher was closed")
+        if self.taken + processes > self.limit:
+            raise QuotaExceeded(f"this launcher has {self.limit} processes at a time, and {self.taken} are taken")
+
+    async def quota(self) -> Quota:
+        """How it stands."""
+        info = await self.fund.ask(lambda account: account.info())
+        return Quota(self.memory, self.limit, info.used + info.given, self.taken)
+
+    async def processes(self) -> list[ProcessInfo]:
+        """What runs."""
+        return [await process.info() for process in list(self.running.values())[:10]]
+
+    def lost(self, process: ProcessServant) -> None:
+        """One has ended."""
+        self.running.pop(process.id, None)
+
+    async def closed(self) -> None:
+        """Nobody has a cap to it."""
+        await self.end()
+
+    async def end(self) -> None:
+        """End all that it started, and return the quota to its parent. The system's own launchers stay."""
+        for process in list(self.running.values()):
+            await process.end(Status(State.KILLED))
+        for part in list(self.parts):
+            await part.end()
+        if self.parent is not None and not self.is_over:
+            self.is_over = True
+            self.parent.parts.remove(self)
+            self.server.close_session(self)
+            await self.fund.drop()
+
+
+class Server:
+    """The processes, and what they are made with."""
+
+    def __init__(self, pd: PD, text: str, table: bytes) -> None:
+        self.pd = pd
+        self.quotas = read_quotas(text)
+        self.installed = user.decode_table(table)
+        self.places = SlotAllocator(PLACE_CNODE, 1, PLACES)
+        self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        connection = Connection(pd.sys, self.inbox)
+        self.root = Fund(lambda: self._root_account(connection))
+        region = SharedRegion(files_region, files_region_size)
+        files = connect(Directory, Connection(pd.sys, self.inbox, region), BASE_ENDPOINT_CAP + FILES)
+        # The channel's own cap cannot hand over caps; one that the server gives out can.
+        self.files = Refound(lambda: files.restrict(READ))
+        self.window = files_region + files_region_size
+        self.times = [FIRST_TIME + number for number in reversed(range(self.quotas.times))]
+        self.free_numbers = list(reversed(range(MAX_PROCESSES)))
+        self.by_child: dict[int, ProcessServant] = {}
+        self.numbers = count(1)
+        self.launchers: dict[int, LauncherServant] = {}
+        self.service: Any = None
+        self._next_session = FIRST_OPENED + (pd.life - 1 << _LIFE_SHIFT)
+        self._end_session = min(FIRST_OPENED + (pd.life << _LIFE_SHIFT), 1 << 22)
+
+    async def _root_account(self, connection: Connection) -> Account:
+        return connect(Account, connection, BASE_ENDPOINT_CAP + MEMORY)
+
+    async def begin(self) -> None:
+        """What a former life has left is taken back; each client gets its share."""
+        for time in self.times:
+            await stubs.sched_context_unbind(self.pd.sys, time)
+        await self.root.ask(lambda account: account.clear())
+        for channel, quota in self.quotas.launchers.items():
+            memory = quota.pages * PAGE
+            fund = await self.root.split(memory)
+            self.launchers[channel] = LauncherServant(self, fund, memory, quota.processes)
+
+    async def content(self, file: File) -> bytes:
+        """What is in a client's file. Raises Malformed if it is not one of the file server's, TooLarge, and others."""
+        own: File = await self.files.ask(lambda files: files.adopt(file, READ))
+        try:
+            size = (await own.info()).size
+            if size > MAX_PROGRAM:
+                raise TooLarge(f"a program has at most {MAX_PROGRAM} bytes, not {size}")
+            content = b""
+            while len(content) < size:
+                part = await own.read(len(content), min(CHUNK, size - len(content)))
+                if not part:
+                    break
+                content += part
+            return content
+        finally:
+            try:
+                await own.drop()
+            except (Gone, ServerDied):
+                await _forget(own)
+
+    def child(self, fund: Fund) -> Child:
+        """Something to build a process with: a number, and time. Raises QuotaExceeded."""
+        if not self.times or not self.free_numbers:
+            raise QuotaExceeded("this server has no time left for another process")
+        return Child(self, self.free_numbers.pop(), fund, self.times.pop())
+
+    def returned(self, child: Child) -> None:
+        """A process is no more: its number and its time serve again."""
+        self.by_child.pop(child.number, None)
+        self.free_numbers.append(child.number)
+        self.times.append(child.time)
+
+    def open_session(self, launcher: LauncherServant) -> int:
+        """A session for a process that is a client. Raises QuotaExceeded."""
+        if self._next_session >= self._end_session:
+            raise QuotaExceeded("this server has had as many clients as it can tell apart in one life")
+        session = self._next_session
+        self._next_session += 1
+        self.launchers[session] = launcher
+        return session
+
+    def close_session(self, launcher: LauncherServant) -> None:
+        """A launcher is no more."""
+        for session in [session for session, found in self.launchers.items() if found is launcher]:
+            del self.launchers[session]
+        self.service.revoke(launcher)
+
+    async def ended(self, number: int, msg: Message) -> None:
+        """A process says that it is over, or did what it must not."""
+        process = self.by_child.get(number)
+        if process is not None:
+            await process.end(_ending(msg))
+
+
+async def _forget(stub: Any) -> None:
+    await stub.forget()
+
+
+def _ending(msg: Message) -> Status:
+    """How a process ended, from its last message, which may say anything."""
+    if msg.label == user.EXIT_LABEL and len(msg.words) == 1:
+        return Status(State.EXITED, signed(msg.words[0] & WORD_MASK))
+    try:
+        fault = decode_fault(msg.label, tuple(msg.words))
+    except ValueError:
+        return Status(State.FAULTED, fault="Unknown", text="it said what means nothing")
+    return Status(State.FAULTED, fault=fault.name, pc=fault.words.get("ip", 0), text=str(fault))
+
+
+class Program:
+    """The server's hooks."""
+
+    def __init__(self) -> None:
+        self.server: Any = None
+        self.service: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Begin."""
+        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
+        text = (await read(quotas, quotas_size)).rstrip(b"\0").decode()
+        self.server = Server(pd, text, await read(programs, programs_size))
+        self.service = self.server.service = Service(
+            pd, roots=self._root, endpoint=ENDPOINT, inbox=self.server.inbox
+        )
+        await self.service.open()
+        await self.server.begin()
+
+    def _root(self, session: int) -> Interface | None:
+        launcher: Interface | None = self.server.launchers.get(session)
+        return launcher
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The supervisor wants a sign of life."""
+        if ch == SUPERVISOR:
+            await pd.notify(SUPERVISOR)
+
+    async def fault(self, pd: PD, child: int, msg: Message) -> bool:
+        """A process ended."""
+        await self.server.ended(child, msg)
+        await self.service.run_ready()
+        return False
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        return await self.service.protected(msg)
