@@ -7,6 +7,11 @@ from collections.abc import Callable
 import dns.message
 import pytest
 
+from capkernel.system.authority import authority_of
+from capkernel.system.board import find_board
+from capkernel.system.extensions import load_extensions
+from capkernel.system.microkit import load
+from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.faults import Fault as DeviceFault
 from hwmodel.faults import FaultKind, FaultPlan
@@ -132,3 +137,19 @@ def test_answers_of_the_name_server_that_are_none_are_not_believed() -> None:
     assert all_went_well(made), made.stage.booted.output.text
     assert made.outside.names.asked == 2 * 3
     made.close()
+
+
+def test_the_driver_holds_its_card_and_nothing_else() -> None:
+    """Its registers, its interrupt, two pages for rings; by DMA the packets too. Those around it it can only signal."""
+    path = find_system("network")
+    system = load(path, search_path=[path.parent], board=find_board(BOARD))
+    graph = authority_of(system, load_extensions(path, system).grants)
+    held = {(edge.right.value, edge.object.full_name) for edge in graph.edges if edge.subject == graph.find("pd:card")}
+    assert held == {
+        ("read", "device:card_registers"), ("write", "device:card_registers"),
+        ("read", "region:card_rings"), ("write", "region:card_rings"),
+        ("acknowledge", "irq:2"), ("notify", "pd:network"), ("notify", "pd:supervisor"), ("fault", "pd:supervisor"),
+    }  # fmt: skip
+    by_dma = {(edge.right.value, edge.object.full_name) for edge in graph.edges if edge.subject.name == "card"
+              and edge.subject.kind.value == "iospace"}  # fmt: skip
+    assert {name for _, name in by_dma} == {"region:card_rings", "region:packets"}
