@@ -7,13 +7,12 @@ written the log goes on in memory, and says in the file, when that works again, 
 
 import re
 from collections import deque
-from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field
 
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Failure, Malformed, NotFound, QuotaExceeded, TooLarge
+from capkernel.protocols.failures import Failure, Malformed, QuotaExceeded, TooLarge
 from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.log import MAX_TEXT, Level, Log, LogEntry, LogReader
@@ -33,9 +32,9 @@ names_size: int = 0x1000
 FILES, SUPERVISOR, WRITERS, READERS = 0, 1, range(2, 30), range(30, 40)
 """Channels; a writer's name is in the table ``log`` of ``names``."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
-CURRENT, OLD = "log", "log.old"
+FILE_NAMES: Final = ("log.0", "log.1")
 FILE_BYTES: Final = 1 << 16
-"""A file that has grown to this becomes the old one."""
+"""When a file has grown to this the log goes on in the other one, of which nothing is left then."""
 REMEMBERED: Final = 512
 BURST, INTERVAL = 32, 10_000 * TICKS_PER_US
 """Entries that an author may write at once, and ticks until one more."""
@@ -58,14 +57,17 @@ class LogFile:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
         self.file: File | None = None
+        self.which = 0
         self.size = 0
         self.missing = 0
         self.is_dirty = False
 
     async def open(self) -> int:
-        """Find the file; the number of its last entry. Raises a failure."""
+        """Find the file that was written last; the number of its last entry. Raises a failure."""
         await self.give_up()
-        file = await open_or_create(self.directory, CURRENT)
+        numbers = [await self._last_number(name) for name in FILE_NAMES]
+        self.which = numbers.index(max(numbers))
+        file = await open_or_create(self.directory, FILE_NAMES[self.which])
         content = await read_all(file)
         self.size = len(content)
         if content and not content.endswith(b"\n"):
@@ -73,7 +75,12 @@ class LogFile:
             await write_all(file, self.size, b"\n")
             self.size += 1
         self.file = file
-        found = [_NUMBER.match(line) for line in content.splitlines()]
+        return max(numbers)
+
+    async def _last_number(self, name: str) -> int:
+        file = await open_or_create(self.directory, name)
+        found = [_NUMBER.match(line) for line in (await read_all(file)).splitlines()]
+        await close(file)
         return max((int(each[1]) for each in found if each), default=0)
 
     async def append(self, entry: LogEntry) -> None:
@@ -110,12 +117,13 @@ class LogFile:
             self.size += len(data)
 
     async def _turn_over(self) -> None:
+        """Go on in the other file."""
         await self.sync()
         await self.give_up()
-        with suppress(NotFound):
-            await self.directory.remove(OLD)
-        await self.directory.rename(CURRENT, self.directory, OLD)
-        await self.open()
+        self.which = 1 - self.which
+        file = await open_or_create(self.directory, FILE_NAMES[self.which])
+        await file.resize(0)
+        self.file, self.size = file, 0
 
 
 @define(eq=False)
