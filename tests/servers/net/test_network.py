@@ -153,3 +153,25 @@ def test_the_driver_holds_its_card_and_nothing_else() -> None:
     by_dma = {(edge.right.value, edge.object.full_name) for edge in graph.edges if edge.subject.name == "card"
               and edge.subject.kind.value == "iospace"}  # fmt: skip
     assert {name for _, name in by_dma} == {"region:card_rings", "region:packets"}
+
+
+@pytest.mark.slow
+def test_the_card_loses_its_power_for_a_while() -> None:
+    """Meanwhile its driver is started again and again, less and less often, and all who use the network wait."""
+    made = Played()
+    machine = made.stage.system.machine
+
+    def cut() -> bool:
+        if made.card.faults.steps < 200:
+            return False
+        made.card.cut_power()
+        return True
+
+    assert made.run(cut)
+    assert not made.run(lambda: made.stage.words("report", 1)[0], 500)
+    made.card.power_on()
+    began = machine.now()
+    assert made.run(lambda: made.stage.words("report", 1)[0], LONGEST_MS)
+    assert machine.now() - began < 60_000 * 10_000
+    assert all_went_well(made), made.stage.booted.output.text
+    made.close()
