@@ -41,6 +41,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.riscv
+	$(BIN)/python -m bench.network
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
@@ -64,8 +65,9 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# The servers need a file system and a network; where those cannot be installed the core alone runs, and says so.
 $(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[net]'
+	$(PIP) -e '.[servers]' || { echo "without what the servers need:"; $(PIP) -e .; }
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

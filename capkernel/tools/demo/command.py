@@ -49,10 +49,13 @@ def demo(
     raise typer.Exit(0 if told.holds or told.skipped else FAILED)
 
 
-def play(name: str, module: ModuleType, console: Console, seed: int = 0, everywhere: bool = False) -> Story:
+def play(
+    name: str, module: ModuleType, console: Console, seed: int = 0, everywhere: bool = False, is_brief: bool = False
+) -> Story:
     """Play one, and show it."""
     console.print(f"[bold]{name}[/bold]: {module.TITLE} (seed {seed})")
     told = Story(name, module.TITLE, seed, lambda line: console.print(f"  {line}", markup=False))
+    told.is_brief = is_brief
     module.story(told, everywhere=everywhere)
     show(console, told)
     return told

@@ -20,7 +20,7 @@ class Claim:
 
 @define
 class Story:
-    """What a demonstration showed. ``figures`` are measurements, by name."""
+    """What a demonstration showed, in few runs if it is to be brief. ``figures`` are measurements, by name."""
 
     name: str
     title: str
@@ -29,6 +29,7 @@ class Story:
     claims: list[Claim] = field(factory=list)
     figures: dict[str, Any] = field(factory=dict)
     trace_hash: str = ""
+    is_brief: bool = False
     skipped: str = ""
     """Why it cannot be played here."""
 
