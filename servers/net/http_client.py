@@ -35,12 +35,16 @@ class Page:
 
 async def fetch(url: str, dialer: Dialer, resolver: Resolver, *, limit: int = MAX_BODY) -> Page:
     """Get a page. Raises NotPermitted, Malformed, Corrupt, TooLarge, and what dialer and resolver raise."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or HTTP_PORT
+    except ValueError as error:
+        raise Malformed(f"{url!r} is no URL: {error}") from None
+    if parts.scheme != "http" or not host:
         raise Malformed(f"{url!r} is no URL of HTTP")
     target = await dialer.target()
-    addresses = await resolver.resolve(parts.hostname)
-    if target.address not in addresses or target.port != (parts.port or HTTP_PORT):
+    addresses = await resolver.resolve(host)
+    if target.address not in addresses or target.port != port:
         raise NotPermitted(f"{url} is elsewhere than at {target.address}:{target.port}")
     stream = await dialer.connect(PATIENCE)
     try:
