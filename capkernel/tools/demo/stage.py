@@ -19,8 +19,9 @@ from hwmodel.wiring import DeviceFactory
 
 SYSTEMS = "capkernel.systems"
 """The entry point group: the name of a system → the package in which its description is."""
-BOARD, SECOND_BOARD = "virt_iommu", "virt_sifive"
-"""The machine; the directory of descriptions for the second one has its name."""
+BOARD = "virt_iommu"
+BOARDS = {"virt_sifive": "virt_sifive", "no_iommu": "qemu_virt_riscv64"}
+"""The machine for a variant, if that is not the usual one."""
 DISK_BYTES = 1 << 20
 
 
@@ -50,8 +51,7 @@ def _places(path: Path, variant: str) -> list[Path]:
 class Stage:
     """A shipped system with a disk in the first virtio slot, ready to run, with faults to come.
 
-    ``variant`` is a directory beside the description; what is there takes the place of what has the same name. One that
-    is named after the second board is for that board.
+    ``variant`` is a directory beside the description; what is there takes the place of what has the same name.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Stage:
         path = find_system(name)
         if (path.parent / variant / path.name).exists():
             path = path.parent / variant / path.name
-            board = SECOND_BOARD if variant == SECOND_BOARD else board
+            board = BOARDS.get(variant, board)
         self.booted = Booted(
             path, search_path=_places(path, variant), seed=seed, board=find_board(board),
             devices={"virtio0": virtio_blk(self.disk), **(devices or {})}, programs=programs,
