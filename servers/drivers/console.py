@@ -3,7 +3,7 @@
 What is put out waits in a queue and goes to the device a FIFO at a time, as its transmitter gets empty. Each client who
 writes waits for his own text, so the queue is no longer than there are places to wait. When text comes while a line is
 being typed, that line is erased, and drawn again below. Keys that nobody reads wait, up to a number; then the driver
-takes no more from the device, and whoever types waits. Nobody else notices.
+takes no more from the device, and whoever types waits (so does a ^C behind so many keys). Nobody else notices.
 
 A device is a ``Port``: a program per kind of device says how its registers are used, and nothing else.
 """

@@ -3,6 +3,8 @@
 Each channel is an author, by the name that the system's description gives it. A text is kept as it came; in the file it
 is one line of printable characters, so whatever it contains, it does not look like another entry. If the file cannot be
 written the log goes on in memory, and says in the file, when that works again, how many entries are missing there.
+
+Warnings and errors last when they are acknowledged; the rest does from the next sign of life on that is asked for.
 """
 
 import re

@@ -3,7 +3,8 @@
 The server holds a copy of every cap that is bound, in a slot of a CNode that it was granted for them, and passes copies
 on. It could use them, too: who binds a cap trusts it so far. Who binds pays: all names in all name spaces that were
 made through one client's caps count towards his quota, so nobody can use up another's places. A cap that comes with a
-request that does not want it is deleted (``user.inbox``).
+request that does not want it is deleted (``user.inbox``). What is bound lasts as long as the server's life: when it is
+started anew everybody finds his name space empty, and caps to others answer ``Gone``.
 """
 
 from collections.abc import Iterator

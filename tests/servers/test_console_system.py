@@ -1,6 +1,8 @@
 """The console system on both boards: every server used, each killed in the middle of its work, attacked from inside."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,25 @@ def test_a_client_who_attacks_all_servers_harms_only_himself(board: str) -> None
         assert line.split()[0] == "S" or line.split()[3] in ("audit", "client")
     assert audited(stage).is_intact
     stage.close()
+
+
+def test_the_command_verifies_what_the_system_wrote(tmp_path: Path) -> None:
+    stage = ConsoleStage()
+    assert stage.run_client()
+    stage.close()
+    for name in ("trail", "head", "public_key"):
+        (tmp_path / name).write_bytes(stage.file(f"audit/{name}"))
+
+    def run() -> int:
+        arguments = [tmp_path / "trail", "--key", tmp_path / "public_key", "--head", tmp_path / "head"]
+        return subprocess.run(
+            [sys.executable, "-m", "capkernel", "audit", *map(str, arguments)], check=False
+        ).returncode
+
+    assert run() == 0
+    trail = (tmp_path / "trail").read_bytes()
+    (tmp_path / "trail").write_bytes(trail.replace(b"event 1 again", b"event 7 again"))
+    assert run() == 1
 
 
 # LX-4: how much another board costs
