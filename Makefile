@@ -41,6 +41,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.riscv
+	$(BIN)/python -m bench.storage
 	$(BIN)/python -m bench.network
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
