@@ -226,6 +226,6 @@ def test_a_stack_that_is_garbage_in_a_circle_is_freed_in_any_order() -> None:
             finally:
                 socket.close()
 
-    for _ in range(20):
+    for _ in range(3):
         Waiting()
         gc.collect()

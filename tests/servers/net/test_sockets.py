@@ -60,7 +60,7 @@ MESSAGES_TO_LINK: st.SearchStrategy[list[Message]] = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(MESSAGES_TO_LINK)
 def test_the_driver_answers_hostile_requests(messages: list[Message]) -> None:
     MESSAGES[:] = [(0, message) for message in messages]
