@@ -15,7 +15,7 @@ from attrs import frozen
 from capkernel.protocols.files import File
 from capkernel.protocols.interface import Cap, Interface, operation
 
-MAX_PROGRAM: Final = 1 << 20
+MAX_PROGRAM: Final = 1 << 19
 """Bytes of a program's file."""
 MAX_NAME: Final = 64
 

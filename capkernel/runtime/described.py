@@ -68,7 +68,7 @@ class DescribedSystem:
         table = ProgramTable()
         programs = load_programs(system, said.alternatives, search_path, table)
         contents = _contents(system, said.programs, table)
-        self.cpu = _cpu(self.machine, system, programs, table)
+        self.cpu = _cpu(self.machine, system, programs, table, may_load=bool(said.programs))
         plan = Plan(
             system=system, programs={name: found[0] for name, found in programs.items()},
             alternatives={name: found[1:] for name, found in programs.items()}, grants=said.grants,
@@ -167,9 +167,19 @@ def _contents(
 
 
 def _cpu(
-    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable
-) -> CoroutineGlue | MixedGlue:
-    """The CPU for these programs; the emulator is asked for only if one of them is machine code."""
+    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable, *,
+    may_load: bool,
+) -> CoroutineGlue | MixedGlue:  # fmt: skip
+    """The CPU for these programs; the emulator is asked for only if one of them is machine code.
+
+    If the system ``may_load`` programs while it runs, machine code can be run if the emulator is there.
+    """
+    if may_load:
+        try:
+            return MixedGlue(machine, table)
+        except EmulatorError:
+            # Then processes of machine code meet an illegal instruction; domains of machine code are complained about.
+            return _cpu(machine, system, programs, table, may_load=False)
     native = [pd for pd in system.protection_domains if any(isinstance(p, MachineCode) for p in programs[pd.name])]
     if not native:
         return CoroutineGlue(machine, table)
