@@ -10,7 +10,7 @@ from typing import Any
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import FIRST_LABEL, Failure, QuotaExceeded, TimedOut
 from capkernel.protocols.interface import Cap
-from capkernel.protocols.network import Datagrams, Dialer, Network, Stream
+from capkernel.protocols.network import INLINE, Datagrams, Dialer, Network, Stream
 from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.errors import KernelError
@@ -30,6 +30,7 @@ ATTACK, DONE, REFUSED, ALLOWED, ODD = range(0, 40, 8)
 """Offsets of the words in the report."""
 MANY = 600
 DATAGRAMS_SENT = 1500
+LEFT = 100
 CHUNK = 16_000
 CALL_RIGHTS = 1 | 4 | 8
 
@@ -54,6 +55,7 @@ class Program:
             self.forges,
             self.spills,
             self.watches,
+            self.leaves,
         ]
         self.pd = pd
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
@@ -153,3 +155,16 @@ class Program:
             await self.tried(listener.watch(Cap(cap)))
             await self.tried(listener.accept(20), TimedOut)
             await listener.drop()
+
+    async def leaves(self) -> None:
+        """Connections to somebody who takes nothing, filled and closed at once, again and again."""
+        dialer = connect(Dialer, self.bulk, BASE_ENDPOINT_CAP + WEB)
+        for _ in range(LEFT):
+            stream = await self.tried(dialer.connect(30_000))
+            if stream is None:
+                continue
+            try:
+                while True:
+                    await stream.write(bytes(INLINE), 0)
+            except TimedOut:
+                await stream.drop()

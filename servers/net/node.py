@@ -92,6 +92,14 @@ class Buffering(Protocol):
         ...
 
 
+class Leaving(Buffering, Protocol):
+    """A connection that was closed here, and still has something to send."""
+
+    def abort(self) -> None:
+        """Give it up at once."""
+        ...
+
+
 @define(eq=False)
 class Account:
     """What a session uses, and may use. ``changed`` is notified whenever something of it may go on.
@@ -106,10 +114,14 @@ class Account:
     datagrams: int = 0
     waiting: int = 0
     holders: "list[Buffering]" = field(factory=list)
+    leaving: "list[Leaving]" = field(factory=list)
+    """They count as streams, but make way for new ones."""
     changed: Condition = field(factory=Condition)
 
     def need(self, what: str) -> None:
         """Raise QuotaExceeded if there may be no more of a kind."""
+        if what == "streams" and self.streams + len(self.leaving) >= self.most_streams and self.leaving:
+            self.leaving[0].abort()
         have = getattr(self, what)
         if have >= {"streams": self.most_streams, "listeners": LISTENERS, "datagrams": DATAGRAMS}[what]:
             raise QuotaExceeded(f"this client has {have} {what} open; close some")

@@ -102,13 +102,55 @@ class StackStream(Watched, Stream):
         return Endpoint(str(self.connection.peer.address), self.connection.peer.port)
 
     async def closed(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection, once what was written has been sent."""
         self.node.sockets.pop(self.connection, None)
-        self.connection.close()
         self.account.streams -= 1
         self.account.holders.remove(self)
+        if self.connection.room < self.full and self.connection.error is None and not self.connection.closed:
+            _LeavingConnection(self)
+        else:
+            self.connection.close()
         self.happened_to_others()
         await self.end()
+
+
+class _LeavingConnection(Watched):
+    """A connection that nobody has a cap to any more, until its peer has all that was written to it."""
+
+    def __init__(self, stream: StackStream) -> None:
+        super().__init__(stream.node, stream.account)
+        self.connection = stream.connection
+        self.full = stream.full
+        self.account.leaving.append(self)
+        self.account.holders.append(self)
+        self.node.sockets[self.connection] = self
+        try:
+            self.connection.shutdown()
+        except lwip.NetError:
+            self.abort()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self.connection.closed else max(0, self.full - self.connection.room)
+
+    def happened(self) -> None:
+        """The peer took something, or is gone."""
+        if not self.buffered or self.connection.error is not None:
+            self._forget()
+            self.connection.close()
+        self.account.changed.notify()
+
+    def abort(self) -> None:
+        """Its place is needed."""
+        self._forget()
+        self.connection.abort()
+
+    def _forget(self) -> None:
+        self.node.sockets.pop(self.connection, None)
+        if self in self.account.leaving:
+            self.account.leaving.remove(self)
+            self.account.holders.remove(self)
 
 
 class StackDialer(Dialer):

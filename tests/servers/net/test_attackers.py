@@ -1,5 +1,6 @@
 """A client that attacks the network server: it is told no, the server lives, and others are served as before."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,23 @@ from capkernel.protocols.network import Datagrams, Dialer, Listener, Network, Pi
 from capkernel.protocols.strategies import hostile_requests
 from capkernel.user.syscalls import Message
 from servers.clients.publisher import big
+from servers.net.lwip.stack import Connection
 from tests.servers.net.hostile import MESSAGES
-from tests.servers.net.outside import Played
+from tests.servers.net.outside import WEB, Played
 from tests.servers.net.test_http import Browser
 from tests.servers.net.wire import needs_lwip
 
 pytestmark = needs_lwip
 
-CONNECTIONS, CAPS, DATAGRAMS, NEVER_READS, FORGES, SPILLS, WATCHES = range(7)
+CONNECTIONS, CAPS, DATAGRAMS, NEVER_READS, FORGES, SPILLS, WATCHES, LEAVES = range(8)
 PROGRAMS = str(Path(__file__).parent / "programs")
 INTERFACES = (Network, Dialer, Stream, Listener, Datagrams, Pinger, Resolver)
 
 
-def attacked(number: int) -> tuple[int, int, int]:
+def attacked(number: int, prepare: Callable[[Played], None] = lambda played: None) -> tuple[int, int, int]:
     """Play an attack, with a browser at work meanwhile: what was refused, allowed, and neither."""
     played = Played(variant="attacked", programs={"client": "net_attacker.elf"})
+    prepare(played)
     played.stage.booted.boot()
     played.stage.write_words("report", number)
     assert played.run(lambda: played.stage.words("published", 1)[0])
@@ -77,6 +80,25 @@ def test_what_is_no_notification_is_signalled_without_effect() -> None:
     refused, allowed, odd = attacked(WATCHES)
     assert odd == 0
     assert (refused, allowed) == (5, 1)
+
+
+def test_connections_that_were_closed_and_still_have_much_to_send_make_way() -> None:
+    """The server at the other end takes connections and reads nothing."""
+    held: list[Connection] = []
+
+    def prepare(played: Played) -> None:
+        listener = played.outside.listeners.pop(WEB)
+
+        def hold() -> bool:
+            while (connection := listener.accept()) is not None:
+                held.append(connection)
+            return False
+
+        played.outside.listeners[WEB] = played.outside.stack.listen(1)
+        played.outside.serving.append(hold)
+
+    assert attacked(LEAVES, prepare) == (0, 100, 0)
+    assert len(held) == 100
 
 
 def message_for(which: int) -> st.SearchStrategy[tuple[int, Message]]:
