@@ -107,6 +107,20 @@ def test_any_server_may_die_and_what_fails_is_said(steps: Any, service: str, par
     assert stage.words[ACKNOWLEDGED] >= 7 or stage.words[ERRORS]
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("service", ["console", "timer", "rtc", "entropy", "disk", "files", "log", "audit", "names"])
+def test_any_server_may_die_at_any_step(steps: Any, service: str) -> None:
+    for step in range(2, steps["virt_iommu"][service]):
+        stage = ConsoleStage(Fault(service, step, Kind.CRASH))
+        assert stage.run_client(), step
+        stage.close()
+        assert stage.words[ERRORS] <= (service in FORGETFUL), step
+        whole = [line for line in stage.line.text.splitlines() if line in TEXT]
+        assert list(dict.fromkeys(whole)) == TEXT, step
+        assert len(whole) - len(TEXT) <= stage.words[DEATHS], step
+        assert audited(stage).is_intact, step
+
+
 @pytest.mark.parametrize("service", ["console", "timer", "log"])
 def test_a_server_that_hangs_is_found_by_its_heartbeat(steps: Any, service: str) -> None:
     stage = struck(steps, "virt_iommu", service, 0.6, Kind.HANG)
