@@ -1,7 +1,7 @@
 """What it costs to be a server in user space: TCP through driver, stack and caps, beside the bare stack in one process.
 
 ``python -m bench.network``. In both cases the peer is a second stack in this process. For the system there are also the
-virtual time and the kernel entries of one round: these are exact.
+virtual time and the kernel entries of one round: the same in each run, with a peer that is heard every 20 µs.
 """
 
 from collections.abc import Callable
