@@ -19,10 +19,11 @@ WARM_UP, SETTLE = 8, 2
 LIMIT_US: Final = 10_000_000
 """Virtual time within which the client must have made its rounds after a fault; else it hangs.
 
-A file server that hangs is given two seconds, since it may have to wait for its driver; a pair of faults, and one of
+A file server that hangs is given 300 ms, since it may have to wait for its driver; a pair of faults, and one of
 before that happens only now, may each take so long.
 """
 SLICE_US: Final = 100
+GROWTH: Final = 1.05
 CHECKS = "capkernel.checks"
 
 
@@ -89,7 +90,9 @@ class Batch:
 
     def _advances(self, rounds: int) -> bool:
         target = self.stage.words("report", 1)[0] + rounds if self.stage.system.ready else rounds
-        return self.stage.run_until(lambda: self.stage.words("report", 1)[0] >= target, LIMIT_US, SLICE_US)
+        return self.stage.run_until(
+            lambda: self.stage.words("report", 1)[0] >= target, LIMIT_US, SLICE_US, growth=GROWTH
+        )
 
     def _plan(self, faults: tuple[Planned, ...]) -> None:
         injector, device = self.stage.injector, self.stage.disk_device

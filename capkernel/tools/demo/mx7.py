@@ -7,13 +7,12 @@ from capkernel.tools.inject import Fault, Kind
 
 TITLE = "the supervisor dies while it recovers a driver; its guardian starts it anew, and it goes on"
 POINTS = 6
-DRIVER_STEP = 700
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
     """The driver crashes at one point, the supervisor at each of its own, in a run of its own."""
     calm = play(seed=story.seed)
-    crash = Fault(DRIVER, DRIVER_STEP, Kind.CRASH)
+    crash = Fault(DRIVER, calm.steps[DRIVER] // 2, Kind.CRASH)
     recovered = play((crash,), seed=story.seed)
     steps = recovered.steps[SUPERVISOR]
     story.tell(f"the supervisor makes {steps} steps in a run with a crash of the driver")

@@ -23,6 +23,7 @@ BOARD = "virt_iommu"
 BOARDS = {"virt_sifive": "virt_sifive", "no_iommu": "qemu_virt_riscv64"}
 """The machine for a variant, if that is not the usual one."""
 DISK_BYTES = 1 << 20
+LONGEST_SLICE_US = 5_000
 
 
 class UnknownSystemError(KeyError):
@@ -83,14 +84,22 @@ class Stage:
         """Run for so many microseconds."""
         return self.booted.run(time_us=time_us)
 
-    def run_until(self, is_over: Callable[[], bool], longest_us: int, slice_us: int = 5_000) -> bool:
-        """Run until something is so, looked at now and then; false if it never was."""
+    def run_until(
+        self, is_over: Callable[[], bool], longest_us: int, slice_us: int = 5_000, *, growth: float = 1
+    ) -> bool:
+        """Run until something is so, looked at after each slice of virtual time; false if it never was.
+
+        Slices grow by a factor each time, to at most 5 ms: for something that is soon so, or only after long.
+        """
         self.booted.boot()
-        for _ in range(0, longest_us, slice_us):
+        size, left = float(slice_us), longest_us
+        while left > 0:
             if is_over():
                 return True
-            if self.system.run(time_us=slice_us) != "time":
+            if self.system.run(time_us=int(size)) != "time":
                 break
+            left -= int(size)
+            size = max(size, min(size * growth, LONGEST_SLICE_US))
         return is_over()
 
     def words(self, region: str, count: int) -> tuple[int, ...]:
