@@ -24,6 +24,9 @@ class BlockInfo:
 class Block(Interface, number=1):
     """A disk, or a part of one. Data goes to and from a *transfer region*, which client and device share.
 
+    A client first asks for ``info``. A driver that was started anew answers everything else with ``ServerDied`` until
+    then: so nobody goes on with another disk than he believes.
+
     A write that was answered may be lost when the power goes, until a later ``flush`` has been answered. Requests that
     wait at the same time are done in any order. All raise ``DeviceError`` when the device fails.
     """

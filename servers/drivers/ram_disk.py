@@ -3,7 +3,7 @@
 from typing import Any
 
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import Malformed
+from capkernel.protocols.failures import Malformed, ServerDied
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
@@ -23,9 +23,11 @@ class RamDisk(Block):
     def __init__(self, pd: PD) -> None:
         self.pd = pd
         self.content = bytearray(sectors * SECTOR)
+        self.is_known = False
 
     async def info(self) -> BlockInfo:
         """What the disk is."""
+        self.is_known = True
         return BlockInfo(sectors, False, transfer_size, "ram-disk")
 
     async def read(self, sector: int, count: int, offset: int) -> None:
@@ -40,8 +42,14 @@ class RamDisk(Block):
 
     async def flush(self) -> None:
         """Nothing lasts longer than this."""
+        self._need_known()
+
+    def _need_known(self) -> None:
+        if not self.is_known:
+            raise ServerDied("the driver was started anew; ask what the disk is")
 
     def _place(self, sector: int, count: int, offset: int) -> tuple[int, int]:
+        self._need_known()
         if not 0 < count <= sectors or not 0 <= sector <= sectors - count:
             raise Malformed(f"{count} sectors at {sector}: the disk has {sectors}")
         if not 0 <= offset <= transfer_size - count * SECTOR:

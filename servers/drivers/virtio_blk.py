@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted
+from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted, ServerDied
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
@@ -163,9 +163,11 @@ class DiskServant(Block):
     def __init__(self, disk: Disk, is_read_only: bool) -> None:
         self.disk = disk
         self.is_read_only = is_read_only or bool(disk.features & _RO)
+        self.is_known = False
 
     async def info(self) -> BlockInfo:
         """What the disk is."""
+        self.is_known = True
         return BlockInfo(self.disk.sectors, self.is_read_only, transfer_size, "virtio-blk")
 
     async def read(self, sector: int, count: int, offset: int) -> None:
@@ -180,11 +182,17 @@ class DiskServant(Block):
 
     async def flush(self) -> None:
         """What was written is to last."""
+        self._need_known()
         if self.disk.features & _FLUSH:
             await self.disk.perform(FLUSH, 0, 0, 0)
 
+    def _need_known(self) -> None:
+        if not self.is_known:
+            raise ServerDied("the driver was started anew; ask what the disk is")
+
     def _place(self, sector: int, count: int, offset: int) -> tuple[int, int]:
-        """I/O address and length of a transfer. Raises Malformed."""
+        """I/O address and length of a transfer. Raises Malformed, ServerDied."""
+        self._need_known()
         if not 0 < count <= self.disk.sectors or not 0 <= sector <= self.disk.sectors - count:
             raise Malformed(f"{count} sectors at {sector}: the disk has {self.disk.sectors}")
         length = count * SECTOR
