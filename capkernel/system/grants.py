@@ -23,7 +23,8 @@ the cap in ``slot`` is for minting into them and receiving. ``capkernel.user.lif
 with ``faults`` the domain's faults go to the holder, as those of a child of that number.
 
 What a domain makes of its memory, and its slots, end with its life, unless they last (``lasts="yes"``): then its next
-life finds them as this one left them. A holder of time divides it among threads, but can make no more of it: to set
+life finds them as this one left them, and gets the cap to memory only as long as nothing was made of it (it may be put
+into slots that last). A holder of time divides it among threads, but can make no more of it: to set
 budgets takes a cap that nobody but the initial task has.
 
 ``rights`` are letters of RWGP, of a notification or frame of RW; all of them when not said. ``capkernel check`` shows

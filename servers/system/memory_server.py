@@ -6,6 +6,7 @@ it are. So a page that is free is nobody's, and the quotas are exact.
 What is to be done is written down before it is done; a new life finishes what the one before has begun.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 from capkernel.abi import errors as err
@@ -42,18 +43,27 @@ FAN_OUT = 256
 
 
 class Pages:
-    """The pages' caps: untyped n in slot n, its frame, once it is made, in slot n + ``count``."""
+    """The pages' caps: untyped n in slot n, its frame, once it is made, in slot n + ``count``; behind all, the memory."""
 
     def __init__(self, sys: Syscalls, count: int) -> None:
         self.sys = sys
         self.count = count
 
     async def divide(self) -> None:
-        """Make the pages, of memory that is whole or was being divided."""
-        await stubs.cnode_revoke(self.sys, OWN_CNODE, index=UNTYPED, depth=WORD_BITS)
+        """Make the pages, of memory that is whole or was being divided.
+
+        Its cap is moved first to where a next life finds it.
+        """
+        memory = 2 * self.count
+        with suppress(KernelError):
+            await stubs.cnode_move(
+                self.sys, PAGE_SLOTS, dest_index=memory, dest_depth=WORD_BITS, src_root=OWN_CNODE, src_index=UNTYPED,
+                src_depth=WORD_BITS,
+            )  # fmt: skip
+        await stubs.cnode_revoke(self.sys, PAGE_SLOTS, index=memory, depth=WORD_BITS)
         for first in range(0, self.count, FAN_OUT):
             await stubs.untyped_retype(
-                self.sys, UNTYPED, object_type=obj.UNTYPED, size_bits=obj.PAGE_BITS, root=PAGE_SLOTS, node_index=0,
+                self.sys, PLACE | memory, object_type=obj.UNTYPED, size_bits=obj.PAGE_BITS, root=PAGE_SLOTS, node_index=0,
                 node_depth=0, node_offset=first, num_objects=min(FAN_OUT, self.count - first),
             )  # fmt: skip
 

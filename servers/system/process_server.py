@@ -274,16 +274,17 @@ class Child:
             await stubs.page_unmap(self.sys, frame)
         await self.vspace.map(frame, address, rights, attr)
 
-    async def start(self, name: str, arguments: list[str], heap: int) -> None:
-        """Let it run. Raises QuotaExceeded, TooLarge, Refused."""
-        if self.program is None:
-            raise Refused("it has no program")
+    def told(self, name: str, arguments: list[str], heap: int) -> bytes:
+        """What it is told when it starts. Raises TooLarge."""
         try:
-            told = user.encode_startup(user.Startup(name, arguments, self.caps, heap))
+            return user.encode_startup(user.Startup(name, arguments, self.caps, heap))
         except ValueError as error:
             raise TooLarge(str(error)) from None
+
+    async def start(self, program: ProgramFile, told: bytes, heap: int) -> None:
+        """Let it run. Raises QuotaExceeded."""
         parts = [(user.STARTUP + at, told[at : at + PAGE]) for at in range(0, len(told), PAGE)]
-        is_python = self.program.entry == user.PROGRAM
+        is_python = program.entry == user.PROGRAM
         stack = [] if is_python else list(range(user.STACK_TOP - user.STACK_SIZE, user.STACK_TOP, PAGE))
         zeros = [*stack, *range(user.HEAP, user.HEAP + heap, PAGE)]
         await self.objects.reserve(len(parts) + len(zeros) + self._new_tables([*zeros, *(at for at, _ in parts)]))
@@ -293,7 +294,7 @@ class Child:
             await self._add(address, rt.READ_WRITE, EXECUTE_NEVER)
         values = dict.fromkeys(reg.USER_CONTEXT, 0)
         values |= {
-            reg.FAULT_IP: self.program.entry, reg.SP: user.STACK_TOP, reg.TP: user.IPC_BUFFER, reg.A0: user.STARTUP,
+            reg.FAULT_IP: program.entry, reg.SP: user.STACK_TOP, reg.TP: user.IPC_BUFFER, reg.A0: user.STARTUP,
             reg.A0 + 1: len(told) // 8,
         }  # fmt: skip
         registers = [values[register] for register in reg.USER_CONTEXT]
@@ -377,7 +378,10 @@ class ProcessServant(Process):
         child = self._prepared()
         if heap < 0 or heap % PAGE or heap > user.MAX_HEAP:
             raise Malformed(f"a heap has whole pages, at most {user.MAX_HEAP} bytes, not {heap}")
-        await self._carefully(child.start(self.name, arguments, heap))
+        if child.program is None:
+            raise Refused("it has no program")
+        told = child.told(self.name, arguments, heap)
+        await self._carefully(child.start(child.program, told, heap))
         self.state = Status(State.RUNNING)
 
     async def wait(self) -> Status:

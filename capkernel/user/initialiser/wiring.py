@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from capkernel.abi import iospace as io
 from capkernel.abi.bootinfo import CAP_IO_SPACE
+from capkernel.abi.errors import REVOKE_FIRST
 from capkernel.system.description import IoAddressSpace, ProtectionDomain
 from capkernel.user import stubs
 from capkernel.user.allocators import Memory
@@ -88,9 +89,18 @@ async def place(tools: Toolbox, caps: Caps, placements: Iterable[Placement]) -> 
             continue
         where = _slot_of(life, placement)
         if placement.badge is None:
-            await tools.copy_into(*where, source, placement.rights)
+            try:
+                await tools.copy_into(*where, source, placement.rights)
+            except KernelError as error:
+                if error.code != REVOKE_FIRST or not _is_divided(caps, placement.source):
+                    raise
         else:
             await tools.mint_into(*where, source, placement.badge, placement.rights)
+
+
+def _is_divided(caps: Caps, source: Source) -> bool:
+    """Whether memory that lasts belongs, as a former life has divided it, to those who have parts of it."""
+    return source.thing is Thing.UNTYPED and source.number in caps.domains[source.of].lasting
 
 
 async def clear(tools: Toolbox, caps: Caps, placements: Iterable[Placement]) -> None:
