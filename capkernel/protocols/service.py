@@ -286,7 +286,7 @@ class Service:
     async def _answer_with_cap(self, entry: Entry, value: Any) -> "_Answer":
         """A cap to an object of this server, or one that this server has to something of somebody else."""
         if isinstance(value, client.Stub):
-            return _Answer(Message(caps=(value.cap,)))
+            return _Answer(Message(caps=(value.cap,)), passed_on=value)
         if not isinstance(value, Interface):
             return _Answer(Message(caps=(value,)))
         try:
@@ -321,6 +321,8 @@ class Service:
         """Send an answer now; a cap that is made for it is deleted again when it has gone."""
         if answer.entry is None or self._inbox is None:
             await self.pd.sys.send(reply_cap, answer.message)
+            if answer.passed_on is not None:
+                await answer.passed_on.forget()
             return
         slot = self._inbox.slots.alloc()
         await self.mint(answer.entry, slot)
@@ -342,10 +344,11 @@ _EVERYBODYS: Final = (DROP, DERIVE, REVOKE)
 
 @define
 class _Answer:
-    """A reply, with the object to which it is to carry a new cap, if any."""
+    """A reply, with the object to which it is to carry a new cap, or the foreign cap that it carries, if any."""
 
     message: Message
     entry: Entry | None = None
+    passed_on: client.Stub | None = None
 
 
 @define(eq=False)

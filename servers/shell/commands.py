@@ -6,12 +6,14 @@ from typing import Any, Final, Protocol
 
 from capkernel.protocols.clocks import Timer
 from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NotFound
-from capkernel.protocols.files import READ_WRITE, Directory, File, Kind
+from capkernel.protocols.files import INLINE, READ_WRITE, Directory, File, Kind
+from capkernel.protocols.mounts import Mounts
 from capkernel.protocols.network import Network
 from capkernel.protocols.supervision import Supervision
 from servers.shell.paths import Paths
 
-CHUNK: Final = 8192
+CHUNK: Final = INLINE
+"""Bytes at a time: the shell's caps come through the server of the root, and share no memory with who answers."""
 PING_PATIENCE: Final = 2_000
 
 
@@ -19,6 +21,7 @@ class Shell(Protocol):
     """What commands see of the shell. ``network`` is None if there is none."""
 
     paths: Paths
+    root: Mounts
     supervision: Supervision
     timer: Timer
     network: Network | None
@@ -190,11 +193,15 @@ async def cp(shell: Shell, source: str, target: str) -> None:
 
 @command("mv")
 async def mv(shell: Shell, source: str, target: str) -> None:
-    """Move something, in one step."""
+    """Move something: in one step within a file server's directories, else a file by copying it."""
     old, name = await shell.paths.parent(source)
     new, new_name = await shell.paths.parent(target)
     try:
         await old.rename(name, new, new_name)
+    except Malformed:
+        # The other directory is another server's; this is not done in one step.
+        await cp(shell, source, target)
+        await old.remove(name)
     finally:
         await shell.paths.done(old)
         await shell.paths.done(new)
@@ -225,6 +232,31 @@ async def df(shell: Shell) -> None:
     """Say how full the disk is."""
     space = await shell.paths.root.space()
     await shell.say(f"{space.used} of {space.total} bytes are used ({100 * space.used // space.total} %)")
+
+
+@command("mounts")
+async def mounts(shell: Shell) -> None:
+    """List what is mounted in the root directory."""
+    names = await shell.root.mounted()
+    await shell.say("\n".join(f"/{name}" for name in names) or "nothing is mounted")
+
+
+@command("mount")
+async def mount(shell: Shell, path: str, name: str) -> None:
+    """Mount a directory in the root under another name, too."""
+    directory = await shell.paths.directory(path, READ_WRITE)
+    given = await directory.derive()
+    try:
+        await shell.root.mount(name, given)
+    finally:
+        await given.forget()
+        await shell.paths.done(directory)
+
+
+@command("unmount")
+async def unmount(shell: Shell, name: str) -> None:
+    """Take away what is mounted."""
+    await shell.root.unmount(name)
 
 
 @command("services")

@@ -7,24 +7,24 @@ from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import Timer
 from capkernel.protocols.console import Console, ConsoleInput, Ending
 from capkernel.protocols.failures import Failure, Malformed, ServerDied
-from capkernel.protocols.files import Directory, Kind
+from capkernel.protocols.files import Kind
+from capkernel.protocols.mounts import Mounts
 from capkernel.protocols.network import Network
 from capkernel.protocols.supervision import Supervision
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
-from capkernel.user.messages import SharedRegion
 from servers.shell import commands
 from servers.shell.commands import COMMANDS, describe
 from servers.shell.editor import Editor, Outcome
 from servers.shell.paths import Paths
 
-files_region: int = 0
-region_size: int = 0x1_0000
 status: int = 0
 
-CONSOLE, INPUT, FILES, SUPERVISOR, TIMER, NETWORK = 0, 1, 2, 3, 4, 5
+CONSOLE, INPUT, SUPERVISOR, TIMER, NETWORK = 0, 1, 3, 4, 5
 """Channels; a system without a network has none for it."""
+ROOT = 310
+"""The slot of the cap to the root directory. It is no channel, since through one no caps could be handed over."""
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 ENDED = 0
 """Offset of the word that says that the shell was left."""
@@ -40,6 +40,7 @@ class Program:
         self.last_refusal = "nothing was refused yet"
         self.is_left = False
         self.paths: Any = None
+        self.root: Any = None
         self.supervision: Any = None
         self.timer: Any = None
         self.network: Network | None = None
@@ -47,9 +48,9 @@ class Program:
         self.input: Any = None
 
     @property
-    def places(self) -> tuple[int, int]:
-        """Where the memory shared with the file server is, and where the end is reported."""
-        return files_region, status
+    def status(self) -> int:
+        """Where the end is reported: each program has variables of its own."""
+        return status
 
     @property
     def history(self) -> list[str]:
@@ -60,11 +61,10 @@ class Program:
         """Connect, and go on until the end."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         plain = Connection(pd.sys, inbox)
-        region, status = self.places
-        files = Connection(pd.sys, inbox, SharedRegion(region, region_size))
         self.console = connect(Console, plain, BASE_ENDPOINT_CAP + CONSOLE)
         self.input = connect(ConsoleInput, plain, BASE_ENDPOINT_CAP + INPUT)
-        self.paths = Paths(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
+        self.root = connect(Mounts, plain, ROOT)
+        self.paths = Paths(self.root)
         self.supervision = connect(Supervision, plain, BASE_ENDPOINT_CAP + SUPERVISOR)
         self.timer = connect(Timer, plain, BASE_ENDPOINT_CAP + TIMER)
         if pd.values.pps >> NETWORK & 1:
@@ -72,7 +72,7 @@ class Program:
         await self.say("capkernel: `help` lists the commands, `exit` leaves")
         while not self.is_left:
             await self._turn()
-        await pd.store(status + ENDED, 1)
+        await pd.store(self.status + ENDED, 1)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The interrupt key while nothing is being read; nothing else can be interrupted yet."""

@@ -95,13 +95,16 @@ def test_files_services_and_refusals(tmp_path: Path) -> None:
     lines = [
         "mkdir notes", "write notes/a first line", "append notes/a second", "kill disk", "cat notes/a",
         "cp notes/a notes/b", "mv notes/b c", "ls", "cat notes/b", "why", "nonsense", "cat", "cd ../..", "pwd",
-        "rm notes", "services", "history", "exit",
+        "rm notes", "services", "history", "write tmp/x in memory", "cat tmp/x", "cp c tmp/c", "mv tmp/c tmp/d", "mount notes n",
+        "cat n/a", "rm n", "mounts", "kill files", "unmount n", "kill scratch", "cat tmp/x", "exit",
     ]  # fmt: skip
     output, status = shell(lines, disk)
     assert status == 0, output
     for expected in (
         "disk: life 1 ended, life 2 has begun", "first line\nsecond", "-        18  c", "NotFound: there is no b",
         "Malformed: there is no command 'nonsense'", "Malformed: usage: cat PATH", "NotEmpty", "   1  mkdir notes",
+        "in memory", "Busy: something is mounted at n",
+        "/n\n/tmp", "NotFound: there is no x",
     ):  # fmt: skip
         assert expected in output.replace("\r", ""), expected
     again, status = shell(["cat c", "exit"], disk)
