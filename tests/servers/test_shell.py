@@ -95,7 +95,8 @@ def test_files_services_and_refusals(tmp_path: Path) -> None:
     lines = [
         "mkdir notes", "write notes/a first line", "append notes/a second", "kill disk", "cat notes/a",
         "cp notes/a notes/b", "mv notes/b c", "ls", "cat notes/b", "why", "nonsense", "cat", "cd ../..", "pwd",
-        "rm notes", "services", "history", "write tmp/x in memory", "cat tmp/x", "cp c tmp/c", "mv tmp/c tmp/d", "mount notes n",
+        "rm notes", "services", "history", "write tmp/x in memory", "cat tmp/x", "cp c tmp/c", "mv tmp/c tmp/d",
+        "mount notes n",
         "cat n/a", "rm n", "mounts", "kill files", "unmount n", "kill scratch", "cat tmp/x", "exit",
     ]  # fmt: skip
     output, status = shell(lines, disk)
