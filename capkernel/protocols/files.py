@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from capkernel.protocols.failures import Malformed
+from capkernel.protocols.failures import Malformed, Unsupported
 from capkernel.protocols.interface import Interface, operation
 
 READ: Final = 1
@@ -154,13 +154,13 @@ class Directory(Interface, number=3):
         """A cap to the same directory with no more than these rights."""
 
     @operation(11)
-    @abstractmethod
     async def adopt(self, file: File, rights: int) -> File:
         """Another cap to a file of the same server, opened through this directory's cap. NotPermitted, as ``restrict``.
 
         Malformed if it is not this server's. Who was handed a file by a stranger asks the server that he trusts first,
-        rather than call whoever is behind the cap.
+        rather than call whoever is behind the cap. Unsupported by servers to which no files are handed.
         """
+        raise Unsupported("this server adopts no files")
 
 
 def checked_name(name: str) -> str:

@@ -99,3 +99,8 @@ class Account(Interface, number=49):
     @abstractmethod
     async def close(self) -> None:
         """Take everything back and return the quota to the account above. Refused for one that is the system's."""
+
+    @operation(8)
+    @abstractmethod
+    async def release(self, number: int) -> None:
+        """Take back the memory of this number, whoever has caps to it. NotFound."""

@@ -118,6 +118,11 @@ class Process(Interface, number=50):
     async def info(self) -> ProcessInfo:
         """What is known of it."""
 
+    @operation(10)
+    @abstractmethod
+    async def page(self, segment: Cap) -> None:
+        """Give it a segment of the pager's that this server knows, as its heap. Malformed; Refused if it has one."""
+
 
 class Launcher(Interface, number=51):
     """The authority to have processes. When its last cap is dropped, all that it started are killed."""

@@ -30,11 +30,12 @@ class Share:
 
 async def spawn(
     launcher: Launcher, program: File, arguments: list[str], caps: Mapping[str, Any] | None = None, *,
-    name: str = "", slots: bool = False, heap: int = 0,
+    name: str = "", slots: bool = False, heap: int = 0, segment: Any = None,
 ) -> Process:  # fmt: skip
     """Start a process with just these caps, by name: stubs, addresses of caps, or a ``Share``.
 
-    ``slots`` says that it can receive caps. If anything is refused nothing is left. Raises failures.
+    ``slots`` says that it can receive caps. Its heap is zeros, or a ``segment`` of the pager's.
+    If anything is refused nothing is left. Raises failures.
     """
     process = await launcher.create(name or (arguments[0] if arguments else "process"))
     try:
@@ -46,6 +47,8 @@ async def spawn(
                 await process.give(cap_name, Cap(cap.cap if isinstance(cap, Stub) else cap))
         if slots:
             await process.give_slots()
+        if segment is not None:
+            await process.page(Cap(segment.cap))
         await process.start(arguments, heap)
     except Exception:
         await process.drop()

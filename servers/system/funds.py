@@ -33,7 +33,7 @@ class Refound:
                     self._stub = await self._find()
                 return await question(self._stub)
             except (ServerDied, Gone):
-                await self._forget()
+                await self.forget()
                 if not left:
                     raise
         raise AssertionError("the last try returns, or raises")
@@ -45,9 +45,10 @@ class Refound:
         except NotFound:
             pass
         finally:
-            await self._forget()
+            await self.forget()
 
-    async def _forget(self) -> None:
+    async def forget(self) -> None:
+        """Give up the cap without a word to the server."""
         stub, self._stub = self._stub, None
         if isinstance(stub, Stub):
             await stub.forget()
@@ -90,3 +91,9 @@ class Pages(Refound):
     async def frame(self, page: int) -> int:
         """A cap to a frame."""
         return int(await self.ask(lambda memory: memory.frame(page)))
+
+
+async def let_go(stub: Any) -> None:
+    """Give up a cap, if it is still there, without a word to its server."""
+    if isinstance(stub, Stub):
+        await stub.forget()

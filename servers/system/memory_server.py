@@ -43,7 +43,7 @@ FAN_OUT = 256
 
 
 class Pages:
-    """The pages' caps: untyped n in slot n, its frame, once it is made, in slot n + ``count``; behind all, the memory."""
+    """The pages' caps: untyped n in slot n, its frame, when it is made, in n + ``count``; the memory behind all."""
 
     def __init__(self, sys: Syscalls, count: int) -> None:
         self.sys = sys
@@ -63,8 +63,8 @@ class Pages:
         await stubs.cnode_revoke(self.sys, PAGE_SLOTS, index=memory, depth=WORD_BITS)
         for first in range(0, self.count, FAN_OUT):
             await stubs.untyped_retype(
-                self.sys, PLACE | memory, object_type=obj.UNTYPED, size_bits=obj.PAGE_BITS, root=PAGE_SLOTS, node_index=0,
-                node_depth=0, node_offset=first, num_objects=min(FAN_OUT, self.count - first),
+                self.sys, PLACE | memory, object_type=obj.UNTYPED, size_bits=obj.PAGE_BITS, root=PAGE_SLOTS,
+                node_index=0, node_depth=0, node_offset=first, num_objects=min(FAN_OUT, self.count - first),
             )  # fmt: skip
 
     async def frame(self, page: int) -> Cap:
@@ -211,6 +211,10 @@ class AccountServant(Account):
     async def account(self, number: int) -> Account:
         """An account below it, again."""
         return self.bank.account(self.bank.book.account(self._known(), number).id)
+
+    async def release(self, number: int) -> None:
+        """Take memory back."""
+        await self.bank.take_back([self.bank.book.memory(self._known(), number)], [])
 
     async def clear(self) -> None:
         """Take everything back."""

@@ -31,6 +31,7 @@ from capkernel.protocols.failures import (
 from capkernel.protocols.files import READ, Directory, File
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.memory import PAGE, Account, Use
+from capkernel.protocols.paging import PagingControl
 from capkernel.protocols.processes import (
     MAX_NAME,
     MAX_PROGRAM,
@@ -53,7 +54,7 @@ from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from capkernel.user.vspaces import VSpace
-from servers.system.funds import Fund, Pages, Refound
+from servers.system.funds import Fund, Pages, Refound, let_go
 from servers.system.program_file import ProgramFile, read_program_file
 from servers.system.quotas import read_quotas
 
@@ -64,7 +65,7 @@ programs_size: int = 0x2000
 files_region: int = 0
 files_region_size: int = 0x1_0000
 
-SUPERVISOR, CLIENTS, FILES, MEMORY = 1, range(2, 10), 20, 21
+SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER = 1, range(2, 10), 20, 21, 22
 ENDPOINT, OWN_CNODE, ASIDS, OWN_VSPACE, PLACE_CNODE = 300, 301, 302, 303, 304
 FIRST_TIME = 320
 FIRST_REPLY, REPLIES = 340, 16
@@ -150,6 +151,7 @@ class Child:
         self.program: ProgramFile | None = None
         self.caps: list[user.NamedCap] = []
         self.launchers: list[LauncherServant] = []
+        self.is_paged = False
 
     async def build(self) -> None:
         """Make everything that every process has. Raises QuotaExceeded."""
@@ -172,6 +174,23 @@ class Child:
         await stubs.tcb_set_priority(self.sys, self.tcb, priority=PRIORITY, authority=OWN_TCB)
         await stubs.sched_context_bind(self.sys, self.time, cap=self.tcb)
         await self._put(user.EXIT, self.badged, PLACE_CNODE, rt.WRITE)
+
+    async def page(self, segment: int) -> None:
+        """Let the pager give it its heap. Its faults go there first."""
+        size = await self.server.segment_size(segment)
+        places = range(user.HEAP, user.HEAP + size, 1 << obj.MEGA_PAGE_BITS)
+        missing = [(place, self._new_tables([place])) for place in places]
+        await self.objects.reserve(sum(tables for _, tables in missing))
+        for place in (place for place, tables in missing for _ in range(tables)):
+            table = await self.objects.alloc(obj.PAGE_TABLE)
+            await stubs.page_table_map(self.sys, table, vaddr=place, attr=0, vspace=self.vspace.root)
+        faults = await self.server.attach(segment, self.vspace.root, self.number, user.HEAP)
+        self.is_paged = True
+        await stubs.tcb_set_space(
+            self.sys, self.tcb, cspace_root_data=WORD_BITS - user.CSPACE_BITS, vspace_root_data=0, fault_ep=faults,
+            cspace_root=self.cnode, vspace_root=self.vspace.root,
+        )  # fmt: skip
+        await self.server.inbox.discard(faults)
 
     async def _badged(self) -> int:
         """This server's endpoint, by the badge of this process: what its caps for exits and faults are derived from."""
@@ -305,6 +324,8 @@ class Child:
         if self.tcb:
             await stubs.tcb_suspend(self.sys, self.tcb)
         await stubs.sched_context_unbind(self.sys, self.time)
+        if self.is_paged:
+            await self.server.detach(self.number)
         if self.badged:
             index = self.badged & PLACES - 1
             await stubs.cnode_revoke(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS)
@@ -380,6 +401,8 @@ class ProcessServant(Process):
             raise Malformed(f"a heap has whole pages, at most {user.MAX_HEAP} bytes, not {heap}")
         if child.program is None:
             raise Refused("it has no program")
+        if heap and child.is_paged:
+            raise Refused("its heap is the pager's")
         told = child.told(self.name, arguments, heap)
         await self._carefully(child.start(child.program, told, heap))
         self.state = Status(State.RUNNING)
@@ -403,6 +426,16 @@ class ProcessServant(Process):
         """What is known."""
         pages = 0 if self.child is None else self.child.objects.pages
         return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE)
+
+    async def page(self, segment: Cap) -> None:
+        """Its heap, from the pager."""
+        try:
+            child = self._prepared()
+            if child.is_paged:
+                raise Refused("it has a segment already")
+            await self._carefully(child.page(segment))
+        finally:
+            await self.server.inbox.discard(segment)
 
     async def closed(self) -> None:
         """Nobody has a cap to it."""
@@ -523,6 +556,8 @@ class Server:
         files = connect(Directory, Connection(pd.sys, self.inbox, region), BASE_ENDPOINT_CAP + FILES)
         # The channel's own cap cannot hand over caps; one that the server gives out can.
         self.files = Refound(lambda: files.restrict(READ))
+        control = connect(PagingControl, Connection(pd.sys, self.inbox), BASE_ENDPOINT_CAP + PAGER)
+        self.pager = Refound(control.derive)
         self.window = files_region + files_region_size
         self.times = [FIRST_TIME + number for number in reversed(range(self.quotas.times))]
         self.free_numbers = list(reversed(range(MAX_PROCESSES)))
@@ -564,7 +599,25 @@ class Server:
             try:
                 await own.drop()
             except (Gone, ServerDied):
-                await _forget(own)
+                await let_go(own)
+
+    async def segment_size(self, segment: int) -> int:
+        """The size of a client's segment, if it is the pager's. Raises Malformed."""
+        return int(await self.pager.ask(lambda pager: pager.size(Cap(segment))))
+
+    async def attach(self, segment: int, vspace: int, space: int, address: int) -> int:
+        """Let the pager give a process a segment; returns the cap for its faults."""
+        return int(await self.pager.ask(lambda pager: pager.attach(Cap(segment), Cap(vspace), space, address)))
+
+    async def detach(self, space: int) -> None:
+        """A process of the pager's is over."""
+        await self.pager.ask(lambda pager: pager.detach(space))
+
+    async def lost(self) -> None:
+        """Processes whose faults the pager does not answer are over."""
+        while found := await self.pager.ask(lambda pager: pager.lost()):
+            for each in found:
+                await self.ended(each.space, Message(each.label, each.words))
 
     def child(self, fund: Fund) -> Child:
         """Something to build a process with: a number, and time. Raises QuotaExceeded."""
@@ -598,10 +651,6 @@ class Server:
         process = self.by_child.get(number)
         if process is not None:
             await process.end(_ending(msg))
-
-
-async def _forget(stub: Any) -> None:
-    await stub.forget()
 
 
 def _ending(msg: Message) -> Status:
@@ -641,6 +690,9 @@ class Program:
         """The supervisor wants a sign of life."""
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        elif ch == PAGER:
+            await self.server.lost()
+            await self.service.run_ready()
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
         """A process ended."""
