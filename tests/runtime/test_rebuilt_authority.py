@@ -130,6 +130,8 @@ def grants(draw: st.DrawFn, names: list[str], parents: dict[str, str]) -> str:
                 more = {"of": "ram"}
             case GrantKind.UNTYPED | GrantKind.SLOTS:
                 more = {"size_bits": draw(st.integers(4, 12))}
+            case GrantKind.TIME:
+                more = {"budget": draw(st.integers(100, 1000)), "period": 1000}
             case GrantKind.LIFECYCLE:
                 more = {"of": of}
                 if of not in handled and of != holder:
