@@ -68,7 +68,7 @@ class DescribedSystem:
         table = ProgramTable()
         programs = load_programs(system, said.alternatives, search_path, table)
         contents = _contents(system, said.programs, table)
-        self.cpu = _cpu(self.machine, system, programs, table, may_load=bool(said.programs))
+        self.cpu = (_loading_cpu if said.programs else _cpu)(self.machine, system, programs, table)
         plan = Plan(
             system=system, programs={name: found[0] for name, found in programs.items()},
             alternatives={name: found[1:] for name, found in programs.items()}, grants=said.grants,
@@ -166,20 +166,23 @@ def _contents(
     return {place.region: content for place in places}
 
 
-def _cpu(
-    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable, *,
-    may_load: bool,
-) -> CoroutineGlue | MixedGlue:  # fmt: skip
-    """The CPU for these programs; the emulator is asked for only if one of them is machine code.
+def _loading_cpu(
+    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable
+) -> CoroutineGlue | MixedGlue:
+    """The CPU for a system that loads further programs while it runs: machine code, too, if the emulator is there.
 
-    If the system ``may_load`` programs while it runs, machine code can be run if the emulator is there.
+    If it is not, a process of machine code ends by an illegal instruction.
     """
-    if may_load:
-        try:
-            return MixedGlue(machine, table)
-        except EmulatorError:
-            # Then processes of machine code meet an illegal instruction; domains of machine code are complained about.
-            return _cpu(machine, system, programs, table, may_load=False)
+    try:
+        return MixedGlue(machine, table)
+    except EmulatorError:
+        return _cpu(machine, system, programs, table)
+
+
+def _cpu(
+    machine: Machine, system: SystemDescription, programs: Mapping[str, Sequence[Program]], table: ProgramTable
+) -> CoroutineGlue | MixedGlue:
+    """The CPU for these programs; the emulator is asked for only if one of them is machine code."""
     native = [pd for pd in system.protection_domains if any(isinstance(p, MachineCode) for p in programs[pd.name])]
     if not native:
         return CoroutineGlue(machine, table)
