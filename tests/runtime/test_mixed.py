@@ -128,7 +128,7 @@ def test_what_a_domain_is_told_of_its_channels() -> None:
 def test_a_python_program_does_the_same_beside_machine_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Run] = []
     for glue in (CoroutineGlue, MixedGlue):
-        monkeypatch.setattr(described, "_cpu", lambda machine, system, programs, table, glue=glue: glue(machine, table))
+        monkeypatch.setattr(described, "_cpu", lambda machine, *rest, glue=glue, **options: glue(machine, rest[2]))
         runs.append(Booted(EXAMPLES / f"{name}.system").run())
     assert runs[0] == runs[1]
 
