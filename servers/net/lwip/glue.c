@@ -241,10 +241,18 @@ static uint32_t draw(net_stack *stack) {
 
 u32_t tcp_next_iss(struct tcp_pcb *pcb) { return draw(current); }
 
+/* lwIP begins to give out ports one above such a number, kept to its range of 14 bits: behind the last port it would
+   come to port 0, which it takes for "none is left" (tcp_new_port and udp_new_port of 2.1.3). */
+#define LAST_PORT 0x3fff
+
 int replaced_rand(void) __asm__("rand");
 int replaced_rand(void) {
+    int number;
     replaced |= SAW_RAND;
-    return current != NULL ? (int)(draw(current) >> 1) : 0;
+    if (current == NULL)
+        return 0;
+    number = (int)(draw(current) >> 1);
+    return (number & LAST_PORT) == LAST_PORT ? number - 1 : number;
 }
 
 void sys_init(void) { replaced |= SAW_INIT; }

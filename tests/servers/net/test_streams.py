@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servers.net.lwip.stack import Change, NetError, Reason
+from servers.net.lwip.stack import Change, NetError, Reason, Stack
 from tests.servers.net.wire import SERVER, Faults, Sender, needs_lwip, used, wire
 
 pytestmark = needs_lwip
@@ -248,3 +248,10 @@ def test_an_idle_stack_has_no_timer() -> None:
         net.connected()
         net.run(limit=5000)
         assert net.client.poll() is not None
+
+
+def test_a_stack_whose_ports_begin_at_the_last_one_connects_too() -> None:
+    """With this seed lwIP 2.1.3 would come to port 0, and take that for "none is left"."""
+    stack = Stack(b"\2\0\0\0\0\1", lambda: 0, lambda frame: None, address="10.0.0.1/24", seed=2280)
+    stack.connect("10.0.0.2", 7)
+    stack.close()
