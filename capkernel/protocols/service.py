@@ -227,7 +227,14 @@ class Service:
     ) -> "_Answer":
         if operation is None:
             return await self._perform_own(entry, number)
-        result = await getattr(entry.servant, operation.name)(**values)
+        try:
+            result = await getattr(entry.servant, operation.name)(**values)
+        except Failure:
+            # Caps to others' objects that came with a request which was refused are of no use to anybody.
+            for value in values.values():
+                if isinstance(value, client.Stub):
+                    await value.forget()
+            raise
         if operation.result is not None and operation.result.is_cap:
             return await self._answer_with_cap(entry, result)
         return _Answer(await pack_result(operation, result, self._region_of(entry)))

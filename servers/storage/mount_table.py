@@ -90,6 +90,8 @@ class MountsServant(Mounts):
             to._need_free(new_name)
             to = self.table.base
         await self.table.base.rename(name, to, new_name)
+        if isinstance(to, Stub) and to is not self.table.base:
+            await to.forget()
 
     async def space(self) -> Space:
         """Room in the base."""

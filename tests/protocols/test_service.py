@@ -268,6 +268,17 @@ def test_a_foreign_cap_arrives_in_a_slot_of_its_own_and_an_unwanted_one_is_delet
     assert len(set(server.bank.safe)) == 2
 
 
+def test_foreign_caps_of_refused_requests_do_not_fill_the_server(domain: Any, domains: Any) -> None:
+    async def story(pd: PD, connection: Connection, bank: Bank) -> None:
+        mine: Any = await bank.open("mine")
+        for _ in range(120):
+            with pytest.raises(NotFound):
+                await mine.transfer(1, OWN_CNODE)
+        assert await bank.keep(Cap(OWN_CNODE)) == 1
+
+    play(domain, domains, story)
+
+
 def test_nobody_opens_more_than_the_limit(domain: Any, domains: Any) -> None:
     async def greedy(pd: PD, connection: Connection, bank: Bank) -> None:
         opened = [await bank.open(f"{n}") for n in range(5)]
