@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.shell.editor import Editor, Outcome
+from tests.servers.net.wire import needs_lwip
 
 KEYS = st.sampled_from(
     [
@@ -118,11 +119,9 @@ def test_the_end_of_the_input_leaves_the_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_lwip
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine: NOT RUN")
 def test_the_hosts_curl_gets_what_was_written_at_the_prompt(tmp_path: Path) -> None:
-    lwip = pytest.importorskip("servers.net.lwip")
-    if not lwip.AVAILABLE:
-        pytest.skip(f"lwIP: {lwip.WHY_NOT}: NOT RUN")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -102,7 +102,7 @@ class Responder:
         return False
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl on this machine: NOT RUN")
 def test_curl_of_the_host_fetches_a_page_from_inside() -> None:
     page = random.Random(4).randbytes(300_000)
     with inside(forwards=[(0, 80)]) as guest:

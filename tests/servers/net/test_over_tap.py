@@ -21,7 +21,7 @@ def _may_have_tap() -> bool:
 
 
 @needs_lwip
-@pytest.mark.skipif(not _may_have_tap(), reason="no network namespace with a TAP device may be made here")
+@pytest.mark.skipif(not _may_have_tap(), reason="no network namespace with a TAP device may be made here: NOT RUN")
 @pytest.mark.parametrize("what", ["stack", "hostnet"])
 def test_streams_with_the_kernel(what: str) -> None:
     command = [*NAMESPACE, sys.executable, "-m", "tests.servers.net.over_tap", what]
