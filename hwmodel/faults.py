@@ -1,7 +1,8 @@
 """Devices that fail on purpose: what goes wrong, at which step, and what came of it.
 
-A device counts its steps from 1. A `FaultPlan` is plain data and names, for some steps, what goes wrong in them. A
-fault for a step in which it can have no effect does nothing and is not counted; the others appear in
+A device counts its steps from 1. Those of virtio devices are what they do for a request; those of the others are the
+accesses to their registers (`failing`). A `FaultPlan` is plain data and names, for some steps, what goes wrong in them.
+A fault for a step in which it can have no effect does nothing and is not counted; the others appear in
 `FaultInjector.activated`. So a run without a plan tells how many steps there are, and a campaign tries each of them.
 What is left open by a fault (which bit, which sectors) follows from the plan's seed and the step.
 """
@@ -24,14 +25,17 @@ class FaultKind(StrEnum):
     RESET = "reset"
     """Any step, which is not done. The device forgets everything and sets DEVICE_NEEDS_RESET (0) or nothing (1)."""
     STALL = "stall"
-    """Any step, which is not done, nor any other until the driver resets the device."""
+    """Any step, which is not done, nor any other until the driver resets the device. Register devices: all registers
+    read as 0 and stores do nothing, for as many accesses as the parameter says."""
     ROGUE_DMA = "rogue dma"
     """Any step, before it. The device reads 8 bytes at the parameter's I/O address (a seeded one if -1), and then
     writes 8 others there."""
     INTERRUPT_STORM = "interrupt storm"
-    """Any step, before it: as many interrupts for nothing as the parameter says, one every 20 ticks."""
+    """Any step, before it: as many interrupts for nothing as the parameter says, one every 20 ticks. Register devices:
+    the wire stays up for that long."""
     LOST_INTERRUPT = "lost interrupt"
-    """The completion of a request of which the driver was to be notified; it is not."""
+    """The completion of a request of which the driver was to be notified; it is not. Register devices: any step; the
+    next interrupt after it stays away, until there would have been another one."""
     WRONG_ID = "wrong id"
     """The completion of a request: the used ring names the head plus 1 plus the parameter, modulo 2**32."""
     WRONG_LENGTH = "wrong length"
@@ -39,14 +43,15 @@ class FaultKind(StrEnum):
     DOUBLE_COMPLETION = "double completion"
     """The completion of a request: it is put into the used ring twice."""
     CORRUPT_DATA = "corrupt data"
-    """A step that moves data: one seeded bit of it is inverted on the way."""
+    """A step that moves data: one seeded bit of it is inverted on the way. Register devices: any step."""
     IO_ERROR = "i/o error"
-    """A step of a block request that moves data: the request ends there with an error."""
+    """A step of a block request that moves data: the request ends there with an error. Register devices: any step,
+    which is not done; nothing answers on the bus."""
     TORN_WRITE = "torn write"
     """A step that writes to a disk: only as many bytes of the piece as the parameter says (a seeded number if -1) get
     there."""
     LOST_WRITE = "lost write"
-    """A step that writes to a disk: nothing gets there, and the device says that it did."""
+    """A step that writes to a disk: nothing gets there, and the device says that it did. Register devices: a store."""
     REORDERED_WRITE = "reordered write"
     """A step that writes to a disk: with a cache, the piece reaches the medium before what was written earlier; without
     one, only after what is written next."""

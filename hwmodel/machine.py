@@ -98,7 +98,7 @@ class Machine:
             raise ValueError(f"the board has no device windows named {sorted(unknown)}")
         wiring = Wiring(
             memory=self.memory,
-            irqchip=self.irqchip,
+            set_irq_level=self.irqchip.set_level,
             events=self.events,
             iommu=self.iommu,
             uart_backend=self.uart_backend,

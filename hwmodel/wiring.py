@@ -10,7 +10,6 @@ from hwmodel.board import DeviceWindow
 from hwmodel.bus import Device
 from hwmodel.dma import DmaPort
 from hwmodel.events import EventQueue
-from hwmodel.interrupts import InterruptController
 from hwmodel.iommu import Iommu
 from hwmodel.memory import Memory
 from hwmodel.stateful import Saved
@@ -42,7 +41,7 @@ class Wiring:
     """What a machine offers to the devices that are built into it."""
 
     memory: Memory
-    irqchip: InterruptController
+    set_irq_level: Callable[[int, bool], None]
     events: EventQueue
     iommu: Iommu | None
     uart_backend: Backend
@@ -52,7 +51,7 @@ class Wiring:
         """Return the function that drives a window's interrupt wire."""
         if window.irq == 0:
             return lambda asserted: None
-        return partial(self.irqchip.set_level, window.irq)
+        return partial(self.set_irq_level, window.irq)
 
     def dma_port(self, window: DeviceWindow) -> DmaPort:
         """Return a window's way to RAM; on a board without an IOMMU it takes physical addresses.
