@@ -1,6 +1,6 @@
 """A disk without a driver: a servant on bytes, and a way to run what awaits it outside of any system."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
@@ -35,15 +35,28 @@ class FakeDisk(Block):
         self.cached = []
         self.writes_left, self.failing = None, False
 
+    def lose_some(self, survivors: Sequence[bool]) -> None:
+        """Lose power; of the sectors that were not flushed those get there that ``survivors`` says, over and over."""
+        number = 0
+        for at, data in self.cached:
+            for start in range(0, len(data), SECTOR):
+                if survivors[number % len(survivors)]:
+                    self.durable[at + start : at + start + SECTOR] = data[start : start + SECTOR]
+                number += 1
+        self.lose_power()
+
     async def info(self) -> BlockInfo:
         return BlockInfo(len(self.durable) // SECTOR, False, REGION.size, "fake")
 
     async def read(self, sector: int, count: int, offset: int) -> None:
         self._check()
-        content = bytearray(self.durable)
+        start, end = sector * SECTOR, (sector + count) * SECTOR
+        content = self.durable[start:end]
         for at, data in self.cached:
-            content[at : at + len(data)] = data
-        self.memory[offset : offset + count * SECTOR] = content[sector * SECTOR : (sector + count) * SECTOR]
+            low, high = max(at, start), min(at + len(data), end)
+            if low < high:
+                content[low - start : high - start] = data[low - at : high - at]
+        self.memory[offset : offset + count * SECTOR] = content
 
     async def write(self, sector: int, count: int, offset: int) -> None:
         if self.writes_left is not None:

@@ -1,4 +1,4 @@
-"""File systems behind caps: littlefs and memory agree on everything, rights hold, what was synced survives."""
+"""File systems behind caps: littlefs, FAT and memory agree on everything, rights hold, what was synced survives."""
 
 from typing import Any
 
@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.failures import (
-    DeviceError,
-    Failure,
     Gone,
     Malformed,
     NoSpace,
@@ -18,128 +16,70 @@ from capkernel.protocols.failures import (
     WrongKind,
 )
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, File
-from servers.storage.cache import CachedDisk
-from servers.storage.disk import Disk
+from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
-from servers.storage.tree import Tree
-from tests.servers.fakedisk import REGION, FakeDisk
+from tests.servers.fakedisk import FakeDisk
+from tests.servers.storage_bench import FILES, STEPS, Bench, mounted, save_until_power_goes
 
-NAMES = st.sampled_from(["a", "b", "c"])
-SMALL = st.integers(0, 9000)
-STEPS = st.one_of(
-    st.tuples(st.just("create"), NAMES),
-    st.tuples(st.just("make_directory"), NAMES),
-    st.tuples(st.just("open"), NAMES, st.integers(0, 3)),
-    st.tuples(st.just("directory"), NAMES, st.integers(0, 3)),
-    st.tuples(st.just("remove"), NAMES),
-    st.tuples(st.just("rename"), NAMES, st.integers(0, 9), NAMES),
-    st.tuples(st.just("info"), NAMES | st.just("")),
-    st.tuples(st.just("list"), st.integers(0, 2)),
-    st.tuples(st.just("write"), SMALL, st.binary(max_size=6000)),
-    st.tuples(st.just("read"), SMALL, SMALL),
-    st.tuples(st.just("resize"), SMALL),
-    st.tuples(st.just("sync")),
-    st.tuples(st.just("closed")),
-)
-
-
-class Bench:
-    """A tree, and the caps that are open in it, the root first."""
-
-    def __init__(self, disk: FakeDisk, volume: Any) -> None:
-        self.disk = disk
-        self.tree = Tree(volume)
-        self.open: list[Any] = [self.tree.root_directory()]
-
-    def do(self, which: int, step: tuple[Any, ...]) -> Any:
-        """Do a step with one of the caps; what comes of it in words that can be compared."""
-        index = which % len(self.open)
-        cap, (name, *args) = self.open[index], step
-        if name == "rename":
-            args[1] = self.open[args[1] % len(self.open)]
-        method = getattr(cap, name, None)
-        if method is None or (name == "closed" and index == 0):
-            return "no such operation"
-        if name == "info" and isinstance(cap, File):
-            args = []
-        try:
-            result = self.disk.run(method(*args))
-        except Failure as failure:
-            return type(failure)
-        if name == "closed":
-            del self.open[index]
-        if hasattr(result, "restrict"):
-            self.open.append(result)
-            return "a cap"
-        return result
+VOLUMES = {"littlefs": LittlefsVolume, "fat": FatVolume}
+volumes = pytest.mark.parametrize("kind", VOLUMES.values(), ids=VOLUMES)
 
 
 def littlefs(sectors: int = 512) -> Bench:
-    disk = FakeDisk(sectors)
-    volume = LittlefsVolume(CachedDisk(Disk(disk, REGION), limit=16))
-    disk.run(volume.open())
-    return Bench(disk, volume)
+    return mounted(LittlefsVolume, FakeDisk(sectors))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), STEPS), max_size=40))
-def test_littlefs_and_memory_answer_alike(steps: list[tuple[int, tuple[Any, ...]]]) -> None:
-    one, other = littlefs(4096), Bench(FakeDisk(8), RamVolume(1 << 21))
+@volumes
+def test_volumes_and_memory_answer_alike(kind: Any, steps: list[tuple[int, tuple[Any, ...]]]) -> None:
+    one, other = mounted(kind, FakeDisk(4096)), Bench(FakeDisk(8), RamVolume(1 << 21))
     for which, step in steps:
         assert one.do(which, step) == other.do(which, step), step
         assert len(one.open) == len(other.open)
 
 
-FILES = st.dictionaries(NAMES, st.binary(min_size=1, max_size=9000), min_size=1)
+POWER_CUTS = (FILES, FILES, st.integers(0, 60))
 
 
 @settings(max_examples=60, deadline=None)
-@given(FILES, FILES, st.integers(0, 60), st.integers(0, 40), st.integers(0, 511))
-def test_what_was_synced_survives_a_loss_of_power_at_any_write(
+@given(*POWER_CUTS, st.integers(0, 40), st.integers(0, 511))
+def test_littlefs_keeps_what_was_synced_though_a_sector_is_torn(
     before: dict[str, bytes], after: dict[str, bytes], writes: int, kept: int, torn: int
 ) -> None:
-    bench = littlefs()
-    synced: dict[str, bytes] = {}
-    root = bench.open[0]
+    disk = FakeDisk(512)
+    synced, begun = save_until_power_goes(mounted(LittlefsVolume, disk), before, after, writes)
+    disk.lose_power(kept, torn)
+    check_synced(mounted(LittlefsVolume, disk, may_format=False), synced, begun, after)
 
-    async def save(name: str, data: bytes) -> None:
-        try:
-            file = await root.create(name)
-        except Failure:
-            file = await root.open(name, READ_WRITE)
-        await file.resize(0)
-        await file.write(0, data)
-        await file.sync()
-        await file.closed()
 
-    for name, data in before.items():
-        bench.disk.run(save(name, data))
-        synced[name] = data
-    bench.disk.writes_left = writes
-    begun = None
-    for name, data in after.items():
-        begun = name
-        try:
-            bench.disk.run(save(name, data))
-        except DeviceError:
-            break
-        synced[name], begun = data, None
-    bench.disk.lose_power(kept, torn)
-    volume = LittlefsVolume(CachedDisk(Disk(bench.disk, REGION)))
-    bench.disk.run(volume.open(may_format=False))
+@settings(max_examples=60, deadline=None)
+@given(*POWER_CUTS, st.lists(st.booleans(), min_size=1, max_size=40))
+@volumes
+def test_what_was_synced_survives_a_loss_of_power_whichever_sectors_are_lost(
+    kind: Any, before: dict[str, bytes], after: dict[str, bytes], writes: int, survivors: list[bool]
+) -> None:
+    disk = FakeDisk(512)
+    synced, begun = save_until_power_goes(mounted(kind, disk), before, after, writes)
+    disk.lose_some(survivors)
+    check_synced(mounted(kind, disk, may_format=False), synced, begun, after)
+
+
+def check_synced(bench: Bench, synced: dict[str, bytes], begun: str | None, after: dict[str, bytes]) -> None:
     for name, data in synced.items():
-        content = bench.disk.run(volume.read(name, 0, 20000))
+        content = bench.disk.run(bench.tree.volume.read(name, 0, 20000))
         assert content == data or (name == begun and content == after[name]), name
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), STEPS), max_size=30), st.integers(0, 200), st.integers(1, 5))
+@volumes
 def test_a_disk_that_fails_for_a_while_harms_nothing_that_was_synced(
-    steps: list[tuple[int, tuple[Any, ...]]], good: int, bad: int
+    kind: Any, steps: list[tuple[int, tuple[Any, ...]]], good: int, bad: int
 ) -> None:
     """In the middle of anything the disk fails; the server goes on, and the files of before are whole afterwards."""
-    bench = littlefs()
+    bench = mounted(kind, FakeDisk(512))
     root = bench.open[0]
 
     async def prepare() -> None:
