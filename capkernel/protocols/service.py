@@ -135,6 +135,21 @@ class Service:
         gone = [entry for entry in self.entries() if entry.servant is servant]
         return [closed for entry in gone for closed in self._close(entry)]
 
+    def restore(self, servant: Interface, session: int, number: int, parent: int, *, is_derived: bool = False) -> None:
+        """A cap that a former life of this server gave out leads to a servant again; parents come first.
+
+        ``parent`` is the number of the cap below which it is. To be called before anything is served, by a server that
+        knows that nobody else was served since the former life wrote this down. Raises ValueError for what cannot be.
+        """
+        above = self._entries.get(parent) if parent else self._root_entry(session)
+        if above is None or above.session != session or number in self._entries:
+            above = None
+        if above is None or not 0 < number >> NUMBER_BITS < self.pd.life:
+            raise ValueError(f"no former life can have given out cap {number} in session {session} below {parent}")
+        entry = Entry(servant, session, number, above, is_derived)
+        self._entries[number] = above.below[number] = entry
+        self._per_session[session] = self._per_session.get(session, 0) + 1
+
     def entries(self) -> Iterator[Entry]:
         """Every cap that leads somewhere."""
         yield from list(self._root_entries.values())
@@ -143,14 +158,19 @@ class Service:
     def _find(self, badge: int) -> Entry:
         """The entry of a badge. Raises Gone."""
         session, number = badge & SESSION_MASK, (badge & ~ENDPOINT_BADGE) >> SESSION_BITS
-        entry = self._entries.get(number) if number else self._root_entries.get(session)
-        if entry is None and not number:
-            servant = self._roots(session)
-            if servant is not None:
-                entry = self._root_entries[session] = Entry(servant, session, 0, None)
+        entry = self._entries.get(number) if number else self._root_entry(session)
         if entry is None or entry.session != session:
             raise Gone("what this cap led to was closed")
         return entry
+
+    def _root_entry(self, session: int) -> Entry | None:
+        """The entry of a session's own cap, or None if it has none."""
+        if session not in self._root_entries:
+            servant = self._roots(session)
+            if servant is None:
+                return None
+            self._root_entries[session] = Entry(servant, session, 0, None)
+        return self._root_entries[session]
 
     def _add(self, servant: Interface, parent: Entry, *, is_derived: bool = False) -> Entry:
         """A new entry below another. Raises QuotaExceeded."""

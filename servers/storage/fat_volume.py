@@ -160,6 +160,11 @@ class FatVolume:
         """Room."""
         return await self._run(self._space())
 
+    async def close(self) -> None:
+        """Make everything last."""
+        for path in [*self._files]:
+            await self.release(path)
+
     async def _space(self) -> Space:
         size, table = self.store.layout.cluster_bytes, self.store.table
         return Space(self.store.layout.clusters * size, (self.store.layout.clusters - table.free) * size)

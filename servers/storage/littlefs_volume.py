@@ -212,6 +212,11 @@ class LittlefsVolume:
         used = await self._run(lambda: lfs.fs_size(self._fs))
         return Space(self._config.block_count * BLOCK, used * BLOCK)
 
+    async def close(self) -> None:
+        """Make everything last."""
+        for path in [*self._files]:
+            await self.release(path)
+
     def _need_writable(self) -> None:
         if self.disk.is_read_only:
             raise NotPermitted("the disk is read-only")

@@ -84,6 +84,9 @@ class RamVolume:
         """Room."""
         return Space(self.limit, self.used)
 
+    async def close(self) -> None:
+        """Nothing to do."""
+
     async def _known(self, path: str) -> tuple[Kind, int]:
         found = await self.info(path)
         if found is None:

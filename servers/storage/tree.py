@@ -74,6 +74,10 @@ class Volume(Protocol):
         """Room."""
         ...
 
+    async def close(self) -> None:
+        """Make everything last; the volume is not used any more."""
+        ...
+
 
 class Node:
     """Something that is open, or in which something is; ``parent`` is None for the root, and for what was removed."""

@@ -6,11 +6,13 @@ with the higher number counts, so a program that dies while it writes leaves the
 
 import struct
 import zlib
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from capkernel.user.messages import SharedRegion
+from capkernel.user.codec import MessageError
+from capkernel.user.messages import SharedRegion, from_words, to_words
 from capkernel.user.operations import read, write
 
+T = TypeVar("T")
 _HEADER: Final = struct.Struct("<QII")
 
 
@@ -48,3 +50,30 @@ class Kept:
             return 0, None
         data = await read(start + _HEADER.size, size)
         return (version, data) if zlib.crc32(data) == checksum else (0, None)
+
+
+class KeptValue(Generic[T]):
+    """A value of an attrs class in a ``region`` as this program maps it."""
+
+    def __init__(self, kind: type[T], region: SharedRegion) -> None:
+        self.kind = kind
+        self._kept = Kept(region)
+
+    async def load(self) -> T | None:
+        """What was saved last, or None if nothing was, it was forgotten, or it cannot be read."""
+        data = await self._kept.load()
+        if not data or len(data) % 8:
+            return None
+        try:
+            return from_words(self.kind, struct.unpack(f"<{len(data) // 8}Q", data))
+        except MessageError:
+            return None
+
+    async def save(self, value: T) -> None:
+        """Keep this instead. Raises ValueError if it does not fit."""
+        words = to_words(value)
+        await self._kept.save(struct.pack(f"<{len(words)}Q", *words))
+
+    async def forget(self) -> None:
+        """Keep nothing."""
+        await self._kept.save(b"")

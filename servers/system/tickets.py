@@ -6,6 +6,7 @@ from capkernel.protocols.service import Service
 from capkernel.protocols.tickets import Tickets
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
+from servers.system.retiring import retire
 
 state: int = 0
 
@@ -56,10 +57,7 @@ class Program:
         """A sign of life is wanted, or the state."""
         if ch == UPDATE:
             await pd.store(self.state + GIVEN, self.tickets.given)
-            await pd.notify(UPDATE)
-            while True:
-                # Nothing is served any more: the next program answers whoever calls from now on.
-                await pd.sys.yield_()
+            await retire(pd, UPDATE)
         await pd.notify(SUPERVISOR)
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:

@@ -13,7 +13,7 @@ REGION = SharedRegion(0x1000, 0x4000)
 
 
 class FakeDisk(Block):
-    """Sectors in memory. ``writes_left`` (if not None) counts down to a loss of power: then every request fails.
+    """Sectors in memory. ``writes_left`` (if not None) counts writes and flushes down to a loss of power: then all fails.
 
     What was not flushed is lost at the loss of power, but for the first ``kept`` of the writes.
     """
@@ -59,17 +59,20 @@ class FakeDisk(Block):
         self.memory[offset : offset + count * SECTOR] = content
 
     async def write(self, sector: int, count: int, offset: int) -> None:
+        self._count_down()
+        self.cached.append((sector * SECTOR, bytes(self.memory[offset : offset + count * SECTOR])))
+
+    async def flush(self) -> None:
+        self._count_down()
+        for at, data in self.cached:
+            self.durable[at : at + len(data)] = data
+        self.cached = []
+
+    def _count_down(self) -> None:
         if self.writes_left is not None:
             self.failing = self.failing or self.writes_left == 0
             self.writes_left -= 1
         self._check()
-        self.cached.append((sector * SECTOR, bytes(self.memory[offset : offset + count * SECTOR])))
-
-    async def flush(self) -> None:
-        self._check()
-        for at, data in self.cached:
-            self.durable[at : at + len(data)] = data
-        self.cached = []
 
     def _check(self) -> None:
         self.requests += 1
