@@ -1,0 +1,141 @@
+"""A file server: a file system on a disk, given out as caps to directories and files.
+
+It maps the transfer region that the disk's driver passes on to the device, and calls the driver. It holds no device.
+A client's cap leads to the root, or to the directory that the table ``files`` of ``names`` has for his channel.
+
+With memory that outlives it (``state``) it can be replaced while its clients have files open (``handover``); with a
+second disk, also by one for another kind of file system (``homes``).
+"""
+
+from contextlib import suppress
+from typing import Any, ClassVar, Final
+
+from attrs import frozen
+
+from capkernel.protocols.block import Block
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import AlreadyExists
+from capkernel.protocols.files import READ, READ_WRITE
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.allocators import SlotAllocator
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.messages import SharedRegion
+from capkernel.user.syscalls import Message
+from servers.channels import read_channel_names
+from servers.storage.cache import CachedDisk
+from servers.storage.disk import Disk
+from servers.storage.fat_volume import FatVolume
+from servers.storage.handover import KeptCaps, keep_caps, restore_caps
+from servers.storage.homes import FileSystem, Home, LabelledDisk, open_home
+from servers.storage.littlefs_volume import LittlefsVolume
+from servers.storage.tree import Tree, TreeDirectory
+from servers.system.kept import KeptValue
+from servers.system.retiring import retire
+
+ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
+DISK, SUPERVISOR, CLIENTS, SECOND_DISK, UPDATE = 0, 1, range(2, 10), 10, 20
+"""Channels. Clients from ``FIRST_READER`` on may only read. The first shares ``client``, the first reader ``reader``.
+"""
+FIRST_READER = 6
+HOMES: Final[tuple[type[FileSystem], ...]] = (LittlefsVolume, FatVolume)
+"""What is on the first disk and on the second, if there are two."""
+
+
+@frozen
+class Places:
+    """Memory that the description gives the server; of what it does not give, the address is 0."""
+
+    transfer: SharedRegion
+    client: SharedRegion
+    reader: SharedRegion
+    names: SharedRegion
+    second_transfer: SharedRegion
+    state: SharedRegion
+
+
+class VolumeServer:
+    """The server. A program of it says which ``kind`` of file system it is for, and where its memory is."""
+
+    kind: ClassVar[type[FileSystem]]
+
+    def __init__(self) -> None:
+        self.service: Any = None
+        self.tree: Any = None
+        self.kept: Any = None
+        self.shares: dict[int, TreeDirectory] = {}
+
+    def places(self) -> Places:
+        """The memory, as the program's own variables say."""
+        raise NotImplementedError
+
+    async def init(self, pd: PD) -> None:
+        """Mount the disk, and serve; or go on where the program before stopped."""
+        places = self.places()
+        self.tree = Tree(await self._volume(pd, places))
+        if places.names.vaddr:
+            await self._share((await pd.read(places.names.vaddr, places.names.size)).rstrip(b"\0").decode())
+        shared = {CLIENTS.start: places.client, FIRST_READER: places.reader}
+        regions = {session: region for session, region in shared.items() if region.vaddr}
+        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
+        await self.service.open()
+        if places.state.vaddr:
+            self.kept = KeptValue(KeptCaps, places.state)
+            await self._go_on(pd)
+
+    async def _volume(self, pd: PD, places: Places) -> FileSystem:
+        def block(channel: int) -> Block:
+            return connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
+
+        if places.second_transfer.vaddr:
+            disks = ((DISK, places.transfer), (SECOND_DISK, places.second_transfer))
+            homes = [
+                Home(LabelledDisk(block(channel), region), kind)
+                for (channel, region), kind in zip(disks, HOMES, strict=True)
+            ]
+            return await open_home(homes, HOMES.index(self.kind))
+        volume = self.kind(CachedDisk(Disk(block(DISK), places.transfer)))
+        await volume.open()
+        return volume
+
+    async def _go_on(self, pd: PD) -> None:
+        """Take up what the program before wrote down, once."""
+        caps = await self.kept.load()
+        if caps is not None:
+            restore_caps(caps, self.tree, self.service)
+            # Before anybody is served: from here on there is no way back to the program before.
+            await pd.notify(SUPERVISOR)
+            await self.kept.forget()
+
+    def _root(self, session: int) -> Interface | None:
+        if session not in CLIENTS:
+            return None
+        rights = READ if session >= FIRST_READER else READ_WRITE
+        share = self.shares.get(session)
+        directory: Interface = (
+            TreeDirectory(self.tree, share.node, rights) if share else self.tree.root_directory(rights)
+        )
+        return directory
+
+    async def _share(self, table: str) -> None:
+        """Find the directories of the clients who get less than everything, or make them."""
+        root = self.tree.root_directory()
+        for channel, name in read_channel_names(table, "files").items():
+            with suppress(AlreadyExists):
+                await (await root.make_directory(name)).closed()
+            self.shares[channel] = await root.directory(name, READ_WRITE)
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self.tree.volume.close()
+            if self.kept is not None:
+                await self.kept.save(keep_caps(self.service))
+            await retire(pd, UPDATE)
+        await pd.notify(SUPERVISOR)
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        return await self.service.protected(msg)
