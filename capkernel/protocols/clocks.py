@@ -15,7 +15,8 @@ class Timer(Interface, number=34):
     """Time since the machine was started, in microseconds. It never goes back, whatever the wall clock does.
 
     Who waits goes on no earlier than asked for; two who wait go on in the order of their moments, and for the same
-    moment in the order in which they asked. A number that is negative or beyond a hundred years is Malformed.
+    moment in the order in which they asked. A number that is negative or beyond a hundred years is Malformed. A device
+    that contradicts itself is a DeviceError, to whoever waits, too.
     """
 
     @operation(1)
@@ -51,7 +52,7 @@ class Timer(Interface, number=34):
 class RealTimeClock(Interface, number=35):
     """The time of day: nanoseconds since 1970 in UTC. It may be set, and then jumps.
 
-    A number that is negative or above 2**63 - 1 is Malformed.
+    A number that is negative or above 2**63 - 1 is Malformed; a DeviceError if the device shows such a time.
     """
 
     @operation(1)

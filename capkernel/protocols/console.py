@@ -15,7 +15,7 @@ from capkernel.protocols.interface import Interface, operation
 MAX_TEXT: Final = 4096
 """Bytes of UTF-8 that are written at a time."""
 MAX_LINE: Final = 512
-"""Characters of a line that is read, and of a prompt."""
+"""Bytes of UTF-8 of a line that is read, of keys that are read at once, and of a prompt."""
 INTERRUPT_KEY: Final = "\x03"
 END_KEY: Final = "\x04"
 
@@ -45,7 +45,8 @@ class Console(Interface, number=32):
         """Put out whole lines, one below the other; a last line without newline is ended.
 
         Answered when the device has all of it: with ``ServerDied``, how much came out is not known. A control character
-        other than newline and tab is shown, not obeyed. TooLarge beyond 4096 bytes, Busy if too many wait already.
+        other than newline and tab is shown, not obeyed. TooLarge beyond 4096 bytes, Busy if too many wait already, DeviceError
+        if the device takes nothing any more.
         """
 
 
@@ -70,7 +71,7 @@ class ConsoleInput(Interface, number=33):
     @abstractmethod
     async def draw(self, text: str) -> None:
         """Change the line that is being typed: what is put out goes as it is to the terminal, and stays when others
-        write lines above it. A newline ends the line. TooLarge beyond 512 characters since the last newline.
+        write lines above it. A newline ends the line. TooLarge beyond 512 bytes since the last newline.
         """
 
     @operation(4)

@@ -4,6 +4,7 @@ What is put out waits in a queue and goes to the device a FIFO at a time, as its
 writes waits for his own text, so the queue is no longer than there are places to wait. When text comes while a line is
 being typed, that line is erased, and drawn again below. Keys that nobody reads wait, up to a number; then the driver
 takes no more from the device, and whoever types waits (so does a ^C behind so many keys). Nobody else notices.
+A transmitter that does not get empty is started anew after some signs of life, and whoever waits gets a DeviceError.
 
 A device is a ``Port``: a program per kind of device says how its registers are used, and nothing else.
 """
@@ -15,7 +16,7 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 
 from capkernel.protocols.console import INTERRUPT_KEY, MAX_LINE, MAX_TEXT, Console, ConsoleInput, Line
-from capkernel.protocols.failures import Busy, Gone, TooLarge
+from capkernel.protocols.failures import Busy, DeviceError, Gone, TooLarge
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
@@ -34,8 +35,12 @@ KEPT_FOR_WRITERS: Final = 1
 """Of the places to wait, those that whoever reads does not get."""
 MAX_KEYS: Final = 4096
 """Typed ahead."""
+BURST: Final = 64
+"""Bytes that are taken from the device at a time: no device keeps the driver from everything else."""
 MAX_ECHO: Final = 1024
 """Bytes in the queue from which on keys are not looked at."""
+PATIENCE: Final = 3
+"""Signs of life after which a transmitter that took nothing meanwhile is started anew."""
 ERASE: Final = "\r\x1b[K"
 BELL: Final = "\a"
 
@@ -47,6 +52,10 @@ class Port(Protocol):
 
     async def start(self) -> None:
         """Make it ready, with nothing to send and nothing received, and listen."""
+        ...
+
+    async def remind(self) -> None:
+        """Tell it again how it is to work, in case that it forgot."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -68,10 +77,11 @@ class Port(Protocol):
 
 @define(eq=False)
 class _Text:
-    """Something in the queue; ``is_out`` once the device has all of it."""
+    """Something in the queue; ``is_out`` once the device has all of it, ``is_lost`` if it will not take it."""
 
     data: bytes
     is_out: bool = False
+    is_lost: bool = False
     out: Condition = field(factory=Condition)
 
 
@@ -85,6 +95,7 @@ class Terminal:
         self.typed = ""
         self.position = 0
         self.is_sending = False
+        self.waited = 0
         self.moved = Condition()
 
     @property
@@ -133,7 +144,22 @@ class Terminal:
         """Go on if the transmitter is empty."""
         if self.is_sending and await self.port.is_sent():
             self.is_sending = False
+            self.waited = 0
         await self.pump()
+
+    async def lose_patience(self) -> None:
+        """After a look in vain: if there were too many, start the device anew. What was to be put out is lost."""
+        self.waited += self.is_sending
+        if self.waited <= PATIENCE:
+            return
+        await self.port.start()
+        lost, self.queue = self.queue, []
+        self.position = self.waited = 0
+        self.is_sending = False
+        for text in lost:
+            text.is_lost = True
+            text.out.notify()
+        self.moved.notify()
 
     async def _put(self, text: str) -> None:
         self._need_place(len(text.encode()))
@@ -148,6 +174,8 @@ class Terminal:
         await self.pump()
         while not text.is_out:
             await text.out.wait()
+            if text.is_lost:
+                raise DeviceError("the terminal takes nothing any more")
 
     def _need_place(self, size: int) -> None:
         """Before anything is put out: either it goes at once, or its client can wait. Raises Busy."""
@@ -171,7 +199,10 @@ class Keys:
 
     async def look(self) -> None:
         """Take what the device has received, as far as there is room."""
-        while len(self.typed) < MAX_KEYS and (byte := await self.terminal.port.receive()) is not None:
+        for _ in range(min(BURST, MAX_KEYS - len(self.typed))):
+            byte = await self.terminal.port.receive()
+            if byte is None:
+                break
             for key in self._decoder.decode(bytes((byte,))):
                 await self._key(key)
         await self._listen()
@@ -248,8 +279,8 @@ class InputServant(ConsoleInput):
 
     async def read_line(self, prompt: str) -> Line:
         """A line."""
-        if len(prompt) > MAX_LINE:
-            raise TooLarge(f"a prompt has at most {MAX_LINE} characters, not {len(prompt)}")
+        if len(prompt.encode()) > MAX_LINE:
+            raise TooLarge(f"a prompt has at most {MAX_LINE} bytes, not {len(prompt.encode())}")
         self.keys.begin(self)
         self.terminal.echo(harmless(prompt).rpartition("\n")[2])
         try:
@@ -282,19 +313,19 @@ class InputServant(ConsoleInput):
         """Keys as they are."""
         self.keys.begin(self)
         try:
-            keys = [await self.keys.next(self)]
+            keys = await self.keys.next(self)
         finally:
             self.keys.is_read = False
-        while self.keys.typed and len(keys) < MAX_LINE:
-            keys.append(await self.keys.next(self))
-        return "".join(keys)
+        while self.keys.typed and len((keys + self.keys.typed[0]).encode()) <= MAX_LINE:
+            keys += await self.keys.next(self)
+        return keys
 
     async def draw(self, text: str) -> None:
         """Part of the line that is being typed."""
         self.keys.need_focus(self)
         line = (self.terminal.typed + text).rpartition("\n")[2]
-        if len(line) > MAX_LINE or len(text.encode()) > MAX_TEXT:
-            raise TooLarge(f"a line that is typed has at most {MAX_LINE} characters, not {len(line)}")
+        if len(line.encode()) > MAX_LINE or len(text.encode()) > MAX_TEXT:
+            raise TooLarge(f"a line that is typed has at most {MAX_LINE} bytes, not {len(line.encode())}")
         if text:
             await self.terminal.draw(text)
 
@@ -351,10 +382,16 @@ class ConsoleProgram(ABC):
     async def notified(self, pd: PD, ch: int) -> None:
         """The device interrupts, or the supervisor wants a sign of life."""
         if ch == IRQ:
+            if not self.terminal.is_sending:
+                # It may be an interrupt that was switched off, of which the device knows nothing.
+                await self.terminal.port.remind()
             await self._look()
             await pd.irq_ack(IRQ)
         elif ch == SUPERVISOR:
+            await self.terminal.port.remind()
             await self._look()
+            await self.terminal.lose_patience()
+            await self._go_on()
             await pd.notify(SUPERVISOR)
 
     async def _look(self) -> None:

@@ -7,7 +7,7 @@ registers: int = 0
 
 _DATA, _INTERRUPTS, _FIFO_CONTROL, _LINE_STATUS = 0, 1, 2, 5
 _RECEIVED, _SENT = 1, 2
-_FIFOS_CLEARED = 0b0111
+_FIFOS, _FIFOS_CLEARED = 0b0001, 0b0111
 _HAS_DATA, _IS_EMPTY = 0x01, 0x20
 
 
@@ -25,6 +25,11 @@ class Ns16550:
         """Empty both FIFOs."""
         await self.pd.store(self.base + _FIFO_CONTROL, _FIFOS_CLEARED, 1)
         await self._interrupt(_RECEIVED, True)
+
+    async def remind(self) -> None:
+        """FIFOs, and interrupts."""
+        await self.pd.store(self.base + _FIFO_CONTROL, _FIFOS, 1)
+        await self._interrupt(0, True)
 
     async def send(self, data: bytes) -> None:
         """Fill the transmitter."""

@@ -24,11 +24,16 @@ class SiFivePort:
 
     async def start(self) -> None:
         """Enable both directions, and throw away what came before."""
+        await self.remind()
+        for _ in range(self.fifo):
+            await self.receive()
+        await self._interrupt(_RECEIVED, True)
+
+    async def remind(self) -> None:
+        """Both directions, and interrupts."""
         await self.pd.store(self.base + _SEND_CONTROL, _ENABLE | _BELOW_ONE, 4)
         await self.pd.store(self.base + _RECEIVE_CONTROL, _ENABLE, 4)
-        while await self.receive() is not None:
-            pass
-        await self._interrupt(_RECEIVED, True)
+        await self._interrupt(0, True)
 
     async def send(self, data: bytes) -> None:
         """Fill the transmitter."""

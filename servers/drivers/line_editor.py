@@ -36,7 +36,7 @@ class LineEditor:
             self.text = self.text[:-1]
         elif key == KILL_KEY:
             self.text = ""
-        elif key.isprintable() and len(self.text) < MAX_LINE:
+        elif key.isprintable() and len((self.text + key).encode()) <= MAX_LINE:
             self.text += key
         elif key.isprintable():
             self.is_full = True

@@ -1,9 +1,10 @@
 """The wall clock on the registers of the Goldfish platform's: time of day, and alarms by it."""
 
+from contextlib import suppress
 from typing import Any
 
 from capkernel.protocols.clocks import MAX_NS, RealTimeClock
-from capkernel.protocols.failures import Malformed, NotPermitted
+from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
@@ -28,9 +29,12 @@ class Goldfish:
         self.base = base
 
     async def now(self) -> int:
-        """The time: reading the low half keeps the high one."""
+        """The time: reading the low half keeps the high one. Raises DeviceError if it cannot be."""
         low = await self.pd.load(self.base + _TIME_LOW, 4)
-        return low | await self.pd.load(self.base + _TIME_HIGH, 4) << 32
+        ns = low | await self.pd.load(self.base + _TIME_HIGH, 4) << 32
+        if ns > MAX_NS:
+            raise DeviceError(f"the clock shows {ns} ns since 1970")
+        return ns
 
     async def set(self, ns: int) -> None:
         """Set the time."""
@@ -115,8 +119,9 @@ class Program:
             await pd.notify(SUPERVISOR)
 
     async def _look(self) -> None:
-        """Signal those whose time has come, and tell the device of the next."""
-        self.deadlines.pass_to(await self.clock.now())
+        """Signal those whose time has come, and tell the device of the next. If it cannot tell, they wait."""
+        with suppress(DeviceError):
+            self.deadlines.pass_to(await self.clock.now())
         await self.alarms.signal()
         await self.clock.arm(self.deadlines.next)
 

@@ -2,14 +2,15 @@
 
 A device is a ``Comparator``: a program per kind of device says how its registers are used, and nothing else. One that
 interrupts too early, or cannot count so far, is told again; one that does not interrupt is made good for by the next
-sign of life.
+sign of life. One that is read wrongly is read again; if it does not come to its senses, whoever asks or waits gets a
+``DeviceError``.
 """
 
 from abc import ABC, abstractmethod
 from typing import Any, Final, Protocol
 
 from capkernel.protocols.clocks import MAX_US, MIN_PERIOD_US, Timer
-from capkernel.protocols.failures import Malformed
+from capkernel.protocols.failures import DeviceError, Malformed
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
@@ -22,6 +23,11 @@ IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 20)
 FIRST_REPLY, REPLIES = 302, 8
 """So many can wait at a time."""
 TICKS_PER_US: Final = 10
+READINGS: Final = 6
+NEAR: Final = 100
+"""Ticks: two readings one after the other that differ by more are not both right, or something came between."""
+LAST: Final = 2 * MAX_US * TICKS_PER_US
+"""No machine has run for so many ticks."""
 
 
 class Comparator(Protocol):
@@ -47,14 +53,23 @@ class TimeKeeper:
         self.comparator = comparator
         self.deadlines = Deadlines()
         self.alarms = Alarms(pd, self.deadlines)
+        self.latest = self.failures = 0
+        self.sleeping: list[Condition] = []
 
-    async def now_us(self) -> int:
-        """The time in microseconds, rounded down."""
-        return await self.comparator.now() // TICKS_PER_US
+    async def now(self) -> int:
+        """The present tick, as soon as two readings agree. Raises DeviceError if they never do."""
+        before = await self.comparator.now()
+        for _ in range(READINGS):
+            tick = await self.comparator.now()
+            if 0 <= tick - before <= NEAR and self.latest <= tick <= LAST:
+                self.latest = tick
+                return tick
+            before = tick
+        raise DeviceError(f"the timer says {before} ticks, after {self.latest}")
 
     async def wait_until(self, tick: int) -> None:
-        """Wait."""
-        if tick <= await self.comparator.now():
+        """Wait. Raises DeviceError if the device cannot be read any more."""
+        if tick <= await self.now():
             return
         has_come: list[bool] = []
         come = Condition()
@@ -64,15 +79,25 @@ class TimeKeeper:
             come.notify()
 
         deadline = self.deadlines.add(tick, arrive)
+        failures = self.failures
+        self.sleeping.append(come)
         try:
             while not has_come:
                 await come.wait()
+                if self.failures > failures:
+                    raise DeviceError("the timer cannot be read any more")
         finally:
+            self.sleeping.remove(come)
             self.deadlines.remove(deadline)
 
     async def look(self) -> None:
-        """Let go on whose moment has come."""
-        self.deadlines.pass_to(await self.comparator.now())
+        """Let go on whose moment has come; if the device cannot tell, all who sleep. Alarms then come later."""
+        try:
+            self.deadlines.pass_to(await self.now())
+        except DeviceError:
+            self.failures += 1
+            for sleeper in self.sleeping:
+                sleeper.notify()
         await self.alarms.signal()
 
     async def arm(self) -> None:
@@ -89,12 +114,12 @@ class TimerServant(Timer):
 
     async def now(self) -> int:
         """Microseconds."""
-        return await self.keeper.now_us()
+        return await self.keeper.now() // TICKS_PER_US
 
     async def sleep(self, us: int) -> None:
         """Wait for so long."""
         _check(us)
-        await self.keeper.wait_until(await self.keeper.comparator.now() + us * TICKS_PER_US)
+        await self.keeper.wait_until(await self.keeper.now() + us * TICKS_PER_US)
 
     async def sleep_until(self, us: int) -> None:
         """Wait for a moment."""
@@ -107,7 +132,7 @@ class TimerServant(Timer):
         _check(period_us)
         if 0 < period_us < MIN_PERIOD_US:
             raise Malformed(f"a period is 0 or at least {MIN_PERIOD_US} microseconds, not {period_us}")
-        moment = await self.keeper.comparator.now() + after_us * TICKS_PER_US
+        moment = await self.keeper.now() + after_us * TICKS_PER_US
         self.keeper.alarms.set(self.channel, moment, period_us * TICKS_PER_US)
 
     async def cancel(self) -> None:
