@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import Malformed, ServerDied
+from capkernel.protocols.block import SECTOR, BlockInfo
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
+from servers.drivers.sectors import CheckedBlock
 
 registers: int = 0
 rings: int = 0
@@ -17,13 +17,13 @@ sectors: int = 2048
 SUPERVISOR = 1
 
 
-class RamDisk(Block):
+class RamDisk(CheckedBlock):
     """The disk; the transfer region is mapped here too."""
 
     def __init__(self, pd: PD) -> None:
+        super().__init__(sectors, transfer_size)
         self.pd = pd
         self.content = bytearray(sectors * SECTOR)
-        self.is_known = False
 
     async def info(self) -> BlockInfo:
         """What the disk is."""
@@ -32,29 +32,17 @@ class RamDisk(Block):
 
     async def read(self, sector: int, count: int, offset: int) -> None:
         """Sectors into the transfer region."""
-        start, size = self._place(sector, count, offset)
-        await self.pd.write(transfer + offset, bytes(self.content[start : start + size]))
+        length, start = self.checked(sector, count, offset), sector * SECTOR
+        await self.pd.write(transfer + offset, bytes(self.content[start : start + length]))
 
     async def write(self, sector: int, count: int, offset: int) -> None:
         """Sectors out of the transfer region."""
-        start, size = self._place(sector, count, offset)
-        self.content[start : start + size] = await self.pd.read(transfer + offset, size)
+        length, start = self.checked(sector, count, offset), sector * SECTOR
+        self.content[start : start + length] = await self.pd.read(transfer + offset, length)
 
     async def flush(self) -> None:
         """Nothing lasts longer than this."""
-        self._need_known()
-
-    def _need_known(self) -> None:
-        if not self.is_known:
-            raise ServerDied("the driver was started anew; ask what the disk is")
-
-    def _place(self, sector: int, count: int, offset: int) -> tuple[int, int]:
-        self._need_known()
-        if not 0 < count <= sectors or not 0 <= sector <= sectors - count:
-            raise Malformed(f"{count} sectors at {sector}: the disk has {sectors}")
-        if not 0 <= offset <= transfer_size - count * SECTOR:
-            raise Malformed(f"{count} sectors at offset {offset}: the transfer region has {transfer_size} bytes")
-        return sector * SECTOR, count * SECTOR
+        self.need_known()
 
 
 class Program:

@@ -5,8 +5,9 @@ it writes into a ring is checked, and one that breaks the rules raises ``DeviceM
 """
 
 import struct
-from collections.abc import Sequence
-from typing import Final
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
@@ -25,6 +26,12 @@ ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64
 VERSION_1, ACCESS_PLATFORM = 1 << 32, 1 << 33
 RESET_PATIENCE: Final = 1000
 """How often a device's status is read until it has reset itself."""
+MAX_RESETS: Final = 5
+"""In a row, without anything done between them; then a driver gives up."""
+PATIENCE: Final = 3
+"""Signs of life during which something may be with a device."""
+IRQ, SUPERVISOR = 0, 1
+"""Channels of every driver here: its device's interrupt, and who wants signs of life."""
 
 _NEXT, _WRITE = 1, 2
 _DESCRIPTOR = struct.Struct("<QIHH")
@@ -228,3 +235,81 @@ class Queue:
         if written > room:
             raise DeviceMisbehaved(f"{written} bytes are said to be written where {room} fit")
         return place, written
+
+
+class Device(ABC):
+    """A device as its driver knows it, and what it was given: when it breaks its rules it is reset and given all again.
+
+    ``resets`` counts the resets since the device was last seen to have done something, which ``collect`` notes. After
+    ``MAX_RESETS`` of them the error is raised: somebody else decides what is to become of driver and device.
+    """
+
+    kind: ClassVar[int]
+    """Its device id (VIRTIO 1.2, section 5)."""
+    wanted: ClassVar[int] = 0
+    """Features that the driver uses if the device has them."""
+
+    def __init__(self, pd: PD, registers: int, *queues: Queue) -> None:
+        self.pd = pd
+        self.transport = Transport(pd, registers)
+        self.queues = queues
+        self.features = 0
+        self.resets = 0
+
+    async def start(self) -> None:
+        """Reset the device, make it ready, and give it what it is to do. Raises NoDevice, DeviceMisbehaved."""
+        await self.transport.reset()
+        self.features = await self.transport.negotiate(self.kind, self.wanted)
+        await self.configure()
+        for index, queue in enumerate(self.queues):
+            await queue.clear()
+            await self.transport.set_up(index, queue.layout)
+        await self.transport.start()
+        await self.resume()
+
+    async def notified(self, channel: int) -> None:
+        """The device interrupts, or the supervisor wants a sign of life. Raises DeviceMisbehaved, NoDevice."""
+        if channel == IRQ:
+            await self.interrupt()
+            await self.pd.irq_ack(IRQ)
+        elif channel == SUPERVISOR:
+            await self.look()
+            await self.pd.notify(SUPERVISOR)
+
+    async def interrupt(self) -> None:
+        """The device has interrupted."""
+        await self._unless_it_misbehaves(self.transport.take_interrupt, self.collect)
+
+    async def look(self) -> None:
+        """See whether an interrupt was lost, and whether something takes too long."""
+        await self._unless_it_misbehaves(self.collect, self.beat)
+
+    async def settle(self) -> None:
+        """Take what is done now, for somebody who waits for it."""
+        await self._unless_it_misbehaves(self.collect)
+
+    async def _unless_it_misbehaves(self, *works: Callable[[], Awaitable[None]]) -> None:
+        try:
+            for work in works:
+                await work()
+        except DeviceMisbehaved:
+            self.resets += 1
+            if self.resets > MAX_RESETS:
+                raise
+            await self.start()
+
+    @abstractmethod
+    async def configure(self) -> None:
+        """Read the device's configuration, between features and queues."""
+
+    @abstractmethod
+    async def resume(self) -> None:
+        """Give the device, which was reset, all that it is to do."""
+
+    @abstractmethod
+    async def collect(self) -> None:
+        """Take what is done out of the rings. Raises DeviceMisbehaved."""
+
+    @abstractmethod
+    async def beat(self) -> None:
+        """At each sign of life: see whether something takes too long. Raises DeviceMisbehaved."""

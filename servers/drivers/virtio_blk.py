@@ -13,14 +13,16 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted, ServerDied
+from capkernel.protocols.block import BlockInfo
+from capkernel.protocols.failures import DeviceError, NotPermitted
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
-from servers.drivers.virtio import Buffer, DeviceMisbehaved, Layout, Queue, Transport
+from servers.drivers.sectors import CheckedBlock
+from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.system.retiring import retire
 
 registers: int = 0
 rings: int = 0
@@ -32,11 +34,10 @@ transfer_size: int = 0x1_0000
 first_reply: int = 302
 reply_count: int = 4
 
-IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 10)
-"""Channels. Clients from ``FIRST_READER`` on may only read."""
+CLIENTS, UPDATE = range(2, 10), 20
+"""Channels, besides those of every driver (``virtio``). Clients from ``FIRST_READER`` on may only read."""
 FIRST_READER: Final = 6
 
-_DISK: Final = 2
 _RO, _FLUSH = 1 << 5, 1 << 9
 READ, WRITE, FLUSH = 0, 1, 4
 """Kinds of requests."""
@@ -48,10 +49,8 @@ _HEADERS: Final = 0x800
 """Offset of the request headers in the page; each request has 32 bytes, of which the 17th is for the status."""
 _STATUS_OFFSET: Final = 16
 _UNTOUCHED: Final = 0xFF
-MAX_RESETS: Final = 5
-"""In a row, without a request done between them."""
-PATIENCE: Final = 3
-"""Signs of life during which a request may be with the device."""
+_POLL: Final = 100
+"""Ticks after which a driver that is to retire looks again whether the device is done."""
 
 
 @define(eq=False)
@@ -67,43 +66,66 @@ class Request:
     done: Condition = field(factory=Condition)
 
 
-class Disk:
+class Disk(Device):
     """The device: requests go in, and are done when ``interrupt`` or ``look`` finds them done.
 
-    Its registers, its page of rings, and where the device finds that page.
+    Its registers, its page of rings, and where the device finds that page. Requests for which there is no place wait;
+    ``choose`` says which is the next.
     """
 
-    def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
-        self.pd = pd
+    kind = 2
+    wanted = _RO | _FLUSH
+
+    def __init__(
+        self, pd: PD, registers: int, rings: int, rings_io: int, transfer_io: int = 0x2000_0000,
+        transfer_size: int = 0x1_0000,
+    ) -> None:  # fmt: skip
+        self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), _CHAIN)
+        super().__init__(pd, registers, self.queue)
         self.rings = rings
         self.rings_io = rings_io
-        self.transport = Transport(pd, registers)
-        self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), _CHAIN)
+        self.transfer_io = transfer_io
+        self.transfer_size = transfer_size
         self.requests: dict[int, Request] = {}
-        self.freed = Condition()
-        self.features = 0
+        self.waiting: list[Request] = []
         self.sectors = 0
-        self.resets = 0
 
-    async def start(self) -> None:
-        """Reset the device and make it ready. Raises NoDevice, DeviceMisbehaved."""
-        await self.transport.reset()
-        self.features = await self.transport.negotiate(_DISK, _RO | _FLUSH)
+    async def configure(self) -> None:
+        """Read how large it is."""
         self.sectors = await self.transport.config(0, 8)
-        await self.queue.clear()
-        await self.transport.set_up(0, self.queue.layout)
-        await self.transport.start()
+
+    async def resume(self) -> None:
+        """Give the device all requests again."""
+        for place, request in sorted(self.requests.items()):
+            request.age = 0
+            await self.submit(place, request)
 
     async def perform(self, kind: int, sector: int, io: int, length: int) -> None:
         """Do a request. Raises DeviceError if the device says that it failed."""
-        while (place := self.queue.free_place()) is None:
-            await self.freed.wait()
-        request = self.requests[place] = Request(kind, sector, io, length)
-        await self.submit(place, request)
+        request = Request(kind, sector, io, length)
+        self.waiting.append(request)
+        await self._proceed()
         while request.status is None:
             await request.done.wait()
         if request.status != _OK:
             raise DeviceError(f"the disk answers with status {request.status} at sector {sector}")
+
+    def choose(self) -> Request | None:
+        """Which of those that wait comes next, if one may: here the one that waits longest."""
+        return self.waiting[0] if self.waiting else None
+
+    async def _proceed(self) -> None:
+        """Give the device what there is a place for."""
+        while (place := self.queue.free_place()) is not None and (request := self.choose()) is not None:
+            self.waiting.remove(request)
+            self.requests[place] = request
+            await self.submit(place, request)
+
+    async def finish(self) -> None:
+        """Be done with all requests, without waiting for interrupts."""
+        while self.requests:
+            await self.pd.compute(_POLL)
+            await self.settle()
 
     async def submit(self, place: int, request: Request) -> None:
         """Give the device a request in a place of the queue."""
@@ -116,26 +138,15 @@ class Disk:
         await self.queue.offer(place, buffers)
         await self.transport.notify(0)
 
-    async def interrupt(self) -> None:
-        """The device has interrupted."""
-        try:
-            await self.transport.take_interrupt()
-            await self._collect()
-        except DeviceMisbehaved as error:
-            await self._recover(error)
+    async def beat(self) -> None:
+        """See whether a request takes too long."""
+        for request in self.requests.values():
+            request.age += 1
+            if request.age > PATIENCE:
+                raise DeviceMisbehaved(f"a request at sector {request.sector} is not answered")
 
-    async def look(self) -> None:
-        """See whether an interrupt was lost, and whether a request takes too long."""
-        try:
-            await self._collect()
-            for request in self.requests.values():
-                request.age += 1
-                if request.age > PATIENCE:
-                    raise DeviceMisbehaved(f"a request at sector {request.sector} is not answered")
-        except DeviceMisbehaved as error:
-            await self._recover(error)
-
-    async def _collect(self) -> None:
+    async def collect(self) -> None:
+        """Take what is done out of the ring, and let those go on who wait for it."""
         for place, _ in await self.queue.completed():
             status = await self.pd.load(self.rings + _HEADERS + 32 * place + _STATUS_OFFSET, 1)
             if status == _UNTOUCHED:
@@ -144,74 +155,60 @@ class Disk:
             request.status = status
             self.resets = 0
             request.done.notify()
-            self.freed.notify(1)
-
-    async def _recover(self, error: DeviceMisbehaved) -> None:
-        """Reset the device and give it all requests again. Raises the error when that was of no use too often."""
-        self.resets += 1
-        if self.resets > MAX_RESETS:
-            raise error
-        await self.start()
-        for place, request in sorted(self.requests.items()):
-            request.age = 0
-            await self.submit(place, request)
+        await self._proceed()
 
 
-class DiskServant(Block):
+class DiskServant(CheckedBlock):
     """The disk as clients see it."""
 
     def __init__(self, disk: Disk, is_read_only: bool) -> None:
+        super().__init__(disk.sectors, disk.transfer_size)
         self.disk = disk
         self.is_read_only = is_read_only or bool(disk.features & _RO)
-        self.is_known = False
 
     async def info(self) -> BlockInfo:
         """What the disk is."""
         self.is_known = True
-        return BlockInfo(self.disk.sectors, self.is_read_only, transfer_size, "virtio-blk")
+        return BlockInfo(self.sectors, self.is_read_only, self.transfer_size, "virtio-blk")
 
     async def read(self, sector: int, count: int, offset: int) -> None:
         """Sectors into the transfer region."""
-        await self.disk.perform(READ, sector, *self._place(sector, count, offset))
+        length = self.checked(sector, count, offset)
+        await self.disk.perform(READ, sector, self.disk.transfer_io + offset, length)
 
     async def write(self, sector: int, count: int, offset: int) -> None:
         """Sectors out of the transfer region."""
         if self.is_read_only:
             raise NotPermitted("this disk is read-only")
-        await self.disk.perform(WRITE, sector, *self._place(sector, count, offset))
+        length = self.checked(sector, count, offset)
+        await self.disk.perform(WRITE, sector, self.disk.transfer_io + offset, length)
 
     async def flush(self) -> None:
         """What was written is to last."""
-        self._need_known()
+        self.need_known()
         if self.disk.features & _FLUSH:
             await self.disk.perform(FLUSH, 0, 0, 0)
 
-    def _need_known(self) -> None:
-        if not self.is_known:
-            raise ServerDied("the driver was started anew; ask what the disk is")
-
-    def _place(self, sector: int, count: int, offset: int) -> tuple[int, int]:
-        """I/O address and length of a transfer. Raises Malformed, ServerDied."""
-        self._need_known()
-        if not 0 < count <= self.disk.sectors or not 0 <= sector <= self.disk.sectors - count:
-            raise Malformed(f"{count} sectors at {sector}: the disk has {self.disk.sectors}")
-        length = count * SECTOR
-        if length > transfer_size or not 0 <= offset <= transfer_size - length:
-            raise Malformed(f"{length} bytes at {offset}: the transfer region has {transfer_size}")
-        return transfer_io + offset, length
-
 
 class Program:
-    """The driver."""
+    """The driver. Another one for the same device is a subclass that makes another disk, of its own variables."""
 
     def __init__(self) -> None:
         self.disk: Any = None
         self.service: Any = None
 
+    def make_disk(self, pd: PD) -> Disk:
+        """The device."""
+        return Disk(pd, registers, rings, rings_io, transfer_io, transfer_size)
+
+    def replies(self) -> range:
+        """Its reply objects: so many can wait."""
+        return range(first_reply, first_reply + reply_count)
+
     async def init(self, pd: PD) -> None:
         """Start the device, and serve."""
-        pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
-        self.disk = Disk(pd, registers, rings, rings_io)
+        pd.spare_replies.extend(self.replies())
+        self.disk = self.make_disk(pd)
         await self.disk.start()
         self.service = Service(pd, roots=self._root)
 
@@ -219,13 +216,12 @@ class Program:
         return DiskServant(self.disk, session >= FIRST_READER) if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
-        if ch == IRQ:
-            await self.disk.interrupt()
-            await pd.irq_ack(IRQ)
-        elif ch == SUPERVISOR:
-            await self.disk.look()
-            await pd.notify(SUPERVISOR)
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self.disk.finish()
+            await self.service.run_ready()
+            await retire(pd, UPDATE)
+        await self.disk.notified(ch)
         await self.service.run_ready()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:

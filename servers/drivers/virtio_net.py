@@ -19,7 +19,7 @@ from capkernel.protocols.link import BATCH, MIN_FRAME, SLOT, Exchanged, Frame, L
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
-from servers.drivers.virtio import Buffer, DeviceMisbehaved, Layout, Queue, Transport
+from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
 
 registers: int = 0
 rings: int = 0
@@ -27,10 +27,9 @@ rings_io: int = 0x1000_0000
 packets_io: int = 0x2000_0000
 packets_size: int = 0x2_0000
 
-IRQ, SUPERVISOR, CLIENT = 0, 1, 2
-"""Channels."""
+CLIENT = 2
+"""Channel."""
 
-_NETWORK: Final = 1
 _MTU, _MAC, _STATUS = 1 << 3, 1 << 5, 1 << 16
 _RECEIVE, _TRANSMIT = 0, 1
 _SIZE: Final = 64
@@ -44,10 +43,6 @@ _USUAL_MTU: Final = 1500
 _PROBE_SIZE: Final = 60
 _EXPERIMENTAL: Final = b"\x88\xb5"
 """The type of a frame for local experiments: nobody takes the card's frame to itself for something else."""
-MAX_RESETS: Final = 5
-"""In a row, without anything done between them."""
-PATIENCE: Final = 3
-"""Signs of life during which a frame may be with the card."""
 QUIET: Final = 8
 """Signs of life without news until the card is tried."""
 KEPT: Final = 1
@@ -66,17 +61,18 @@ class _Sending:
     age: int = 0
 
 
-class Card:
+class Card(Device):
     """The device: slots go in, and are done when ``interrupt``, ``look`` or the client finds them done."""
 
+    kind = 1
+    wanted = _MTU | _MAC | _STATUS
+
     def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
-        self.pd = pd
-        self.rings = rings
-        self.rings_io = rings_io
-        self.transport = Transport(pd, registers)
         self.receive = Queue(pd, Layout(rings, rings_io, _SIZE), _CHAIN)
         self.transmit = Queue(pd, Layout(rings + _TRANSMIT_RING, rings_io + _TRANSMIT_RING, _SIZE), _CHAIN)
-        self.features = 0
+        super().__init__(pd, registers, self.receive, self.transmit)
+        self.rings = rings
+        self.rings_io = rings_io
         self.mac = bytes(6)
         self.mtu = _USUAL_MTU
         self.provided: dict[int, int] = {}
@@ -84,24 +80,29 @@ class Card:
         self.sending: dict[int, _Sending] = {}
         self.received: deque[Frame] = deque()
         self.sent: deque[int] = deque()
-        self.resets = 0
         self.quiet = 0
 
-    async def start(self) -> None:
-        """Reset the device and make it ready. Raises NoDevice, DeviceMisbehaved."""
-        await self.transport.reset()
-        self.features = await self.transport.negotiate(_NETWORK, _MTU | _MAC | _STATUS)
+    async def configure(self) -> None:
+        """Read the address, and how much fits into a frame."""
         if self.features & _MAC:
             self.mac = bytes([await self.transport.config(at, 1) for at in range(6)])
         if self.features & _MTU:
             self.mtu = min(await self.transport.config(10, 2), SLOT - _FRAMING)
-        for index, queue in ((_RECEIVE, self.receive), (_TRANSMIT, self.transmit)):
-            await queue.clear()
-            await self.transport.set_up(index, queue.layout)
+
+    async def resume(self) -> None:
+        """Give the card its slots and frames again."""
         await self.pd.write(self.rings + _SENT_HEADER, bytes(_HEADER))
         await self.pd.write(self.rings + _PROBE, (self.mac * 2 + _EXPERIMENTAL).ljust(_PROBE_SIZE, b"\0"))
         await self._interrupt_when_sent(False)
-        await self.transport.start()
+        for place, slot in sorted(self.provided.items()):
+            await self._offer_slot(place, slot)
+        for place, sending in sorted(self.sending.items()):
+            sending.age = 0
+            await self._offer_frame(place, sending)
+        if self.provided:
+            await self.transport.notify(_RECEIVE)
+        if self.sending:
+            await self.transport.notify(_TRANSMIT)
 
     async def forget(self) -> None:
         """Start again with nothing: all slots are the client's."""
@@ -172,36 +173,17 @@ class Card:
 
     # What the card has done
 
-    async def interrupt(self) -> None:
-        """The device has interrupted."""
-        try:
-            await self.transport.take_interrupt()
-            await self.collect()
-        except DeviceMisbehaved as error:
-            await self._recover(error)
-
-    async def look(self) -> None:
-        """See whether an interrupt was lost, whether a frame takes too long, and whether the card still works."""
-        try:
-            await self.collect()
-            for sending in self.sending.values():
-                sending.age += 1
-                if sending.age > PATIENCE:
-                    raise DeviceMisbehaved("a frame is not sent")
-            self.quiet += 1
-            if self.quiet >= QUIET and not self.sending:
-                self.quiet = 0
-                await self._send(_Sending(PROBE, self.rings_io + _PROBE, _PROBE_SIZE))
-                await self.transport.notify(_TRANSMIT)
-        except DeviceMisbehaved as error:
-            await self._recover(error)
-
-    async def exchange(self) -> None:
-        """Collect for a client who waits for an answer."""
-        try:
-            await self.collect()
-        except DeviceMisbehaved as error:
-            await self._recover(error)
+    async def beat(self) -> None:
+        """See whether a frame takes too long, and whether the card still works."""
+        for sending in self.sending.values():
+            sending.age += 1
+            if sending.age > PATIENCE:
+                raise DeviceMisbehaved("a frame is not sent")
+        self.quiet += 1
+        if self.quiet >= QUIET and not self.sending:
+            self.quiet = 0
+            await self._send(_Sending(PROBE, self.rings_io + _PROBE, _PROBE_SIZE))
+            await self.transport.notify(_TRANSMIT)
 
     async def collect(self) -> None:
         """Take what is done out of the rings. Raises DeviceMisbehaved."""
@@ -216,20 +198,6 @@ class Card:
             if sending.slot != PROBE:
                 self.sent.append(sending.slot)
             self.resets = self.quiet = 0
-
-    async def _recover(self, error: DeviceMisbehaved) -> None:
-        """Reset the device and give it everything again. Raises the error when that was of no use too often."""
-        self.resets += 1
-        if self.resets > MAX_RESETS:
-            raise error
-        await self.start()
-        for place, slot in sorted(self.provided.items()):
-            await self._offer_slot(place, slot)
-        for place, sending in sorted(self.sending.items()):
-            sending.age = 0
-            await self._offer_frame(place, sending)
-        await self.transport.notify(_RECEIVE)
-        await self.transport.notify(_TRANSMIT)
 
 
 def _free(queue: Queue) -> int:
@@ -262,7 +230,7 @@ class LinkServant(Link):
         card = self.card
         if not self.is_open:
             raise Gone("this driver has not been opened; it may have been started anew")
-        await card.exchange()
+        await card.settle()
         card.check(transmit, provide)
         await card.provide(provide)
         await card.send(transmit)
@@ -297,12 +265,7 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The device interrupts, or the supervisor wants a sign of life."""
-        if ch == IRQ:
-            await self.card.interrupt()
-            await pd.irq_ack(IRQ)
-        elif ch == SUPERVISOR:
-            await self.card.look()
-            await pd.notify(SUPERVISOR)
+        await self.card.notified(ch)
         if self.card.received or self.card.sent:
             await pd.notify(CLIENT)
 

@@ -18,16 +18,15 @@ from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
-from servers.drivers.virtio import Buffer, DeviceMisbehaved, Layout, Queue, Transport
+from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
 
 registers: int = 0
 rings: int = 0
 rings_io: int = 0x1000_0000
 
-IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 20)
+CLIENTS = range(2, 20)
 """Channels."""
 FIRST_REPLY, REPLIES = 302, 4
-_ENTROPY: Final = 4
 _SIZE: Final = 2
 _BYTES: Final = 0x800
 """Offset of the bytes in the page."""
@@ -36,32 +35,28 @@ POOL: Final = 512
 """Bytes that are kept at most."""
 BLOCK: Final = 16
 """Bytes; two blocks in a row that are equal do not happen by chance."""
-MAX_RESETS: Final = 5
-PATIENCE: Final = 3
-"""Signs of life during which a request may be with the device."""
 
 
-class Source:
+class Source(Device):
     """The device, and the pool of bytes that it gave."""
 
+    kind = 4
+
     def __init__(self, pd: PD, registers: int, rings: int, rings_io: int) -> None:
-        self.pd = pd
+        self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), 1)
+        super().__init__(pd, registers, self.queue)
         self.rings = rings
         self.rings_io = rings_io
-        self.transport = Transport(pd, registers)
-        self.queue = Queue(pd, Layout(rings, rings_io, _SIZE), 1)
         self.pool = b""
         self.last_block = b""
         self.filled = Condition()
-        self.resets = self.age = 0
+        self.age = 0
 
-    async def start(self) -> None:
-        """Reset the device and make it ready. Raises NoDevice, DeviceMisbehaved."""
-        await self.transport.reset()
-        await self.transport.negotiate(_ENTROPY, 0)
-        await self.queue.clear()
-        await self.transport.set_up(0, self.queue.layout)
-        await self.transport.start()
+    async def configure(self) -> None:
+        """It has no configuration."""
+
+    async def resume(self) -> None:
+        """Ask anew."""
         await self.ask()
 
     async def ask(self) -> None:
@@ -72,25 +67,14 @@ class Source:
             await self.queue.offer(0, [Buffer(self.rings_io + _BYTES, FILL, True)])
             await self.transport.notify(0)
 
-    async def interrupt(self) -> None:
-        """The device has interrupted."""
-        try:
-            await self.transport.take_interrupt()
-            await self._collect()
-        except DeviceMisbehaved as error:
-            await self._recover(error)
+    async def beat(self) -> None:
+        """See whether the device takes too long."""
+        self.age += bool(self.queue.outstanding)
+        if self.age > PATIENCE:
+            raise DeviceMisbehaved("a request for entropy is not answered")
 
-    async def look(self) -> None:
-        """See whether an interrupt was lost, and whether the device takes too long."""
-        try:
-            await self._collect()
-            self.age += bool(self.queue.outstanding)
-            if self.age > PATIENCE:
-                raise DeviceMisbehaved("a request for entropy is not answered")
-        except DeviceMisbehaved as error:
-            await self._recover(error)
-
-    async def _collect(self) -> None:
+    async def collect(self) -> None:
+        """Put what came into the pool, and ask for more."""
         for _, written in await self.queue.completed():
             if not written:
                 raise DeviceMisbehaved("the device gives no bytes")
@@ -108,12 +92,6 @@ class Source:
                 raise DeviceMisbehaved("the device repeats itself")
             self.last_block = block
         self.pool += data
-
-    async def _recover(self, error: DeviceMisbehaved) -> None:
-        self.resets += 1
-        if self.resets > MAX_RESETS:
-            raise error
-        await self.start()
 
 
 class EntropyServant(Entropy):
@@ -162,12 +140,7 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The device interrupts, or the supervisor wants a sign of life."""
-        if ch == IRQ:
-            await self.source.interrupt()
-            await pd.irq_ack(IRQ)
-        elif ch == SUPERVISOR:
-            await self.source.look()
-            await pd.notify(SUPERVISOR)
+        await self.source.notified(ch)
         await self.service.run_ready()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
