@@ -48,12 +48,29 @@ class Status:
 
 @frozen
 class ProcessInfo:
-    """A process: its number, unique in its server's life, its name, the bytes of memory that it takes now."""
+    """A process: its number, unique in its server's life, its name, the bytes of memory that it takes now.
+
+    ``parent`` is the process that started it with a launcher of its own, or 0; ``cpu_us`` the time for which it ran.
+    """
 
     number: int
     name: str
     state: State
     memory: int
+    parent: int
+    cpu_us: int
+
+
+@frozen
+class HeldCap:
+    """A slot of a process's CSpace: the name under which it was given a cap there, or none if it got it by itself.
+
+    ``is_there`` says whether a cap is in the slot now: a process may delete and move caps.
+    """
+
+    slot: int
+    name: str
+    is_there: bool
 
 
 @frozen
@@ -81,7 +98,10 @@ class Process(Interface, number=50):
     @operation(2)
     @abstractmethod
     async def give(self, name: str, cap: Cap) -> None:
-        """Give it a cap, under a name. AlreadyExists, TooLarge if it has as many as can be."""
+        """Give it a cap, under a name, now or while it runs. AlreadyExists, TooLarge if it has as many as can be.
+
+        A process that runs learns of it when it looks (``user.process.Process.refresh``). Refused if it has ended.
+        """
 
     @operation(3)
     @abstractmethod
@@ -118,6 +138,25 @@ class Process(Interface, number=50):
     async def info(self) -> ProcessInfo:
         """What is known of it."""
 
+    @operation(11)
+    @abstractmethod
+    async def withdraw(self, name: str) -> None:
+        """Take away what it was given under a name: that slot is empty then, a launcher ends with all that it started.
+
+        What the process made of the cap (copies, things that it opened) ends only when whoever gave the cap revokes it
+        at its server. NotFound, Refused if the process has ended.
+        """
+
+    @operation(12)
+    @abstractmethod
+    async def caps(self, start: int) -> list[HeldCap]:
+        """Its slots that were given or have a cap in them, from slot ``start`` on, at most eight."""
+
+    @operation(13)
+    @abstractmethod
+    async def watch(self, notification: Cap) -> None:
+        """Signal this when it has ended, once; now, if it has. It takes the place of one that was given before."""
+
     @operation(10)
     @abstractmethod
     async def page(self, segment: Cap) -> None:
@@ -144,5 +183,7 @@ class Launcher(Interface, number=51):
 
     @operation(4)
     @abstractmethod
-    async def processes(self) -> list[ProcessInfo]:
-        """The processes of this launcher that have not ended, at most ten."""
+    async def processes(self, after: int) -> list[ProcessInfo]:
+        """The processes of this launcher, and of those below it, that have not ended: by number, those above ``after``,
+        at most eight.
+        """

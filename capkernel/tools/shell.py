@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -28,15 +28,17 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.tour_systems import with_programs
-from hwmodel.backend import BufferBackend, TerminalBackend
+from hwmodel.backend import Backend, BufferBackend, TerminalBackend
 from hwmodel.block import BlockBacking, FileDisk, RamDisk
 from hwmodel.board import find_board as find_machine
 from hwmodel.network import NoPeer, Peer
 from hwmodel.rtc import real_time_clock
-from hwmodel.virtio import virtio_blk, virtio_net
+from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
 
 FAILED, USAGE = 1, 2
-SYSTEM, OFFLINE = "os", "offline"
+SYSTEM = "os"
+WITHOUT_STACK = {"network": "absent.elf", "web": "absent.elf"}
+"""Programs in place of those that need lwIP."""
 NEW_DISK: Final = 16 << 20
 """Bytes of a disk image that is made."""
 SLICE_US: Final = 2_000
@@ -60,6 +62,10 @@ def shell(
         list[str] | None, typer.Option(help="ADDRESS:PORT, where the machine may connect to; 10.0.2.2 is the host.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="NAME=ADDRESS, for the machine's name server.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Decides entropy, and the clock: nanoseconds since 1970. Else they are the host's."),
+    ] = None,
     script: Annotated[
         Path | None, typer.Option(help="Lines to type, in place of the terminal; - for the standard input.")
     ] = None,
@@ -68,7 +74,7 @@ def shell(
     is_plain = script is not None or not sys.stdin.isatty()
     source = _source(script, is_plain=is_plain)
     peer = _peer(net, forward or [], allow or [], name or [])
-    system = _booted(_disk(disk), peer, source, is_plain=is_plain)
+    system = _booted(_disk(disk), peer, source, seed, is_plain=is_plain)
     trace = Trace(system.loop)
     with _raw_terminal(source.fd, is_plain):
         left = _run(system, source, is_plain=is_plain)
@@ -154,34 +160,41 @@ def _named(text: str) -> tuple[str, str]:
     return name, address
 
 
-def _booted(disk: BlockBacking, peer: Peer, source: SerialInput, *, is_plain: bool) -> DescribedSystem:
+def _booted(
+    disk: BlockBacking, peer: Peer, source: SerialInput, seed: int | None, *, is_plain: bool
+) -> DescribedSystem:
     """The system, with a network if its server can run here."""
-    path = find_system(SYSTEM)
+    terminal = TerminalBackend(sys.stdout.buffer, source)
+    programs = {"shell": "shell_plain.elf"} if is_plain else {}
+    now_ns = time.time_ns() if seed is None else seed
     try:
-        return _build(path, [path.parent], disk, peer, source, is_plain=is_plain)
+        return build(disk, peer, terminal, programs, now_ns)
     except DescriptionError as error:
         reasons = "\n".join(map(str, error.diagnostics))
         print(f"capkernel shell: without the network, since\n{reasons}", file=sys.stderr)
     try:
-        offline = path.parent / OFFLINE / path.name
-        return _build(offline, [offline.parent, path.parent], disk, peer, source, is_plain=is_plain)
+        return build(disk, peer, terminal, programs | WITHOUT_STACK, now_ns)
     except DescriptionError as error:
         _refuse("\n".join(map(str, error.diagnostics)), FAILED)
 
 
-def _build(
-    path: Path, places: list[Path], disk: BlockBacking, peer: Peer, source: SerialInput, *, is_plain: bool
+def build(
+    disk: BlockBacking, peer: Peer, terminal: Backend, programs: Mapping[str, str], now_ns: int
 ) -> DescribedSystem:
+    """The system, not yet started; ``programs`` take the place of its own, by the domain's name.
+
+    ``now_ns`` is what its clock shows, in nanoseconds since 1970, and decides what its entropy device gives. Raises
+    DescriptionError.
+    """
+    path = find_system(SYSTEM)
     board = find_board(BOARD)
-    system = load(path, search_path=places, board=board)
-    said = load_extensions(path, system)
-    if is_plain:
-        system = with_programs(system, {"shell": "shell_plain.elf"})
+    system = load(path, search_path=[path.parent], board=board)
     return DescribedSystem(
-        system, find_machine(board.name), places, extensions=said,
-        uart=TerminalBackend(sys.stdout.buffer, source), console=BufferBackend(),
+        with_programs(system, programs), find_machine(board.name), [path.parent],
+        extensions=load_extensions(path, system), uart=terminal, console=BufferBackend(),
         devices={
-            "virtio0": virtio_blk(disk), "virtio1": virtio_net(peer), "rtc0": real_time_clock(time.time_ns()),
+            "virtio0": virtio_blk(disk), "virtio1": virtio_net(peer), "virtio2": virtio_rng(seed=now_ns),
+            "rtc0": real_time_clock(now_ns),
         },
     )  # fmt: skip
 

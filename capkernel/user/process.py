@@ -12,7 +12,7 @@ slots for further caps unless it was given some. Its address space, and CSpace:
 |---------------------|----------------------------------------------------------------------------------------------|
 | ``IPC_BUFFER``      | its IPC buffer, a page                                                                        |
 | ``STACK_TOP``       | the end of its stack (machine code)                                                           |
-| ``STARTUP``         | what it is told (``Startup``), read-only                                                      |
+| ``STARTUP``         | what it is told (``Startup``), and behind it which caps it has now; read-only                 |
 | ``PROGRAM``         | the page of a Python program; machine code lies where it was linked                           |
 | ``HEAP``            | as many zeros as whoever started it asked for                                                 |
 | slot ``EXIT``       | to send its exit code, once; nothing else can be done with it                                 |
@@ -20,6 +20,10 @@ slots for further caps unless it was given some. Its address space, and CSpace:
 | from ``FIRST_EMPTY``| empty slots                                                                                   |
 
 Machine code starts with the address of what it is told in a0, its words in a1, and the end of its stack in sp.
+
+Caps may be given, and taken away, while it runs. Then the list behind ``Startup`` is written anew: a word that is odd
+while that happens and otherwise grows by 2 with each list (0: none yet), the number of words, and so many words. Who
+reads it looks at the first word before and after.
 """
 
 import struct
@@ -56,6 +60,8 @@ EXIT, FIRST_CAP, FIRST_EMPTY, END_SLOT = 1, 2, 34, 1 << CSPACE_BITS
 MAX_CAPS: Final = FIRST_EMPTY - FIRST_CAP
 SLOTS: Final = "slots"
 """The name of the cap to its own CSpace, if it was given that: then it can receive caps into the empty slots."""
+GRANTED_BYTES: Final = 8 * (2 + 1 + MAX_CAPS * 10)
+"""Room for the list of caps that it has: a name has at most 64 bytes, so a cap at most 10 words."""
 EXIT_LABEL: Final = 0x4558
 """Of the message by which a process says that it is over; its word is the exit code."""
 EXIT_CODES: Final = range(-(1 << 31), 1 << 31)
@@ -92,6 +98,19 @@ def decode_startup(data: bytes) -> Startup:
     return from_words(Startup, struct.unpack(f"<{len(data) // 8}Q", data))
 
 
+@frozen
+class _Granted:
+    caps: list[NamedCap]
+
+
+def encode_granted(version: int, caps: list[NamedCap]) -> bytes:
+    """The list of caps as it lies behind ``Startup``. Raises ValueError if it is too much."""
+    words = to_words(_Granted(caps))
+    if 8 * len(words) + 16 > GRANTED_BYTES:
+        raise ValueError(f"a list of caps takes {8 * len(words)} bytes; {GRANTED_BYTES - 16} would fit")
+    return struct.pack(f"<{len(words) + 2}Q", version, len(words), *words)
+
+
 class MissingCap(KeyError):
     """The process was given no cap of that name."""
 
@@ -101,9 +120,13 @@ class MissingCap(KeyError):
 
 
 class Process:
-    """A process, as its program sees it. ``caps`` are addresses by name, ``inbox`` is there if it has slots."""
+    """A process, as its program sees it. ``caps`` are addresses by name, ``inbox`` is there if it has slots.
 
-    def __init__(self, startup: Startup) -> None:
+    ``granted`` is the address of the list of caps that is kept up to date, or 0 if there is none.
+    """
+
+    def __init__(self, startup: Startup, granted: int = 0) -> None:
+        self.granted = granted
         self.name = startup.name
         self.arguments = startup.arguments
         self.caps = {cap.name: cap.address for cap in startup.caps}
@@ -117,6 +140,18 @@ class Process:
         if name not in self.caps:
             raise MissingCap(f"{self.name} was given no cap {name!r}; it has {', '.join(self.caps) or 'none'}")
         return self.caps[name]
+
+    async def refresh(self) -> None:
+        """See which caps it has now: some may have been given, and some taken away, since it was started."""
+        while self.granted:
+            (version, count) = struct.unpack("<2Q", await ops.read(self.granted, 16))
+            content = await ops.read(self.granted + 16, min(8 * count, GRANTED_BYTES - 16))
+            if not version:
+                return
+            if not version & 1 and await ops.load(self.granted, 8) == version:
+                found = from_words(_Granted, struct.unpack(f"<{count}Q", content))
+                self.caps = {cap.name: cap.address for cap in found.caps}
+                return
 
     async def exit(self, code: int) -> NoReturn:
         """End the process, with an exit code."""
@@ -166,7 +201,8 @@ def process_program(name: str, load: Callable[[], ModuleType]) -> Any:
 
 async def _run(module: ModuleType, start: Start) -> NoReturn:
     address, words = start.arguments[:2]
-    process = Process(decode_startup(await ops.read(address, 8 * min(words, MAX_STARTUP // 8))))
+    told = decode_startup(await ops.read(address, 8 * min(words, MAX_STARTUP // 8)))
+    process = Process(told, address + 8 * words)
     code = await module.main(process)
     if type(code) is not int or code not in EXIT_CODES:
         raise TypeError(f"{process.name}: main() returned {code!r}; it is to return an exit code")

@@ -2,7 +2,8 @@
 
 It holds a cap to listen on one port and a read-only cap to a directory, and nothing else. It never waits for a browser:
 each connection signals a bit of its own in the server's notification when there is something new, and reading and
-writing never wait. Only the file server it waits for.
+writing never wait. Only the file server it waits for. If the network server dies, its connections are over; it looks
+from time to time whether its listener is still there, and listens again.
 
 GET and HEAD; ``index.html`` or a list for a directory; one byte range; connections are kept. A request with a header of
 more than 8 KiB is refused, a connection on which nothing moves for ten seconds is closed.
@@ -11,7 +12,7 @@ more than 8 KiB is refused, a connection on which nothing moves for ten seconds 
 from typing import Any, Final
 
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, TimedOut
+from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, ServerDied, TimedOut
 from capkernel.protocols.files import Directory
 from capkernel.protocols.network import Listener, Stream
 from capkernel.user import stubs
@@ -19,6 +20,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
 from servers.net.pages import Pages
 
@@ -27,11 +29,13 @@ network_region_size: int = 0x1_0000
 files_region: int = 0
 files_region_size: int = 0x1_0000
 
-NETWORK, FILES, METRONOME, LISTENING, FIRST_STREAM = 0, 1, 2, 10, 11
+NETWORK, FILES, METRONOME, SUPERVISOR, LISTENING, FIRST_STREAM = 0, 1, 2, 3, 10, 11
 """Channels; the last two and those after them are bits of our own notification."""
 STREAMS: Final = 15
 NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 310, 500
 """Caps: to our own notification, without a badge; to our own CNode; and slots."""
+LOOK_BEATS: Final = 20
+"""Beats after which it looks again whether the network server is still in the same life."""
 PATIENCE_BEATS, CROWDED_BEATS = 1000, 50
 """Beats of the metronome during which nothing may move on a connection: usually, and when others wait for its place."""
 MAY_SIGNAL: Final = 1
@@ -46,6 +50,8 @@ class Program:
     def __init__(self) -> None:
         self.inbox: Any = None
         self.listener: Any = None
+        self.watched: Any = None
+        """The listener by a cap that ends with the network server's life."""
         self.pages: Any = None
         self.connections: dict[int, HttpConnection] = {}
         self.ready: list[int] = []
@@ -61,10 +67,41 @@ class Program:
         files = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
         self.listener = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
         self.pages = Pages(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
-        # What a former life of this program left open is of no use to anybody.
+        await self._look_after(pd)
+
+    async def _listen(self, pd: PD) -> None:
+        """Begin to listen; what was open before, in a former life of this program or the other, is of no use."""
+        if self.watched is not None:
+            await let_go(self.watched)
+            self.watched = None
+        self.ready.clear()
+        for place in list(self.connections):
+            await self._close(place)
         await self.listener.revoke()
         # A channel's cap cannot hand over caps, as to our notification; one that is derived from it can.
-        await self._watch(pd, await self.listener.derive(), LISTENING)
+        self.watched = await self.listener.derive()
+        await self._watch(pd, self.watched, LISTENING)
+
+    async def _look_after(self, pd: PD) -> None:
+        """Listen again if the network server is in another life than before."""
+        try:
+            if self.watched is not None:
+                await self.watched.port()
+                return
+        except ServerDied:
+            return
+        except Gone:
+            pass
+        try:
+            await self._listen(pd)
+        except ServerDied:
+            return
+        except Gone:
+            await self._taken_away(pd)
+
+    async def _taken_away(self, pd: PD) -> None:
+        await pd.print(f"{pd.name}: the port was taken away\n")
+        self.is_crowded = self.is_open = False
 
     async def _watch(self, pd: PD, what: Any, channel: int) -> None:
         """Have something signal one of our channels; the cap for it is ours only as long as it is being sent."""
@@ -84,6 +121,10 @@ class Program:
         if ch == METRONOME:
             self.beats += 1
             await self._close_silent(pd)
+            if self.is_open and self.beats % LOOK_BEATS == 0:
+                await self._look_after(pd)
+        elif ch == SUPERVISOR:
+            await pd.notify(SUPERVISOR)
         elif ch == LISTENING:
             await self._accept(pd)
         elif ch - FIRST_STREAM in self.connections and ch - FIRST_STREAM not in self.ready:
@@ -96,13 +137,11 @@ class Program:
         while self.is_open and len(self.connections) < STREAMS:
             try:
                 stream: Stream = await self.listener.accept(0)
-            except (TimedOut, QuotaExceeded):
+            except (TimedOut, QuotaExceeded, ServerDied):
                 self.is_crowded = False
                 return
             except Gone:
-                self.is_crowded = False
-                await pd.print(f"{pd.name}: the port was taken away\n")
-                self.is_open = False
+                await self._taken_away(pd)
                 return
             place = next(place for place in range(STREAMS) if place not in self.connections)
             self.connections[place] = HttpConnection(stream, self.pages, self.beats)

@@ -2,6 +2,10 @@
 
 It holds no device: it maps the packet memory that the card's driver passes on, and calls the driver. Time comes from
 the metronome's beats. Which client gets which cap at first is in its policy (``policy``).
+
+When it dies its connections are over. A request that waited is answered with ``ServerDied``; streams, listeners and all
+else that was opened in its former life answer ``Gone``, and nobody signals a notification for them any more. A client's
+own cap leads to the new life: what it needs it opens again. Peers get a reset when they next send something.
 """
 
 from collections.abc import Callable
@@ -35,7 +39,7 @@ regions: int = 0
 first_reply: int = 302
 reply_count: int = 16
 
-LINK, METRONOME, CLIENTS = 0, 1, range(2, 14)
+LINK, METRONOME, CLIENTS, SUPERVISOR = 0, 1, range(2, 14), 20
 """Channels."""
 REGION: Final = 0x1_0000
 SHARED_ANSWER: Final = 0x8000
@@ -97,7 +101,10 @@ class Program:
         self.node.ticks = await pd.clock()
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """A beat, or the driver has something."""
+        """A beat, or the driver has something, or the supervisor wants a sign of life."""
+        if ch == SUPERVISOR:
+            await pd.notify(SUPERVISOR)
+            return
         await self._look_at_clock(pd)
         await self._turn(is_news=ch == LINK)
 

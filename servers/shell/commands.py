@@ -4,12 +4,22 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from capkernel.protocols.clocks import Timer
+from capkernel.protocols.audit import AuditReader
+from capkernel.protocols.clocks import RealTimeClock, Timer
+from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NotFound
 from capkernel.protocols.files import INLINE, READ_WRITE, Directory, File, Kind
+from capkernel.protocols.log import LogReader
 from capkernel.protocols.mounts import Mounts
+from capkernel.protocols.names import NameSpace
 from capkernel.protocols.network import Network
+from capkernel.protocols.paging import Pager
 from capkernel.protocols.supervision import Supervision
+from capkernel.protocols.usage import Usage
+from capkernel.user.process import PROGRAM
+from servers.shell.described import Description
+from servers.shell.gifts import Gift, Giver
+from servers.shell.jobs import Job, Jobs
 from servers.shell.paths import Paths
 
 CHUNK: Final = INLINE
@@ -18,24 +28,55 @@ PING_PATIENCE: Final = 2_000
 
 
 class Shell(Protocol):
-    """What commands see of the shell. ``network`` is None if there is none."""
+    """What commands see of the shell: what it holds, and what it can do. ``network`` is None if there is none."""
 
     paths: Paths
     root: Mounts
     supervision: Supervision
     timer: Timer
     network: Network | None
+    jobs: Jobs
+    giver: Giver
+    pager: Pager
+    usage: Usage
+    clock: RealTimeClock
+    entropy: Entropy
+    log_reader: LogReader
+    audit_reader: AuditReader
+    names: NameSpace
+    bound: dict[str, Gift]
 
     @property
     def history(self) -> list[str]:
         """What was typed."""
         ...
 
+    @property
+    def description(self) -> Description:
+        """The system's description."""
+        ...
+
     async def say(self, text: str) -> None:
         """Put out lines."""
         ...
 
-    def why(self) -> str:
+    async def log(self, text: str) -> None:
+        """Put a line into the log, as a warning."""
+        ...
+
+    async def record(self, text: str) -> None:
+        """Put a line into the audit trail; it lasts when this returns."""
+        ...
+
+    async def watch(self, job: Job) -> None:
+        """Hear of the end of a job."""
+        ...
+
+    async def attend(self, job: Job, *, is_killed: bool = True) -> None:
+        """Wait for the end of a job and report it. ^C kills it, or else ends the waiting."""
+        ...
+
+    async def why(self) -> list[str]:
         """Why the last command was refused."""
         ...
 
@@ -86,7 +127,10 @@ async def run(shell: Shell, words: list[str]) -> None:
 @command("help")
 async def help_(shell: Shell, name: str = "") -> None:
     """Say what there is, or what a command does."""
-    names = [name] if name in COMMANDS else sorted(COMMANDS)
+    if name in COMMANDS:
+        await shell.say(f"{usage(name)}\n{inspect.getdoc(COMMANDS[name])}")
+        return
+    names = sorted(COMMANDS)
     width = max(len(usage(each)) for each in names)
     rows = [f"{usage(each):<{width}}  {(inspect.getdoc(COMMANDS[each]) or '').splitlines()[0]}" for each in names]
     await shell.say("\n".join(rows))
@@ -270,15 +314,8 @@ async def services(shell: Shell) -> None:
     await shell.say("\n".join(rows))
 
 
-@command("kill")
-async def kill(shell: Shell, service: str) -> None:
-    """Kill a service; the supervisor starts it anew."""
-    before = await _life(shell, service)
-    await shell.supervision.restart(service)
-    await shell.say(f"{service}: life {before} ended, life {await _life(shell, service)} has begun")
-
-
-async def _life(shell: Shell, service: str) -> int:
+async def life_of(shell: Shell, service: str) -> int:
+    """In which life a service is. Raises NotFound."""
     for each in await shell.supervision.services():
         if each.label == service:
             return each.incarnation
@@ -302,8 +339,8 @@ async def sleep(shell: Shell, milliseconds: str) -> None:
 @command("ping")
 async def ping(shell: Shell, host: str) -> None:
     """Ask a machine in the network for a sign of life."""
-    network = _network(shell)
-    address = await _address(network, host)
+    network = network_of(shell)
+    address = await address_of(network, host)
     pinger = await network.pinger(address)
     try:
         answer = await pinger.ping(b"capkernel", PING_PATIENCE)
@@ -315,7 +352,7 @@ async def ping(shell: Shell, host: str) -> None:
 @command("resolve")
 async def resolve(shell: Shell, host: str) -> None:
     """Ask the name server for a name's addresses."""
-    resolver = await _network(shell).resolver()
+    resolver = await network_of(shell).resolver()
     try:
         await shell.say(" ".join(await resolver.resolve(host)))
     finally:
@@ -333,8 +370,8 @@ async def curl(shell: Shell, url: str, target: str = "") -> None:
     parts = urlsplit(url if "//" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
         raise Malformed(f"{url!r} is no URL of HTTP")
-    network = _network(shell)
-    dialer = await network.dialer(await _address(network, parts.hostname), parts.port or HTTP_PORT)
+    network = network_of(shell)
+    dialer = await network.dialer(await address_of(network, parts.hostname), parts.port or HTTP_PORT)
     try:
         stream = await dialer.connect(5 * PING_PATIENCE)
         try:
@@ -350,13 +387,14 @@ async def curl(shell: Shell, url: str, target: str = "") -> None:
         await shell.say(page.body.decode(errors="replace"))
 
 
-def _network(shell: Shell) -> Network:
+def network_of(shell: Shell) -> Network:
+    """The network. Raises NotFound."""
     if shell.network is None:
         raise NotFound("this system has no network")
     return shell.network
 
 
-async def _address(network: Network, host: str) -> str:
+async def address_of(network: Network, host: str) -> str:
     """An address, asked for if it is a name."""
     if all(part.isdecimal() for part in host.split(".")):
         return host
@@ -368,9 +406,18 @@ async def _address(network: Network, host: str) -> str:
 
 
 @command("why")
-async def why(shell: Shell) -> None:
-    """Say why the last command was refused, and by whom."""
-    await shell.say(shell.why())
+async def why(shell: Shell, pid: str = "") -> None:
+    """Say why the last command was refused, by whom, and who could grant it; or how a process ended, and with what."""
+    if not pid:
+        await shell.say("\n".join(await shell.why()))
+        return
+    job = shell.jobs.find(pid)
+    lines = [f"Process {job.number}, {job.name}, {job.ending}."]
+    if job.status is not None and job.status.pc:
+        lines.append(f"It was at {job.status.pc:#x}; its program lies from {PROGRAM:#x} on if it is Python.")
+    lines += [f"It was given {name}: {gift.words}" for name, gift in job.gifts.items()] or ["It was given nothing."]
+    lines.append("Beyond that it had its memory, its own CSpace, and a cap to say that it is over.")
+    await shell.say("\n".join(lines))
 
 
 @command("history")

@@ -75,7 +75,7 @@ class Editor:
 
     def complete(self, choices: Sequence[str]) -> list[str]:
         """Go on with the word at the cursor as far as the choices agree; returns those that remain, if many."""
-        word = self.text[: self.cursor].rpartition(" ")[2].rpartition("/")[2]
+        word = self.text[: self.cursor].rpartition(" ")[2].rpartition("=")[2].rpartition("/")[2]
         fitting = sorted(choice for choice in choices if choice.startswith(word))
         if not fitting:
             return []

@@ -1,35 +1,102 @@
 """The shell's program: a prompt, a line, a command, for ever."""
 
 import shlex
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
 
+from attrs import frozen
+
+from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.clocks import Timer
+from capkernel.protocols.clocks import RealTimeClock, Timer
 from capkernel.protocols.console import Console, ConsoleInput, Ending
-from capkernel.protocols.failures import Failure, Malformed, ServerDied
+from capkernel.protocols.entropy import Entropy
+from capkernel.protocols.failures import Failure, Gone, Malformed, NotPermitted, QuotaExceeded, ServerDied
 from capkernel.protocols.files import Kind
+from capkernel.protocols.interface import Cap
+from capkernel.protocols.log import Level, Log, LogReader
+from capkernel.protocols.memory import Account
 from capkernel.protocols.mounts import Mounts
+from capkernel.protocols.names import NameSpace
 from capkernel.protocols.network import Network
+from capkernel.protocols.paging import Pager
+from capkernel.protocols.processes import Launcher
 from capkernel.protocols.supervision import Supervision
+from capkernel.protocols.usage import Usage
+from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
-from capkernel.user.inbox import Inbox
-from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
-from servers.shell import commands
+from capkernel.user.loop import BASE_ENDPOINT_CAP, INPUT_CAP, PD, REPLY_CAP
+from capkernel.user.messages import SharedRegion
+from capkernel.user.syscalls import Message
+from servers.shell import commands, process_commands
+from servers.shell import system_commands as system_commands
 from servers.shell.commands import COMMANDS, describe
+from servers.shell.described import Description
 from servers.shell.editor import Editor, Outcome
+from servers.shell.gifts import Gift, Giver
+from servers.shell.jobs import Job, Jobs
 from servers.shell.paths import Paths
+from servers.shell.trail import OwnCap, Refusal, TracedInbox, Trail, story
 
 status: int = 0
+services_region: int = 0
+description: int = 0
+description_size: int = 0x8000
 
-CONSOLE, INPUT, SUPERVISOR, TIMER, NETWORK = 0, 1, 3, 4, 5
-"""Channels; a system without a network has none for it."""
-ROOT = 310
-"""The slot of the cap to the root directory. It is no channel, since through one no caps could be handed over."""
-OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
+CONSOLE, INPUT, SUPERVISOR, TIMER, NETWORK, LAUNCHER, MEMORY, LOG, LOG_READER = 0, 1, 3, 4, 5, 6, 7, 8, 9
+AUDIT, AUDIT_READER, CLOCK, ENTROPY, PAGER, USAGE = range(10, 16)
+"""Channels."""
+JOBS: Final = 20
+"""The bit of our own notification that says that a job has ended."""
+ROOT, NAMES = 310, 311
+"""Slots of caps to the root directory and the name space. They are no channels: through one no cap is handed over."""
+NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 320, 510
 ENDED = 0
 """Offset of the word that says that the shell was left."""
 WRITE_LIMIT = 800
 """Bytes of text that are put out at a time: what fits into a message."""
+PATIENCE_US: Final = 50_000
+"""After so long it is looked whether a job still runs: whoever would signal its end may have died."""
+MAY_SIGNAL: Final = 1
+"""Rights of a cap to a notification: write."""
+SERVICES_SIZE: Final = 0x1000
+TRIES: Final = 10
+LINE_LIMIT: Final = 120
+"""Characters of a line in the log or the audit trail."""
+OF_JOBS: Final = ("kill", "wait", "caps", "grant", "revoke", "why")
+OF_SERVICES: Final = ("kill", "caps")
+NEEDS_AUTHORITY: Final = (NotPermitted, QuotaExceeded, Gone)
+"""Failures that somebody's authority would mend."""
+OWN: Final = {
+    BASE_ENDPOINT_CAP + CONSOLE: OwnCap("the terminal", "console"),
+    BASE_ENDPOINT_CAP + INPUT: OwnCap("the terminal's keys", "console"),
+    BASE_ENDPOINT_CAP + SUPERVISOR: OwnCap("the supervisor, to restart services", "supervisor"),
+    BASE_ENDPOINT_CAP + TIMER: OwnCap("the timer", "timer"),
+    BASE_ENDPOINT_CAP + NETWORK: OwnCap("the whole network", "network"),
+    BASE_ENDPOINT_CAP + LAUNCHER: OwnCap("the shell's launcher", "processes"),
+    BASE_ENDPOINT_CAP + MEMORY: OwnCap("the shell's account of memory", "memory"),
+    BASE_ENDPOINT_CAP + LOG: OwnCap("the log, to write as the shell", "log"),
+    BASE_ENDPOINT_CAP + LOG_READER: OwnCap("the log, to read", "log"),
+    BASE_ENDPOINT_CAP + AUDIT: OwnCap("the audit trail, to write as the shell", "audit"),
+    BASE_ENDPOINT_CAP + AUDIT_READER: OwnCap("the audit trail, to read", "audit"),
+    BASE_ENDPOINT_CAP + CLOCK: OwnCap("the clock, to read", "rtc"),
+    BASE_ENDPOINT_CAP + ENTROPY: OwnCap("entropy", "entropy"),
+    BASE_ENDPOINT_CAP + PAGER: OwnCap("the pager", "pager"),
+    BASE_ENDPOINT_CAP + USAGE: OwnCap("the usage of processor time", "usage"),
+    ROOT: OwnCap("the root directory, to read and write", "mounts"),
+    NAMES: OwnCap("the shell's name space", "names"),
+}  # fmt: skip
+
+
+@frozen
+class Places:
+    """Addresses: where the end is reported, memory shared with the supervisor, the description and its size."""
+
+    status: int
+    services: int
+    description: int
+    description_size: int
 
 
 class Program:
@@ -37,8 +104,11 @@ class Program:
 
     def __init__(self) -> None:
         self.editor = Editor()
-        self.last_refusal = "nothing was refused yet"
+        self.refused: tuple[str, Failure, Refusal | None] | None = None
         self.is_left = False
+        self.pd: Any = None
+        self.trail: Any = None
+        self.inbox: Any = None
         self.paths: Any = None
         self.root: Any = None
         self.supervision: Any = None
@@ -46,11 +116,25 @@ class Program:
         self.network: Network | None = None
         self.console: Any = None
         self.input: Any = None
+        self.jobs: Any = None
+        self.giver: Any = None
+        self.pager: Any = None
+        self.usage: Any = None
+        self.clock: Any = None
+        self.entropy: Any = None
+        self.log_writer: Any = None
+        self.log_reader: Any = None
+        self.audit: Any = None
+        self.audit_reader: Any = None
+        self.names: Any = None
+        self.bound: dict[str, Gift] = {}
+        self.account: Any = None
+        self.description: Any = None
 
     @property
-    def status(self) -> int:
-        """Where the end is reported: each program has variables of its own."""
-        return status
+    def places(self) -> Places:
+        """What the loader has set: each program has variables of its own."""
+        return Places(status, services_region, description, description_size)
 
     @property
     def history(self) -> list[str]:
@@ -59,41 +143,142 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Connect, and go on until the end."""
-        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        plain = Connection(pd.sys, inbox)
-        self.console = connect(Console, plain, BASE_ENDPOINT_CAP + CONSOLE)
-        self.input = connect(ConsoleInput, plain, BASE_ENDPOINT_CAP + INPUT)
-        self.root = connect(Mounts, plain, ROOT)
-        self.paths = Paths(self.root)
-        self.supervision = connect(Supervision, plain, BASE_ENDPOINT_CAP + SUPERVISOR)
-        self.timer = connect(Timer, plain, BASE_ENDPOINT_CAP + TIMER)
-        if pd.values.pps >> NETWORK & 1:
-            self.network = connect(Network, plain, BASE_ENDPOINT_CAP + NETWORK)
+        self.pd, self.trail = pd, Trail(pd.sys)
+        self.inbox = TracedInbox(self.trail, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        self._connect(pd)
+        if pd.life > 1:
+            await self._tidy()
+        text = (await pd.read(self.places.description, self.places.description_size)).rstrip(b"\0").decode()
+        self.description = Description(text)
         await self.say("capkernel: `help` lists the commands, `exit` leaves")
         while not self.is_left:
             await self._turn()
-        await pd.store(self.status + ENDED, 1)
+        await pd.store(self.places.status + ENDED, 1)
+
+    def _connect(self, pd: PD) -> None:
+        plain = Connection(self.trail, self.inbox)
+
+        def at(interface: Any, channel: int) -> Any:
+            return connect(interface, plain, BASE_ENDPOINT_CAP + channel)
+
+        self.console, self.input, self.timer = at(Console, CONSOLE), at(ConsoleInput, INPUT), at(Timer, TIMER)
+        self.network = at(Network, NETWORK) if pd.values.pps >> NETWORK & 1 else None
+        self.pager, self.usage = at(Pager, PAGER), at(Usage, USAGE)
+        self.clock, self.entropy = at(RealTimeClock, CLOCK), at(Entropy, ENTROPY)
+        self.log_writer, self.log_reader = at(Log, LOG), at(LogReader, LOG_READER)
+        self.audit, self.audit_reader = at(Audit, AUDIT), at(AuditReader, AUDIT_READER)
+        shared = Connection(self.trail, self.inbox, SharedRegion(self.places.services, SERVICES_SIZE))
+        self.supervision = connect(Supervision, shared, BASE_ENDPOINT_CAP + SUPERVISOR)
+        self.root, self.names = connect(Mounts, plain, ROOT), connect(NameSpace, plain, NAMES)
+        self.paths = Paths(self.root)
+        self.account = at(Account, MEMORY)
+        self.jobs = Jobs(at(Launcher, LAUNCHER))
+        things = {
+            "console": self.console, "keys": self.input, "log": self.log_writer, "network": self.network,
+            "memory": self.account, "names": self.names,
+        }  # fmt: skip
+        self.giver = Giver(self.paths, things, lambda host: commands.address_of(commands.network_of(self), host))
+
+    async def _tidy(self) -> None:
+        """What a former life of this program has opened and started is of no use to anybody."""
+        for each in (self.jobs.launcher, self.account, self.root, self.console, self.log_writer, self.network):
+            if each is not None:
+                with suppress(Failure):
+                    await each.revoke()
+        with suppress(Failure):
+            await self.account.clear()
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The interrupt key while nothing is being read; nothing else can be interrupted yet."""
+        """Never called: this program waits for news by itself."""
 
     async def _turn(self) -> None:
+        await self._settle()
         line = await self.read(f"/{'/'.join(self.paths.here)}> ")
         if line is None:
             self.leave()
             return
+        self.trail.refusals.clear()
         try:
             words = shlex.split(line, comments=True)
             if words:
                 await commands.run(self, words)
         except ValueError as error:
-            await self._refused(Malformed(f"this line cannot be read: {error}"))
+            await self._refuse(line, Malformed(f"this line cannot be read: {error}"))
         except Failure as failure:
-            await self._refused(failure)
+            await self._refuse(line, failure)
 
-    async def _refused(self, failure: Failure) -> None:
-        self.last_refusal = f"{describe(failure)}\n{(type(failure).__doc__ or '').strip()}"
+    async def _settle(self) -> None:
+        """Report the jobs that have ended meanwhile."""
+        if await self._look() >> JOBS & 1:
+            await process_commands.settle(self)
+
+    async def _refuse(self, line: str, failure: Failure) -> None:
+        self.refused = line, failure, self.trail.refusal(failure)
         await self.say(describe(failure))
+
+    # Jobs
+
+    async def watch(self, job: Job) -> None:
+        """Hear of the end of a job; the cap for it is ours only as long as it is being sent."""
+        slots = self.inbox.slots
+        slot = slots.alloc()
+        await stubs.cnode_mint(
+            self.pd.sys, slots.cnode, dest_index=slot, dest_depth=slots.depth, src_root=slots.cnode,
+            src_index=NOTIFICATION, src_depth=slots.depth, rights=MAY_SIGNAL, badge=1 << JOBS,
+        )  # fmt: skip
+        try:
+            await job.process.watch(Cap(slot))
+        finally:
+            await self.inbox.discard(slot)
+
+    async def attend(self, job: Job, *, is_killed: bool = True) -> None:
+        """Wait for the end of a job."""
+        while not await self.jobs.look(job):
+            with suppress(Failure):
+                await self.timer.alarm(PATIENCE_US, 0)
+            news = await self._news()
+            if news >> INPUT & 1:
+                await self._forget_interrupt()
+                if not is_killed:
+                    await self.say(f"[{job.number}] {job.name} goes on")
+                    return
+                await self.jobs.kill(job)
+        await process_commands.report(self, job)
+
+    async def _news(self) -> int:
+        """Wait until somebody signals; who did."""
+        message: Message = await self.pd.sys.recv(INPUT_CAP, REPLY_CAP)
+        return message.badge
+
+    async def _look(self) -> int:
+        """Who has signalled meanwhile."""
+        message: Message = await self.pd.sys.nbrecv(INPUT_CAP, REPLY_CAP)
+        return message.badge
+
+    async def _forget_interrupt(self) -> None:
+        """The interrupt key has done its work; it is taken out of what was typed."""
+        await self._keys()
+        await self._draw("^C\n")
+
+    # What others are told
+
+    async def log(self, text: str) -> None:
+        """Put a line into the log."""
+        await self._surely(lambda: self.log_writer.append(Level.WARNING, text[:LINE_LIMIT]))
+
+    async def record(self, text: str) -> None:
+        """Put a line into the audit trail."""
+        await self._surely(lambda: self.audit.record([text[:LINE_LIMIT]]))
+
+    async def _surely(self, say: Callable[[], Awaitable[Any]]) -> None:
+        """Say it again if the server died meanwhile."""
+        for _ in range(TRIES):
+            try:
+                await say()
+            except ServerDied:
+                continue
+            return
+        await self.say("what was done could not be written down: the server for it dies again and again")
 
     async def say(self, text: str) -> None:
         """Put out lines, a part at a time; what a console did not put out before it died is put out again."""
@@ -114,9 +299,28 @@ class Program:
                 continue
             return
 
-    def why(self) -> str:
+    async def why(self) -> list[str]:
         """Why the last command was refused."""
-        return self.last_refusal
+        if self.refused is None:
+            return ["nothing was refused yet"]
+        line, failure, refusal = self.refused
+        if refusal is None:
+            return [f"`{line}` was refused by the shell itself, before anybody was asked.", describe(failure)]
+        lines = [f"`{line}` was refused.", *await story(refusal, failure, OWN)]
+        return [*lines, *self._remedy(refusal, failure)]
+
+    def _remedy(self, refusal: Refusal, failure: Failure) -> list[str]:
+        """Who could grant what was missing."""
+        first = refusal.way[-1].cap if refusal.way else refusal.question.cap
+        own = OWN.get(first)
+        if own is None or not isinstance(failure, NEEDS_AUTHORITY):
+            return ["No authority was missing: with other arguments, or at another time, this cap may do."]
+        callers = ", ".join(self.description.callers(own.service))
+        return [
+            f"Who could grant it: a cap is never more than the one through which it was opened. The first one on this "
+            f"way, {own.title}, is what the system's description gives the shell; beyond it only {own.service} itself "
+            f"decides. A cap to call {own.service} was given to: {callers}."
+        ]
 
     def leave(self) -> None:
         """This was the last command."""
@@ -160,10 +364,24 @@ class Program:
     async def _complete(self) -> None:
         """Complete a command, or a path."""
         words = self.editor.text[: self.editor.cursor].split(" ")
-        choices = sorted(COMMANDS) if len(words) == 1 else await self._names(words[-1])
+        choices = sorted(COMMANDS) if len(words) == 1 else await self._choices(words)
         fitting = self.editor.complete(choices)
         if fitting:
             await self.say("  ".join(fitting))
+
+    async def _choices(self, words: list[str]) -> list[str]:
+        """Numbers of processes, services, or names of files."""
+        if words[0] in OF_JOBS and len(words) == 2:
+            jobs = [str(number) for number in self.jobs.running]
+            try:
+                services = [each.label for each in await self.supervision.services()]
+            except Failure:
+                services = []
+            return jobs + services * (words[0] in OF_SERVICES)
+        if words[0] == "revoke" and len(words) == 3 and words[1].isdecimal():
+            job = self.jobs.running.get(int(words[1]))
+            return list(job.gifts) if job else []
+        return await self._names(words[-1].rpartition("=")[2])
 
     async def _names(self, word: str) -> list[str]:
         """Names that a path could go on with; a directory's ends with a slash."""
@@ -198,3 +416,8 @@ class Plain(Program):
                 self.editor.begin(prompt)
                 self.editor.insert(line.text)
                 return self.editor.entered()
+
+    async def _forget_interrupt(self) -> None:
+        """The interrupt key has done its work; it is taken out of what was typed."""
+        with suppress(ServerDied):
+            await self.input.read_line("")

@@ -15,7 +15,7 @@ from servers.storage.mount_table import MountsServant, MountTable
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 SUPERVISOR, CLIENTS, FIRST_READER = 1, range(2, 10), 6
 """Channels. Clients from ``FIRST_READER`` on may only read."""
-BASE, MOUNTED = 310, {311: "tmp"}
+BASE, MOUNTED = 310, {311: "tmp", 312: "bin"}
 """Slots of caps to the file system that is the base, and to those that are mounted from the start.
 
 They are no channels, since through those no caps could be handed over.

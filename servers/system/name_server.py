@@ -3,23 +3,25 @@
 The server holds a copy of every cap that is bound, in a slot of a CNode that it was granted for them, and passes copies
 on. It could use them, too: who binds a cap trusts it so far. Who binds pays: all names in all name spaces that were
 made through one client's caps count towards his quota, so nobody can use up another's places. A cap that comes with a
-request that does not want it is deleted (``user.inbox``). What is bound lasts as long as the server's life: when it is
-started anew everybody finds his name space empty, and caps to others answer ``Gone``.
+request that does not want it is deleted (``user.inbox``).
+
+If the description gives it memory and slots that outlive it (``table``, ``lasts``), a client finds his names again when
+the server was started anew; otherwise his name space is empty then. Caps to other name spaces answer ``Gone``: who had
+one asks again who gave it to him.
 """
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from attrs import define, field, frozen
-
 from capkernel.abi import rights as rt
+from capkernel.abi.words import WORD_BITS
 from capkernel.protocols.failures import (
     AlreadyExists,
     Gone,
     Malformed,
+    NoSpace,
     NotFound,
     NotPermitted,
-    QuotaExceeded,
     TooLarge,
     WrongKind,
 )
@@ -31,83 +33,65 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.system.kept import KeptValue
+from servers.system.name_table import Account, Held, Space, View, Written, read_back, slots_of, written
+
+table: int = 0
+table_size: int = 0x1_0000
 
 SUPERVISOR, CLIENTS = 1, range(2, 20)
 """Channels."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 HELD_CNODE, HELD_SLOTS, HELD_ADDRESS = 302, range(1, 1 << 11), 1 << 58
 """The granted CNode for what is bound: the cap to it, its slots, and the cap address of slot 0."""
-MAX_NAMES: Final = 96
-"""Of one client, in all his name spaces."""
 MAX_SPACES: Final = 32
 """Caps to name spaces that one client has open."""
 LIST_BYTES: Final = 700
 
 
-@define(eq=False)
-class Account:
-    """What a client uses."""
-
-    names: int = 0
-
-    def charge(self, count: int) -> None:
-        """Use up so much. Raises QuotaExceeded."""
-        if self.names + count > MAX_NAMES:
-            raise QuotaExceeded(f"{self.names} names are bound already, of {MAX_NAMES}; unbind some")
-        self.names += count
-
-
-@define(eq=False)
-class Held:
-    """A cap that the server holds, as long as a name leads to it."""
-
-    slot: int
-    users: int = 0
-
-
-@define(eq=False)
-class Space:
-    """Names, and what they lead to; who pays for them; how many caps and names lead here."""
-
-    account: Account
-    entries: "dict[str, Held | View]" = field(factory=dict)
-    users: int = 0
-
-
-@frozen
-class View:
-    """A space as a cap shows it: all names or some of them, to be changed or not."""
-
-    space: Space
-    names: frozenset[str] | None = None
-    is_writable: bool = True
-
-    def shows(self, name: str) -> bool:
-        """Whether this name belongs to it."""
-        return self.names is None or name in self.names
-
-    def reaches(self, space: Space) -> bool:
-        """Whether a space can be entered from here."""
-        return self.space is space or any(
-            isinstance(found, View) and found.reaches(space) for found in self.space.entries.values()
-        )
-
-
 class Holder:
-    """The slots for caps that are bound, and what becomes of names that nobody can use any more."""
+    """The slots for caps that are bound, and what becomes of names that nobody can use any more.
 
-    def __init__(self, pd: PD, inbox: Inbox) -> None:
+    What changes is written down (``kept``; None: it is not): a name after its cap is where it is to be, and its end
+    before the cap is deleted. So a cap without a name may be left by a crash; it is deleted when its slot is used.
+    """
+
+    def __init__(self, pd: PD, inbox: Inbox, kept: KeptValue[Written] | None) -> None:
         self.pd = pd
         self.inbox = inbox
-        self.slots = SlotAllocator(HELD_CNODE, HELD_SLOTS.start, HELD_SLOTS.stop)
+        self.kept = kept
+        self.grounds: dict[int, Space] = {}
+        self.taken: set[int] = set()
+
+    async def load(self) -> None:
+        """Find the names of a former life."""
+        saved = None if self.kept is None else await self.kept.load()
+        if saved is not None:
+            self.grounds = read_back(saved)
+            self.taken = slots_of(self.grounds)
+
+    async def save(self) -> None:
+        """Write all names down. Raises ValueError if there is no room."""
+        if self.kept is not None:
+            await self.kept.save(written(self.grounds))
+
+    def ground(self, channel: int) -> Space:
+        """A client's own name space."""
+        if channel not in self.grounds:
+            # It counts as used for ever: a client who closes his cap finds his names again.
+            self.grounds[channel] = Space(Account(channel), users=1)
+        return self.grounds[channel]
 
     async def hold(self, cap: Cap) -> Held:
         """Put a cap that was received into a slot for it."""
-        slot, near = self.slots.alloc(), self.inbox.slots
+        slot, near = next(slot for slot in HELD_SLOTS if slot not in self.taken), self.inbox.slots
+        self.taken.add(slot)
+        await stubs.cnode_delete(self.pd.sys, HELD_CNODE, index=slot, depth=WORD_BITS)
         await stubs.cnode_move(
-            self.pd.sys, self.slots.cnode, dest_index=slot, dest_depth=self.slots.depth, src_root=near.cnode,
-            src_index=cap, src_depth=near.depth,
+            self.pd.sys, HELD_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=near.cnode, src_index=cap,
+            src_depth=near.depth,
         )  # fmt: skip
         near.free(cap)
         return Held(slot)
@@ -118,8 +102,8 @@ class Holder:
         probe = near.alloc()
         try:
             await stubs.cnode_copy(
-                self.pd.sys, near.cnode, dest_index=probe, dest_depth=near.depth, src_root=self.slots.cnode,
-                src_index=held.slot, src_depth=self.slots.depth, rights=rt.ALL,
+                self.pd.sys, near.cnode, dest_index=probe, dest_depth=near.depth, src_root=HELD_CNODE,
+                src_index=held.slot, src_depth=WORD_BITS, rights=rt.ALL,
             )  # fmt: skip
         except KernelError:
             near.free(probe)
@@ -127,21 +111,27 @@ class Holder:
         await self.inbox.discard(probe)
         return Cap(HELD_ADDRESS | held.slot)
 
-    async def discard(self, held: Held) -> None:
-        """No name leads to a cap any more."""
-        await stubs.cnode_delete(self.pd.sys, self.slots.cnode, index=held.slot, depth=self.slots.depth)
-        self.slots.free(held.slot)
+    async def bind(self, space: Space, name: str, found: Held | View) -> None:
+        """A name for something. The account was charged. Raises NoSpace; then the name is not there."""
+        space.put(name, found)
+        try:
+            await self.save()
+        except ValueError:
+            await self.unbind(space, name)
+            raise NoSpace("there is no room to write down another name") from None
 
     async def unbind(self, space: Space, name: str) -> None:
         """Forget a name."""
         found = space.entries.pop(name)
         space.account.names -= 1
+        await self.save()
         if isinstance(found, View):
             await self.leave(found.space)
         else:
             found.users -= 1
             if not found.users:
-                await self.discard(found)
+                await stubs.cnode_delete(self.pd.sys, HELD_CNODE, index=found.slot, depth=WORD_BITS)
+                self.taken.discard(found.slot)
 
     async def leave(self, space: Space) -> None:
         """One cap or name less leads to a space."""
@@ -149,11 +139,6 @@ class Holder:
         if not space.users:
             for name in list(space.entries):
                 await self.unbind(space, name)
-
-    def bind(self, space: Space, name: str, found: "Held | View") -> None:
-        """A name for something. The account was charged."""
-        space.entries[name] = found
-        (found.space if isinstance(found, View) else found).users += 1
 
 
 class SpaceServant(NameSpace):
@@ -171,7 +156,7 @@ class SpaceServant(NameSpace):
         except Exception:
             await self.holder.inbox.discard(cap)
             raise
-        self.holder.bind(self.view.space, name, await self.holder.hold(cap))
+        await self.holder.bind(self.view.space, name, await self.holder.hold(cap))
 
     async def attach(self, name: str, space: NameSpace) -> None:
         """A name for a name space."""
@@ -181,7 +166,7 @@ class SpaceServant(NameSpace):
         if space.view.reaches(self.view.space):
             raise Malformed("a name space cannot be reached through itself")
         self._charge_for(name)
-        self.holder.bind(self.view.space, name, space.view)
+        await self.holder.bind(self.view.space, name, space.view)
 
     async def lookup(self, name: str) -> Cap:
         """The cap of a name."""
@@ -224,7 +209,7 @@ class SpaceServant(NameSpace):
         account.charge(len(found))
         space = Space(account)
         for name, each in found.items():
-            self.holder.bind(space, name, each)
+            space.put(name, each)
         return SpaceServant(self.holder, View(space))
 
     async def restrict(self, names: list[str], is_writable: bool) -> NameSpace:
@@ -275,22 +260,17 @@ class Program:
     def __init__(self) -> None:
         self.holder: Any = None
         self.service: Any = None
-        self.grounds: dict[int, Space] = {}
 
     async def init(self, pd: PD) -> None:
-        """Every client begins with no names."""
-        self.grounds = {}
-        self.holder = Holder(pd, Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)))
+        """Every client begins with the names that were written down."""
+        kept = KeptValue(Written, SharedRegion(table, table_size)) if table else None
+        self.holder = Holder(pd, Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)), kept)
+        await self.holder.load()
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.holder.inbox, limit=MAX_SPACES)
         await self.service.open()
 
     def _root(self, session: int) -> Interface | None:
-        if session not in CLIENTS:
-            return None
-        if session not in self.grounds:
-            # It counts as used for ever: a client who closes his cap finds his names again.
-            self.grounds[session] = Space(Account(), users=1)
-        return SpaceServant(self.holder, View(self.grounds[session]))
+        return SpaceServant(self.holder, View(self.holder.ground(session))) if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life."""

@@ -1,17 +1,21 @@
 """The process server: programs from the file system, started with just the caps that they are given.
 
 Of its own it has no memory for processes, and no time: memory comes from an account of the memory server, time is a few
-scheduling contexts whose budgets the system's description has fixed. It calls nobody but the memory server and the file
-server; a file that a client hands over is opened through the latter, so that no stranger can keep it waiting.
+scheduling contexts whose budgets the system's description has fixed. It calls nobody but the memory server, the pager
+and file servers that it knows; a file that a client hands over is opened through these, so that no stranger can keep it
+waiting.
 
 A process is a TCB, a CNode, an address space and a scheduling context, all of its launcher's quota. Faults and exits
 come as messages to this server's endpoint with the number of the process in the badge. The caps for that are revoked,
 and messages through them withdrawn, before the number is used again.
 """
 
+import struct
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, Final
 
+from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
@@ -23,18 +27,20 @@ from capkernel.protocols.failures import (
     Gone,
     Malformed,
     NoSpace,
+    NotFound,
     QuotaExceeded,
     Refused,
     ServerDied,
     TooLarge,
 )
-from capkernel.protocols.files import READ, Directory, File
+from capkernel.protocols.files import INLINE, READ, Directory, File
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.paging import PagingControl
 from capkernel.protocols.processes import (
     MAX_NAME,
     MAX_PROGRAM,
+    HeldCap,
     Launcher,
     Process,
     ProcessInfo,
@@ -46,6 +52,7 @@ from capkernel.protocols.service import CLIENT_RIGHTS, FIRST_OPENED, Service
 from capkernel.user import process as user
 from capkernel.user import stubs
 from capkernel.user.allocators import OutOfSlots, SlotAllocator
+from capkernel.user.errors import KernelError
 from capkernel.user.faults import decode_fault
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, ENDPOINT_BADGE, FAULT_BADGE, PD
@@ -65,7 +72,10 @@ programs_size: int = 0x2000
 files_region: int = 0
 files_region_size: int = 0x1_0000
 
-SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER = 1, range(2, 10), 20, 21, 22
+SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER, MORE_FILES = 1, range(2, 10), 20, 21, 22, range(23, 28)
+"""Channels. Programs may be files of any of the servers at ``FILES`` (with which memory may be shared) and
+``MORE_FILES``.
+"""
 ENDPOINT, OWN_CNODE, ASIDS, OWN_VSPACE, PLACE_CNODE = 300, 301, 302, 303, 304
 FIRST_TIME = 320
 FIRST_REPLY, REPLIES = 340, 16
@@ -75,7 +85,11 @@ OWN_TCB: Final = 7 << 58
 PLACE: Final = 5 << 58
 PLACES: Final = 1 << 10
 """Slots for the objects of processes."""
+WINDOW: Final = 0x301_0000
+"""Where a page of a process is seen while it is written: beside ``programs``, whose page table serves it, too."""
 PRIORITY: Final = 90
+LISTED: Final = 8
+"""Processes, or caps, in one answer."""
 MAX_PROCESSES: Final = 256
 CHUNK: Final = 0x8000
 CALL_RIGHTS: Final = rt.WRITE | rt.GRANT_REPLY
@@ -150,8 +164,13 @@ class Child:
         self.tables: set[tuple[int, int]] = set()
         self.program: ProgramFile | None = None
         self.caps: list[user.NamedCap] = []
-        self.launchers: list[LauncherServant] = []
+        self.launchers: dict[str, LauncherServant] = {}
         self.is_paged = False
+        self.is_running = False
+        self.cpu_us = 0
+        self.startup: list[int] = []
+        """The pages of what it is told; behind its ``granted_at`` bytes there is the list of its caps."""
+        self.granted_at = self.version = 0
 
     async def build(self) -> None:
         """Make everything that every process has. Raises QuotaExceeded."""
@@ -172,6 +191,7 @@ class Child:
         await self._discard(fault_ep)
         await stubs.tcb_set_ipc_buffer(self.sys, self.tcb, buffer=user.IPC_BUFFER, buffer_frame=buffer)
         await stubs.tcb_set_priority(self.sys, self.tcb, priority=PRIORITY, authority=OWN_TCB)
+        await stubs.sched_context_consumed(self.sys, self.time)
         await stubs.sched_context_bind(self.sys, self.time, cap=self.tcb)
         await self._put(user.EXIT, self.badged, PLACE_CNODE, rt.WRITE)
 
@@ -227,38 +247,96 @@ class Child:
 
     def name_for(self, name: str) -> int:
         """The slot for a cap of that name. Raises Malformed, AlreadyExists, TooLarge."""
-        if not 1 <= len(name) <= MAX_NAME:
-            raise Malformed(f"a cap's name has 1 to {MAX_NAME} characters, not {len(name)}")
+        if not 1 <= len(name.encode()) <= MAX_NAME:
+            raise Malformed(f"a cap's name has 1 to {MAX_NAME} bytes, not {len(name.encode())}")
         if any(cap.name == name for cap in self.caps):
             raise AlreadyExists(f"it has a cap {name!r}")
         if len(self.caps) >= user.MAX_CAPS:
             raise TooLarge(f"a process is given at most {user.MAX_CAPS} caps")
-        return user.FIRST_CAP + len(self.caps)
+        taken = {cap.address for cap in self.caps}
+        return next(slot for slot in range(user.FIRST_CAP, user.FIRST_EMPTY) if slot not in taken)
 
-    def _named(self, name: str) -> None:
+    async def _slot_for(self, name: str) -> int:
+        """The same, empty: a process that runs may have put something there itself."""
+        slot = self.name_for(name)
+        if self.is_running:
+            await self._empty(slot)
+        return slot
+
+    async def _empty(self, slot: int) -> None:
+        await stubs.cnode_delete(self.sys, self.cnode, index=slot, depth=user.CSPACE_BITS)
+
+    async def _named(self, name: str) -> None:
         self.caps.append(user.NamedCap(name, self.name_for(name)))
+        await self._tell()
 
     async def give(self, name: str, cap: int) -> None:
         """Move a cap that came by message into the process."""
-        slot = self.name_for(name)
+        slot = await self._slot_for(name)
         await stubs.cnode_move(
             self.sys, self.cnode, dest_index=slot, dest_depth=user.CSPACE_BITS, src_root=OWN_CNODE, src_index=cap,
             src_depth=WORD_BITS,
         )  # fmt: skip
         self.server.inbox.slots.free(cap)
-        self._named(name)
+        await self._named(name)
 
     async def give_slots(self) -> None:
         """A cap to its CSpace."""
         slot = self.name_for(user.SLOTS)
         await self._put(slot, self.cnode, PLACE_CNODE, rt.ALL, WORD_BITS - user.CSPACE_BITS)
-        self._named(user.SLOTS)
+        await self._named(user.SLOTS)
 
     async def give_launcher(self, name: str, launcher: "LauncherServant", session: int) -> None:
         """A launcher that ends with it."""
-        self.launchers.append(launcher)
-        await self._put(self.name_for(name), ENDPOINT, OWN_CNODE, CLIENT_RIGHTS, ENDPOINT_BADGE | session)
-        self._named(name)
+        self.launchers[name] = launcher
+        slot = await self._slot_for(name)
+        await self._put(slot, ENDPOINT, OWN_CNODE, CLIENT_RIGHTS, ENDPOINT_BADGE | session)
+        await self._named(name)
+
+    async def withdraw(self, name: str) -> None:
+        """Take what it was given under a name. Raises NotFound."""
+        found = next((cap for cap in self.caps if cap.name == name), None)
+        if found is None:
+            raise NotFound(f"it was given no cap {name!r}")
+        launcher = self.launchers.pop(name, None)
+        if launcher is not None:
+            await launcher.end()
+        await self._empty(found.address)
+        self.caps.remove(found)
+        await self._tell()
+
+    async def held(self, slot: int) -> bool:
+        """Whether there is a cap in a slot: it can be copied, or the kernel says that it is of a kind that cannot."""
+        probe = self.server.places.alloc()
+        try:
+            await stubs.cnode_copy(
+                self.sys, PLACE_CNODE, dest_index=probe, dest_depth=WORD_BITS, src_root=self.cnode, src_index=slot,
+                src_depth=user.CSPACE_BITS, rights=rt.ALL,
+            )  # fmt: skip
+        except KernelError as error:
+            self.server.places.free(probe)
+            return error.code != err.FAILED_LOOKUP
+        await self._discard(PLACE | probe)
+        return True
+
+    async def _tell(self) -> None:
+        """Tell it, if it runs, which caps it has now."""
+        if not self.is_running:
+            return
+        list_of_caps = user.encode_granted(self.version + 2, self.caps)
+        await self._rewrite(0, struct.pack("<Q", self.version + 1))
+        await self._rewrite(8, list_of_caps[8:])
+        await self._rewrite(0, list_of_caps[:8])
+        self.version += 2
+
+    async def _rewrite(self, offset: int, data: bytes) -> None:
+        """Change the list of caps in its memory, from an offset on."""
+        page, start = divmod(self.granted_at + offset, PAGE)
+        while data:
+            copy = await self._copy(self.startup[page], rt.READ_WRITE)
+            await self._write(copy, start, data[: PAGE - start])
+            await self._discard(copy)
+            page, start, data = page + 1, 0, data[PAGE - start :]
 
     # Memory
 
@@ -281,17 +359,21 @@ class Child:
                 await self._add(address, rights, attr, content, offset)
         self.program = program
 
-    async def _add(self, address: int, rights: int, attr: int, content: bytes = b"", offset: int = 0) -> None:
-        """A page with this content."""
+    async def _add(self, address: int, rights: int, attr: int, content: bytes = b"", offset: int = 0) -> int:
+        """A page with this content; returns the address of its cap."""
         frame = await self.objects.alloc(obj.PAGE)
         if content:
-            window = self.server.window
-            await stubs.page_map(
-                self.sys, frame, vaddr=window, rights=rt.READ_WRITE, attr=EXECUTE_NEVER, vspace=OWN_VSPACE
-            )
-            await write(window + offset, content)
-            await stubs.page_unmap(self.sys, frame)
+            await self._write(frame, offset, content)
         await self.vspace.map(frame, address, rights, attr)
+        return frame
+
+    async def _write(self, frame: int, offset: int, content: bytes) -> None:
+        """Write into a page by a cap that is not mapped."""
+        await stubs.page_map(
+            self.sys, frame, vaddr=WINDOW, rights=rt.READ_WRITE, attr=EXECUTE_NEVER, vspace=OWN_VSPACE
+        )
+        await write(WINDOW + offset, content)
+        await stubs.page_unmap(self.sys, frame)
 
     def told(self, name: str, arguments: list[str], heap: int) -> bytes:
         """What it is told when it starts. Raises TooLarge."""
@@ -302,13 +384,15 @@ class Child:
 
     async def start(self, program: ProgramFile, told: bytes, heap: int) -> None:
         """Let it run. Raises QuotaExceeded."""
-        parts = [(user.STARTUP + at, told[at : at + PAGE]) for at in range(0, len(told), PAGE)]
+        parts = [
+            (user.STARTUP + at, told[at : at + PAGE]) for at in range(0, len(told) + user.GRANTED_BYTES, PAGE)
+        ]
         is_python = program.entry == user.PROGRAM
         stack = [] if is_python else list(range(user.STACK_TOP - user.STACK_SIZE, user.STACK_TOP, PAGE))
         zeros = [*stack, *range(user.HEAP, user.HEAP + heap, PAGE)]
         await self.objects.reserve(len(parts) + len(zeros) + self._new_tables([*zeros, *(at for at, _ in parts)]))
-        for address, content in parts:
-            await self._add(address, rt.READ, EXECUTE_NEVER, content)
+        self.startup = [await self._add(address, rt.READ, EXECUTE_NEVER, content) for address, content in parts]
+        self.granted_at = len(told)
         for address in zeros:
             await self._add(address, rt.READ_WRITE, EXECUTE_NEVER)
         values = dict.fromkeys(reg.USER_CONTEXT, 0)
@@ -317,12 +401,19 @@ class Child:
             reg.A0 + 1: len(told) // 8,
         }  # fmt: skip
         registers = [values[register] for register in reg.USER_CONTEXT]
+        self.is_running = True
         await stubs.tcb_write_registers(self.sys, self.tcb, flags=WRITE_RESUME, registers=registers)
+
+    async def consumed(self) -> int:
+        """For how many microseconds it ran so far."""
+        self.cpu_us += await stubs.sched_context_consumed(self.sys, self.time)
+        return self.cpu_us
 
     async def end(self) -> None:
         """Take it apart, and everything that came of it."""
         if self.tcb:
             await stubs.tcb_suspend(self.sys, self.tcb)
+            await self.consumed()
         await stubs.sched_context_unbind(self.sys, self.time)
         if self.is_paged:
             await self.server.detach(self.number)
@@ -347,6 +438,14 @@ class ProcessServant(Process):
         self.state = Status(State.PREPARED)
         self.ended = Condition()
         self.is_broken = False
+        self.cpu_us = 0
+        self._watcher: int | None = None
+
+    def _alive(self) -> Child:
+        """Its objects, if it has not ended. Raises Refused."""
+        if self.child is None or self.is_broken:
+            raise Refused(f"{self.name} is {self.state.state.value}, or came to grief while it was prepared")
+        return self.child
 
     def _prepared(self) -> Child:
         """Its objects, if it has not been started. Raises Refused."""
@@ -376,12 +475,51 @@ class ProcessServant(Process):
     async def give(self, name: str, cap: Cap) -> None:
         """A cap."""
         try:
-            child = self._prepared()
+            child = self._alive()
             child.name_for(name)
         except Exception:
             await self.server.inbox.discard(cap)
             raise
         await child.give(name, cap)
+
+    async def withdraw(self, name: str) -> None:
+        """A cap less."""
+        await self._alive().withdraw(name)
+
+    async def caps(self, start: int) -> list[HeldCap]:
+        """What is in its CSpace."""
+        if start < 0:
+            raise Malformed(f"slots are numbered from 0 on, not from {start}")
+        child = self.child
+        if child is None:
+            return []
+        names = {cap.address: cap.name for cap in child.caps}
+        found: list[HeldCap] = []
+        for slot in range(max(start, user.FIRST_CAP), user.END_SLOT):
+            is_there = await child.held(slot)
+            if is_there or slot in names:
+                found.append(HeldCap(slot, names.get(slot, ""), is_there))
+            if len(found) == LISTED:
+                break
+        return found
+
+    async def watch(self, notification: Cap) -> None:
+        """Signal its end."""
+        await self._unwatch()
+        self._watcher = notification
+        if self.child is None:
+            await self._tell_watcher()
+
+    async def _tell_watcher(self) -> None:
+        """Whatever the cap is that was given, this cannot wait, and does no more than a signal."""
+        if self._watcher is not None:
+            await self.server.pd.sys.nbsend(self._watcher, Message())
+            await self._unwatch()
+
+    async def _unwatch(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            await self.server.inbox.discard(watcher)
 
     async def give_slots(self) -> None:
         """Its own CSpace."""
@@ -389,9 +527,10 @@ class ProcessServant(Process):
 
     async def give_launcher(self, name: str, memory: int, processes: int) -> None:
         """A launcher of its own."""
-        child = self._prepared()
+        child = self._alive()
         child.name_for(name)
         launcher = await self.launcher.part(memory, processes)
+        launcher.owner = self.id
         await child.give_launcher(name, launcher, self.server.open_session(launcher))
 
     async def start(self, arguments: list[str], heap: int) -> None:
@@ -424,8 +563,10 @@ class ProcessServant(Process):
 
     async def info(self) -> ProcessInfo:
         """What is known."""
-        pages = 0 if self.child is None else self.child.objects.pages
-        return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE)
+        child = self.child
+        pages = 0 if child is None else child.objects.pages
+        cpu_us = self.cpu_us if child is None else await child.consumed()
+        return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE, self.launcher.owner, cpu_us)
 
     async def page(self, segment: Cap) -> None:
         """Its heap, from the pager."""
@@ -440,6 +581,7 @@ class ProcessServant(Process):
     async def closed(self) -> None:
         """Nobody has a cap to it."""
         await self.end(Status(State.KILLED))
+        await self._unwatch()
 
     async def end(self, status: Status) -> None:
         """It is over, in this way, unless it was over already; what it started is over, too."""
@@ -448,11 +590,13 @@ class ProcessServant(Process):
             return
         self.state = status
         await child.end()
-        for launcher in child.launchers:
+        self.cpu_us = child.cpu_us
+        for launcher in child.launchers.values():
             await launcher.end()
         self.server.returned(child)
         self.launcher.lost(self)
         self.ended.notify()
+        await self._tell_watcher()
 
 
 class LauncherServant(Launcher):
@@ -468,6 +612,8 @@ class LauncherServant(Launcher):
         self.parent = parent
         self.running: dict[int, ProcessServant] = {}
         self.parts: list[LauncherServant] = []
+        self.owner: int = parent.owner if parent else 0
+        """The process to which it was given, or from whose launcher it was split off; 0 if it is none's."""
         self.is_over = False
 
     @property
@@ -516,9 +662,16 @@ class LauncherServant(Launcher):
         info = await self.fund.ask(lambda account: account.info())
         return Quota(self.memory, self.limit, info.used + info.given, self.taken)
 
-    async def processes(self) -> list[ProcessInfo]:
+    async def processes(self, after: int) -> list[ProcessInfo]:
         """What runs."""
-        return [await process.info() for process in list(self.running.values())[:10]]
+        later = sorted((each for each in self._all() if each.id > after), key=lambda process: process.id)
+        return [await process.info() for process in later[:LISTED]]
+
+    def _all(self) -> "Iterator[ProcessServant]":
+        """What it has started, and what parts of it have."""
+        yield from self.running.values()
+        for part in self.parts:
+            yield from part._all()
 
     def lost(self, process: ProcessServant) -> None:
         """One has ended."""
@@ -552,13 +705,13 @@ class Server:
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, self.inbox)
         self.root = Fund(lambda: self._root_account(connection))
-        region = SharedRegion(files_region, files_region_size)
-        files = connect(Directory, Connection(pd.sys, self.inbox, region), BASE_ENDPOINT_CAP + FILES)
-        # The channel's own cap cannot hand over caps; one that the server gives out can.
-        self.files = Refound(lambda: files.restrict(READ))
+        region = SharedRegion(files_region, files_region_size) if files_region else None
+        self.files = [self._file_server(FILES, Connection(pd.sys, self.inbox, region), CHUNK if region else INLINE)]
+        self.files += [
+            self._file_server(channel, connection, INLINE) for channel in MORE_FILES if pd.values.pps >> channel & 1
+        ]
         control = connect(PagingControl, Connection(pd.sys, self.inbox), BASE_ENDPOINT_CAP + PAGER)
         self.pager = Refound(control.derive)
-        self.window = files_region + files_region_size
         self.times = [FIRST_TIME + number for number in reversed(range(self.quotas.times))]
         self.free_numbers = list(reversed(range(MAX_PROCESSES)))
         self.by_child: dict[int, ProcessServant] = {}
@@ -567,6 +720,14 @@ class Server:
         self.service: Any = None
         self._next_session = FIRST_OPENED + (pd.life - 1 << _LIFE_SHIFT)
         self._end_session = min(FIRST_OPENED + (pd.life << _LIFE_SHIFT), 1 << 22)
+
+    def _file_server(self, channel: int, connection: Connection, chunk: int) -> tuple[Refound, int]:
+        """A file server, and how many bytes it is asked for at a time.
+
+        The channel's own cap cannot hand over caps; one that the server gives out can.
+        """
+        files = connect(Directory, connection, BASE_ENDPOINT_CAP + channel)
+        return Refound(lambda: files.restrict(READ)), chunk
 
     async def _root_account(self, connection: Connection) -> Account:
         return connect(Account, connection, BASE_ENDPOINT_CAP + MEMORY)
@@ -582,15 +743,15 @@ class Server:
             self.launchers[channel] = LauncherServant(self, fund, memory, quota.processes)
 
     async def content(self, file: File) -> bytes:
-        """What is in a client's file. Raises Malformed if it is not one of the file server's, TooLarge, and others."""
-        own: File = await self.files.ask(lambda files: files.adopt(file, READ))
+        """What is in a client's file. Raises Malformed if it is none of our file servers', TooLarge, and others."""
+        own, chunk = await self._adopted(file)
         try:
             size = (await own.info()).size
             if size > MAX_PROGRAM:
                 raise TooLarge(f"a program has at most {MAX_PROGRAM} bytes, not {size}")
             content = b""
             while len(content) < size:
-                part = await own.read(len(content), min(CHUNK, size - len(content)))
+                part = await own.read(len(content), min(chunk, size - len(content)))
                 if not part:
                     break
                 content += part
@@ -600,6 +761,17 @@ class Server:
                 await own.drop()
             except (Gone, ServerDied):
                 await let_go(own)
+
+    async def _adopted(self, file: File) -> tuple[File, int]:
+        """A client's file as the server has it for us whose it is, and how much to ask for at a time. Raises
+        Malformed.
+        """
+        for server, chunk in self.files:
+            try:
+                return await server.ask(lambda files: files.adopt(file, READ)), chunk
+            except Malformed:
+                continue
+        raise Malformed("the program is in none of the file systems from which this server takes programs")
 
     async def segment_size(self, segment: int) -> int:
         """The size of a client's segment, if it is the pager's. Raises Malformed."""

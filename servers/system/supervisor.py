@@ -28,6 +28,9 @@ manifest: int = 0
 manifest_size: int = 0x1000
 table: int = 0
 table_size: int = 0x4000
+operator_region: int = 0
+operator_region_size: int = 0x1000
+"""Memory shared with the operator, if there is any: a long list does not fit into a message."""
 first_reply: int = 302
 reply_count: int = 2
 
@@ -203,7 +206,8 @@ class Program:
         pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
         text = (await read(manifest, manifest_size)).rstrip(b"\0").decode()
         self.supervisor = Supervisor(pd, read_manifest(text))
-        self.frame = Frame(pd, roots=self._root)
+        region = SharedRegion(operator_region, operator_region_size)
+        self.frame = Frame(pd, roots=self._root, regions={OPERATOR: region} if operator_region else {})
         await self.supervisor.begin()
 
     def _root(self, session: int) -> Interface | None:

@@ -27,7 +27,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, BASE_OUTPUT_NOTIFICATION_CAP, ENDPOINT_BADGE, PD, PD_CNODE_BITS
 from capkernel.user.syscalls import Message
-from servers.system import name_server
+from servers.system import name_server, name_table
 from servers.system.name_server import ENDPOINT, OWN_CNODE
 
 SERVER, TARGET = 0, 3
@@ -116,7 +116,7 @@ def test_a_cap_of_any_kind_is_bound_looked_up_and_works(domain: Any, domains: An
 
     program, target = play(domain, domains, story)
     assert target.heard == [0, 0]
-    assert [space.account.names for space in program.grounds.values()] == [1]
+    assert [space.account.names for space in program.holder.grounds.values()] == [1]
 
 
 def test_nobody_sees_anothers_names(domain: Any, domains: Any) -> None:
@@ -149,8 +149,8 @@ def test_a_fork_is_a_copy_of_what_was_chosen(domain: Any, domains: Any) -> None:
 
     program, target = play(domain, domains, story)
     assert target.heard == [0]
-    assert program.grounds[FIRST_CHANNEL].account.names == 2
-    assert len(program.holder.slots._free) == 2, "the caps of a and d are not held any more"
+    assert program.holder.grounds[FIRST_CHANNEL].account.names == 2
+    assert len(program.holder.taken) == 2, "the caps of a and d are not held any more"
 
 
 def test_a_restricted_space_shows_some_names_and_changes_none(domain: Any, domains: Any) -> None:
@@ -239,7 +239,7 @@ def test_a_flood_of_caps_and_names_ends_at_ones_own_quota(domain: Any, domains: 
             await pd.sys.signal(await mine.lookup(f"{number}"))
 
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(name_server, "MAX_NAMES", 80)
+    monkey.setattr(name_table, "MAX_NAMES", 80)
     try:
         assert play(domain, domains, greedy, modest)[1].heard == [1] * 5
     finally:

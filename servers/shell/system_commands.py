@@ -1,0 +1,129 @@
+"""Commands for what else the system has: time, chance, the log, the audit trail, names."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from capkernel.protocols.audit_trail import verify
+from capkernel.protocols.entropy import MAX_COUNT
+from capkernel.protocols.failures import Malformed
+from capkernel.protocols.files import INLINE
+from capkernel.protocols.interface import Cap
+from capkernel.protocols.log import LogEntry
+from capkernel.protocols.names import NameKind
+from servers.shell.commands import Shell, command
+from servers.shell.gifts import Gift
+from servers.text import visible
+
+SHOWN: Final = 16
+"""Entries of a log that are shown if nobody says how many."""
+NS: Final = 10**9
+
+
+@command("date")
+async def date(shell: Shell) -> None:
+    """Say what the clock on the wall shows, in UTC."""
+    now = await shell.clock.now()
+    moment = datetime.fromtimestamp(now // NS, UTC)
+    await shell.say(f"{moment:%Y-%m-%d %H:%M:%S}.{now % NS:09} UTC")
+
+
+@command("random")
+async def random(shell: Shell, count: str = "16") -> None:
+    """Show so many random bytes from the entropy device."""
+    left = _count(count)
+    data = b""
+    while left > len(data):
+        data += await shell.entropy.read(min(MAX_COUNT, left - len(data)))
+    await shell.say(data.hex())
+
+
+@command("log")
+async def log(shell: Shell, count: str = str(SHOWN)) -> None:
+    """Show the last entries of the log: number, seconds since the start, how much it matters, who wrote it, what."""
+    wanted = _count(count)
+    last = await shell.log_reader.tail(1)
+    found: list[LogEntry] = []
+    after = last[-1].number - wanted if last else 0
+    while more := await shell.log_reader.after(max(0, after)):
+        found += more
+        after = more[-1].number
+    rows = [
+        f"{each.number:>5} {each.time_us / 1e6:>12.6f} {each.level.name:7} {each.author:16} {visible(each.text)}"
+        for each in found
+    ]
+    await shell.say("\n".join(rows) or "the log is empty")
+
+
+@command("audit")
+async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
+    """Show the last records of the audit trail, and verify all of it: every seal, every record."""
+    info, key = await shell.audit_reader.info(), await shell.audit_reader.public_key()
+    content = b""
+    while len(content) < info.size:
+        content += await shell.audit_reader.read(len(content), min(INLINE, info.size - len(content)))
+
+    def check(signature: bytes, data: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    verdict = verify(content, key, check, head=info.head.encode() or None)
+    records = [line for line in content.decode(errors="replace").splitlines() if line.startswith("R ")]
+    rows = [_shown(line) for line in records[-_count(count) :]]
+    rows += [f"WRONG: {finding.text}" for finding in verdict.findings]
+    rows.append(f"{info.number} records; " + ("every seal is right" if not verdict.findings else "NOT INTACT"))
+    await shell.say("\n".join(rows))
+
+
+def _shown(line: str) -> str:
+    """A record's line of the trail's file, without its hash (``protocols.audit_trail``)."""
+    _, number, time_us, author, text = line.rpartition(" ")[0].split(" ", 4)
+    return f"{number:>5} {int(time_us) / 1e6:>12.6f} {author:8} {text}"
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 1 << 16:
+        raise Malformed(f"{text!r} is no number from 1 to {1 << 16}")
+    return int(text)
+
+
+@command("bind")
+async def bind(shell: Shell, name: str, what: str) -> None:
+    """Give a name to a cap at the name server; WHAT is as for `run`. A process is given names by names:A,B."""
+    gift: Gift = await shell.giver.make(what, name)
+    try:
+        if gift.lent is None:
+            raise Malformed("a launcher is a process's, it cannot be bound to a name")
+        await shell.names.bind(name, Cap(gift.lent.cap))
+    except Exception:
+        await gift.take_back()
+        raise
+    shell.bound[name] = gift
+    await shell.record(f"the name {name} was bound to {gift.words}")
+
+
+@command("unbind")
+async def unbind(shell: Shell, name: str) -> None:
+    """Forget a name, and take back what it led to from whoever looked it up."""
+    await shell.names.unbind(name)
+    gift = shell.bound.pop(name, None)
+    if gift is not None:
+        await gift.take_back()
+    await shell.record(f"the name {name} was unbound")
+
+
+@command("names")
+async def names(shell: Shell) -> None:
+    """List the names at the name server."""
+    rows: list[str] = []
+    while more := await shell.names.names(len(rows)):
+        for each in more:
+            gift = shell.bound.get(each.name)
+            words = each.kind.value if each.kind is NameKind.SPACE or gift is None else gift.words
+            rows.append(f"{each.name:16} {words}")
+    await shell.say("\n".join(rows) or "no name is bound")
