@@ -7,6 +7,7 @@ patience = 2        # beats that it may be silent; 0: it gives no signs of life
 asks = true         # somebody else decides what becomes of it when it stops
 steady = 64         # beats after which its crashes are forgotten
 alternatives = 1    # how many programs it has besides its ordinary one
+relies_on = ["disk"] # labels of those for whose answers it waits: started anew with it if it gives no signs of life
 update_channel = 20 # by which it is asked for its state before an update; absent: it has none
 """
 
@@ -22,7 +23,7 @@ FIRST_LIFECYCLE: Final = 330
 MAX_CHILD: Final = 39
 _KEYS: Final = {
     "label": str, "child": int, "patience": int, "asks": bool, "steady": int, "alternatives": int,
-    "update_channel": int,
+    "update_channel": int, "relies_on": list,
 }  # fmt: skip
 
 
@@ -41,6 +42,7 @@ class Watched:
     steady: int
     alternatives: int
     update_channel: int | None
+    relies_on: tuple[str, ...]
 
     @property
     def channel(self) -> int:
@@ -72,6 +74,11 @@ def read_manifest(text: str) -> list[Watched]:
         twice = [value for value in values if values.count(value) > 1]
         if twice:
             raise ManifestError(f"two services have the {what} {twice[0]!r}")
+    labels = {each.label for each in watched}
+    for number, each in enumerate(watched, 1):
+        for label in each.relies_on:
+            if label not in labels or label == each.label:
+                raise ManifestError(f"service {number}: it relies on {label!r}, which is no other service")
     return watched
 
 
@@ -90,4 +97,5 @@ def _watched(number: int, entry: dict[str, Any]) -> Watched:
     return Watched(
         entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
         entry.get("steady", STEADY), entry.get("alternatives", 0), entry.get("update_channel"),
+        tuple(entry.get("relies_on", ())),
     )  # fmt: skip

@@ -2,14 +2,15 @@
 
 Time is counted in beats. Like MINIX's reincarnation server: a service that crashed is started again at once; if it
 crashes again soon, after 2 beats, then 4, 8, 16, and from then on 30. One that gives no sign of life for more than its
-``patience`` is killed. What was decided here is only written down; ``supervisor`` does it.
+``patience`` is killed, and with it those that it relies on: it may wait for one that lives and does not answer. What
+was decided here is only written down; ``supervisor`` does it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from capkernel.protocols.supervision import Event, Order, ServiceInfo, State
 
@@ -72,11 +73,15 @@ class Service:
 
 @define
 class Table:
-    """All services. Every method says what to do now, in order."""
+    """All services. Every method says what to do now, in order.
+
+    ``providers`` are those that a service relies on, by its label.
+    """
 
     services: dict[str, Service]
     events: list[Event]
     beats: int = 0
+    providers: Mapping[str, tuple[str, ...]] = field(factory=dict)
 
     @classmethod
     def of(cls, services: Iterable[Service]) -> "Table":
@@ -179,9 +184,17 @@ class Table:
                 yield Step(Act.PING, service.label)
         elif service.state is State.RUNNING and service.patience:
             if silent > service.patience:
+                yield from self._doubted(service)
                 yield from self.crashed(service.label, NO_HEARTBEAT)
             else:
                 yield Step(Act.PING, service.label)
+
+    def _doubted(self, service: Service) -> Iterator[Step]:
+        """Whoever is silent may wait for an answer that will never come: start anew those whose answer it may be."""
+        for label in self.providers.get(service.label, ()):
+            provider = self.services[label]
+            if provider.state is State.RUNNING and provider.started <= service.last_life:
+                yield from self.restarted(label, f"{service.label} is silent")
 
     def _start(self, service: Service) -> list[Step]:
         service.state = State.RUNNING

@@ -72,6 +72,7 @@ class Supervisor:
         else:
             for label in self.watched:
                 self.table.adopt(label)
+        self.table.providers = {label: each.relies_on for label, each in self.watched.items()}
         await self.carry_out(self.table.begin())
 
     async def _check_each(self) -> None:

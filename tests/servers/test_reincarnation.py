@@ -65,6 +65,23 @@ def test_a_service_is_killed_when_its_last_sign_of_life_is_older_than_its_patien
     assert table.events[-1].incarnation == 1
 
 
+def test_whom_a_silent_service_waits_for_is_started_anew_with_it_but_not_twice() -> None:
+    table = Table.of([Service("disk", 5, False, 0), Service("files", 2, False, 0), Service("clock", 5, False, 0)])
+    table.providers = {"files": ("disk",)}
+    for label in table.services:
+        table.adopt(label)
+    table.begin()
+    steps = [step for _ in range(3) for step in table.beat() if step.act is not Act.PING]
+    assert steps == [Step(act, label) for label in ("disk", "files") for act in (Act.DESTROY, Act.START)]
+    assert table.services["disk"].incarnation == 2
+    assert table.services["clock"].incarnation == 1
+    table.beat()
+    table.crashed("disk", "fault")
+    table.beat()
+    assert any(step.label == "files" and step.act is Act.DESTROY for step in table.beat())
+    assert table.services["disk"].incarnation == 3
+
+
 def test_a_service_that_asks_waits_for_an_order_but_not_for_ever() -> None:
     table = running(asks=True)
     assert not starts(table.crashed("disk", "fault"))
@@ -172,6 +189,7 @@ def test_a_table_is_whole_or_what_it_was_before_wherever_its_writer_dies(
         ("[[service]]\nlabel = 'a'\nchild = 1\n[[service]]\nlabel = 'b'\nchild = 1", "the child 1"),
         ("[[service]]\nlabel = 3\nchild = 1", "not of type str"),
         ("[[service]]\nlabel = 'a'\nchild = 1\ncolour = 1", "colour is unknown"),
+        ("[[service]]\nlabel = 'a'\nchild = 1\nrelies_on = ['b']", "no other service"),
         ("[[", "no TOML"),
     ],
 )
