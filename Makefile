@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILED := build/compiled
-FAULTS ?= 100000
+FAULTS ?= 10000
 
 .PHONY: run test check bench campaign compiled compiler lwip clean
 
@@ -48,6 +48,7 @@ bench: $(VENV)/.dev
 campaign: $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
+	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2 --corruption
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
 
 # abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.

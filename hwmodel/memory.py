@@ -22,6 +22,9 @@ PAGE_BITS = 12
 DEFAULT_MAP_NORESERVE = 0x4000
 """The value on every Linux; the `mmap` module has a name for it since Python 3.13 only."""
 
+MAP_FIXED = 0x10
+"""The value on every Linux."""
+
 _ZERO_PAGE = bytes(PAGE_SIZE)
 
 
@@ -76,13 +79,33 @@ class Memory:
 
     def _open_mapping(self) -> mmap.mmap:
         """Create the shared memory and map it. Huge pages would commit 2 MiB for a single store."""
+        flags = self._open_own()
+        mapping = mmap.mmap(self.fd, self.size, flags=flags)
+        mapping.madvise(mmap.MADV_NOHUGEPAGE)
+        return mapping
+
+    def separate(self) -> None:
+        """In a forked process: have the content for itself, at the same host address. Raises OSError."""
+        content = list(self._numbered_pages())
+        flags = self._open_own()
+        map_again = ctypes.CDLL(None, use_errno=True).mmap
+        map_again.restype = ctypes.c_void_p
+        map_again.argtypes = (
+            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64,
+        )  # fmt: skip
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        if map_again(self.address, self.size, access, flags | MAP_FIXED, self.fd, 0) != self.address:
+            raise OSError(ctypes.get_errno(), "the memory cannot be mapped again")
+        self._map.madvise(mmap.MADV_NOHUGEPAGE)
+        for number, page in content:
+            self._map[number * PAGE_SIZE : (number + 1) * PAGE_SIZE] = page
+
+    def _open_own(self) -> int:
+        """Open other memory than that which is mapped; the flags with which to map it."""
         self.fd = os.memfd_create("ram", os.MFD_CLOEXEC)
         weakref.finalize(self, os.close, self.fd)
         os.ftruncate(self.fd, self.size)
-        no_reserve = getattr(mmap, "MAP_NORESERVE", DEFAULT_MAP_NORESERVE)
-        mapping = mmap.mmap(self.fd, self.size, flags=mmap.MAP_SHARED | no_reserve)
-        mapping.madvise(mmap.MADV_NOHUGEPAGE)
-        return mapping
+        return mmap.MAP_SHARED | getattr(mmap, "MAP_NORESERVE", DEFAULT_MAP_NORESERVE)
 
     # Access
 

@@ -21,6 +21,9 @@ class TrackedMemory(Memory):
         self._written: set[int] = set()
         return mmap.mmap(-1, self.size)
 
+    def _open_own(self) -> int:
+        return mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+
     def write_word(self, paddr: int, value: int) -> None:
         super().write_word(paddr, value)
         self._written.add((paddr - self.base) >> PAGE_BITS)

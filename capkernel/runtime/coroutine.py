@@ -2,7 +2,7 @@
 
 from capkernel.kernel.objects import TCB
 from hwmodel.cpu.coroutine import CoroutineCPU
-from hwmodel.cpu.program import Crash, ProgramTable
+from hwmodel.cpu.program import Crash, ProgramTable, Resumable
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 
@@ -17,6 +17,10 @@ class CoroutineGlue:
     def run(self, thread: TCB) -> Trap:
         """Run the thread until it traps."""
         return self._run(thread.registers)
+
+    def program_of(self, thread: TCB) -> Resumable | None:
+        """What runs for a thread, to be looked at; None if nothing does."""
+        return self.cpu.program_of(thread.registers)
 
     def forget_space(self, root: int) -> None:
         """Give up all programs in an address space that will be no more, by the address of its root page table."""

@@ -42,8 +42,9 @@ class DescribedSystem:
 
     ``search_path`` is where ``x.elf``, or ``x.py`` in its place, is found; ``seed`` sets the clock at boot, which is
     the only thing that is not determined by the description; ``devices`` are plugged into the machine by window name.
-    ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``threads`` are the
-    TCBs of the domains that have been started and not destroyed, by name.
+    ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``programs`` are
+    those of each domain, its alternatives last; ``threads`` are the TCBs of the domains that have been started and not
+    destroyed, by name; ``lives`` says at which tick which domain was started (True), or destroyed (False).
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
@@ -61,12 +62,13 @@ class DescribedSystem:
             self.machine.advance(random.Random(seed).randrange(MAX_CLOCK_OFFSET))
         self.faults: list[tuple[str, str]] = []
         self.threads: dict[str, TCB] = {}
+        self.lives: list[tuple[int, str, bool]] = []
         said = extensions or Extensions()
         debug = said.options.debug
         config = replace(configure(PRESETS["microkit"], board), debug=debug)
         require_machine(system, config)
         table = ProgramTable()
-        programs = load_programs(system, said.alternatives, search_path, table)
+        self.programs = programs = load_programs(system, said.alternatives, search_path, table)
         contents = _contents(system, said.programs, table)
         self.cpu = (_loading_cpu if said.programs else _cpu)(self.machine, system, programs, table)
         plan = Plan(
@@ -92,10 +94,13 @@ class DescribedSystem:
         cap = lookup_cap(self.state.current, tcb)
         if isinstance(cap, ThreadCap):
             self.threads[name] = cap.tcb
+            self.lives.append((self.machine.now(), name, True))
 
     def _ended(self, name: str) -> None:
         """Nothing runs any more in the address space of a domain that will be destroyed."""
         thread = self.threads.pop(name, None)
+        if thread is not None:
+            self.lives.append((self.machine.now(), name, False))
         if thread is not None and isinstance(thread.vspace_slot.cap, PageTableCap):
             self.cpu.forget_space(thread.vspace_slot.cap.paddr)
 

@@ -8,7 +8,7 @@ there starts a coroutine if it is an image's.
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.riscv import RiscvGlue
-from hwmodel.cpu.program import Crash, ProgramTable
+from hwmodel.cpu.program import Crash, ProgramTable, Resumable
 from hwmodel.cpu.trap import EXCEPTION, Trap
 from hwmodel.machine import Machine
 
@@ -31,6 +31,10 @@ class MixedGlue:
         if trap == _ILLEGAL and self.coroutines.cpu.is_at_image(thread.registers):
             return self.coroutines.run(thread)
         return trap
+
+    def program_of(self, thread: TCB) -> Resumable | None:
+        """The Python program that runs for a thread; None if none does."""
+        return self.coroutines.program_of(thread)
 
     def forget_space(self, root: int) -> None:
         """Give up the Python programs in an address space that will be no more."""

@@ -3,36 +3,30 @@
 A step is a kernel entry that the domain's thread causes: a system call or a fault. They are counted from 1, through all
 its lives, or through one of them. An ``Injector`` stands between the loop and the CPU; the kernel sees what it would
 see if the code itself had gone wrong. A fault that could have no effect where it was to happen is not counted as
-``activated``.
+``activated``. What is done to the thread is in ``tampering``, mistakes in its code are in ``mutation``.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
+from types import ModuleType
 from typing import Final
 
 from attrs import define, field, frozen
 
-from capkernel.abi import registers as reg
-from capkernel.abi import syscalls as sc
-from capkernel.abi.words import WORD_MASK, signed
-from capkernel.kernel.caps import PageTableCap, ReplyCap
-from capkernel.kernel.cspace import lookup_cap
-from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.described import DescribedSystem
+from capkernel.tools import tampering
+from capkernel.tools.mutation import Mutant, Text
 from hwmodel.cpu import trap as traps
 from hwmodel.cpu.trap import STOP_INTERRUPTED, Trap
-from hwmodel.sv39 import mappings
 
 _ILLEGAL: Final = Trap(traps.EXCEPTION, 2)
-_WRITE: Final = 4
-"""Bit of a page table entry: stores are allowed."""
 
 
 class Kind(StrEnum):
-    """What goes wrong at a step. (A reply cannot be sent twice: the first empties the reply object.)"""
+    """What goes wrong at a step."""
 
     CRASH = "crash"
     """An illegal instruction instead of the system call."""
@@ -42,17 +36,26 @@ class Kind(StrEnum):
     """A reply: a bit of its label or of its first four words is inverted."""
     LOST_REPLY = "lost reply"
     """A reply is not sent; the thread goes on as if it were."""
+    DOUBLE_REPLY = "double reply"
+    """A reply is sent, and then once more: the kernel finds nobody behind the reply object."""
+    NO_MEMORY = "no memory"
+    """An invocation that makes objects: the kernel answers that there is not enough memory."""
     MEMORY = "bit flip"
     """A bit of the thread's writable memory, devices aside, is inverted before the step."""
     STRAY_STORE = "stray store"
     """A word of the thread's writable memory is overwritten, as by a wild pointer."""
+    VARIABLE = "variable"
+    """A bit of a number that a Python program keeps in one of its objects is inverted."""
+    MUTATION = "mutation"
+    """The program's code gets ``count`` mistakes, until the thread's end; each is activated when it is executed."""
 
 
 @frozen
 class Fault:
     """What is to go wrong: ``kind`` at the ``step``-th step of the domain, of its ``life``-th life if that is not 0.
 
-    ``seed`` decides what the kind leaves open.
+    ``seed`` decides what the kind leaves open. With ``or_later`` it happens at the first step from there on at which it
+    can, and once.
     """
 
     pd: str
@@ -60,6 +63,8 @@ class Fault:
     kind: Kind
     seed: int = 0
     life: int = 0
+    count: int = 1
+    or_later: bool = False
 
 
 @define
@@ -67,7 +72,7 @@ class Injector:
     """Faults for the domains of a system.
 
     ``steps`` counts each domain's steps so far, ``lives`` its threads; ``activated_at`` is when each fault happened,
-    in ticks.
+    in ticks. A fault of many mistakes is in ``activated`` once for each that was executed.
     """
 
     system: DescribedSystem
@@ -79,6 +84,10 @@ class Injector:
     _threads: dict[str, TCB] = field(factory=dict)
     _since: Counter[str] = field(factory=Counter)
     _hanging: dict[str, TCB] = field(factory=dict)
+    _answered: dict[str, list[int]] = field(factory=dict)
+    """The registers with which a thread is to answer once more."""
+    _texts: dict[str, Text] = field(factory=dict)
+    _mutants: dict[str, tuple[Fault, Mutant]] = field(factory=dict)
     _run: Callable[[TCB], Trap] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,34 +99,70 @@ class Injector:
         """Let the domain crash at its next step."""
         self.faults.append(Fault(pd, self.steps[pd] + 1, Kind.CRASH))
 
+    def clear(self) -> None:
+        """What has not happened will not; programs' code is again as it was written."""
+        self.faults = []
+        self._mutants = {}
+
+    def text(self, pd: str) -> Text | None:
+        """The code of a domain's program, if it is Python."""
+        if pd not in self._texts:
+            hooks = getattr(self.system.programs[pd][0], "hooks", None)
+            if not isinstance(hooks, ModuleType):
+                return None
+            self._texts[pd] = Text(hooks)
+        return self._texts[pd]
+
     def run(self, thread: TCB) -> Trap:
         """Run the thread until it traps, or goes wrong."""
         name = self._name(thread)
         if name is None:
             return self._run(thread)
+        if self._threads.get(name) is not thread:
+            self._begin_life(name, thread)
         if self._hanging.get(name) is thread:
             return self._compute()
-        trap = self._run(thread)
+        if name in self._answered:
+            thread.registers[:] = self._answered.pop(name)
+            return traps.STOP_ECALL
+        trap = self._run(thread) if name not in self._mutants else self._run_mutant(name, thread)
         if trap.kind in (traps.HOST, traps.INTERRUPTED):
             return trap
-        for fault in self._due(name, thread):
+        for fault in self._due(name):
             changed = self._apply(fault, thread, trap)
             if changed is not None:
-                self.activated.append(fault)
-                self.activated_at.append(self.system.machine.now())
+                if fault.kind is not Kind.MUTATION:
+                    self._note(fault)
+                if fault.or_later:
+                    self.faults.remove(fault)
                 trap = changed
         return trap
 
-    def _due(self, name: str, thread: TCB) -> list[Fault]:
+    def _note(self, fault: Fault) -> None:
+        self.activated.append(fault)
+        self.activated_at.append(self.system.machine.now())
+
+    def _begin_life(self, name: str, thread: TCB) -> None:
+        self._threads[name] = thread
+        self.lives[name] += 1
+        self._since[name] = 0
+        self._mutants.pop(name, None)
+        self._answered.pop(name, None)
+
+    def _due(self, name: str) -> list[Fault]:
         """Count a step; the faults that are to happen at it."""
-        if self._threads.get(name) is not thread:
-            self._threads[name] = thread
-            self.lives[name] += 1
-            self._since[name] = 0
         self.steps[name] += 1
         self._since[name] += 1
+        if not self.faults:
+            return []
         here = {0: self.steps[name], self.lives[name]: self._since[name]}
-        return [fault for fault in self.faults if fault.pd == name and here.get(fault.life) == fault.step]
+        return [
+            fault
+            for fault in self.faults
+            if fault.pd == name
+            and (step := here.get(fault.life)) is not None
+            and (step == fault.step or (fault.or_later and step > fault.step))
+        ]
 
     def _name(self, thread: TCB) -> str | None:
         """The domain whose present thread this is."""
@@ -131,9 +176,22 @@ class Injector:
         machine.advance(max(1, machine.next_stop() - machine.now()))
         return STOP_INTERRUPTED
 
+    def _run_mutant(self, name: str, thread: TCB) -> Trap:
+        fault, mutant = self._mutants[name]
+        before = len(mutant.made)
+        trap, is_endless = mutant.run(lambda: self._run(thread))
+        for _ in range(len(mutant.made) - before):
+            self._note(fault)
+        if is_endless:
+            self._hanging[name] = thread
+            return self._compute()
+        return trap
+
     def _apply(self, fault: Fault, thread: TCB, trap: Trap) -> Trap | None:
         """What the kernel sees instead of the trap; None if nothing could go wrong."""
         chance = random.Random(f"{fault.seed} {fault.step} {fault.kind}")
+        machine = self.system.machine
+        is_call = trap.kind == traps.ECALL
         match fault.kind:
             case Kind.CRASH:
                 return _ILLEGAL
@@ -141,72 +199,25 @@ class Injector:
                 self._hanging[fault.pd] = thread
                 return self._compute()
             case Kind.WRONG_ANSWER:
-                return _changed(_invert, thread, chance, trap)
+                return trap if is_call and tampering.wrong_answer(thread, chance) else None
             case Kind.LOST_REPLY:
-                return _changed(_only_receive, thread, chance, trap)
+                return trap if is_call and tampering.lost_reply(thread) else None
+            case Kind.DOUBLE_REPLY:
+                registers = list(thread.registers)
+                if not is_call or not tampering.only_reply(thread):
+                    return None
+                self._answered[fault.pd] = registers
+                return trap
+            case Kind.NO_MEMORY:
+                return trap if is_call and tampering.refused_memory(thread) else None
             case Kind.MEMORY:
-                return trap if self._flip(thread, chance) else None
+                return trap if tampering.bit_flip(machine, thread, chance) else None
             case Kind.STRAY_STORE:
-                return trap if self._stray(thread, chance) else None
-
-    def _flip(self, thread: TCB, chance: random.Random) -> bool:
-        paddr = self._somewhere(thread, chance)
-        if paddr is None:
-            return False
-        machine = self.system.machine
-        machine.write_bytes(paddr, bytes((machine.read_bytes(paddr, 1)[0] ^ 1 << chance.randrange(8),)))
-        return True
-
-    def _stray(self, thread: TCB, chance: random.Random) -> bool:
-        paddr = self._somewhere(thread, chance)
-        if paddr is None:
-            return False
-        self.system.machine.write_word(paddr & ~7, chance.getrandbits(64))
-        return True
-
-    def _somewhere(self, thread: TCB, chance: random.Random) -> int | None:
-        """An address in RAM that the thread may write."""
-        memory, vspace = self.system.machine.memory, thread.vspace_slot.cap
-        if not isinstance(vspace, PageTableCap):
-            return None
-        pages = [
-            page for page in mappings(memory, vspace.paddr) if page.flags & _WRITE and memory.contains(page.paddr, 8)
-        ]
-        if not pages:
-            return None
-        page = chance.choice(pages)
-        return page.paddr + chance.randrange(page.size)
-
-
-def _changed(
-    change: Callable[[TCB, random.Random], None], thread: TCB, chance: random.Random, trap: Trap
-) -> Trap | None:
-    """The trap with another system call in the registers, if it is a reply."""
-    if trap.kind != traps.ECALL or not _is_reply(thread):
-        return None
-    change(thread, chance)
-    return trap
-
-
-def _is_reply(thread: TCB) -> bool:
-    """Whether the system call in a thread's registers answers somebody."""
-    number = signed(thread.registers[reg.SYSCALL_REGISTER])
-    if number == sc.REPLY_RECV:
-        return True
-    if number not in (sc.SEND, sc.NBSEND):
-        return False
-    try:
-        return isinstance(lookup_cap(thread, thread.registers[reg.CAP_REGISTER]), ReplyCap)
-    except LookupFault:
-        return False
-
-
-def _invert(thread: TCB, chance: random.Random) -> None:
-    index = chance.choice((reg.MSG_INFO_REGISTER, *reg.MSG_REGISTERS))
-    bit = chance.randrange(12, 40) if index == reg.MSG_INFO_REGISTER else chance.randrange(64)
-    thread.registers[index] ^= 1 << bit
-
-
-def _only_receive(thread: TCB, chance: random.Random) -> None:
-    is_send = signed(thread.registers[reg.SYSCALL_REGISTER]) != sc.REPLY_RECV
-    thread.registers[reg.SYSCALL_REGISTER] = (sc.YIELD if is_send else sc.RECV) & WORD_MASK
+                return trap if tampering.stray_store(machine, thread, chance) else None
+            case Kind.VARIABLE:
+                return trap if tampering.variable_flip(self.system.cpu.program_of(thread), chance) else None
+            case Kind.MUTATION:
+                text = self.text(fault.pd)
+                if text is not None:
+                    self._mutants[fault.pd] = fault, text.mutant(fault.seed, fault.count)
+                return trap

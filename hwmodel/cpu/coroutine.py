@@ -113,6 +113,11 @@ class CoroutineCPU:
             x[NEXT_PC] == live.after or (live.after - x[NEXT_PC] in (ACTION, SLOT_SIZE) and not live.done)
         )  # fmt: skip
 
+    def program_of(self, x: list[int]) -> Resumable | None:
+        """What runs for a thread here, to be looked at; None if nothing does."""
+        live = self._live.get(x[S11])
+        return live.source if live is not None else None
+
     def is_at_image(self, x: list[int]) -> bool:
         """Whether the thread's next instruction is the start of an image."""
         return self._fetch_fault(x[NEXT_PC]) is None and self._read_image(x[NEXT_PC]) is not None

@@ -13,6 +13,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import tell_host
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -59,6 +60,7 @@ class Program:
             for offset, value in ((LOST, self.lost), (ERRORS, self.errors), (RETRIES, self.retries)):
                 await pd.store(report + offset, value)
             await pd.store(report + ROUNDS, self.rounds)
+            await tell_host(self.rounds)
 
     async def _try(self, pd: PD, root: Directory, number: int, work: Work) -> None:
         """Do something until it is done; again when the server was started anew meanwhile."""

@@ -146,3 +146,19 @@ def test_dropping_a_ram_closes_its_descriptor():
         Memory(BASE, SIZE).write_word(BASE, 1)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("kind", [Memory, TrackedMemory])
+def test_a_forked_process_can_have_the_content_for_itself(kind):
+    memory = kind(BASE, SIZE)
+    memory.write_word(BASE, 1)
+    words = memory.words
+    child = os.fork()
+    if not child:
+        memory.separate()
+        is_copy = memory.read_word(BASE) == words[0] == 1
+        memory.write_word(BASE, 2)
+        memory.clear(BASE + PAGE_SIZE, PAGE_SIZE)
+        os._exit(0 if is_copy and words[0] == ctypes.c_uint64.from_address(memory.address).value == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert memory.read_word(BASE) == 1

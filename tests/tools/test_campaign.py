@@ -1,69 +1,123 @@
 """The fault campaign: a sample of every kind of fault is survived, goes the same way again, and is counted honestly."""
 
-import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from capkernel.cli import COMMANDS
-from capkernel.tools.campaign.batch import Batch
-from capkernel.tools.campaign.command import campaign
-from capkernel.tools.campaign.record import Record
-from capkernel.tools.campaign.schedule import BATCH, SURVIVABLE, batch
+from capkernel.tools.campaign import copies
+from capkernel.tools.campaign.batch import Batch, Harm
+from capkernel.tools.campaign.command import TOLERATED, campaign
+from capkernel.tools.campaign.record import Record, Sums
+from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
+from capkernel.tools.campaign.subjects import STORAGE, SUBJECTS, Subject
+from capkernel.tools.inject import Kind
 
-PAIRS = 20
-"""A batch after the single faults: random pairs of all kinds."""
+LATE = 1001
+"""A batch after the single faults."""
+
+
+def found(**changes: Any) -> dict[str, Any]:
+    """What came of a batch."""
+    return {
+        "planned": {"disk: crash": 2}, "activated": {"disk: crash": 1}, "failed": [], "trials": 2, "retries": 1,
+        "rounds": 4, "recoveries_us": [5.0, 1.0, 3.0], "states_checked": 3, "trace_hash": "x", **changes,
+    }  # fmt: skip
+
+
+def failure(harm: Harm) -> dict[str, Any]:
+    return {
+        "trial": 7, "kind": "disk: crash", "planned": "disk: crash 3 steps ahead", "harm": harm, "detail": "",
+    }  # fmt: skip
+
+
+def sample(subject: Subject, *, spoilt: bool) -> list[tuple[Planned, ...]]:
+    """Each kind in each target, at the first step at which it can happen."""
+    return [
+        (Planned(target, kind, 1, seed, count=10 if kind is Kind.MUTATION else 1, or_later=True),)
+        for seed, (target, kind) in enumerate(subject.kinds(spoilt=spoilt))
+    ]
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_the_schedule_has_each_kind_at_each_step_and_then_pairs_and_groups(name: str) -> None:
+    subject = SUBJECTS[name]
+    single = [faults[0] for number in range(60) for faults in batch(subject, number) if faults[-1].seed < 60 * TRIALS]
+    steps = {(target.name, kind, ahead) for target, kind in subject.kinds(spoilt=False)
+             for ahead in range(1, target.steps + 1)}  # fmt: skip
+    assert {(fault.target.name, fault.kind, fault.ahead) for fault in single} >= steps
+    assert {len(faults) for number in (LATE, LATE + 1) for faults in batch(subject, number)} == {2, 6}
+    assert list(batch(subject, LATE)) == list(batch(subject, LATE))
+    assert list(batch(subject, LATE, spoilt=True)) != list(batch(subject, LATE + 1, spoilt=True))
 
 
 @pytest.mark.slow
-def test_faults_of_every_kind_are_survived_and_go_the_same_way_again() -> None:
-    first = Batch(PAIRS).play()
-    assert not first.failed
-    assert first.states_checked > 0
-    kinds = {f"{target}: {kind}" for target, kind in SURVIVABLE}
-    assert kinds == set(first.planned)
-    assert first.activated.total() > BATCH // 2
-    assert Batch(PAIRS).play().data() == first.data()
+def test_a_batch_goes_the_same_way_in_every_copy_of_a_system_and_in_one_of_its_own() -> None:
+    copied = copies.play("storage", LATE, spoilt=True)
+    assert copies.play("storage", LATE, spoilt=True) == copied
+    alone = Batch(STORAGE)
+    alone.warm_up()
+    assert alone.play(LATE, spoilt=True).data() == copied
+    assert copied["activated"]
+    assert copied["states_checked"]
 
 
-def test_the_schedule_has_each_kind_at_each_step_and_then_pairs() -> None:
-    single = [faults for number in range(10) for faults in batch(number) if len(faults) == 1]
-    assert {(fault.target, fault.kind) for (fault,) in single} == set(SURVIVABLE)
-    assert len(set(single)) == len(single)
-    assert all(len(faults) == 2 for faults in batch(PAIRS))
-    assert list(batch(PAIRS)) == list(batch(PAIRS))
-
-
-def test_a_campaign_that_was_killed_while_it_wrote_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "record.jsonl"
-    entry = {
-        "planned": {"disk: crash": 2}, "activated": {"disk: crash": 1}, "failed": [], "retries": 1, "rounds": 4,
-        "recoveries_us": [5.0, 1.0, 3.0], "states_checked": 3, "trace_hash": "x",
-    }  # fmt: skip
+def test_a_record_counts_batches_once_and_goes_on_with_those_that_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
     record = Record(path)
-    record.add({"number": 0, **entry})
-    path.write_text(path.read_text() + '{"number": 1, "plan')
-    again = Record(path)
-    assert set(again.batches) == {0}
-    again.add({"number": 1, **entry})
-    assert set(Record(path).batches) == {0, 1}
-    sums = Record(path).sums()
-    assert (sums.planned.total(), sums.activated.total(), sums.recoveries, sums.median_us) == (4, 2, 6, 3.0)
+    for number in (0, 1, 3):
+        record.add("storage", number, found())
+    again = Record(path).of("storage")
+    assert again.done == [[0, 2], [3, 4]]
+    missing = again.missing()
+    assert [next(missing) for _ in range(3)] == [2, 4, 5]
+    assert (again.planned.total(), again.activated.total()) == (6, 3)
+    assert (again.recoveries.total(), again.median_us, again.trials) == (9, 3.0, 6)
 
 
-def test_what_was_not_survived_is_said_and_fails(tmp_path: Path) -> None:
-    path = tmp_path / "record.jsonl"
-    failure = {"index": 7, "planned": "disk: crash 3 steps ahead", "what": "acknowledged data is lost"}
-    entry = {
-        "number": 0, "planned": {}, "activated": {}, "failed": [failure], "retries": 0, "rounds": 0,
-        "recoveries_us": [], "states_checked": 0, "trace_hash": "",
-    }  # fmt: skip
-    path.write_text(json.dumps(entry) + "\n")
+def test_a_record_does_not_grow_with_the_faults(tmp_path: Path) -> None:
+    record = Record(tmp_path / "record.json")
+    sizes = []
+    for number in range(400):
+        record.add("storage", number, found(failed=[failure(Harm.LOST)], recoveries_us=[float(number % 7)]))
+        sizes.append((tmp_path / "record.json").stat().st_size)
+    assert sizes[399] - sizes[200] < 100
+    assert record.of("storage").harms == Counter({Harm.LOST: 400})
+
+
+@pytest.mark.parametrize(("corruption", "harm", "status"), [
+    (False, Harm.LOST, 1), (False, Harm.ERROR, 1), (True, Harm.LOST, 0), (True, Harm.HANG, 1),
+    (True, Harm.INVARIANT, 1),
+])  # fmt: skip
+def test_what_was_not_survived_is_said_and_fails(tmp_path: Path, corruption: bool, harm: Harm, status: int) -> None:
+    path = tmp_path / "record.json"
+    Record(path).add("storage, corruption" if corruption else "storage", 0, found(failed=[failure(harm)]))
     app = typer.Typer()
     app.command()(campaign)
-    result = CliRunner().invoke(app, ["--faults", str(BATCH), "--record", str(path)])
-    assert result.exit_code == 1
-    assert "batch 0, fault 7 (disk: crash 3 steps ahead): acknowledged data is lost" in " ".join(result.output.split())
+    options = ["--system", "storage", "--faults", "1", "--record", str(path), *["--corruption"] * corruption]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == status
+    assert f"batch 0, trial 7 (disk: crash 3 steps ahead): {harm}" in " ".join(result.output.split())
     assert COMMANDS["campaign"]
+    assert Harm.HANG not in TOLERATED
+
+
+def test_sums_of_several_campaigns_are_added() -> None:
+    together = Sums()
+    for harm in (Harm.LOST, Harm.HANG):
+        sums = Sums()
+        sums.add(0, found(failed=[failure(harm)]))
+        together.merge(sums)
+    assert together.planned.total() == 4
+    assert together.harms.total() == len(together.failed) == 2
+
+
+def test_a_system_that_is_not_there_is_refused() -> None:
+    app = typer.Typer()
+    app.command()(campaign)
+    assert "none of storage" in CliRunner().invoke(app, ["--system", "nothing"]).output
+    assert CliRunner().invoke(app, ["--replay", "1"]).exit_code == 2

@@ -1,49 +1,65 @@
-"""One batch: a system is booted once, and fault after fault happens in it while its client works and checks."""
+"""One batch: in a system that runs already, fault after fault happens while its client works and checks."""
 
+import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
-from capkernel.tools.campaign.schedule import DEVICE, SURVIVABLE, Kinds, Planned, batch
-from capkernel.tools.demo.lives import Lives
+from capkernel.tools.campaign.schedule import Planned, batch
+from capkernel.tools.campaign.subjects import Subject
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.faults import Fault as DeviceFault
 from hwmodel.faults import FaultKind, FaultPlan
+from hwmodel.virtio.transport import VirtioMmio
 
-WARM_UP, SETTLE = 8, 2
-"""Rounds of the client before the first fault, and after each one until it counts as survived."""
-LIMIT_US: Final = 10_000_000
-"""Virtual time within which the client must have made its rounds after a fault; else it hangs.
+WARM_UP, REACH, SETTLE = 8, 3, 1
+"""Rounds of the client: before the first fault; for a trial's faults to happen, at most; and then until it is over."""
+LIMIT_US: Final = 3_000_000
+"""Virtual time within which the client must have made its next rounds; else it hangs.
 
-A file server that hangs is given 300 ms, since it may have to wait for its driver; a pair of faults, and one of
-before that happens only now, may each take so long.
+A file server that hangs is given 300 ms, since it may have to wait for its driver; several faults, and those of before
+that happen only now, may each take so long.
 """
-SLICE_US: Final = 100
-GROWTH: Final = 1.05
-CHECKS = "capkernel.checks"
+REPORT: Final = "report"
+CHECKS: Final = "capkernel.checks"
+TICKS_PER_US: Final = 10
+
+
+class Harm(StrEnum):
+    """What a fault may do to others. The last two may come of programs that are spoilt and go on."""
+
+    GAVE_UP = "the simulation gave up"
+    INVARIANT = "an invariant of the kernel does not hold"
+    STOPPED = "a domain stopped for good"
+    HANG = "the client hangs"
+    ERROR = "the client saw an error"
+    LOST = "acknowledged data is lost"
 
 
 @frozen
 class Failed:
-    """A fault that was not survived: which of the batch, what was planned, what came of it."""
+    """A trial that was not survived: which of the batch, its first kind, what was planned, what came of it."""
 
-    index: int
+    trial: int
+    kind: str
     planned: str
-    what: str
+    harm: Harm
+    detail: str = ""
 
 
 @define
 class Result:
-    """What came of a batch. ``planned`` and ``activated`` count faults by target and kind."""
+    """What came of a batch. ``planned`` and ``activated`` count faults by target and kind, ``trials`` those made."""
 
-    number: int
     planned: Counter[str] = field(factory=Counter)
     activated: Counter[str] = field(factory=Counter)
     failed: list[Failed] = field(factory=list)
+    trials: int = 0
     retries: int = 0
     rounds: int = 0
     recoveries_us: list[float] = field(factory=list)
@@ -51,83 +67,150 @@ class Result:
     trace_hash: str = ""
 
     def data(self) -> dict[str, Any]:
-        """For the record."""
+        """For a process that waits for it."""
         return asdict(self) | {"planned": dict(self.planned), "activated": dict(self.activated)}
 
 
 class Batch:
-    """A batch being played. ``tell`` is told of each fault (for a replay)."""
+    """A system in which faults are to happen. Once it is warm it may be forked, and each copy plays another batch."""
 
-    def __init__(self, number: int, kinds: Kinds = SURVIVABLE, tell: Callable[[str], None] = lambda line: None) -> None:
-        self.result = Result(number)
-        self.kinds = kinds
-        self.tell = tell
-        self.stage = Stage("storage", variant="campaign", programs={"client": "churner.elf"})
-        self.lives = [Lives(self.stage, pd) for pd in ("disk", "files", "supervisor")]
-        self._before = (0, 0)
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.result = Result()
+        self._target = 0
+        self.stage = Stage(
+            subject.name, variant="campaign", programs={"client": subject.client}, devices=subject.devices()
+        )
+        self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target
+        self.devices = {each.name: self._device(each.device) for each in subject.targets if each.device}
+        self._before = Counter[str]()
+        self._noted = 0
 
-    def play(self) -> Result:
-        """All of it, or until something was not survived: what comes after that shows nothing."""
-        stage, result = self.stage, self.result
-        if not self._advances(WARM_UP):
-            result.failed.append(Failed(-1, "nothing", "the client does not begin"))
-        for index, faults in enumerate(batch(result.number, self.kinds)):
-            if result.failed:
-                break
+    def warm_up(self) -> None:
+        """Boot, and let the client work undisturbed for a while. Raises RuntimeError if it does not."""
+        self.stage.booted.boot()
+        if not self._advances(WARM_UP) or (harm := self._harm()) is not None:
+            raise RuntimeError(f"{self.subject.name}: the client does not work, before there was any fault: {harm}")
+        self._noted = len(self.stage.system.lives)
+
+    def play(self, number: int, *, spoilt: bool = False, tell: Callable[[str], None] = lambda line: None) -> Result:
+        """All trials of a batch, or until one was not survived: what comes after that shows nothing.
+
+        ``tell`` is told of each.
+        """
+        # What a program dropped may act when it is collected, so that must not be when the host likes it.
+        gc.disable()
+        try:
+            return self._play(batch(self.subject, number, spoilt=spoilt), tell)
+        finally:
+            gc.enable()
+
+    def _play(self, trials: Iterator[tuple[Planned, ...]], tell: Callable[[str], None]) -> Result:
+        result = self.result
+        for trial, faults in enumerate(trials):
             self._plan(faults)
-            survived = self._advances(SETTLE)
+            survived = self._try()
             self._count(faults)
-            wrong = self._wrong(survived)
-            self.tell(f"{index}: {'; '.join(map(str, faults))}: {wrong or 'survived'}")
-            if wrong:
-                result.failed.append(Failed(index, "; ".join(map(str, faults)), wrong))
+            harm, detail = self._harm() or (None if survived else (Harm.HANG, "")) or (None, "")
+            tell(f"{trial}: {'; '.join(map(str, faults))}: {harm or 'survived'} {detail}".rstrip())
+            if harm is not None:
+                result.failed.append(Failed(trial, faults[0].name, "; ".join(map(str, faults)), harm, detail))
+                break
         self._check_invariants()
-        result.rounds, _, _, result.retries = stage.words("report", 4)
-        result.recoveries_us = [gap for lives in self.lives for gap in lives.gaps_us]
-        result.trace_hash = stage.booted.trace.hash()
-        stage.close()
+        result.rounds, _, _, result.retries = self.stage.words(REPORT, 4)
+        result.recoveries_us = self._recoveries()
+        result.trace_hash = self.stage.booted.trace.hash()
+        self.stage.close()
         return result
 
+    def _device(self, window: str) -> VirtioMmio:
+        device = self.stage.system.machine.devices[window]
+        if not isinstance(device, VirtioMmio):
+            raise TypeError(f"there is no virtio device in {window}")
+        return device
+
     def _advances(self, rounds: int) -> bool:
-        target = self.stage.words("report", 1)[0] + rounds if self.stage.system.ready else rounds
-        return self.stage.run_until(
-            lambda: self.stage.words("report", 1)[0] >= target, LIMIT_US, SLICE_US, growth=GROWTH
+        """Run until the client has made so many rounds more; false if it does not in time."""
+        self._target = self.stage.words(REPORT, 1)[0] + rounds if self.stage.system.threads.get("client") else rounds
+        return self.stage.system.run(time_us=LIMIT_US) == "host"
+
+    def _try(self) -> bool:
+        """Let what is planned happen, and see whether the client goes on."""
+        for _ in range(REACH):
+            if not self._advances(1):
+                return False
+            if not self._is_waiting():
+                break
+        self._withdraw()
+        return self._advances(SETTLE)
+
+    def _is_waiting(self) -> bool:
+        """Whether something of what is planned may still happen."""
+        injector = self.stage.injector
+        return any(fault.or_later or fault.step > injector.steps[fault.pd] for fault in injector.faults) or any(
+            fault.step > device.faults.steps for device in self.devices.values() for fault in device.faults.plan.faults
         )
 
     def _plan(self, faults: tuple[Planned, ...]) -> None:
-        injector, device = self.stage.injector, self.stage.disk_device
+        injector = self.stage.injector
         injector.faults = [
-            Fault(fault.target, injector.steps[fault.target] + fault.ahead, fault.kind, fault.seed)
-            for fault in faults
-            if isinstance(fault.kind, Kind)
-        ]
-        planned = tuple(
-            DeviceFault(device.faults.steps + fault.ahead, fault.kind, _parameter(fault.kind))
-            for fault in faults
-            if isinstance(fault.kind, FaultKind)
-        )
-        device.faults.set_plan(FaultPlan(planned, faults[0].seed))
-        self._before = len(injector.activated), len(device.faults.activated)
+            Fault(
+                each.target.name, injector.steps[each.target.name] + each.ahead, each.kind, each.seed,
+                count=each.count, or_later=each.or_later,
+            )
+            for each in faults
+            if isinstance(each.kind, Kind)
+        ]  # fmt: skip
+        for name, device in self.devices.items():
+            planned = tuple(
+                DeviceFault(device.faults.steps + each.ahead, each.kind, _parameter(each.kind))
+                for each in faults
+                if each.target.name == name and isinstance(each.kind, FaultKind)
+            )
+            device.faults.set_plan(FaultPlan(planned, faults[0].seed))
+        self._before = self._activated()
+        self.result.trials += 1
+        for each in faults:
+            self.result.planned[each.name] += each.count
+
+    def _activated(self) -> Counter[str]:
+        found = Counter(f"{fault.pd}: {fault.kind}" for fault in self.stage.injector.activated)
+        for name, device in self.devices.items():
+            found.update(f"{name}: {kind}" for _, kind, _ in device.faults.activated)
+        return found
+
+    def _withdraw(self) -> None:
+        """What did not happen in time will not."""
+        self.stage.injector.clear()
+        for device in self.devices.values():
+            device.faults.set_plan(FaultPlan())
 
     def _count(self, faults: tuple[Planned, ...]) -> None:
-        """Note which of the faults happened. What did not happen in time will not."""
-        injector, device = self.stage.injector, self.stage.disk_device
-        self.result.planned.update(f"{fault.target}: {fault.kind}" for fault in faults)
-        self.result.activated.update(f"{fault.pd}: {fault.kind}" for fault in injector.activated[self._before[0] :])
-        self.result.activated.update(f"{DEVICE}: {kind}" for _, kind, _ in device.faults.activated[self._before[1] :])
-        injector.faults = []
-        device.faults.set_plan(FaultPlan())
+        self._withdraw()
+        self.result.activated.update(self._activated() - self._before)
+        self.stage.injector.activated.clear()
+        for device in self.devices.values():
+            device.faults.activated.clear()
 
-    def _wrong(self, survived: bool) -> str:
-        """What is not as it should be, or nothing."""
-        _, lost, errors, _ = self.stage.words("report", 4)
+    def _harm(self) -> tuple[Harm, str] | None:
+        """What is not as it should be."""
+        _, lost, errors, _ = self.stage.words(REPORT, 4)
         if self.stage.system.faults:
-            return f"a domain stopped for good: {self.stage.system.faults[-1]}"
+            return Harm.STOPPED, ": ".join(self.stage.system.faults[-1])
         if lost:
-            return "acknowledged data is lost"
-        if errors:
-            return "the client saw an error"
-        return "" if survived else "the client hangs"
+            return Harm.LOST, ""
+        return (Harm.ERROR, "") if errors else None
+
+    def _recoveries(self) -> list[float]:
+        """How long each domain that died was not there, in microseconds."""
+        ended: dict[str, int] = {}
+        gaps = []
+        for tick, name, began in self.stage.system.lives[self._noted :]:
+            if not began:
+                ended[name] = tick
+            elif name in ended:
+                gaps.append((tick - ended.pop(name)) / TICKS_PER_US)
+        return gaps
 
     def _check_invariants(self) -> None:
         """The kernel's invariants in the last state, if there is somebody who can check them."""
@@ -136,7 +219,9 @@ class Batch:
             sampler = point.load()(system.loop, system.machine, 1)
             system.loop.run(max_entries=3)
             self.result.states_checked += sampler.checked
-            self.result.failed += [Failed(-1, "the kernel's invariants", str(each)) for each in sampler.violations]
+            self.result.failed += [
+                Failed(-1, "end", "the end", Harm.INVARIANT, str(each)) for each in sampler.violations
+            ]
 
 
 def _parameter(kind: FaultKind) -> int:

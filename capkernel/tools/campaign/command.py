@@ -1,98 +1,108 @@
-"""``capkernel campaign``: faults without end, one after the other, while a client works; what was not survived is said.
+"""``capkernel campaign``: faults without end, one after the other, while clients work; what was not survived is said.
 
-It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage.
+It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage. With
+``--corruption``, data may be lost, but nothing else may happen.
 """
 
 import json
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import count
+from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+from attrs import frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from capkernel.tools.campaign.batch import Batch
+from capkernel.tools.campaign.batch import Batch, Harm
+from capkernel.tools.campaign.copies import play
 from capkernel.tools.campaign.record import Record, Sums
-from capkernel.tools.campaign.schedule import BATCH, CORRUPTING, SURVIVABLE, Kinds
+from capkernel.tools.campaign.report import show
+from capkernel.tools.campaign.subjects import SUBJECTS
 
-FAILED = 1
+FAILED: Final = 1
+ALL: Final = "all"
+TOLERATED: Final = frozenset((Harm.ERROR, Harm.LOST))
+"""What programs may do that are spoilt and go on."""
+
+
+@frozen
+class Campaign:
+    """The campaign against one system."""
+
+    system: str
+    corruption: bool
+
+    @property
+    def name(self) -> str:
+        """In the record."""
+        return f"{self.system}, corruption" if self.corruption else self.system
+
+    def survived(self, sums: Sums) -> bool:
+        """Whether nothing happened that must not."""
+        return not any(sums.harms[harm] for harm in Harm if not (self.corruption and harm in TOLERATED))
 
 
 def campaign(
-    faults: Annotated[int, typer.Option(min=1, help="Faults in all, those of earlier calls included.")] = 10 * BATCH,
-    record: Annotated[Path, typer.Option(help="Where the results are kept.")] = Path("build/campaign.jsonl"),
+    system: Annotated[str, typer.Option(help=f"Against which system: {', '.join(SUBJECTS)}, or {ALL}.")] = ALL,
+    faults: Annotated[
+        int, typer.Option(min=1, help="Faults that happened, in each system, those of earlier calls included.")
+    ] = 1000,
+    record: Annotated[Path, typer.Option(help="Where the results are kept.")] = Path("build/campaign.json"),
     workers: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
     replay: Annotated[int | None, typer.Option(min=0, help="Play this batch again, and tell each fault.")] = None,
     corruption: Annotated[
-        bool, typer.Option("--corruption", help="Damage the driver's memory too, which may cost data.")
+        bool, typer.Option("--corruption", help="Spoil the drivers' code and memory instead, which may cost data.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Inject faults into the storage servers, their supervisor and the disk; count what was survived."""
+    """Inject faults into drivers, servers, their supervisors and devices; count what was survived."""
+    if system not in (*SUBJECTS, ALL):
+        raise typer.BadParameter(f"{system!r} is none of {', '.join(SUBJECTS)}, {ALL}", param_hint="--system")
     if replay is not None:
-        result = Batch(replay, _kinds(corruption), print).play()
-        print(json.dumps(result.data(), indent=2) if as_json else f"trace {result.trace_hash}")
-        raise typer.Exit(FAILED if result.failed else 0)
+        if system == ALL:
+            raise typer.BadParameter("a batch is played again in one --system", param_hint="--replay")
+        raise typer.Exit(_replay(system, replay, corruption, as_json))
+    campaigns = [Campaign(name, corruption) for name in (SUBJECTS if system == ALL else (system,))]
     kept = Record(record)
-    missing = [number for number in range(-(-faults // BATCH)) if number not in kept.batches]
-    console = Console(stderr=True, highlight=False)
-    for batch in _played(missing, workers, corruption, console):
-        kept.add(batch)
-    sums = kept.sums()
+    for each, number, batch in _played(campaigns, faults, kept, workers):
+        kept.add(each.name, number, batch)
+    found = {each.name: kept.of(each.name) for each in campaigns}
     if as_json:
-        print(json.dumps(sums.data(), indent=2))
+        print(json.dumps({name: sums.data() for name, sums in found.items()}, indent=2))
     else:
-        show(Console(highlight=False), sums)
-    raise typer.Exit(FAILED if sums.failed else 0)
+        show(Console(highlight=False), found)
+    raise typer.Exit(0 if all(each.survived(found[each.name]) for each in campaigns) else FAILED)
 
 
-def play(number: int, corruption: bool) -> dict[str, Any]:
-    """Play a batch; what came of it, as plain data."""
-    return Batch(number, _kinds(corruption)).play().data()
+def _replay(system: str, number: int, corruption: bool, as_json: bool) -> int:
+    batch = Batch(SUBJECTS[system])
+    batch.warm_up()
+    result = batch.play(number, spoilt=corruption, tell=print)
+    print(json.dumps(result.data(), indent=2) if as_json else f"trace {result.trace_hash}")
+    return FAILED if result.failed else 0
 
 
-def _kinds(corruption: bool) -> Kinds:
-    return CORRUPTING if corruption else SURVIVABLE
-
-
-def _played(numbers: list[int], workers: int, corruption: bool, console: Console) -> Iterator[dict[str, Any]]:
-    """Each batch as it ends."""
+def _played(
+    campaigns: list[Campaign], faults: int, kept: Record, workers: int
+) -> Iterator[tuple[Campaign, int, dict[str, Any]]]:
+    """Each batch as it ends, of one campaign after the other in turn, until each has so many faults that happened."""
     columns = TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress, ProcessPoolExecutor(workers) as pool:
-        task = progress.add_task("", total=len(numbers) * BATCH)
-        running: set[Future[dict[str, Any]]] = set()
-        left = iter(numbers)
-        for _ in count():
-            while len(running) < workers and (number := next(left, None)) is not None:
-                running.add(pool.submit(play, number, corruption))
-            if not running:
+    numbers = {each: kept.of(each.name).missing() for each in campaigns}
+    with Progress(*columns, console=Console(stderr=True)) as progress, ProcessPoolExecutor(workers) as pool:
+        task = progress.add_task("", total=faults * len(campaigns))
+        running: dict[Future[dict[str, Any]], tuple[Campaign, int]] = {}
+        for each in cycle(campaigns):
+            left = [one for one in campaigns if kept.of(one.name).activated.total() < faults]
+            progress.update(task, completed=sum(min(faults, kept.of(one.name).activated.total()) for one in campaigns))
+            if each in left and len(running) < workers:
+                number = next(numbers[each])
+                running[pool.submit(play, each.system, number, each.corruption)] = each, number
+            if not running and not left:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for each in done:
-                progress.advance(task, BATCH)
-                yield each.result()
-
-
-def show(console: Console, sums: Sums) -> None:
-    """The sums, for people."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("fault")
-    for column in ("planned", "activated"):
-        table.add_column(column, justify="right")
-    for kind in sorted(sums.planned):
-        table.add_row(kind, str(sums.planned[kind]), str(sums.activated[kind]))
-    table.add_row("all", str(sums.planned.total()), str(sums.activated.total()), style="bold")
-    console.print(table)
-    median = "–" if sums.median_us is None else f"{sums.median_us:.1f} µs"
-    console.print(
-        f"{sums.batches} boots, {sums.rounds} rounds of the client, {sums.retries} requests made again\n"
-        f"{sums.recoveries} recoveries, median {median} of virtual time; "
-        f"{sums.states_checked} states checked for the kernel's invariants\n"
-        f"not survived: {len(sums.failed)}"
-    )
-    for failure in sums.failed:
-        console.print(f"  {failure}", style="red", markup=False)
+            if len(running) == workers or not left:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield *running.pop(future), future.result()

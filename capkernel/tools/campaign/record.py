@@ -1,88 +1,129 @@
-"""What campaigns have found so far: a file with a line for each batch, and the sums over it."""
+"""What campaigns have found so far: a file of sums, whose size does not grow with the number of faults."""
 
 import json
+import os
+from bisect import insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from attrs import define, field
+from attrs import asdict, define, field
+
+from capkernel.tools.campaign.batch import Harm
+
+KEPT: Final = 100
+"""Failures of a campaign that are kept word for word, of each harm; the others are only counted."""
+_DIGITS: Final = 2
+"""Significant digits of the times of recoveries."""
 
 
 @define
 class Sums:
-    """Over all batches."""
+    """Over the batches of a campaign: of a system, with programs that are spoilt or not.
 
-    batches: int = 0
-    planned: Counter[str] = field(factory=Counter)
-    activated: Counter[str] = field(factory=Counter)
+    ``done`` are the batches' numbers, as ranges. ``planned``, ``activated`` and ``failures`` count by target and kind
+    (a failure of several faults, by the first), ``harms`` failures by what came of them, ``recoveries`` by time in µs.
+    """
+
+    done: list[list[int]] = field(factory=list)
+    trials: int = 0
+    planned: Counter[str] = field(factory=Counter, converter=Counter)
+    activated: Counter[str] = field(factory=Counter, converter=Counter)
+    failures: Counter[str] = field(factory=Counter, converter=Counter)
+    harms: Counter[str] = field(factory=Counter, converter=Counter)
     failed: list[str] = field(factory=list)
     rounds: int = 0
     retries: int = 0
-    recoveries: int = 0
     states_checked: int = 0
-    medians: list[float] = field(factory=list)
+    recoveries: Counter[str] = field(factory=Counter, converter=Counter)
 
-    def add(self, batch: dict[str, Any]) -> None:
+    def add(self, number: int, batch: Mapping[str, Any]) -> None:
         """Count a batch."""
-        self.batches += 1
-        self.planned.update(batch["planned"])
-        self.activated.update(batch["activated"])
+        insort(self.done, [number, number + 1])
+        joined = [self.done[0]]
+        for first, end in self.done[1:]:
+            if first == joined[-1][1]:
+                joined[-1] = [joined[-1][0], end]
+            else:
+                joined.append([first, end])
+        self.done = joined
+        for name in ("planned", "activated"):
+            getattr(self, name).update(batch[name])
+        for name in ("trials", "rounds", "retries", "states_checked"):
+            setattr(self, name, getattr(self, name) + batch[name])
         for failure in batch["failed"]:
+            self._note(number, failure)
+        self.recoveries.update(f"{gap:.{_DIGITS}g}" for gap in batch["recoveries_us"])
+
+    def _note(self, number: int, failure: Mapping[str, Any]) -> None:
+        self.harms[failure["harm"]] += 1
+        self.failures[failure["kind"]] += 1
+        if self.harms[failure["harm"]] <= KEPT:
+            detail = f": {failure['detail']}" if failure["detail"] else ""
             self.failed.append(
-                f"batch {batch['number']}, fault {failure['index']} ({failure['planned']}): {failure['what']}"
+                f"batch {number}, trial {failure['trial']} ({failure['planned']}): {failure['harm']}{detail}"
             )
-        self.rounds += batch["rounds"]
-        self.retries += batch["retries"]
-        self.states_checked += batch["states_checked"]
-        gaps = sorted(batch["recoveries_us"])
-        self.recoveries += len(gaps)
-        if gaps:
-            self.medians.append(gaps[len(gaps) // 2])
+
+    def merge(self, other: "Sums") -> None:
+        """Count another campaign's in."""
+        for name in ("planned", "activated", "failures", "harms", "recoveries"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("trials", "rounds", "retries", "states_checked"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failed += other.failed
+
+    def missing(self) -> Iterator[int]:
+        """The numbers of batches that were not played, from the first on, without end."""
+        number = 0
+        for first, end in list(self.done):
+            yield from range(number, first)
+            number = end
+        yield from count(number)
 
     @property
     def median_us(self) -> float | None:
-        """Of the batches' medians of the time from a death to the next life."""
-        return sorted(self.medians)[len(self.medians) // 2] if self.medians else None
+        """Of the time from a death to the next life, of all domains that died."""
+        times = sorted((float(time), number) for time, number in self.recoveries.items())
+        left = (self.recoveries.total() + 1) // 2
+        for time, number in times:
+            left -= number
+            if left <= 0:
+                return time
+        return None
 
     def data(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON, for people: without what only a record needs."""
         return {
-            "batches": self.batches, "planned": self.planned.total(), "activated": self.activated.total(),
-            "activated_by_kind": dict(sorted(self.activated.items())), "failed": self.failed, "rounds": self.rounds,
-            "retries": self.retries, "recoveries": self.recoveries, "median_recovery_us": self.median_us,
+            "trials": self.trials, "planned": self.planned.total(), "activated": self.activated.total(),
+            "planned_by_kind": dict(sorted(self.planned.items())),
+            "activated_by_kind": dict(sorted(self.activated.items())),
+            "failures_by_kind": dict(sorted(self.failures.items())),
+            "harms": {harm: self.harms[harm] for harm in Harm}, "failed": self.failed, "rounds": self.rounds,
+            "retries": self.retries, "recoveries": self.recoveries.total(), "median_recovery_us": self.median_us,
             "states_checked": self.states_checked,
         }  # fmt: skip
 
 
 class Record:
-    """The file. A line that was cut off (the campaign was killed while it wrote) is left out and written anew."""
+    """The file. It is replaced as a whole after each batch, so a campaign may be killed at any time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.batches: dict[int, dict[str, Any]] = {}
+        self.campaigns: dict[str, Sums] = {}
         if path.exists():
-            self._read(path.read_text(encoding="utf-8").splitlines())
+            data = json.loads(path.read_text(encoding="utf-8"))
+            self.campaigns = {name: Sums(**sums) for name, sums in data.items()}
 
-    def _read(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            try:
-                batch = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            self.batches[batch["number"]] = batch
+    def of(self, name: str) -> Sums:
+        """A campaign's sums."""
+        return self.campaigns.setdefault(name, Sums())
 
-    def add(self, batch: dict[str, Any]) -> None:
-        """Write a batch down."""
+    def add(self, name: str, number: int, batch: Mapping[str, Any]) -> None:
+        """Count a batch of a campaign, and write it down."""
+        self.of(name).add(number, batch)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.batches[batch["number"]] = batch
-        cut_off = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if cut_off else "") + json.dumps(batch) + "\n")
-
-    def sums(self) -> Sums:
-        """Over everything in the file."""
-        sums = Sums()
-        for number in sorted(self.batches):
-            sums.add(self.batches[number])
-        return sums
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_text(json.dumps({name: asdict(sums) for name, sums in self.campaigns.items()}), encoding="utf-8")
+        os.replace(fresh, self.path)

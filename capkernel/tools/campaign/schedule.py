@@ -1,7 +1,8 @@
-"""Which faults are tried, and in which order: each kind at each step in turn, then random pairs.
+"""Which faults are tried, and in which order: each kind at each step in turn, then random pairs, then random groups.
 
-A *batch* is one boot of the system; its number alone decides what happens in it, so it can be played again. A step is
-counted from the moment at which the fault is planned: a domain's next step is 1.
+A *batch* is one run of a system; the system, whether programs are spoilt, and the batch's number alone decide what
+happens in it, so it can be played again. A *trial* is what is planned at one time, after which the client must go on. A
+step is counted from the moment at which a fault is planned: a domain's next step is 1.
 """
 
 import random
@@ -10,60 +11,56 @@ from typing import Final
 
 from attrs import frozen
 
+from capkernel.tools.campaign.subjects import AnyKind, Subject, Target
 from capkernel.tools.inject import Kind
-from hwmodel.faults import FaultKind
 
-BATCH: Final = 100
-"""Faults in a batch."""
-STEPS: Final = {"disk": 40, "files": 60, "supervisor": 40, "device": 60}
-"""How far ahead a fault may be: about what the domain, or the disk, does in a round of the client, or in a recovery."""
-DEVICE: Final = "device"
-_CODE_KINDS: Final = {
-    "disk": (Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY),
-    "files": (Kind.CRASH, Kind.HANG),
-    "supervisor": (Kind.CRASH, Kind.HANG),
-}
-_DEVICE_KINDS: Final = (
-    FaultKind.RESET, FaultKind.STALL, FaultKind.ROGUE_DMA, FaultKind.INTERRUPT_STORM, FaultKind.LOST_INTERRUPT,
-    FaultKind.WRONG_ID, FaultKind.WRONG_LENGTH, FaultKind.DOUBLE_COMPLETION, FaultKind.IO_ERROR,
-)  # fmt: skip
+TRIALS: Final = 100
+"""In a batch."""
+GROUP: Final = 6
+"""Faults in a group, at most."""
+MISTAKES: Final = 100
+"""That the code of a program gets at a time, as in MINIX's campaign, at most."""
+_AT_REPLIES: Final = frozenset((Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY, Kind.NO_MEMORY))
+"""Kinds that few steps allow: if chance decides, the next such step is meant."""
 
 
 @frozen
 class Planned:
-    """A fault: of a domain, or of the disk itself (``DEVICE``), so many steps ahead."""
+    """A fault, so many steps ahead; of a program's code, so many at a time."""
 
-    target: str
-    kind: Kind | FaultKind
+    target: Target
+    kind: AnyKind
     ahead: int
     seed: int
+    count: int = 1
+    or_later: bool = False
+
+    @property
+    def name(self) -> str:
+        """Target and kind, by which faults are counted."""
+        return f"{self.target.name}: {self.kind}"
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.kind} {self.ahead} steps ahead"
+        return f"{self.name}{f' × {self.count}' if self.count > 1 else ''} {self.ahead} steps ahead"
 
 
-Kinds = tuple[tuple[str, Kind | FaultKind], ...]
-SURVIVABLE: Final[Kinds] = (
-    *((target, kind) for target, kinds in _CODE_KINDS.items() for kind in kinds),
-    *((DEVICE, kind) for kind in _DEVICE_KINDS),
-)
-"""What must do no harm at all."""
-CORRUPTING: Final[Kinds] = (("disk", Kind.MEMORY), ("disk", Kind.STRAY_STORE), *SURVIVABLE)
-"""Besides, a driver whose memory is damaged and who goes on with it: it may tell the disk to write a wrong sector, and
-only a second copy of the data would help."""
-
-
-def batch(number: int, kinds: Kinds = SURVIVABLE) -> Iterator[tuple[Planned, ...]]:
-    """What is planned in a batch, one after the other: each kind at each step in turn, then random pairs."""
-    chance = random.Random(f"batch {number}")
-    singles = [(target, kind, ahead) for target, kind in kinds for ahead in range(1, STEPS[target] + 1)]
-    for index in range(number * BATCH, (number + 1) * BATCH):
+def batch(subject: Subject, number: int, *, spoilt: bool = False) -> Iterator[tuple[Planned, ...]]:
+    """What is planned in a batch, one trial after the other."""
+    chance = random.Random(f"{subject.name} {spoilt} {number}")
+    kinds = subject.kinds(spoilt=spoilt)
+    singles = [(target, kind, ahead) for target, kind in kinds for ahead in range(1, target.steps + 1)]
+    size = 1 if spoilt else 2 if number % 2 else GROUP
+    for index in range(number * TRIALS, (number + 1) * TRIALS):
         if index < len(singles):
-            yield (Planned(*singles[index], seed=index),)
+            target, kind, ahead = singles[index]
+            single = Planned(target, kind, ahead, index, MISTAKES if kind is Kind.MUTATION else 1)
+            rouser = subject.by_target.get(target.roused_by)
+            yield (single,) if rouser is None else (single, Planned(rouser, Kind.CRASH, 1, index))
         else:
-            yield tuple(_drawn(chance, kinds) for _ in range(2))
+            yield tuple(_drawn(chance, *chance.choice(kinds)) for _ in range(size))
 
 
-def _drawn(chance: random.Random, kinds: Kinds) -> Planned:
-    target, kind = chance.choice(kinds)
-    return Planned(target, kind, chance.randint(1, STEPS[target]), chance.getrandbits(32))
+def _drawn(chance: random.Random, target: Target, kind: AnyKind) -> Planned:
+    count = chance.randint(1, MISTAKES) if kind is Kind.MUTATION else 1
+    ahead = chance.randint(1, target.steps)
+    return Planned(target, kind, ahead, chance.getrandbits(32), count, kind in _AT_REPLIES)

@@ -1,0 +1,70 @@
+"""What is tried: the shipped systems, each with a client that works and checks for ever, and what may fail in it.
+
+A client keeps a region ``report`` of four words: its rounds; what was acknowledged and is not there, or not right;
+failures that it saw; requests made again because a server was started anew. After each round it tells the host.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import field, frozen
+
+from capkernel.tools.inject import Kind
+from hwmodel.faults import FaultKind
+from hwmodel.wiring import DeviceFactory
+
+AnyKind = Kind | FaultKind
+
+_DRIVER: Final = Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY
+_SERVER: Final = Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY
+_SPOILT: Final = Kind.MUTATION, Kind.MEMORY, Kind.STRAY_STORE, Kind.VARIABLE
+"""A program that is spoilt and goes on: it may do to its device whatever the device allows."""
+_VIRTIO: Final = (
+    FaultKind.RESET, FaultKind.STALL, FaultKind.ROGUE_DMA, FaultKind.INTERRUPT_STORM, FaultKind.LOST_INTERRUPT,
+    FaultKind.WRONG_ID, FaultKind.WRONG_LENGTH, FaultKind.DOUBLE_COMPLETION,
+)  # fmt: skip
+
+
+@frozen
+class Target:
+    """A domain, or a device (in the machine's window ``device``), and what may go wrong in it.
+
+    ``steps`` is how far ahead a fault may be: about what the target does in a few rounds of the client. A target that
+    does nothing while nothing fails is ``roused_by`` another, which crashes at the same time.
+    """
+
+    name: str
+    steps: int
+    kinds: tuple[AnyKind, ...] = ()
+    spoilt: tuple[AnyKind, ...] = ()
+    device: str = ""
+    roused_by: str = ""
+
+
+@frozen
+class Subject:
+    """A system: its targets, the client's program, and the devices that it needs besides a disk."""
+
+    name: str
+    client: str
+    targets: tuple[Target, ...]
+    devices: Callable[[], Mapping[str, DeviceFactory]] = dict
+    by_target: dict[str, Target] = field(init=False)
+
+    @by_target.default
+    def _by_target(self) -> dict[str, Target]:
+        return {target.name: target for target in self.targets}
+
+    def kinds(self, *, spoilt: bool) -> tuple[tuple[Target, AnyKind], ...]:
+        """What must do no harm at all; or, of programs that are spoilt and go on, what may cost data."""
+        return tuple((each, kind) for each in self.targets for kind in (each.spoilt if spoilt else each.kinds))
+
+
+STORAGE: Final = Subject("storage", "churner.elf", (
+    Target("disk", 40, _DRIVER, _SPOILT),
+    Target("files", 60, _SERVER),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
+    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+))  # fmt: skip
+
+SUBJECTS: Final = {subject.name: subject for subject in (STORAGE,)}
