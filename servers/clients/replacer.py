@@ -1,0 +1,47 @@
+"""Replaces servers by others, one after the other, while clients use them; what was refused is tried once more.
+
+First a disk's driver by another driver, then the file server by one for another kind of file system, which brings the
+files to the other disk, then a server by its next version; and back.
+"""
+
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import Refused
+from capkernel.protocols.supervision import Supervision
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+
+report: int = 0
+orders: int = 0
+
+SUPERVISOR = 0
+PLAN = (
+    ("disk", 1), ("disk2", 1), ("files", 1), ("tickets", 1), ("disk", 0), ("files", 0), ("tickets", 0), ("disk2", 0),
+)  # fmt: skip
+"""Services and the programs that they are to have; 0 is the ordinary one."""
+REPLACED, REFUSED, DONE = 0, 8, 16
+"""Offsets in the report: replacements that were made; those that came to grief; 1 at the end."""
+STOP = 0
+"""Offset in the orders to the clients: 1 when they are to end."""
+TRIES, PAUSE, SPREAD = 3, 500, 2_000
+"""Of each; ticks between two replacements, and up to so many more, as the clock has it."""
+
+
+async def init(pd: PD) -> None:
+    """Carry out the plan."""
+    supervision = connect(Supervision, Connection(pd.sys), BASE_ENDPOINT_CAP + SUPERVISOR)
+    replaced = refused = 0
+    for label, alternative in PLAN:
+        for _ in range(TRIES):
+            await pd.compute(PAUSE + await pd.clock() % SPREAD)
+            try:
+                await supervision.update(label, alternative)
+            except Refused as failure:
+                refused += 1
+                await pd.print(f"replacer: {failure}\n")
+            else:
+                replaced += 1
+                break
+        await pd.store(report + REPLACED, replaced)
+        await pd.store(report + REFUSED, refused)
+    await pd.compute(PAUSE)
+    await pd.store(orders + STOP, 1)
+    await pd.store(report + DONE, 1)

@@ -1,0 +1,34 @@
+"""Live replacement: every claim of `capkernel demo replace`, and that they can fail."""
+
+import pytest
+
+from capkernel.tools.demo import replace
+from capkernel.tools.demo.story import Story
+from capkernel.tools.inject import Fault, Kind
+
+
+def told(*, everywhere: bool = False) -> Story:
+    story = Story("replace", replace.TITLE, 0)
+    replace.story(story, everywhere=everywhere)
+    return story
+
+
+@pytest.mark.slow
+def test_servers_give_way_to_others_while_clients_use_them() -> None:
+    story = told()
+    assert story.holds, list(story.failed())
+
+
+@pytest.mark.campaign
+def test_whenever_the_new_file_server_crashes_while_it_starts_the_old_one_goes_on() -> None:
+    story = told(everywhere=True)
+    assert story.holds, list(story.failed())
+
+
+@pytest.mark.slow
+def test_a_file_server_that_loses_its_state_is_noticed_by_its_clients() -> None:
+    """Once it serves there is no way back: after a crash the caps lead nowhere, and the clients say so."""
+    outcome = replace.play((Fault("files", 260, Kind.CRASH, life=2),))
+    assert outcome.activated
+    assert outcome.refused == replace.REFUSED
+    assert outcome.total(replace.FAILED)
