@@ -41,6 +41,10 @@ class Description:
         }  # fmt: skip
         return sorted(found)
 
+    def called_by(self, domain: str) -> list[str]:
+        """The domains that this one was given a cap to call."""
+        return sorted(other for other in self.domains if domain in self.callers(other))
+
     def caps_of(self, name: str) -> list[str]:
         """What a domain was given, a line each. Raises NotFound."""
         if name not in self.domains:

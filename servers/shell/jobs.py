@@ -78,6 +78,8 @@ class Jobs:
 
     async def look(self, job: Job) -> bool:
         """See whether a job has ended; what it was given is taken back then."""
+        if job.status is not None:
+            return True
         try:
             status: Status = await job.process.status()
         except ServerDied:

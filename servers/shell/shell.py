@@ -62,8 +62,8 @@ MAY_SIGNAL: Final = 1
 """Rights of a cap to a notification: write."""
 SERVICES_SIZE: Final = 0x1000
 TRIES: Final = 10
-LINE_LIMIT: Final = 120
-"""Characters of a line in the log or the audit trail."""
+LINE_LIMIT: Final = 400
+"""Bytes of a line in the log or the audit trail."""
 OF_JOBS: Final = ("kill", "wait", "caps", "grant", "revoke", "why")
 OF_SERVICES: Final = ("kill", "caps")
 NEEDS_AUTHORITY: Final = (NotPermitted, QuotaExceeded, Gone)
@@ -208,9 +208,9 @@ class Program:
             await self._refuse(line, failure)
 
     async def _settle(self) -> None:
-        """Report the jobs that have ended meanwhile."""
-        if await self._look() >> JOBS & 1:
-            await process_commands.settle(self)
+        """Report the jobs that have ended meanwhile. Each is asked: who would signal its end may have died."""
+        await self._forget_news()
+        await process_commands.settle(self)
 
     async def _refuse(self, line: str, failure: Failure) -> None:
         self.refused = line, failure, self.trail.refusal(failure)
@@ -250,10 +250,9 @@ class Program:
         message: Message = await self.pd.sys.recv(INPUT_CAP, REPLY_CAP)
         return message.badge
 
-    async def _look(self) -> int:
-        """Who has signalled meanwhile."""
-        message: Message = await self.pd.sys.nbrecv(INPUT_CAP, REPLY_CAP)
-        return message.badge
+    async def _forget_news(self) -> None:
+        """What was signalled until now is of no interest any more."""
+        await self.pd.sys.nbrecv(INPUT_CAP, REPLY_CAP)
 
     async def _forget_interrupt(self) -> None:
         """The interrupt key has done its work; it is taken out of what was typed."""
@@ -264,11 +263,11 @@ class Program:
 
     async def log(self, text: str) -> None:
         """Put a line into the log."""
-        await self._surely(lambda: self.log_writer.append(Level.WARNING, text[:LINE_LIMIT]))
+        await self._surely(lambda: self.log_writer.append(Level.WARNING, _cut(text)))
 
     async def record(self, text: str) -> None:
         """Put a line into the audit trail."""
-        await self._surely(lambda: self.audit.record([text[:LINE_LIMIT]]))
+        await self._surely(lambda: self.audit.record([_cut(text)]))
 
     async def _surely(self, say: Callable[[], Awaitable[Any]]) -> None:
         """Say it again if the server died meanwhile."""
@@ -318,8 +317,9 @@ class Program:
         callers = ", ".join(self.description.callers(own.service))
         return [
             f"Who could grant it: a cap is never more than the one through which it was opened. The first one on this "
-            f"way, {own.title}, is what the system's description gives the shell; beyond it only {own.service} itself "
-            f"decides. A cap to call {own.service} was given to: {callers}."
+            f"way, {own.title}, is what the system's description gives the shell; beyond it {own.service} decides, "
+            f"out of what it may call itself ({', '.join(self.description.called_by(own.service)) or 'nobody'}). "
+            f"A cap to call {own.service} was given to: {callers}."
         ]
 
     def leave(self) -> None:
@@ -398,6 +398,12 @@ def _pieces(line: str) -> list[str]:
     """A line in pieces that can be put out; a character has at most four bytes."""
     size = WRITE_LIMIT // 4
     return [line[start : start + size] for start in range(0, len(line), size)] or [""]
+
+
+def _cut(text: str) -> str:
+    """As much of a text as fits into a line."""
+    data = text.encode()
+    return text if len(data) <= LINE_LIMIT else data[: LINE_LIMIT - 3].decode(errors="ignore") + "…"
 
 
 class Plain(Program):

@@ -116,9 +116,10 @@ class TracedInbox(Inbox):
 
     async def take(self, message: Message) -> int | None:
         """The address of the cap that came with a message."""
+        question = self.trail.last
         slot = await super().take(message)
-        if slot is not None and self.trail.last is not None:
-            self.trail.origins[slot] = self.trail.last
+        if slot is not None and question is not None:
+            self.trail.origins[slot] = question
         return slot
 
     async def discard(self, slot: int) -> None:

@@ -285,3 +285,29 @@ def test_no_request_kills_the_server(domain: Any, domains: Any, requests: list[M
             await mine.lookup("nothing of this name")
 
     play(domain, domains, fuzz)
+
+
+Shape = list[tuple[int, str, int | None]]
+"""Names that are bound in turn: in which space (by number), the name, and to a cap, or to the space of that number."""
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.text("abc", min_size=1, max_size=2), st.none() | st.integers(0, 5))))
+def test_what_was_written_down_is_read_back(shape: Shape) -> None:
+    accounts = {channel: name_table.Account(channel) for channel in (2, 3)}
+    grounds = {channel: name_table.Space(account, users=1) for channel, account in accounts.items()}
+    spaces = [*grounds.values(), *(name_table.Space(accounts[2 + number % 2]) for number in range(4))]
+    for slot, (place, name, other) in enumerate(shape, 1):
+        space = spaces[place]
+        target = None if other is None else spaces[other]
+        if name in space.entries or (target and name_table.View(target).reaches(space)):
+            continue
+        space.put(name, name_table.View(target, frozenset("ab"), False) if target else name_table.Held(slot))
+    found = name_table.read_back(name_table.written(grounds))
+    assert name_table.written(found) == name_table.written(grounds)
+    assert name_table.slots_of(found) == name_table.slots_of(grounds)
+    for channel, space in found.items():
+        assert space.account.channel == channel
+        assert space.users >= 1
+        for entry in space.entries.values():
+            target = entry.space if isinstance(entry, name_table.View) else entry
+            assert target.users >= 1

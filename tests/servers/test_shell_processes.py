@@ -1,0 +1,253 @@
+"""Processes at the prompt: they have what is named and nothing else, get more and lose it while they run, and end."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from servers.shell.process_commands import parse_run
+from tests.servers.net.wire import needs_lwip
+from tests.servers.shell_bench import Terminal
+
+
+@pytest.fixture(scope="module")
+def terminal() -> Iterator[Terminal]:
+    """One system for all tests of this module; invariants of the kernel are looked at now and then."""
+    terminal = Terminal(every=5000)
+    yield terminal
+    terminal.close()
+
+
+def pid_of(output: str) -> int:
+    found = re.search(r"\[(\d+)\]", output)
+    assert found, output
+    return int(found[1])
+
+
+def test_a_program_has_the_caps_that_were_named_and_no_other(terminal: Terminal) -> None:
+    assert terminal.do("run hello you with console=console").startswith("hello, you; I have console, slots\n")
+    assert re.fullmatch(r"\[\d+\] hello exited with 0", terminal.do("run /bin/hello you"))
+    terminal.do("write greeting good morning")
+    assert "good morning" in terminal.do("run cat with file=greeting console=console")
+    assert "nobody gave me 'file'" in terminal.do("run cat with console=console")
+    assert terminal.do("run cat with file=nothing").startswith("NotFound")
+    assert terminal.do("run nothing").startswith("NotFound")
+    assert terminal.do("run greeting").startswith("WrongKind")
+    assert terminal.do("ps") == "no process runs"
+
+
+def test_a_program_of_any_file_system_runs(terminal: Terminal) -> None:
+    terminal.do("cp /bin/hello /tmp/of_memory")
+    terminal.do("cp /bin/hello of_disk")
+    for path in ("/tmp/of_memory", "/of_disk", "/bin/hello"):
+        assert "exited with 0" in terminal.do(f"run {path}")
+    assert terminal.do("cp /tmp/of_memory /bin/mine").startswith("NotPermitted")
+    assert terminal.do("rm /bin/hello").startswith("NotPermitted")
+
+
+def test_a_fault_says_what_was_done(terminal: Terminal) -> None:
+    output = terminal.do("run stray 0x66666000")
+    assert "faulted: VMFault" in output
+    assert "0x66666000" in output
+    assert "It was given nothing" in terminal.do(f"why {pid_of(output)}")
+    assert "0x66666000" in terminal.do("log 1")
+
+
+def test_a_cap_is_granted_to_a_process_that_runs_and_revoked_with_what_came_of_it(terminal: Terminal) -> None:
+    terminal.do("write news one")
+    pid = pid_of(terminal.do("run follow with console=console &"))
+    terminal.do("sleep 10")
+    assert "waiting for a cap 'file'" in terminal.line.text
+    granted = terminal.do(f"grant {pid} file news")
+    assert f"process {pid} has file: file /news (r)" in granted
+    assert "follow: one" in granted + terminal.do("sleep 20")
+    assert "follow: two" in terminal.do("write news two") + terminal.do("sleep 20")
+    assert re.search(r"\d  file +file /news \(r\) +works", terminal.do(f"caps {pid}"))
+    assert "AlreadyExists" in terminal.do(f"grant {pid} file news")
+    assert "follow: Gone" in terminal.do(f"revoke {pid} file") + terminal.do("sleep 20")
+    terminal.do("pwd")
+    assert f"[{pid}] follow exited with 2" in terminal.line.text
+    assert terminal.do(f"grant {pid} file news").startswith("Gone")
+
+
+def test_what_a_process_opened_through_a_cap_goes_with_it(terminal: Terminal) -> None:
+    terminal.do("mkdir shared")
+    terminal.do("write shared/a text")
+    pid = pid_of(terminal.do("run follow with console=console &"))
+    # A directory, and below it a file: the file's cap is derived from the directory's.
+    terminal.do(f"grant {pid} file shared/a")
+    terminal.do("sleep 10")
+    terminal.do(f"grant {pid} dir shared:rw")
+    assert terminal.do(f"caps {pid}").count("works") == 4
+    terminal.do(f"revoke {pid} dir")
+    listed = terminal.do(f"caps {pid}")
+    assert "dir " not in listed
+    assert "file /shared/a (r)" in listed
+    assert "killed" in terminal.do(f"kill {pid}")
+    assert terminal.do(f"caps {pid}").startswith("Gone")
+
+
+def test_an_attacker_is_refused_everything_and_succeeds_where_he_may(terminal: Terminal) -> None:
+    terminal.do("mkdir vault")
+    terminal.do("write vault/secret do not touch")
+    given = "launcher=launcher:512K:3 program=/bin/spin memory=memory:16K console=console"
+    output = terminal.do(f"run mallory with home=vault {given}")
+    found = re.search(r"mallory: (\d+) tries, 0 succeeded", output)
+    assert found, output
+    tries = int(found[1])
+    assert output.count("refused  ") == tries >= 20
+    assert "SUCCESS" not in output
+    assert terminal.do("cat vault/secret") == "do not touch"
+    assert terminal.do("ps") == "no process runs"
+    # The control: what was refused for lack of a right succeeds for one who has it, so the tries are real ones.
+    output = terminal.do(f"run mallory with home=vault:rw {given}")
+    assert f"mallory: {tries} tries, 4 succeeded" in output
+    assert terminal.do("cat vault/secret").startswith("NotFound")
+    assert "to forge" in output
+    for line in output.splitlines():
+        assert not line.startswith("SUCCESS") or re.search("secret|create|right to write", line), line
+
+
+@pytest.mark.slow
+def test_memory_and_processes_have_their_ends(terminal: Terminal) -> None:
+    assert "exited with 16" in terminal.do("run hog with memory=memory:64K")
+    assert terminal.do("run hog with memory=memory:2M").startswith("QuotaExceeded")
+    assert terminal.do("why").count("memory") > 1
+    pids = [pid_of(terminal.do("run sleeper &")) for _ in range(10)]
+    assert terminal.do("run sleeper &").startswith("QuotaExceeded: this launcher has 10 processes")
+    assert terminal.do("ps").count("running") == 10
+    for pid in pids:
+        assert "killed" in terminal.do(f"kill {pid}")
+    assert terminal.do("top").startswith("processes: 0 of 10; memory: 0 of ")
+    assert "exited with 6" in terminal.do("run adder 3 with heap=12K")
+    assert "exited with 136" in terminal.do("run adder 16 with heap=paged:64K:2")
+
+
+def test_processor_time_is_counted(terminal: Terminal) -> None:
+    pid = pid_of(terminal.do("run sleeper &"))
+    before = cpu_of(terminal, pid)
+    terminal.do("sleep 30")
+    after = cpu_of(terminal, pid)
+    # Its budget is a millisecond of every five.
+    assert 4_000 <= after - before <= 8_000
+    terminal.do(f"kill {pid}")
+
+
+def cpu_of(terminal: Terminal, pid: int) -> int:
+    found = re.search(rf"^ *(\d+) +\d+ +{pid} ", terminal.do("top"), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def test_the_interrupt_key_ends_what_runs_in_front(terminal: Terminal) -> None:
+    terminal.type("run sleeper\n")
+    terminal.run(20_000)
+    assert "sleeper exited" not in terminal.text
+    terminal.type("\x03")
+    assert re.search(r"\[\d+\] sleeper killed", terminal.wait())
+    assert terminal.do("ps") == "no process runs"
+    pid = pid_of(terminal.do("run sleeper &"))
+    terminal.type(f"wait {pid}\n")
+    terminal.run(20_000)
+    terminal.type("\x03")
+    assert "goes on" in terminal.wait()
+    terminal.do(f"kill {pid}")
+
+
+@pytest.mark.slow
+def test_servers_may_die_while_processes_run(terminal: Terminal) -> None:
+    pid = pid_of(terminal.do("run sleeper &"))
+    for service in ("files", "disk", "memory", "pager", "names", "log", "audit", "rtc", "entropy", "timer", "usage"):
+        assert "ended, life" in terminal.do(f"kill {service}"), service
+    assert terminal.do("ps").count("running") == 1
+    for line in ("date", "random 4", "log", "audit", "names", "top", "run hello", "sleep 1"):
+        output = terminal.do(line)
+        assert not re.match(r"[A-Z]\w+: ", output), f"{line}: {output}"
+    killed = terminal.do("kill processes")
+    assert f"[{pid}] sleeper ended: the process server was started anew" in killed + terminal.do("ps")
+    assert "exited with 0" in terminal.do("run hello")
+
+
+def test_names_outlive_their_server(terminal: Terminal) -> None:
+    terminal.do("write motto be brief")
+    terminal.do("bind motto motto")
+    terminal.do("kill names")
+    assert terminal.do("names") == "motto            file /motto (r)"
+    assert "exited with 0" in terminal.do("run hello with names=names:motto")
+    terminal.do("unbind motto")
+    assert terminal.do("names") == "no name is bound"
+
+
+def test_a_refusal_is_explained_from_the_cap_that_was_used_to_the_description(terminal: Terminal) -> None:
+    assert terminal.do("write /bin/x text").startswith("NotPermitted")
+    reason = terminal.do("why")
+    for expected in (
+        "What was asked: Mounts.directory(name='bin', rights=3)", "the root directory", "slot 310",
+        "the system's description gives: to call mounts", "bin, files, scratch", "was given to: shell",
+    ):  # fmt: skip
+        assert expected in reason, reason
+    terminal.do("nonsense")
+    assert "refused by the shell itself" in terminal.do("why")
+    terminal.do("cat tmp/missing")
+    assert "Directory.open(name='missing', rights=1)" in terminal.do("why")
+    assert "which was the answer to Mounts.directory(name='tmp', rights=1)" in terminal.do("why")
+    assert "the root directory" in terminal.do("why")
+
+
+def test_the_caps_of_a_service_are_those_of_the_description(terminal: Terminal) -> None:
+    caps = terminal.do("caps card").splitlines()
+    assert "device registers card_registers at 0x10002000: rw" in caps
+    assert "interrupt 2" in caps
+    assert not any("files" in line for line in caps)
+    assert terminal.do("caps nobody").startswith("NotFound")
+
+
+def test_authority_that_changes_hands_is_in_the_audit_trail(terminal: Terminal) -> None:
+    pid = pid_of(terminal.do("run sleeper with log=log &"))
+    terminal.do(f"grant {pid} home /tmp:rw")
+    terminal.do(f"revoke {pid} home")
+    terminal.do(f"kill {pid}")
+    trail = terminal.do("audit 4").splitlines()
+    for line, expected in zip(trail, ("started with log: the log", "granted home: directory /tmp (rw)", "lost home",
+                                      "was killed", "every seal is right"), strict=True):  # fmt: skip
+        assert expected in line
+
+
+def test_the_shell_itself_may_die(terminal: Terminal) -> None:
+    terminal.do("run sleeper &")
+    terminal.type("kill shell\n")
+    terminal.wait()
+    assert terminal.do("ps") == "no process runs"
+    assert "running                       2" in terminal.do("services").splitlines()[-1]
+
+
+def test_nobody_came_to_grief_but_who_was_to(terminal: Terminal) -> None:
+    assert [report for report in terminal.crashes() if "servers/programs" not in report] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "&", "with a=b", "x with a", "x with a=", "x with =b", "x with a=b a=c", "x with slots=y", "x with heap=9"],
+)
+def test_a_line_that_makes_no_sense_runs_nothing(words: str, terminal: Terminal) -> None:
+    assert terminal.do(f"run {words}").startswith("Malformed")
+
+
+def test_a_line_is_taken_apart() -> None:
+    order = parse_run(["x", "1", "2", "with", "a=b:rw", "heap=8K", "c=d=e", "&"])
+    assert (order.file, order.arguments, order.heap, order.in_background) == ("x", ["1", "2"], "8K", True)
+    assert order.gifts == {"a": "b:rw", "c": "d=e"}
+
+
+@needs_lwip
+@pytest.mark.slow
+def test_network_and_web_server_come_back() -> None:
+    terminal = Terminal(stack=True)
+    for service in ("network", "web", "card"):
+        assert "ended, life" in terminal.do(f"kill {service}")
+        terminal.do("sleep 300")
+    services = terminal.do("services")
+    assert re.search(r"network +running +2 ", services)
+    assert re.search(r"web +running +2 ", services)
+    assert terminal.crashes() == []
+    terminal.close()
