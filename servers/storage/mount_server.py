@@ -10,16 +10,21 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
+from servers.channels import read_channel_names
 from servers.storage.mount_table import MountsServant, MountTable
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 SUPERVISOR, CLIENTS, FIRST_READER = 1, range(2, 10), 6
 """Channels. Clients from ``FIRST_READER`` on may only read."""
-BASE, MOUNTED = 310, {311: "tmp", 312: "bin"}
-"""Slots of caps to the file system that is the base, and to those that are mounted from the start.
+BASE, FIRST_MOUNTED = 310, 311
+"""Slots of caps to the file system that is the base, and to those that are mounted from the start, one after the other.
 
 They are no channels, since through those no caps could be handed over.
 """
+USUAL = {0: "tmp", 1: "bin"}
+"""The names of those that are mounted from the start, if the table ``mounts`` of ``names`` does not say others."""
+names: int = 0
+names_size: int = 0x1000
 
 
 class Program:
@@ -34,8 +39,12 @@ class Program:
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
         self.table = MountTable(connect(Directory, connection, BASE))
-        for cap, name in MOUNTED.items():
-            self.table.mounts[name] = connect(Directory, connection, cap)
+        mounted = USUAL
+        if names:
+            text = (await pd.read(names, names_size)).rstrip(b"\0").decode()
+            mounted = read_channel_names(text, "mounts")
+        for number, name in mounted.items():
+            self.table.mounts[name] = connect(Directory, connection, FIRST_MOUNTED + number)
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
 

@@ -95,33 +95,29 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
 
 def story(story: Story, *, everywhere: bool = False) -> None:
     """A run in which the new file server crashes once while it starts; with ``everywhere`` one for each such step."""
-    if not everywhere:
-        _tell(story, SAMPLE)
-        return
-    for step in count(1, STRIDE):
-        if not _tell(story, step):
-            story.figures["steps of the new file server's start, tried"] = step
-            return
+    queued = 0
+    for step in count(1, STRIDE) if everywhere else (SAMPLE,):
+        outcome = play((Fault(FILES, step, Kind.CRASH, life=FIRST_NEW_LIFE),), story.seed)
+        has_crashed = bool(outcome.activated) and outcome.refused > REFUSED
+        if everywhere and not has_crashed:
+            # It had started before: the next step is one at which it serves.
+            story.claim("the sweep went through the whole start of the new file server", step > SAMPLE, step)
+            break
+        story.claim("the new file server crashed once while it started, and the old one went on", has_crashed, step)
+        _tell(story, outcome, f"crash at step {step}")
+        queued += outcome.queued
+    story.claim("calls came while their server was being replaced, and waited", queued > 0, queued)
 
 
-def _tell(story: Story, step: int) -> bool:
-    """Claim what is to be so; false if the new server had started before the step at which it was to crash."""
-    outcome = play((Fault(FILES, step, Kind.CRASH, life=FIRST_NEW_LIFE),), story.seed)
-    has_crashed = bool(outcome.activated) and outcome.refused > REFUSED
-    if not has_crashed:
-        story.claim("the sweep went through the whole start of the new file server", step > SAMPLE, step)
-        return False
-    at = f"crash at step {step}"
+def _tell(story: Story, outcome: Outcome, at: str) -> None:
+    """Claim what is to be so in any run."""
     story.claim("every server was replaced, and then by the former one again", outcome.replaced == REPLACEMENTS, at)
-    story.claim("the new file server crashed once while it started, and the old one went on", has_crashed, at)
     story.claim("the clients came to an end", outcome.ended, f"{outcome.total(ROUNDS)} rounds")
     story.claim("no request failed", not outcome.total(FAILED), f"{outcome.total(REQUESTS)} requests")
     story.claim("no record is missing or there twice, no name was made or moved twice", not outcome.total(WRONG))
     story.claim("each round has its ticket", outcome.total(TAKEN) == outcome.total(ROUNDS), outcome.total(TAKEN))
     story.claim("a cap to read did not write, one that was given up led nowhere", not outcome.total(WAYS_IN))
     story.claim("nobody else stopped", not outcome.faults, outcome.faults)
-    story.claim("calls came while their server was being replaced, and waited", outcome.queued > 0, outcome.queued)
     longest = max(words[LONGEST] for words in outcome.clients)
     story.figures["a client waited for an answer at most, ms"] = longest / 10_000
     story.trace_hash = outcome.trace_hash
-    return True
