@@ -12,7 +12,7 @@ import ast
 import inspect
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeVar
@@ -74,16 +74,15 @@ class Statement:
 
 @frozen
 class Code:
-    """Of a function or method: the statement in which it is, and how many places it has."""
+    """Of a function or method: the statement in which it is, how many places it has, and its variables."""
 
     statement: Statement
     places: int
+    variables: tuple[str, ...]
 
 
 def _parsed(statement: Statement) -> ast.Module:
-    tree = ast.parse(statement.source)
-    ast.increment_lineno(tree, statement.lines)
-    return tree
+    return ast.parse("\n" * statement.lines + statement.source)
 
 
 def _functions(tree: ast.AST) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -132,18 +131,26 @@ def _places(function: ast.AST) -> list[ast.AST]:
     return [node for node in _executed(function) if _is_place(node)]
 
 
-def _variables(function: ast.AST) -> list[str]:
+def _variables(function: ast.AST) -> tuple[str, ...]:
     """The names that a function gives values to."""
     names = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
     names |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return sorted(names)
+    return tuple(sorted(names))
+
+
+N = TypeVar("N", bound=ast.AST)
+
+
+def _at(place: ast.AST, made: N) -> N:
+    """The same where a place is."""
+    return ast.fix_missing_locations(ast.copy_location(made, place))
 
 
 def _call(name: str, *arguments: int) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), [ast.Constant(each) for each in arguments], [])
 
 
-def _other(chance: random.Random, have: T, choices: list[T]) -> T:
+def _other(chance: random.Random, have: T, choices: Iterable[T]) -> T:
     return chance.choice([each for each in choices if each != have] or [have])
 
 
@@ -152,7 +159,7 @@ class _Mistakes(ast.NodeTransformer):
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.numbers: dict[ast.AST, tuple[int, list[str]]] = {}
+        self.numbers: dict[ast.AST, tuple[int, tuple[str, ...]]] = {}
         """The place, the mistake's number, and the variables of its function."""
 
     def visit(self, node: ast.AST) -> Any:
@@ -161,31 +168,31 @@ class _Mistakes(ast.NodeTransformer):
         changed = self.generic_visit(node)
         match changed:
             case ast.While() | ast.For() | ast.AsyncFor():
-                changed.body.insert(0, ast.Expr(_call(_ROUND)))
+                changed.body.insert(0, _at(changed.body[0], ast.Expr(_call(_ROUND))))
             case ast.comprehension():
-                changed.ifs.insert(0, _call(_ROUND))
+                changed.ifs.insert(0, _at(changed.iter, _call(_ROUND)))
         return changed if drawn is None else self._mistaken(changed, *drawn)
 
-    def _mistaken(self, node: ast.AST, number: int, variables: list[str]) -> ast.AST | list[ast.stmt]:
+    def _mistaken(self, node: ast.AST, number: int, variables: tuple[str, ...]) -> ast.AST | list[ast.stmt]:
         made = _call(_MADE, number)
         match node:
             case ast.If() | ast.While():
                 # What is noted is false, so the condition decides.
-                node.test = ast.BoolOp(ast.Or(), [made, ast.UnaryOp(ast.Not(), node.test)])
+                node.test = _at(node.test, ast.BoolOp(ast.Or(), [made, ast.UnaryOp(ast.Not(), node.test)]))
                 return node
             case ast.Assign() | ast.Return() | ast.Expr():
-                return ast.Expr(made)
+                return _at(node, ast.Expr(made))
             case ast.AugAssign():
                 node.op = _OPERATORS[type(node.op)]()
-                return [ast.Expr(made), node]
+                return [_at(node, ast.Expr(made)), node]
             case ast.expr():
                 # The first of the two is evaluated, and noted, before the second.
                 pair = ast.Tuple([made, self._expression(node, variables)], ast.Load())
-                return ast.Subscript(pair, ast.Constant(1), ast.Load())
+                return _at(node, ast.Subscript(pair, ast.Constant(1), ast.Load()))
             case _:
                 raise AssertionError(f"{node} is no place for a mistake")
 
-    def _expression(self, node: ast.expr, variables: list[str]) -> ast.expr:
+    def _expression(self, node: ast.expr, variables: tuple[str, ...]) -> ast.expr:
         chance = self.chance
         match node:
             case ast.IfExp():
@@ -218,7 +225,7 @@ def _code_of(tree: ast.Module, statement: Statement) -> dict[str, CodeType]:
                 found[each.co_qualname] = each
                 look(each)
 
-    look(compile(ast.fix_missing_locations(tree), statement.path, "exec", dont_inherit=True))
+    look(compile(tree, statement.path, "exec", dont_inherit=True))
     return found
 
 
@@ -283,7 +290,7 @@ def _count_rounds(module: ModuleType) -> dict[FunctionType, Code]:
             function, code = _found(module, name), codes.get(name)
             if function is not None and code is not None and _fits(code, function):
                 function.__code__ = _as_decorated(code, function)
-                functions[function] = Code(statement, len(_places(tree)))
+                functions[function] = Code(statement, len(_places(tree)), _variables(tree))
     return functions
 
 
@@ -339,13 +346,12 @@ class Text:
         """The program with so many mistakes at different places (or at all of them)."""
         chance = random.Random(seed)
         drawn = sorted(chance.sample(range(self.places), min(count, self.places)))
-        by_statement: dict[Statement, dict[FunctionType, list[int]]] = {}
-        first, numbers = 0, iter(drawn)
-        number = next(numbers, None)
+        by_statement: dict[Statement, list[tuple[FunctionType, tuple[str, ...], list[int]]]] = {}
+        first = 0
         for function, code in self.functions.items():
-            while number is not None and number < first + code.places:
-                by_statement.setdefault(code.statement, {}).setdefault(function, []).append(number - first)
-                number = next(numbers, None)
+            inside = [number - first for number in drawn if 0 <= number - first < code.places]
+            if inside:
+                by_statement.setdefault(code.statement, []).append((function, code.variables, inside))
             first += code.places
         mutant = Mutant({})
         for index, (statement, chosen) in enumerate(by_statement.items()):
@@ -354,22 +360,22 @@ class Text:
 
 
 def _mutated(
-    statement: Statement, chosen: dict[FunctionType, list[int]], chance: random.Random, number: int
-) -> dict[FunctionType, CodeType]:
+    statement: Statement, chosen: list[tuple[FunctionType, tuple[str, ...], list[int]]], chance: random.Random,
+    number: int,
+) -> dict[FunctionType, CodeType]:  # fmt: skip
     """The code of functions with mistakes at these of their places; mistakes that no compiler takes are left out."""
     tree = _parsed(statement)
     mistakes = _Mistakes(chance)
     named = dict(_functions(tree))
-    for function, indices in chosen.items():
-        node = named[function.__qualname__]
-        places, variables = _places(node), _variables(node)
+    for function, variables, indices in chosen:
+        places = _places(named[function.__qualname__])
         for index in indices:
             mistakes.numbers[places[index]] = (number := number + 1), variables
     try:
         codes = _code_of(mistakes.visit(tree), statement)
     except (SyntaxError, ValueError):
         return {}
-    found = {function: codes.get(function.__qualname__) for function in chosen}
+    found = {function: codes.get(function.__qualname__) for function, _, _ in chosen}
     return {
         function: _as_decorated(code, function)
         for function, code in found.items()

@@ -132,7 +132,13 @@ class Batch:
     def _advances(self, rounds: int) -> bool:
         """Run until the client has made so many rounds more; false if it does not in time."""
         self._target = self.stage.words(REPORT, 1)[0] + rounds if self.stage.system.threads.get("client") else rounds
-        return self.stage.system.run(time_us=LIMIT_US) == "host"
+        system, size = self.stage.system, self.subject.poll_us or LIMIT_US
+        for _ in range(0, LIMIT_US, size):
+            if system.run(time_us=size) == "host":
+                return True
+            if self.subject.poll_us:
+                system.machine.poll_input()
+        return False
 
     def _try(self) -> bool:
         """Let what is planned happen, and see whether the client goes on."""

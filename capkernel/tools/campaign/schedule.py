@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from capkernel.tools.campaign.subjects import AnyKind, Subject, Target
+from capkernel.tools.campaign.subjects import AnyKind, Kinds, Subject, Target
 from capkernel.tools.inject import Kind
 
 TRIALS: Final = 100
@@ -19,7 +19,10 @@ TRIALS: Final = 100
 GROUP: Final = 6
 """Faults in a group, at most."""
 MISTAKES: Final = 100
-"""That the code of a program gets at a time, as in MINIX's campaign, at most."""
+"""That the code of a program gets at a time, as in MINIX's campaign; every third time only a few."""
+FEW: Final = 10
+MUTATIONS: Final = 0.7
+"""Of the faults of programs that are spoilt, how many are mistakes in their code."""
 _AT_REPLIES: Final = frozenset((Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY, Kind.NO_MEMORY))
 """Kinds that few steps allow: if chance decides, the next such step is meant."""
 
@@ -57,10 +60,13 @@ def batch(subject: Subject, number: int, *, spoilt: bool = False) -> Iterator[tu
             rouser = subject.by_target.get(target.roused_by)
             yield (single,) if rouser is None else (single, Planned(rouser, Kind.CRASH, 1, index))
         else:
-            yield tuple(_drawn(chance, *chance.choice(kinds)) for _ in range(size))
+            yield tuple(_drawn(chance, kinds) for _ in range(size))
 
 
-def _drawn(chance: random.Random, target: Target, kind: AnyKind) -> Planned:
-    count = chance.randint(1, MISTAKES) if kind is Kind.MUTATION else 1
-    ahead = chance.randint(1, target.steps)
+def _drawn(chance: random.Random, kinds: Kinds) -> Planned:
+    mutations = [each for each in kinds if each[1] is Kind.MUTATION]
+    target, kind = chance.choice(mutations if mutations and chance.random() < MUTATIONS else kinds)
+    ahead, count = chance.randint(1, target.steps), 1
+    if kind is Kind.MUTATION:
+        count = chance.choice((MISTAKES, MISTAKES, chance.randint(1, FEW)))
     return Planned(target, kind, ahead, chance.getrandbits(32), count, kind in _AT_REPLIES)

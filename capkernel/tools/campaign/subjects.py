@@ -5,14 +5,19 @@ failures that it saw; requests made again because a server was started anew. Aft
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from importlib.metadata import entry_points
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from capkernel.tools.inject import Kind
 from hwmodel.faults import FaultKind
-from hwmodel.wiring import DeviceFactory
+from hwmodel.virtio import virtio_net
+from hwmodel.wiring import DeviceFactory, DeviceWindow, Wiring
 
+PEERS: Final = "capkernel.peers"
+"""The entry point group: what may be at the other end of a network cable."""
+TICKS_PER_MS: Final = 10_000
 AnyKind = Kind | FaultKind
 
 _DRIVER: Final = Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY
@@ -41,23 +46,42 @@ class Target:
     roused_by: str = ""
 
 
+Kinds = tuple[tuple[Target, AnyKind], ...]
+
+
 @frozen
 class Subject:
-    """A system: its targets, the client's program, and the devices that it needs besides a disk."""
+    """A system: its targets, the client's program, and the devices that it needs besides a disk.
+
+    If something comes from outside, the machine looks for it every ``poll_us`` microseconds.
+    """
 
     name: str
     client: str
     targets: tuple[Target, ...]
     devices: Callable[[], Mapping[str, DeviceFactory]] = dict
+    poll_us: int = 0
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
     def _by_target(self) -> dict[str, Target]:
         return {target.name: target for target in self.targets}
 
-    def kinds(self, *, spoilt: bool) -> tuple[tuple[Target, AnyKind], ...]:
+    def kinds(self, *, spoilt: bool) -> Kinds:
         """What must do no harm at all; or, of programs that are spoilt and go on, what may cost data."""
         return tuple((each, kind) for each in self.targets for kind in (each.spoilt if spoilt else each.kinds))
+
+
+def _echo_host() -> Mapping[str, DeviceFactory]:
+    """A card at whose other end there is a host that sends back what it gets, in the machine's time."""
+    point = next(iter(entry_points(group=PEERS, name="echo_host")))
+    peer = point.load()()
+
+    def build(window: DeviceWindow, wiring: Wiring) -> Any:
+        peer.clock = lambda: wiring.events.clock.now // TICKS_PER_MS
+        return virtio_net(peer)(window, wiring)
+
+    return {"virtio1": build}
 
 
 STORAGE: Final = Subject("storage", "churner.elf", (
@@ -67,4 +91,14 @@ STORAGE: Final = Subject("storage", "churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ))  # fmt: skip
 
-SUBJECTS: Final = {subject.name: subject for subject in (STORAGE,)}
+NETWORK: Final = Subject("network", "net_churner.elf", (
+    Target("card", 40, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
+    Target("network", 40, _SERVER),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="card"),
+    Target(
+        "card device", 40, (*_VIRTIO, FaultKind.LOST_FRAME, FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME,
+        FaultKind.CORRUPT_DATA), device="virtio1",
+    ),
+), _echo_host, poll_us=100)  # fmt: skip
+
+SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, NETWORK)}
