@@ -1,6 +1,7 @@
 """Processes: started from files with just the caps that they are given; whatever they do, what they had is returned."""
 
 import struct
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from capkernel.protocols.failures import (
     WrongKind,
 )
 from capkernel.protocols.files import READ, Directory, File
+from capkernel.protocols.interface import Cap
 from capkernel.protocols.processes import Launcher, Process, State, Status
 from capkernel.protocols.spawn import Share, spawn
 from capkernel.protocols.spawn import given as given_cap
@@ -87,6 +89,120 @@ def test_a_process_is_started_from_a_file_and_says_how_it_ended(monkeypatch: Any
         assert (await world.launcher.quota()).memory_taken == 0
 
     play(monkeypatch, story, every=50, end_with=end_with, crash=crash, stray=stray, hang=hang)
+
+
+async def let_run(world: World, program: File, ticks: int) -> None:
+    """Wait for another process, which needs so many ticks."""
+    await (await world.spawn(program, "nap", str(ticks))).wait()
+
+
+async def await_cap(process: user.Process, name: str, other: str = "") -> int:
+    """Wait for a cap; first put a cap of its own where it will come, if it has one."""
+    if other:
+        own = process.caps[user.SLOTS]
+        for slot in range(user.FIRST_CAP + len(process.caps), user.FIRST_EMPTY):
+            await stubs.cnode_copy(
+                process.sys, own, dest_index=slot, dest_depth=64, src_root=own, src_index=process.caps[other],
+                src_depth=64, rights=rt.ALL,
+            )  # fmt: skip
+    while name not in process.caps:
+        await process.compute(5000)
+        await process.refresh()
+    return (await given_cap(File, process, name).info()).size
+
+
+async def use_until_it_is_gone(process: user.Process, name: str) -> int:
+    """The label that the last call was answered with."""
+    cap = process.caps[name]
+    while name in process.caps:
+        await process.compute(5000)
+        await process.refresh()
+    return (await process.sys.call(cap, Message(1))).label
+
+
+def test_a_process_that_runs_is_given_caps_and_learns_of_them(monkeypatch: Any) -> None:
+    async def story(world: World) -> None:
+        program = await world.puppet()
+        file = await world.file("late", b"seven!!")
+        child = await world.spawn(program, "await_cap", "late")
+        await let_run(world, program, 20_000)
+        await child.give("late", Cap((await (await file.restrict(READ)).derive()).cap))
+        with pytest.raises(AlreadyExists):
+            await child.give("late", Cap((await file.derive()).cap))
+        assert (await child.wait()).code == 7
+        with pytest.raises(Refused):
+            await child.give("later", Cap((await file.derive()).cap))
+        # One that put something of its own where the cap will come gets the cap all the same.
+        other = await world.file("other", b"")
+        caps = {"other": await other.derive()}
+        child = await world.spawn(program, "await_cap", "late", "other", caps=caps, slots=True)
+        await let_run(world, program, 20_000)
+        await child.give("late", Cap((await file.derive()).cap))
+        assert (await child.wait()).code == 7
+
+    play(monkeypatch, story, every=5000, await_cap=await_cap, nap=nap)
+
+
+def test_what_a_process_was_given_can_be_taken_away_while_it_runs(monkeypatch: Any) -> None:
+    async def story(world: World) -> None:
+        program = await world.puppet()
+        file = await world.file("lent", b"x")
+        child = await world.spawn(program, "use_until_it_is_gone", "lent", caps={"lent": await file.derive()})
+        with pytest.raises(NotFound):
+            await child.withdraw("nothing")
+        await let_run(world, program, 20_000)
+        await child.withdraw("lent")
+        assert (await child.wait()).code == INVALID_CAPABILITY
+        # A launcher takes with it what was started by it.
+        child = await world.spawn(
+            program, "fork", caps={"launcher": Share(0x6_0000, 4), "program": await program.derive()},
+            slots=True,
+        )  # fmt: skip
+        await let_run(world, program, 100_000)
+        found = await world.launcher.processes(0)
+        assert len(found) > 1
+        assert {each.parent for each in found} >= {0, (await child.info()).number}
+        await child.withdraw("launcher")
+        assert [each.number for each in await world.launcher.processes(0)] == [(await child.info()).number]
+        await child.kill()
+        assert (await world.launcher.quota()).memory_taken == 0
+
+    play(monkeypatch, story, every=5000, use_until_it_is_gone=use_until_it_is_gone, fork=fork_without_end, nap=nap)
+
+
+@pytest.mark.slow
+def test_after_any_gifts_and_withdrawals_a_process_has_the_caps_of_the_list(monkeypatch: Any) -> None:
+    seen: list[set[str]] = []
+
+    async def watchful(process: user.Process) -> int:
+        while "end" not in process.caps:
+            await process.compute(500)
+            await process.refresh()
+            seen.append(set(process.caps))
+        return 0
+
+    async def story(world: World) -> None:
+        file, chance = await world.file("file", b""), Random(7)
+        program = await world.puppet()
+        child = await world.spawn(program, "watchful")
+        model: set[str] = set()
+        for _ in range(12):
+            name = chance.choice("abcdef")
+            if name in model:
+                await child.withdraw(name)
+            else:
+                cap = await file.derive()
+                await child.give(name, Cap(cap.cap))
+                await cap.forget()
+            model ^= {name}
+            held = await child.caps(0)
+            assert {each.name for each in held if each.is_there} == {each.name for each in held} == model
+            await let_run(world, program, 2_000)
+        await child.give("end", Cap((await file.derive()).cap))
+        assert (await child.wait()).code == 0
+        assert seen[-1] == model | {"end"}
+
+    play(monkeypatch, story, watchful=watchful, nap=nap)
 
 
 def process_thread(world: World) -> Any:
