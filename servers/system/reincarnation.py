@@ -48,7 +48,7 @@ class Service:
 
     ``patience`` is how many beats it may be silent (0: it need not give signs of life); ``asks`` whether an order
     decides what becomes of it. ``due`` is the beat at which something is to happen next, ``fallback`` the program that
-    it had before an update.
+    it had before an update, ``is_new`` whether the other one was started and has not shown yet that it works.
     """
 
     label: str
@@ -64,6 +64,7 @@ class Service:
     due: int = 0
     started: int = 0
     last_life: int = 0
+    is_new: bool = False
 
     @property
     def info(self) -> ServiceInfo:
@@ -127,9 +128,9 @@ class Table:
         """A service gave a sign of life. True if that ends its update: the new program works."""
         service = self.services[label]
         service.last_life = self.beats
-        is_updated = service.state is State.UPDATING and service.alternative != service.fallback
+        is_updated = service.state is State.UPDATING and service.is_new
         if is_updated:
-            service.fallback, service.state = service.alternative, State.RUNNING
+            self._updated(service)
         return is_updated
 
     def beat(self) -> list[Step]:
@@ -157,17 +158,22 @@ class Table:
     def update(self, label: str, alternative: int) -> list[Step]:
         """Somebody wants a service to run another program; first it is asked to write down its state."""
         service = self.services[label]
-        service.fallback, service.state = service.alternative, State.UPDATING
+        service.fallback, service.state, service.is_new = service.alternative, State.UPDATING, False
         service.last_life = self.beats
         service.due = alternative
         return [Step(Act.ASK_FOR_STATE, label)]
 
     def state_saved(self, label: str) -> list[Step]:
-        """The service has written down its state and serves no more: the new program may begin."""
+        """The service has written down its state and serves no more: the new program may begin.
+
+        One that need not give signs of life counts as working once it is started.
+        """
         service = self.services[label]
-        if service.state is not State.UPDATING:
+        if service.state is not State.UPDATING or service.is_new:
             return []
-        service.alternative = service.due
+        service.alternative, service.is_new = service.due, True
+        if not service.patience:
+            self._updated(service)
         service.incarnation += 1
         service.started = service.last_life = self.beats
         return [Step(Act.DESTROY, label), Step(Act.START, label, service.alternative)]
@@ -180,7 +186,7 @@ class Table:
         elif service.state is State.UPDATING:
             if silent > max(service.patience, 2):
                 yield from self.crashed(service.label, NO_HEARTBEAT)
-            elif service.alternative != service.fallback:
+            elif service.is_new:
                 yield Step(Act.PING, service.label)
         elif service.state is State.RUNNING and service.patience:
             if silent > service.patience:
@@ -197,10 +203,13 @@ class Table:
                 yield from self.restarted(label, f"{service.label} is silent")
 
     def _start(self, service: Service) -> list[Step]:
-        service.state = State.RUNNING
+        service.state, service.is_new = State.RUNNING, False
         service.incarnation += 1
         service.started = service.last_life = self.beats
         return [Step(Act.START, service.label, service.alternative)]
+
+    def _updated(self, service: Service) -> None:
+        service.fallback, service.state, service.is_new = service.alternative, State.RUNNING, False
 
     def _roll_back(self, service: Service) -> list[Step]:
         service.alternative = service.fallback

@@ -108,6 +108,26 @@ def test_an_update_that_fails_goes_back_and_one_that_works_stays() -> None:
     assert table.services["disk"].alternative == 1
 
 
+def test_a_service_can_be_updated_to_the_program_that_it_has() -> None:
+    table = running()
+    table.update("disk", 0)
+    assert not table.lives("disk"), "the old one's sign of life is not the new one's"
+    assert table.state_saved("disk") == [Step(Act.DESTROY, "disk"), Step(Act.START, "disk", 0)]
+    assert table.state_saved("disk") == []
+    assert table.beat() == [Step(Act.PING, "disk")]
+    assert table.lives("disk")
+    assert table.services["disk"].state is State.RUNNING
+
+
+def test_a_service_that_gives_no_signs_of_life_is_updated_once_it_is_started() -> None:
+    table = running(patience=0)
+    table.update("disk", 1)
+    assert starts(table.state_saved("disk"))
+    assert table.services["disk"].state is State.RUNNING
+    assert not any(table.beat() for _ in range(20))
+    assert table.services["disk"].alternative == 1
+
+
 ACTS = st.lists(
     st.one_of(
         st.just(("beat",)), st.just(("crashed", "disk", "x")), st.just(("lives", "disk")),
