@@ -140,7 +140,7 @@ def test_a_process_that_runs_is_given_caps_and_learns_of_them(monkeypatch: Any) 
         await child.give("late", Cap((await file.derive()).cap))
         assert (await child.wait()).code == 7
 
-    play(monkeypatch, story, every=5000, await_cap=await_cap, nap=nap)
+    play(monkeypatch, story, every=1000, await_cap=await_cap, nap=nap)
 
 
 def test_what_a_process_was_given_can_be_taken_away_while_it_runs(monkeypatch: Any) -> None:
@@ -167,7 +167,7 @@ def test_what_a_process_was_given_can_be_taken_away_while_it_runs(monkeypatch: A
         await child.kill()
         assert (await world.launcher.quota()).memory_taken == 0
 
-    play(monkeypatch, story, every=5000, use_until_it_is_gone=use_until_it_is_gone, fork=fork_without_end, nap=nap)
+    play(monkeypatch, story, every=1000, use_until_it_is_gone=use_until_it_is_gone, fork=fork_without_end, nap=nap)
 
 
 @pytest.mark.slow
