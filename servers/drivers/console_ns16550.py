@@ -23,6 +23,7 @@ class Ns16550:
 
     async def start(self) -> None:
         """Empty both FIFOs."""
+        self.interrupts = _RECEIVED
         await self.pd.store(self.base + _FIFO_CONTROL, _FIFOS_CLEARED, 1)
         await self._interrupt(_RECEIVED, True)
 

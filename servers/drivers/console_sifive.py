@@ -24,6 +24,7 @@ class SiFivePort:
 
     async def start(self) -> None:
         """Enable both directions, and throw away what came before."""
+        self.interrupts = _RECEIVED
         await self.remind()
         for _ in range(self.fifo):
             await self.receive()

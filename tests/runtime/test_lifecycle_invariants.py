@@ -132,9 +132,17 @@ DOMAINS = """
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("duration", [23, 27, 37, 51])
-@pytest.mark.parametrize("passive", ["false", "true"])
+@pytest.mark.parametrize(
+    ("duration", "passive"),
+    [
+        pytest.param(duration, passive, marks=mark)
+        for mark, duration, passive in (
+            (pytest.mark.slow, 23, "true"), (pytest.mark.slow, 37, "false"),
+            *((pytest.mark.campaign, duration, "true") for duration in (27, 37, 51)),
+            *((pytest.mark.campaign, duration, "false") for duration in (23, 27, 51)),
+        )
+    ],
+)  # fmt: skip
 def test_they_hold_when_clients_of_another_domain_run_meanwhile(tmp_path: Path, duration: int, passive: str) -> None:
     booted = system(tmp_path, DOMAINS.format(duration), "work", "others", passive=passive)
     sampler = Sampler(booted.system.loop, booted.system.machine, 1)

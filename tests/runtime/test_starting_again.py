@@ -95,8 +95,10 @@ async def notified(pd, ch):
 BACK = "async def init(pd): pass\nasync def notified(pd, ch): await pd.notify(1)\n"
 
 
-@pytest.mark.slow
-def test_two_thousand_lives_leave_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "lives", [pytest.param(500, marks=pytest.mark.slow), pytest.param(2_000, marks=pytest.mark.campaign)]
+)
+def test_any_number_of_lives_leaves_nothing_behind(tmp_path: Path, lives: int) -> None:
     """A round is: destroyed, rebuilt, started, told to the other side, who wakes the supervisor again."""
     grants = (
         '<?capkernel grant pd="a" kind="untyped" slot="310" size_bits="12"?>'
@@ -114,7 +116,7 @@ def test_two_thousand_lives_leave_nothing_behind(tmp_path: Path) -> None:
         live_until(booted, 200)
         gc.collect()
         start = tracemalloc.get_traced_memory()[0]
-        live_until(booted, 2_000)
+        live_until(booted, lives)
         gc.collect()
         assert tracemalloc.get_traced_memory()[0] - start < 200_000
     finally:

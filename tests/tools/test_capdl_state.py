@@ -1,6 +1,7 @@
 """Exporting the capability state of running systems, and building systems from specifications."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def test_systems_of_recorded_programs(group: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
+def test_systems_of_every_sixth_recorded_program(group: str) -> None:
+    for program in islice(programs(group, 1000), 0, None, 6):
+        check_round_trips(program)
+
+
+@pytest.mark.campaign
 @pytest.mark.parametrize("group", GROUPS)
 def test_systems_of_all_recorded_programs(group: str) -> None:
     for program in programs(group, 1000):
