@@ -17,6 +17,7 @@ from capkernel.protocols.paging import Pager
 from capkernel.protocols.supervision import Supervision
 from capkernel.protocols.usage import Usage
 from capkernel.user.process import PROGRAM
+from servers.net.closing import let_go
 from servers.shell.described import Description
 from servers.shell.gifts import Gift, Giver
 from servers.shell.jobs import Job, Jobs
@@ -364,7 +365,6 @@ async def curl(shell: Shell, url: str, target: str = "") -> None:
     """Fetch a page, and show it or put it into a file."""
     from urllib.parse import urlsplit
 
-    from servers.net.closing import let_go
     from servers.net.http_client import HTTP_PORT, get
 
     parts = urlsplit(url if "//" in url else f"http://{url}")

@@ -33,6 +33,7 @@ from servers.shell.paths import Paths
 
 RIGHTS: Final = {"r": READ, "w": WRITE, "rw": READ_WRITE}
 LETTERS: Final = {rights: letters for letters, rights in RIGHTS.items()}
+KEYS: Final = "keys"
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20}
 
 
@@ -95,17 +96,20 @@ class Giver:
         self.address = address
         self._accounts = count(1)
 
-    async def make(self, what: str, program: str) -> Gift:
-        """A gift for a program of that name. Raises failures; then nothing is left."""
+    async def make(self, what: str, program: str, *, in_front: bool = False) -> Gift:
+        """A gift for a program of that name. Raises failures; then nothing is left.
+
+        The keys are only for a program ``in_front``, which the shell waits for: it needs them itself.
+        """
         kind, colon, rest = what.partition(":")
         maker: Callable[[str, str], Awaitable[tuple[Any, str]]] | None = {
-            "console": self._console, "log": self._log, "dial": self._dial, "listen": self._listen,
+            "console": self._console, KEYS: self._keys, "log": self._log, "dial": self._dial, "listen": self._listen,
             "ping": self._ping, "memory": self._memory, "names": self._names,
         }.get(kind)  # fmt: skip
         if kind == "launcher":
             return Gift(what, f"a launcher: {rest}", share=_share(rest))
-        if kind == "keys":
-            return Gift(what, "the terminal's keys", lent=await self.things["keys"].lend())
+        if what == KEYS and not in_front:
+            raise Malformed("the keys can be lent to a program that runs in the foreground, from its start")
         source, words = await (self._path(what) if maker is None else maker(rest if colon else "", program))
         try:
             return Gift(what, words, source, await source.derive())
@@ -134,6 +138,9 @@ class Giver:
 
     async def _console(self, rest: str, program: str) -> tuple[Any, str]:
         return await self._thing("console").derive(), "the terminal, to write"
+
+    async def _keys(self, rest: str, program: str) -> tuple[Any, str]:
+        return await self._thing(KEYS).lend(), "the terminal's keys"
 
     async def _log(self, rest: str, program: str) -> tuple[Any, str]:
         return await self._thing("log").named(program), f"the log, as shell/{program}"

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from capkernel.protocols.client import Stub
-from capkernel.protocols.failures import AlreadyExists, Failure, Gone, Malformed, NotFound, ServerDied
+from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, ServerDied
 from capkernel.protocols.files import File
-from capkernel.protocols.processes import Launcher, Process, State, Status
+from capkernel.protocols.processes import Launcher, State, Status
 from capkernel.protocols.spawn import spawn
+from servers.net.closing import let_go
 from servers.shell.gifts import Gift
 
 REMEMBERED: Final = 32
@@ -104,7 +104,7 @@ class Jobs:
         self.ended.append(job)
         for gift in job.gifts.values():
             await gift.take_back()
-        await _dropped(job.process)
+        await let_go(job.process)
 
     async def grant(self, job: Job, name: str, gift: Gift) -> None:
         """Give a running job something more. Raises failures."""
@@ -121,15 +121,6 @@ class Jobs:
         await gift.take_back()
         await job.process.withdraw(name)
         return gift
-
-
-async def _dropped(process: Process) -> None:
-    """Give up the cap to a process that has ended."""
-    try:
-        await process.drop()
-    except Failure:
-        if isinstance(process, Stub):
-            await process.forget()
 
 
 def _pid(text: str) -> int:

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from capkernel.protocols.client import Stub
 from capkernel.protocols.failures import Failure, Gone, Malformed, NotFound, ServerDied
 from capkernel.protocols.files import File
 from capkernel.protocols.memory import PAGE
 from capkernel.protocols.processes import HeldCap, ProcessInfo, State
 from capkernel.user.process import SLOTS
+from servers.net.closing import let_go
 from servers.shell.commands import Shell, command, life_of
 from servers.shell.gifts import Gift, size_of
 from servers.shell.jobs import Job
@@ -68,16 +68,16 @@ async def run(shell: Shell, file: str, *words: str) -> None:
         heap, segment = await _heap(shell, order.heap)
         name = order.file.rpartition("/")[2]
         for each, what in order.gifts.items():
-            gifts[each] = await shell.giver.make(what, name)
+            gifts[each] = await shell.giver.make(what, name, in_front=not order.in_background)
         job = await shell.jobs.start(name, program, order.arguments, gifts, heap=heap, segment=segment)
     except Exception:
         for gift in gifts.values():
             await gift.take_back()
         raise
     finally:
-        await program.drop()
-        if isinstance(segment, Stub):
-            await segment.drop()
+        await let_go(program)
+        if segment is not None:
+            await let_go(segment)
     given = ", ".join(f"{each}: {gift.words}" for each, gift in gifts.items()) or "nothing"
     await shell.record(f"process {job.number}, {job.name}, was started with {given}")
     await shell.watch(job)

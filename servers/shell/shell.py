@@ -10,9 +10,19 @@ from attrs import frozen
 from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import RealTimeClock, Timer
-from capkernel.protocols.console import Console, ConsoleInput, Ending
+from capkernel.protocols.console import Console, ConsoleInput, Ending, Line
 from capkernel.protocols.entropy import Entropy
-from capkernel.protocols.failures import Failure, Gone, Malformed, NotPermitted, QuotaExceeded, ServerDied
+from capkernel.protocols.failures import (
+    Busy,
+    Failure,
+    Gone,
+    Malformed,
+    NoSpace,
+    NotPermitted,
+    QuotaExceeded,
+    ServerDied,
+    TooLarge,
+)
 from capkernel.protocols.files import Kind
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.log import Level, Log, LogReader
@@ -25,7 +35,8 @@ from capkernel.protocols.processes import Launcher
 from capkernel.protocols.supervision import Supervision
 from capkernel.protocols.usage import Usage
 from capkernel.user import stubs
-from capkernel.user.allocators import SlotAllocator
+from capkernel.user.allocators import OutOfSlots, SlotAllocator
+from capkernel.user.codec import MessageError
 from capkernel.user.loop import BASE_ENDPOINT_CAP, INPUT_CAP, PD, REPLY_CAP
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
@@ -34,7 +45,7 @@ from servers.shell import system_commands as system_commands
 from servers.shell.commands import COMMANDS, describe
 from servers.shell.described import Description
 from servers.shell.editor import Editor, Outcome
-from servers.shell.gifts import Gift, Giver
+from servers.shell.gifts import KEYS, Gift, Giver
 from servers.shell.jobs import Job, Jobs
 from servers.shell.paths import Paths
 from servers.shell.trail import OwnCap, Refusal, TracedInbox, Trail, story
@@ -58,6 +69,8 @@ WRITE_LIMIT = 800
 """Bytes of text that are put out at a time: what fits into a message."""
 PATIENCE_US: Final = 50_000
 """After so long it is looked whether a job still runs: whoever would signal its end may have died."""
+BUSY_US: Final = 2_000
+"""Until a console that was busy is asked again."""
 MAY_SIGNAL: Final = 1
 """Rights of a cap to a notification: write."""
 SERVICES_SIZE: Final = 0x1000
@@ -199,13 +212,23 @@ class Program:
             return
         self.trail.refusals.clear()
         try:
-            words = shlex.split(line, comments=True)
-            if words:
-                await commands.run(self, words)
-        except ValueError as error:
-            await self._refuse(line, Malformed(f"this line cannot be read: {error}"))
+            await self._obey(line)
         except Failure as failure:
             await self._refuse(line, failure)
+
+    async def _obey(self, line: str) -> None:
+        """Do what a line says. Raises failures."""
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise Malformed(f"this line cannot be read: {error}") from None
+        try:
+            if words:
+                await commands.run(self, words)
+        except MessageError as error:
+            raise TooLarge(f"nothing was asked: {error}") from None
+        except OutOfSlots as error:
+            raise NoSpace(f"the shell can hold no more caps; end some processes: {error}") from None
 
     async def _settle(self) -> None:
         """Report the jobs that have ended meanwhile. Each is asked: who would signal its end may have died."""
@@ -237,12 +260,16 @@ class Program:
             with suppress(Failure):
                 await self.timer.alarm(PATIENCE_US, 0)
             news = await self._news()
-            if news >> INPUT & 1:
-                await self._forget_interrupt()
-                if not is_killed:
-                    await self.say(f"[{job.number}] {job.name} goes on")
-                    return
+            if not news >> INPUT & 1:
+                continue
+            if is_killed:
                 await self.jobs.kill(job)
+            if all(gift.what != KEYS for gift in job.gifts.values()):
+                # Otherwise the program may have read the key.
+                await self._forget_interrupt()
+            if not is_killed:
+                await self.say(f"[{job.number}] {job.name} goes on")
+                return
         await process_commands.report(self, job)
 
     async def _news(self) -> int:
@@ -291,12 +318,18 @@ class Program:
         await self._put_out(part)
 
     async def _put_out(self, text: str) -> None:
+        await self._patiently(lambda: self.console.write(text))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask the console until it answers: again if it died meanwhile, later if others keep it busy."""
         while True:
             try:
-                await self.console.write(text)
+                return await ask()
             except ServerDied:
                 continue
-            return
+            except Busy:
+                with suppress(Failure):
+                    await self.timer.sleep(BUSY_US)
 
     async def why(self) -> list[str]:
         """Why the last command was refused."""
@@ -347,19 +380,13 @@ class Program:
             await self._draw(self.editor.picture())
 
     async def _keys(self) -> str:
-        while True:
-            try:
-                keys: str = await self.input.read_keys()
-            except ServerDied:
-                continue
-            return keys
+        keys: str = await self._patiently(self.input.read_keys)
+        return keys
 
     async def _draw(self, text: str) -> None:
-        try:
+        # If that fails it is drawn as a whole with the next key; a line that is too long, when it is shorter again.
+        with suppress(Failure):
             await self.input.draw(text)
-        except ServerDied:
-            # The line is drawn as a whole again with the next key.
-            return
 
     async def _complete(self) -> None:
         """Complete a command, or a path."""
@@ -412,10 +439,7 @@ class Plain(Program):
     async def read(self, prompt: str) -> str | None:
         """A line; None at the end of the input."""
         while True:
-            try:
-                line = await self.input.read_line(prompt)
-            except ServerDied:
-                continue
+            line: Line = await self._patiently(lambda: self.input.read_line(prompt))
             if line.ending is Ending.END_OF_INPUT:
                 return None
             if line.ending is Ending.ENTERED:
@@ -425,5 +449,4 @@ class Plain(Program):
 
     async def _forget_interrupt(self) -> None:
         """The interrupt key has done its work; it is taken out of what was typed."""
-        with suppress(ServerDied):
-            await self.input.read_line("")
+        await self._patiently(lambda: self.input.read_line(""))

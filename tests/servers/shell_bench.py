@@ -11,7 +11,7 @@ from specs.sampling import Sampler
 
 PROMPT = re.compile(r"/[^\n]*> $")
 ERASED = re.compile(r"[^\n]*\x1b\[K")
-LONGEST_US = 3_000_000
+LONGEST_US, SLICE_US = 3_000_000, 1_000
 DISK_BYTES = 4 << 20
 
 
@@ -33,8 +33,8 @@ class Terminal:
 
     def wait(self, longest_us: int = LONGEST_US) -> str:
         """Run until there is a prompt; what was put out since the last one, without it."""
-        for _ in range(longest_us // 1000):
-            self.run(1_000)
+        for _ in range(0, longest_us, SLICE_US):
+            self.run(SLICE_US)
             text = self.text
             if PROMPT.search(text):
                 self.seen = len(self.line.text)
@@ -47,9 +47,10 @@ class Terminal:
         return ERASED.sub("", self.line.text[self.seen :].replace("\r", ""))
 
     def run(self, time_us: int) -> None:
-        """Let time pass."""
-        self.system.run(time_us=time_us)
-        self.system.machine.poll_input()
+        """Let time pass; what was typed arrives meanwhile."""
+        for _ in range(0, time_us, SLICE_US):
+            self.system.run(time_us=SLICE_US)
+            self.system.machine.poll_input()
         assert not self.system.faults, self.system.faults
 
     def type(self, keys: str) -> None:

@@ -18,6 +18,14 @@ def terminal() -> Iterator[Terminal]:
     terminal.close()
 
 
+@pytest.fixture(scope="module")
+def typist() -> Iterator[Terminal]:
+    """One at whose terminal lines are edited."""
+    typist = Terminal(is_plain=False)
+    yield typist
+    typist.close()
+
+
 def pid_of(output: str) -> int:
     found = re.search(r"\[(\d+)\]", output)
     assert found, output
@@ -227,7 +235,7 @@ def test_nobody_came_to_grief_but_who_was_to(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "&", "with a=b", "x with a", "x with a=", "x with =b", "x with a=b a=c", "x with slots=y", "x with heap=9"],
+    ["", "&", "with a=b", "x with a", "x with a=", "x with =b", "x with a=b a=c", "x with slots=y", "hello with heap=9"],
 )
 def test_a_line_that_makes_no_sense_runs_nothing(words: str, terminal: Terminal) -> None:
     assert terminal.do(f"run {words}").startswith("Malformed")
@@ -251,3 +259,39 @@ def test_network_and_web_server_come_back() -> None:
     assert re.search(r"web +running +2 ", services)
     assert terminal.crashes() == []
     terminal.close()
+
+
+def test_keys_are_lent_to_a_program_in_front_and_come_back(terminal: Terminal) -> None:
+    assert "exited with 0" in terminal.do("run hello with keys=keys")
+    assert terminal.do("pwd") == "/"
+    assert terminal.do("run hello with keys=keys &").startswith("Malformed: the keys can be lent")
+    terminal.type("run sleeper with keys=keys\n")
+    terminal.run(20_000)
+    terminal.type("\x03")
+    assert "killed" in terminal.wait()
+    assert terminal.do("pwd") == "/"
+
+
+@pytest.mark.slow
+def test_what_is_too_long_is_refused_and_the_shell_goes_on(terminal: Terminal, typist: Terminal) -> None:
+    assert terminal.do(f"bind {'x' * 300} /tmp").startswith("Malformed")
+    assert terminal.do(f"run hello with {'x' * 70}=/tmp").startswith("Malformed")
+    typist.type("x" * 600 + "\n")
+    assert "Malformed" in typist.wait()
+
+
+@pytest.mark.slow
+def test_words_are_completed_with_processes_services_gifts_and_paths(typist: Terminal) -> None:
+    pid = pid_of(typist.do("run sleeper with console=console &"))
+    typist.type("write tmp/paper x\n")
+    typist.wait()
+    for typed, completed in (
+        ("kill ent\t", "kill entropy "), (f"kill {pid}\t", f"kill {pid} "),
+        (f"revoke {pid} c\t", f"revoke {pid} console "),
+        ("run cat with file=tm\tpa\t", "run cat with file=tmp/paper "), ("unb\t", "unbind "),
+    ):  # fmt: skip
+        typist.type(typed)
+        typist.run(20_000)
+        assert typist.text.endswith(f"> {completed}"), repr(typist.text)
+        typist.type("\x15\n")
+        typist.wait()
