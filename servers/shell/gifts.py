@@ -24,15 +24,13 @@ from attrs import define
 
 from capkernel.protocols.client import Stub
 from capkernel.protocols.failures import Failure, Malformed, NotFound
-from capkernel.protocols.files import READ, READ_WRITE, WRITE, Kind
+from capkernel.protocols.files import READ, Kind
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.memory import PAGE
 from capkernel.protocols.processes import Process
 from capkernel.protocols.spawn import Share
-from servers.shell.paths import Paths
+from servers.shell.paths import RIGHTS, Paths
 
-RIGHTS: Final = {"r": READ, "w": WRITE, "rw": READ_WRITE}
-LETTERS: Final = {rights: letters for letters, rights in RIGHTS.items()}
 KEYS: Final = "keys"
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20}
 

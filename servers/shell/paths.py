@@ -4,9 +4,14 @@
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from capkernel.protocols.failures import Malformed, NotFound
-from capkernel.protocols.files import READ, READ_WRITE, Directory, File
+from capkernel.protocols.files import READ, READ_WRITE, WRITE, Directory, File
+
+RIGHTS: Final = {"r": READ, "w": WRITE, "rw": READ_WRITE}
+"""Rights as they are typed."""
+LETTERS: Final = {rights: letters for letters, rights in RIGHTS.items()}
 
 
 class Paths:

@@ -347,12 +347,12 @@ class Program:
         own = OWN.get(first)
         if own is None or not isinstance(failure, NEEDS_AUTHORITY):
             return ["No authority was missing: with other arguments, or at another time, this cap may do."]
-        callers = ", ".join(self.description.callers(own.service))
+        callers, called = self.description.callers(own.service), self.description.called_by(own.service)
         return [
-            f"Who could grant it: a cap is never more than the one through which it was opened. The first one on this "
-            f"way, {own.title}, is what the system's description gives the shell; beyond it {own.service} decides, "
-            f"out of what it may call itself ({', '.join(self.description.called_by(own.service)) or 'nobody'}). "
-            f"A cap to call {own.service} was given to: {callers}."
+            "Who could grant it: a cap is never more than the one through which it was opened.",
+            "  The first one on this way is what the system's description gives the shell. Beyond it decides",
+            f"  {own.service}, out of what it was given to call: {', '.join(called) or 'nobody'}.",
+            f"  Caps to call {own.service} were given to: {', '.join(callers)}.",
         ]
 
     def leave(self) -> None:

@@ -26,6 +26,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.lifecycle import SERVER_DIED
 from capkernel.user.messages import label_of, unpack
 from capkernel.user.syscalls import EMPTY, Message, Syscalls
+from servers.shell.paths import LETTERS
 
 MAX_REFUSALS: Final = 16
 _OWN: Final = {DROP: "drop", DERIVE: "derive", REVOKE: "revoke"}
@@ -54,9 +55,13 @@ class Question:
         except MessageError:
             # The arguments went through shared memory, which has been used again since.
             values = {each.name: "…" for each in operation.data}
-        words = [f"{name}={value!r}" for name, value in values.items()]
+        words = [f"{name}={_shown(name, value)}" for name, value in values.items()]
         words += [f"{each.name}=cap" for each in operation.caps]
         return f"{interface.__name__}.{operation.name}({', '.join(words)})"
+
+
+def _shown(name: str, value: object) -> str:
+    return LETTERS.get(value, str(value)) if name == "rights" and isinstance(value, int) else repr(value)
 
 
 @frozen
