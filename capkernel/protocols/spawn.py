@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from capkernel.protocols.client import Connection, Stub, connect
+from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import File
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.processes import Launcher, Process
@@ -51,7 +52,12 @@ async def spawn(
             await process.page(Cap(segment.cap))
         await process.start(arguments, heap)
     except Exception:
-        await process.drop()
+        try:
+            await process.drop()
+        except Failure:
+            # The server does not know it any more; the cap to it is here.
+            if isinstance(process, Stub):
+                await process.forget()
         raise
     return process
 

@@ -43,3 +43,4 @@ class Churning:
                 return
             else:
                 return
+        self.errors += 1

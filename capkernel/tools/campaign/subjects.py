@@ -11,9 +11,10 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from capkernel.tools.inject import Kind
+from hwmodel.board import DeviceWindow
 from hwmodel.faults import FaultKind
-from hwmodel.virtio import virtio_net
-from hwmodel.wiring import DeviceFactory, DeviceWindow, Wiring
+from hwmodel.virtio import virtio_net, virtio_rng
+from hwmodel.wiring import DeviceFactory, Wiring
 
 PEERS: Final = "capkernel.peers"
 """The entry point group: what may be at the other end of a network cable."""
@@ -101,4 +102,22 @@ NETWORK: Final = Subject("network", "net_churner.elf", (
     ),
 ), _echo_host, poll_us=100)  # fmt: skip
 
-SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, NETWORK)}
+CONSOLE: Final = Subject("console", "console_churner.elf", (
+    *(Target(name, 20, _SERVER, _SPOILT) for name in ("console", "timer", "rtc", "entropy")),
+    Target("disk", 60, _DRIVER, _SPOILT),
+    *(Target(name, 20, _SERVER) for name in ("files", "log", "audit", "names")),
+    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+    Target("entropy device", 10, _VIRTIO, device="virtio1"),
+), lambda: {"virtio1": virtio_rng(seed=1)})  # fmt: skip
+
+PROCESSES: Final = Subject("processes", "process_churner.elf", (
+    Target("disk", 60, _DRIVER, _SPOILT),
+    Target("files", 60, _SERVER),
+    Target("memory", 30, (*_SERVER, Kind.NO_MEMORY)),
+    Target("processes", 60, _SERVER),
+    Target("pager", 30, _SERVER),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="memory"),
+    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+))  # fmt: skip
+
+SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, NETWORK, CONSOLE, PROCESSES)}
