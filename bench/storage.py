@@ -1,6 +1,7 @@
 """What it costs to be a file server in user space: beside the same code in one domain, and beside littlefs alone.
 
-``python -m bench.storage [--json]``. Virtual time and kernel entries are exact; host time is CPU time, of one run.
+``python -m bench.storage [--json]``. Virtual time, kernel entries and bytes are exact (bytes are those that programs
+copied many at a time; what devices moved is the same in both); host time is CPU time, of one run.
 """
 
 import json
@@ -30,6 +31,7 @@ class Cost:
     """Of one round."""
 
     kernel_entries: float
+    copied: float
     virtual_us: float
     host_us: float
 
@@ -45,14 +47,16 @@ def measured(system: str, programs: dict[str, str]) -> dict[str, Cost]:
     costs = {}
     for index, kind in enumerate(KINDS):
         _reach(stage, index + 1, 1)
-        before = stage.system.loop.entries, stage.system.machine.now(), process_time()
+        before = _now(stage)
         _reach(stage, index + 1, 2)
-        entries, ticks, host = stage.system.loop.entries, stage.system.machine.now(), process_time()
-        costs[kind] = Cost(
-            (entries - before[0]) / ROUNDS, (ticks - before[1]) / 10 / ROUNDS, (host - before[2]) * 1e6 / ROUNDS
-        )
+        entries, copied, ticks, host = (now - then for now, then in zip(_now(stage), before, strict=True))
+        costs[kind] = Cost(entries / ROUNDS, copied / ROUNDS, ticks / 10 / ROUNDS, host * 1e6 / ROUNDS)
     stage.close()
     return costs
+
+
+def _now(stage: Stage) -> tuple[int, int, int, float]:
+    return stage.system.loop.entries, stage.system.cpu.copied, stage.system.machine.now(), process_time()
 
 
 def _reach(stage: Stage, place: int, mark: int) -> None:
@@ -75,7 +79,7 @@ def alone() -> dict[str, Cost]:
             with fs.open(f"for {kind}", "rb" if kind == "read" else "r+b") as file:
                 for number in range(ROUNDS):
                     file.read(BLOCK) if kind == "read" else file.write(bytes((number,)) * BLOCK)
-        costs[kind] = Cost(0, 0, (process_time() - start) * 1e6 / ROUNDS)
+        costs[kind] = Cost(0, 0, 0, (process_time() - start) * 1e6 / ROUNDS)
     return costs
 
 
@@ -88,13 +92,13 @@ def main() -> None:
         print(json.dumps({name: {kind: asdict(cost) for kind, cost in costs.items()} for name, costs in found.items()}))
         return
     table = Table()
-    for heading in ("what", "build", "kernel entries", "virtual µs", "host µs", "host, × littlefs alone"):
+    for heading in ("what", "build", "kernel entries", "bytes copied", "virtual µs", "host µs", "host, × alone"):
         table.add_column(heading, justify="left" if heading in ("what", "build") else "right")
     for kind in KINDS:
         for name, costs in found.items():
             cost, floor = costs[kind], found["littlefs alone"][kind].host_us
             table.add_row(
-                NAMES[kind], name, f"{cost.kernel_entries:.1f}", f"{cost.virtual_us:.1f}",
+                NAMES[kind], name, f"{cost.kernel_entries:.1f}", f"{cost.copied:.0f}", f"{cost.virtual_us:.1f}",
                 *((f"{cost.host_us:.0f}", f"{cost.host_us / floor:.0f}") if cost.is_seen else ("–", "–")),
             )  # fmt: skip
     Console(highlight=False).print(table)

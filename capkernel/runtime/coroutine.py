@@ -31,6 +31,11 @@ class CoroutineGlue:
         """How many programs run, or wait."""
         return self.cpu.live_count
 
+    @property
+    def copied(self) -> int:
+        """The bytes that programs loaded and stored many at a time."""
+        return self.cpu.copied
+
     def close(self) -> None:
         """Give up all programs; the CPU runs nothing any more."""
         self.cpu.close()

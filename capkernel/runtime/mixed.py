@@ -45,6 +45,11 @@ class MixedGlue:
         """How many Python programs run, or wait."""
         return self.coroutines.live_count
 
+    @property
+    def copied(self) -> int:
+        """The bytes that Python programs loaded and stored many at a time; what machine code does is not counted."""
+        return self.coroutines.copied
+
     def close(self) -> None:
         """Give up all Python programs; they run no more."""
         self.coroutines.close()

@@ -71,7 +71,8 @@ class CoroutineCPU:
     """Runs the programs of a table on a machine.
 
     ``access_ticks`` is the time that an access to memory takes (for many bytes: each page); it must not be 0 if
-    programs poll memory. ``crashes`` lists the programs that ended.
+    programs poll memory. ``crashes`` lists the programs that ended. ``copied`` counts the bytes that they loaded and
+    stored many at a time.
     """
 
     def __init__(self, machine: Machine, programs: ProgramTable, access_ticks: int = 1) -> None:
@@ -80,6 +81,7 @@ class CoroutineCPU:
         self.programs = programs
         self.access_ticks = access_ticks
         self.crashes: list[Crash] = []
+        self.copied = 0
         self._live: dict[int, Live] = {}
         self._started = 0
         self.mmu.tlb.on_flush_asid.append(self._forget_asid)
@@ -355,6 +357,7 @@ class CoroutineCPU:
         """Count a part as done; true if there is more, but the thread is interrupted."""
         x[A1] = x[A1] + size & WORD
         x[A2] -= size
+        self.copied += size
         self._spend_access()
         return bool(x[A2]) and self.machine.must_stop()
 

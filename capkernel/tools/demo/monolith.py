@@ -49,9 +49,13 @@ class Blast:
 
 @frozen
 class Price:
-    """What a round of the campaign's client costs: 8 KiB written and synced, 8 KiB read."""
+    """What a round of the campaign's client costs: 8 KiB written and synced, 8 KiB read.
+
+    ``copied`` are the bytes that programs copied many at a time; what the disk moved by DMA is not among them.
+    """
 
     entries: float
+    copied: float
     virtual_us: float
     host_us: float
 
@@ -82,6 +86,7 @@ def _column(build: Build, seed: int) -> dict[str, object]:
         "pages of the client that the driver's code can write": f"{exposed} of {pages}",
         "lines of code that can write the client's memory": program_lines(*build.exposed),
         "kernel entries a round": round(price.entries, 1),
+        "bytes copied a round": round(price.copied),
         "virtual µs a round": round(price.virtual_us, 1),
         "host µs a round": round(price.host_us),
     }
@@ -111,18 +116,17 @@ def _crash(build: Build, step: int, seed: int) -> tuple[bool, int]:
 def _price(build: Build, seed: int) -> Price:
     stage = Stage(build.system, seed=seed, variant=build.variant, programs={build.client: build.churner})
     stage.run_until(lambda: stage.words("report", 1)[0] >= ROUNDS, LONGEST_US, 100)
-    first, entries, ticks, host = _now(stage)
-    stage.run_until(lambda: stage.words("report", 1)[0] >= first + ROUNDS, LONGEST_US, 100)
-    last, entries_then, ticks_then, host_then = _now(stage)
+    before = _now(stage)
+    stage.run_until(lambda: stage.words("report", 1)[0] >= before[0] + ROUNDS, LONGEST_US, 100)
+    rounds, entries, copied, ticks, host = (now - then for now, then in zip(_now(stage), before, strict=True))
     stage.close()
-    rounds = last - first
-    return Price(
-        (entries_then - entries) / rounds, (ticks_then - ticks) / 10 / rounds, (host_then - host) * 1e6 / rounds
-    )
+    return Price(entries / rounds, copied / rounds, ticks / 10 / rounds, host * 1e6 / rounds)
 
 
-def _now(stage: Stage) -> tuple[int, int, int, float]:
-    return stage.words("report", 1)[0], stage.system.loop.entries, stage.system.machine.now(), time.process_time()
+def _now(stage: Stage) -> tuple[int, int, int, int, float]:
+    system = stage.system
+    rounds = stage.words("report", 1)[0]
+    return rounds, system.loop.entries, system.cpu.copied, system.machine.now(), time.process_time()
 
 
 def _exposed_pages(build: Build, seed: int) -> tuple[int, int]:
