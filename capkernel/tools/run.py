@@ -28,7 +28,9 @@ from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
+from capkernel.tools.demo.stage import UnknownSystemError, find_system
 from capkernel.tools.explain import Explainer, Explanation
+from capkernel.tools.plugs import PlugError, plugged
 from hwmodel.backend import FileBackend, TerminalBackend
 from hwmodel.board import UnknownMachineError
 from hwmodel.board import find_board as find_machine
@@ -55,11 +57,20 @@ class _Lines:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The .system description.", dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .system description, or the name of an installed system.", dir_okay=False)
+    ],
     search_path: Annotated[
         list[Path] | None, typer.Option("--search-path", help="Where programs and prefill files are; repeatable.")
     ] = None,
     board: Annotated[str, typer.Option(help="The machine.")] = DEFAULT_BOARD.name,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is in a slot: virtio0=disk:FILE or disk:16M, =net[:tap:NAME], =entropy:SEED; "
+            "rtc0=clock:2026-01-31; repeatable."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sets the clock at boot; the same seed gives the same run.")] = 0,
     trace: Annotated[Path | None, typer.Option(help="Write every kernel entry to this file, as JSON lines.")] = None,
     time: Annotated[
@@ -74,10 +85,11 @@ def run(
     """Boot a system description and run it until nothing can happen any more."""
     if time is not None and not math.isfinite(time * 1000):
         raise typer.BadParameter(f"--time is a number of milliseconds, not {time}")
+    file = _installed(file)
     places = [*(search_path or []), file.parent]
     source = None if typed is None else _source(typed)
     lines = _Lines.kept() if as_json else _Lines.shown()
-    system = _build(file, places, board, seed, lines, source)
+    system = _build(file, places, board, device or [], seed, lines, source)
     booted_at = system.machine.now()
     explanations: list[dict[str, Any]] = []
     with _trace_file(trace) as sink, _recorded(system, sink) as record:
@@ -102,22 +114,36 @@ def _source(typed: str) -> SerialInput:
         raise typer.Exit(USAGE) from None
 
 
+def _installed(file: Path) -> Path:
+    """The description of an installed system, if this is the name of one and no file."""
+    if file.exists() or file.suffix:
+        return file
+    try:
+        return find_system(str(file))
+    except UnknownSystemError as error:
+        print(f"capkernel run: there is no file {file}, and {error}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+
+
 def _build(
-    file: Path, places: list[Path], board: str, seed: int, lines: _Lines, source: SerialInput | None
-) -> DescribedSystem:
+    file: Path, places: list[Path], board: str, devices: list[str], seed: int, lines: _Lines,
+    source: SerialInput | None,
+) -> DescribedSystem:  # fmt: skip
     try:
         platform = find_board(board)
+        machine = find_machine(board)
         system = load(file, search_path=places, board=platform)
         said = load_extensions(file, system)
         return DescribedSystem(
-            system, find_machine(board), places, extensions=said, seed=seed,
+            system, machine, places, extensions=said, seed=seed,
             uart=TerminalBackend(lines.uart, source), console=FileBackend(lines.console),
+            devices=plugged(devices, machine),
         )  # fmt: skip
     except DescriptionError as error:
         for problem in error.diagnostics:
             print(problem, file=sys.stderr)
         raise typer.Exit(REFUSED) from None
-    except (OSError, UnknownBoardError, UnknownMachineError) as error:
+    except (OSError, PlugError, UnknownBoardError, UnknownMachineError) as error:
         print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
 

@@ -1,0 +1,104 @@
+"""What is plugged into a machine, as it is written on a command line: ``SLOT=KIND[:ARGUMENT]``.
+
+virtio0=disk:FILE         a disk whose medium is a file, which must be there
+virtio0=disk:16M          a disk in memory, new
+virtio1=net               a network card without a cable
+virtio1=net:tap:NAME      one whose cable is a TAP device of the host
+virtio2=entropy:SEED      entropy that follows from a number
+rtc0=clock:2026-01-31     a clock that shows this moment (ISO 8601, UTC) at boot
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from hwmodel.block import BlockBacking, FileDisk, RamDisk
+from hwmodel.board import Board
+from hwmodel.network import NoPeer, Peer, TapPeer, TapUnavailable
+from hwmodel.rtc import real_time_clock
+from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
+from hwmodel.wiring import DeviceFactory
+
+VIRTIO, CLOCK = "virtio-mmio", "goldfish-rtc"
+_SIZE: Final = re.compile(r"(\d+)([KMG])")
+_SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
+
+
+class PlugError(ValueError):
+    """What was to be plugged in cannot be; says what, and what would be right."""
+
+
+def plugged(texts: Iterable[str], board: Board) -> dict[str, DeviceFactory]:
+    """The devices for a machine after ``board``, by slot. Raises PlugError; files are opened."""
+    devices: dict[str, DeviceFactory] = {}
+    for text in texts:
+        slot, separator, what = text.partition("=")
+        kind, _, argument = what.partition(":")
+        if not separator or kind not in KINDS:
+            raise PlugError(f"--device {text!r} is not SLOT=KIND[:ARGUMENT] with a kind of {', '.join(KINDS)}")
+        if slot in devices:
+            raise PlugError(f"--device {text!r}: something is in {slot} already")
+        window, build = KINDS[kind]
+        slots = [each.name for each in board.devices if each.kind == window]
+        if slot not in slots:
+            there = ", ".join(slots) or "no slot of that kind"
+            raise PlugError(f"--device {text!r}: {kind} goes into one of the slots of {board.name}: {there}")
+        try:
+            devices[slot] = build(argument)
+        except OSError as error:
+            raise PlugError(f"--device {text!r}: {argument}: {error.strerror}") from None
+        except ValueError as error:
+            raise PlugError(f"--device {text!r}: {error}") from None
+    return devices
+
+
+def _disk(argument: str) -> DeviceFactory:
+    return virtio_blk(_medium(argument))
+
+
+def _medium(argument: str) -> BlockBacking:
+    size = _SIZE.fullmatch(argument)
+    if size:
+        return RamDisk(int(size[1]) << _SHIFTS[size[2]])
+    if not argument:
+        raise ValueError("a disk is disk:FILE, or disk:SIZE with K, M or G for one in memory")
+    return FileDisk(Path(argument).open("r+b", buffering=0))
+
+
+def _card(argument: str) -> DeviceFactory:
+    return virtio_net(_far_end(argument))
+
+
+def _far_end(argument: str) -> Peer:
+    if not argument:
+        return NoPeer()
+    kind, _, name = argument.partition(":")
+    if kind != "tap" or not name:
+        raise ValueError("a cable is net for none, or net:tap:NAME")
+    try:
+        return TapPeer(name)
+    except TapUnavailable as error:
+        raise ValueError(str(error)) from None
+
+
+def _entropy(argument: str) -> DeviceFactory:
+    if not argument.isdecimal():
+        raise ValueError("entropy is entropy:SEED, a number")
+    return virtio_rng(int(argument))
+
+
+def _clock(argument: str) -> DeviceFactory:
+    moment = datetime.fromisoformat(argument)
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if microseconds < 0:
+        raise ValueError("the clock shows nothing before 1970")
+    return real_time_clock(microseconds * 1000)
+
+
+KINDS: Final[dict[str, tuple[str, Callable[[str], DeviceFactory]]]] = {
+    "disk": (VIRTIO, _disk), "net": (VIRTIO, _card), "entropy": (VIRTIO, _entropy), "clock": (CLOCK, _clock),
+}  # fmt: skip
+"""The kind of window that each goes into, and what builds it."""

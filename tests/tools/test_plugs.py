@@ -1,0 +1,71 @@
+"""What is plugged into a machine from the command line: the right devices, and a clear word about everything else."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer import Typer
+from typer.testing import CliRunner
+
+from capkernel.tools.plugs import KINDS, PlugError, plugged
+from capkernel.tools.run import run
+from hwmodel.board import QEMU_VIRT_RISCV64, VIRT_IOMMU
+from hwmodel.machine import Machine
+from hwmodel.rtc import TIME_HIGH, TIME_LOW
+from hwmodel.virtio import registers as reg
+
+
+def test_each_device_is_there(tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(1 << 16))
+    words = [f"virtio0=disk:{image}", "virtio1=disk:64K", "virtio2=net", "virtio3=entropy:5", "rtc0=clock:1970-01-02"]
+    machine = Machine(VIRT_IOMMU, ram_size=2 << 20, devices=plugged(words, VIRT_IOMMU))
+    found = [machine.devices[f"virtio{slot}"].read(reg.DEVICE_ID, 4) for slot in range(5)]
+    assert found == [2, 2, 1, 4, 0]
+    clock = machine.devices["rtc0"]
+    low = clock.read(TIME_LOW, 4)
+    assert low | clock.read(TIME_HIGH, 4) << 32 == 86_400 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["virtio0"], "is not SLOT=KIND"), (["virtio0=tape"], "is not SLOT=KIND"),
+        (["virtio8=disk:1M"], "virtio0, virtio1"), (["rtc0=disk:1M"], "virtio0, virtio1"),
+        (["virtio0=disk"], "disk:SIZE"), (["virtio0=disk:/no/such/image"], "No such file"),
+        (["virtio0=net:wire"], "net:tap:NAME"), (["virtio0=net:tap:" + 30 * "x"], "xxx"),
+        (["virtio0=entropy:x"], "a number"), (["rtc0=clock:soon"], "soon"), (["rtc0=clock:1969-01-01"], "1970"),
+        (["virtio0=net", "virtio0=net"], "already"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said(words: list[str], said: str) -> None:
+    with pytest.raises(PlugError) as refused:
+        plugged(words, VIRT_IOMMU)
+    assert said in str(refused.value)
+    assert repr(words[-1]) in str(refused.value)
+
+
+def test_a_board_without_such_a_slot_is_named() -> None:
+    with pytest.raises(PlugError, match="qemu_virt_riscv64: no slot"):
+        plugged(["rtc0=clock:2026-01-31"], QEMU_VIRT_RISCV64)
+
+
+@given(
+    st.sampled_from(["virtio0", "rtc0", ""]), st.sampled_from([*KINDS, ""]),
+    st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=8),
+)  # fmt: skip
+def test_nothing_that_is_written_ends_otherwise(slot: str, kind: str, argument: str) -> None:
+    with suppress(PlugError):
+        plugged([f"{slot}={kind}:{argument}"], VIRT_IOMMU)
+
+
+def test_an_installed_system_runs_by_its_name_with_what_it_needs() -> None:
+    app = Typer()
+    app.command()(run)
+    words = ["--board", "virt_iommu", "--device", "virtio0=disk:1M", "--device", "virtio1=entropy:3", "--time", "20"]
+    result = CliRunner().invoke(app, ["console", *words])
+    assert result.exit_code == 0, result.output
+    assert "files: the same what was written" in result.output
+    assert "there are console" in CliRunner().invoke(app, ["no-such-system"]).output
