@@ -70,11 +70,14 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """At the device's step number `step`, `kind` goes wrong; see there for the parameter."""
+    """At the device's step number `step`, `kind` goes wrong; see there for the parameter. With `or_later` it does so at
+    the first step from there on at which it can have an effect, and once.
+    """
 
     step: int
     kind: FaultKind
     parameter: int = 0
+    or_later: bool = False
 
     @property
     def record(self) -> tuple[int, str, int]:
@@ -102,7 +105,7 @@ class FaultInjector(Stateful):
     snapshot of a run without faults may be restored into a machine whose device has a plan.
     """
 
-    __slots__ = ("_by_step", "_due", "activated", "plan", "rogue_refused", "rogue_through", "steps")
+    __slots__ = ("_by_step", "_due", "_later", "activated", "plan", "rogue_refused", "rogue_through", "steps")
     STATE = ("activated", "rogue_refused", "rogue_through", "steps")
 
     def __init__(self, plan: FaultPlan | None = None) -> None:
@@ -116,13 +119,17 @@ class FaultInjector(Stateful):
         self.plan = plan
         self._by_step: dict[int, list[Fault]] = {}
         for fault in plan.faults:
-            self._by_step.setdefault(fault.step, []).append(fault)
+            if not fault.or_later:
+                self._by_step.setdefault(fault.step, []).append(fault)
+        self._later = [fault for fault in plan.faults if fault.or_later]
         self._due: list[Fault] = []
 
     def next_step(self) -> bool:
         """Count a step; say whether something is to go wrong in it."""
         self.steps += 1
         self._due = self._by_step.get(self.steps, []) if self._by_step else []
+        if self._later:
+            self._due = [*self._due, *(fault for fault in self._later if fault.step <= self.steps)]
         return bool(self._due)
 
     def due(self, kind: FaultKind) -> Fault | None:
@@ -135,6 +142,9 @@ class FaultInjector(Stateful):
     def activate(self, fault: Fault) -> None:
         """Note that the fault had an effect."""
         self.activated.append(fault.record)
+        if fault.or_later:
+            self._later.remove(fault)
+            self._due.remove(fault)
 
     def strikes(self, kind: FaultKind) -> Fault | None:
         """As `due`, for a fault that has an effect wherever this is asked: it is noted."""

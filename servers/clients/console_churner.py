@@ -35,7 +35,7 @@ region: int = 0
 region_size: int = 0x1_0000
 report: int = 0
 
-RANDOM = 16
+RANDOM = 256
 """Bytes."""
 SEALED = 4
 """Every so many rounds something goes into the audit trail."""

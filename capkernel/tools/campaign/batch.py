@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -17,8 +17,8 @@ from hwmodel.faults import Fault as DeviceFault
 from hwmodel.faults import FaultKind, FaultPlan
 from hwmodel.virtio.transport import VirtioMmio
 
-WARM_UP, REACH, SETTLE = 8, 3, 1
-"""Rounds of the client: before the first fault; for a trial's faults to happen, at most; and then until it is over."""
+WARM_UP, SETTLE = 8, 1
+"""Rounds of the client: before the first fault; and after a trial's faults until it is over."""
 LIMIT_US: Final = 3_000_000
 """Virtual time within which the client must have made its next rounds; else it hangs.
 
@@ -98,14 +98,20 @@ class Batch:
 
         ``tell`` is told of each.
         """
+        return self.play_trials(batch(self.subject, number, spoilt=spoilt), tell)
+
+    def play_trials(
+        self, trials: Iterable[tuple[Planned, ...]], tell: Callable[[str], None] = lambda line: None
+    ) -> Result:
+        """The same with other trials."""
         # What a program dropped may act when it is collected, so that must not be when the host likes it.
         gc.disable()
         try:
-            return self._play(batch(self.subject, number, spoilt=spoilt), tell)
+            return self._play(trials, tell)
         finally:
             gc.enable()
 
-    def _play(self, trials: Iterator[tuple[Planned, ...]], tell: Callable[[str], None]) -> Result:
+    def _play(self, trials: Iterable[tuple[Planned, ...]], tell: Callable[[str], None]) -> Result:
         result = self.result
         for trial, faults in enumerate(trials):
             self._plan(faults)
@@ -142,7 +148,7 @@ class Batch:
 
     def _try(self) -> bool:
         """Let what is planned happen, and see whether the client goes on."""
-        for _ in range(REACH):
+        for _ in range(self.subject.reach):
             if not self._advances(1):
                 return False
             if not self._is_waiting():
@@ -154,7 +160,9 @@ class Batch:
         """Whether something of what is planned may still happen."""
         injector = self.stage.injector
         return any(fault.or_later or fault.step > injector.steps[fault.pd] for fault in injector.faults) or any(
-            fault.step > device.faults.steps for device in self.devices.values() for fault in device.faults.plan.faults
+            fault.step > device.faults.steps or (fault.or_later and fault.record not in device.faults.activated)
+            for device in self.devices.values()
+            for fault in device.faults.plan.faults
         )
 
     def _plan(self, faults: tuple[Planned, ...]) -> None:
@@ -169,7 +177,7 @@ class Batch:
         ]  # fmt: skip
         for name, device in self.devices.items():
             planned = tuple(
-                DeviceFault(device.faults.steps + each.ahead, each.kind, _parameter(each.kind))
+                DeviceFault(device.faults.steps + each.ahead, each.kind, _parameter(each.kind), each.or_later)
                 for each in faults
                 if each.target.name == name and isinstance(each.kind, FaultKind)
             )

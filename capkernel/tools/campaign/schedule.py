@@ -13,6 +13,7 @@ from attrs import frozen
 
 from capkernel.tools.campaign.subjects import AnyKind, Kinds, Subject, Target
 from capkernel.tools.inject import Kind
+from hwmodel.faults import FaultKind
 
 TRIALS: Final = 100
 """In a batch."""
@@ -23,7 +24,11 @@ MISTAKES: Final = 100
 FEW: Final = 10
 MUTATIONS: Final = 0.7
 """Of the faults of programs that are spoilt, how many are mistakes in their code."""
-_AT_REPLIES: Final = frozenset((Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY, Kind.NO_MEMORY))
+_RARE: Final = frozenset((
+    Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY, Kind.NO_MEMORY, FaultKind.LOST_INTERRUPT, FaultKind.WRONG_ID,
+    FaultKind.WRONG_LENGTH, FaultKind.DOUBLE_COMPLETION, FaultKind.IO_ERROR, FaultKind.LOST_FRAME,
+    FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME, FaultKind.CORRUPT_DATA,
+))  # fmt: skip
 """Kinds that few steps allow: if chance decides, the next such step is meant."""
 
 
@@ -69,4 +74,4 @@ def _drawn(chance: random.Random, kinds: Kinds) -> Planned:
     ahead, count = chance.randint(1, target.steps), 1
     if kind is Kind.MUTATION:
         count = chance.choice((MISTAKES, MISTAKES, chance.randint(1, FEW)))
-    return Planned(target, kind, ahead, chance.getrandbits(32), count, kind in _AT_REPLIES)
+    return Planned(target, kind, ahead, chance.getrandbits(32), count, kind in _RARE)

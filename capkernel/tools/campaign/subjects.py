@@ -54,7 +54,8 @@ Kinds = tuple[tuple[Target, AnyKind], ...]
 class Subject:
     """A system: its targets, the client's program, and the devices that it needs besides a disk.
 
-    If something comes from outside, the machine looks for it every ``poll_us`` microseconds.
+    If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
+    happen in the client's next ``reach`` rounds.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Subject:
     targets: tuple[Target, ...]
     devices: Callable[[], Mapping[str, DeviceFactory]] = dict
     poll_us: int = 0
+    reach: int = 3
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
@@ -118,6 +120,6 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("pager", 30, _SERVER),
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="memory"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
-))  # fmt: skip
+), reach=5)  # fmt: skip
 
 SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, NETWORK, CONSOLE, PROCESSES)}
