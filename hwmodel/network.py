@@ -14,7 +14,8 @@ from hwmodel.stateful import Saved, Stateful
 
 MAX_FRAME = 65_550
 _TUN_DEVICE = "/dev/net/tun"
-_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+_TUNSETIFF, _NAME_BYTES = 15
+_IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 
 
 class Peer(Protocol):
@@ -93,6 +94,8 @@ class TapPeer(Stateful):
     __slots__ = ("_fd",)
 
     def __init__(self, name: str) -> None:
+        if not 1 <= len(name.encode()) <= _NAME_BYTES:
+            raise TapUnavailable(f"the name of a TAP device has 1 to {_NAME_BYTES} bytes, not {len(name.encode())}")
         try:
             self._fd = os.open(_TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
