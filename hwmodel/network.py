@@ -14,8 +14,8 @@ from hwmodel.stateful import Saved, Stateful
 
 MAX_FRAME = 65_550
 _TUN_DEVICE = "/dev/net/tun"
-_TUNSETIFF, _NAME_BYTES = 15
-_IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+_NAME_BYTES = 15
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 
 
 class Peer(Protocol):
