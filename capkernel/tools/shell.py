@@ -59,7 +59,8 @@ def shell(
         list[str] | None, typer.Option(help="HOST:GUEST, a port of the host's loopback for one of the machine's.")
     ] = None,
     allow: Annotated[
-        list[str] | None, typer.Option(help="ADDRESS:PORT, where the machine may connect to; 10.0.2.2 is the host.")
+        list[str] | None,
+        typer.Option(help="ADDRESS:PORT where the machine may connect to; 127.0.0.1 is 10.0.2.2 inside."),
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="NAME=ADDRESS, for the machine's name server.")] = None,
     seed: Annotated[

@@ -118,27 +118,49 @@ def test_the_end_of_the_input_leaves_the_shell(tmp_path: Path) -> None:
     assert shell(["pwd"], tmp_path / "disk.img")[1] == 0
 
 
+def fetched(port: int, wanted: bytes) -> bytes:
+    """A page, tried for a while."""
+    page = b""
+    for _ in range(40):
+        time.sleep(0.5)
+        fetch = ["curl", "-sS", "--max-time", "10", f"http://127.0.0.1:{port}/page.txt"]
+        page = subprocess.run(fetch, capture_output=True, check=False).stdout
+        if page == wanted:
+            break
+    return page
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @pytest.mark.slow
 @needs_lwip
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine: NOT RUN")
-def test_the_hosts_curl_gets_what_was_written_at_the_prompt(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_the_hosts_curl_gets_what_was_written_at_the_prompt_also_after_the_network_server_died() -> None:
+    port, content = free_port(), b"from the inside\n"
     command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--net", "user", "--forward", f"{port}:80"]
+    # A process may connect to where the prompt says, which is the machine's own page through the host.
+    command += ["--allow", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None
-        run.stdin.write("write page.txt from the inside\nping 10.0.2.2\n")
-        run.stdin.flush()
-        page = b""
-        for _ in range(40):
-            time.sleep(0.5)
-            fetch = ["curl", "-sS", "--max-time", "10", f"http://127.0.0.1:{port}/page.txt"]
-            page = subprocess.run(fetch, capture_output=True, check=False).stdout
-            if page == b"from the inside\n":
-                break
-        run.stdin.write("exit\n")
-        run.stdin.flush()
-        output = run.communicate(timeout=60)[0]
-    assert page == b"from the inside\n"
+        try:
+            run.stdin.write("write page.txt from the inside\nping 10.0.2.2\n")
+            run.stdin.flush()
+            first = fetched(port, content)
+            run.stdin.write("kill network\nkill web\n")
+            run.stdin.flush()
+            second = fetched(port, content)
+            run.stdin.write(f"run fetch /page.txt with web=dial:10.0.2.2:{port} console=console\n")
+            run.stdin.write(f"run fetch /page.txt with web=dial:10.0.2.2:{port + 1} console=console\nexit\n")
+            output = run.communicate(timeout=60)[0]
+        finally:
+            run.kill()
+    assert (first, second) == (content, content)
     assert "answers after" in output
+    assert "network: life 1 ended, life 2 has begun" in output
+    assert "from the inside" in output.partition("run fetch")[2].partition("exited with 0")[0]
+    assert "fetch: " in output.rpartition("run fetch")[2]

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from capkernel.tools.demo.storage import spread
+from capkernel.tools.inject import Fault, Injector, Kind
 from servers.shell.process_commands import parse_run
 from tests.servers.net.wire import needs_lwip
 from tests.servers.shell_bench import Terminal
@@ -295,3 +297,37 @@ def test_words_are_completed_with_processes_services_gifts_and_paths(typist: Ter
         assert typist.text.endswith(f"> {completed}"), repr(typist.text)
         typist.type("\x15\n")
         typist.wait()
+
+
+POINTS = 4
+
+
+def surely(terminal: Terminal, line: str) -> str:
+    """Type a line, and again if a server died meanwhile."""
+    output = terminal.do(line)
+    return terminal.do(line) if output.startswith("ServerDied") else output
+
+
+def bind_and_unbind(terminal: Terminal) -> list[str]:
+    """Names come and go. What the list says at the end."""
+    for line in ("bind a /tmp", "bind b /tmp:rw", "unbind a", "bind c /bin"):
+        surely(terminal, line)
+    return [line.split()[0] for line in surely(terminal, "names").splitlines()]
+
+
+@pytest.mark.slow
+def test_a_name_server_that_dies_at_any_point_keeps_what_it_has_acknowledged() -> None:
+    calm = Terminal()
+    injector = Injector(calm.system, [])
+    assert bind_and_unbind(calm) == ["b", "c"]
+    steps = injector.steps["names"]
+    calm.close()
+    for point in spread(steps, POINTS):
+        struck = Terminal()
+        injector = Injector(struck.system, [Fault("names", point, Kind.CRASH)])
+        assert bind_and_unbind(struck) == ["b", "c"], point
+        assert injector.activated
+        for name in ("b", "c"):
+            assert surely(struck, f"unbind {name}") in ("", f"NotFound: there is no '{name}'")
+        assert surely(struck, "names") == "no name is bound"
+        struck.close()
