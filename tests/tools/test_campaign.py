@@ -1,6 +1,8 @@
 """The fault campaign: a sample of every kind of fault is survived, goes the same way again, and is counted honestly."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
 from capkernel.tools.campaign.subjects import STORAGE, SUBJECTS, Subject
 from capkernel.tools.inject import Kind
+from tests.servers.net.wire import needs_lwip
 
+EVERYWHERE = 10_000
+"""More mistakes than a program has places for."""
 LATE = 1001
 """A batch after the single faults."""
 
@@ -35,12 +40,41 @@ def failure(harm: Harm) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sample(subject: Subject, *, spoilt: bool) -> list[tuple[Planned, ...]]:
-    """Each kind in each target, at the first step at which it can happen."""
-    return [
-        (Planned(target, kind, 1, seed, count=10 if kind is Kind.MUTATION else 1, or_later=True),)
-        for seed, (target, kind) in enumerate(subject.kinds(spoilt=spoilt))
-    ]
+def sample(subject: Subject, *, spoilt: bool) -> Iterator[tuple[Planned, ...]]:
+    """Each kind in each target, at the next step at which it can happen."""
+    for seed, (target, kind) in enumerate(subject.kinds(spoilt=spoilt)):
+        planned = Planned(target, kind, 1, seed, count=EVERYWHERE if kind is Kind.MUTATION else 1, or_later=True)
+        rouser = subject.by_target.get(target.roused_by)
+        yield (planned,) if rouser is None else (planned, Planned(rouser, Kind.CRASH, 1, seed, or_later=True))
+
+
+@pytest.mark.parametrize("name", [
+    "storage", pytest.param("network", marks=[needs_lwip, pytest.mark.slow]),
+    pytest.param("console", marks=pytest.mark.slow), pytest.param("processes", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_a_fault_of_every_kind_in_every_target_happens_and_is_survived(name: str) -> None:
+    tried = Batch(SUBJECTS[name])
+    tried.warm_up()
+    trials = list(sample(SUBJECTS[name], spoilt=False))
+    if name == "processes":
+        # Its rounds take long, so there are fewer trials, of more faults.
+        trials = [tuple(chain(*trials[first :: len(trials) // 3])) for first in range(len(trials) // 3)]
+    result = tried.play_trials(trials)
+    assert not result.failed
+    assert result.states_checked
+    kinds = {f"{target.name}: {kind}" for target, kind in SUBJECTS[name].kinds(spoilt=False)}
+    assert kinds == set(result.planned) == set(result.activated)
+
+
+@pytest.mark.parametrize("kind", [Kind.MUTATION, Kind.MEMORY, Kind.STRAY_STORE, Kind.VARIABLE])
+def test_a_driver_that_is_spoilt_and_goes_on_does_no_harm_beyond_its_data(kind: Kind) -> None:
+    tried = Batch(STORAGE)
+    tried.warm_up()
+    disk = STORAGE.by_target["disk"]
+    count = EVERYWHERE if kind is Kind.MUTATION else 1
+    result = tried.play_trials([(Planned(disk, kind, 3, seed, count),) for seed in range(3)])
+    assert result.activated[f"disk: {kind}"]
+    assert {failed.harm for failed in result.failed} <= TOLERATED
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
