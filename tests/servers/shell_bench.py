@@ -41,6 +41,15 @@ class Terminal:
                 return text.rpartition("\n")[0]
         raise AssertionError(f"no prompt after {longest_us} us:\n{self.text}")
 
+    def until(self, pattern: str, longest_us: int = LONGEST_US) -> int:
+        """Run until something was put out; after how many microseconds that was."""
+        for passed in range(0, longest_us, SLICE_US):
+            self.run(SLICE_US)
+            if re.search(pattern, self.text):
+                self.seen = len(self.line.text)
+                return passed + SLICE_US
+        raise AssertionError(f"no {pattern!r} after {longest_us} us:\n{self.text[-2000:]}")
+
     @property
     def text(self) -> str:
         """What was put out since the last prompt, without what was erased again."""

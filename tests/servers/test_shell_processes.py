@@ -331,3 +331,20 @@ def test_a_name_server_that_dies_at_any_point_keeps_what_it_has_acknowledged() -
             assert surely(struck, f"unbind {name}") in ("", f"NotFound: there is no '{name}'")
         assert surely(struck, "names") == "no name is bound"
         struck.close()
+
+
+@pytest.mark.slow
+def test_processes_that_chatter_do_not_take_the_prompt_away() -> None:
+    """More of them than the console has places to wait."""
+    terminal, patience_us = Terminal(), 10_000
+    for number in range(1, 8):
+        terminal.type("run chatter with console=console &\n")
+        terminal.until(rf"\[{number}\] chatter runs", patience_us)
+    terminal.type("write x still here\ncat x\n")
+    terminal.until(r"\nstill here\n", patience_us)
+    for number in range(1, 8):
+        terminal.type(f"kill {number}\n")
+        terminal.until(rf"\[{number}\] chatter killed", patience_us)
+    terminal.run(2_000)
+    assert terminal.do("ps").endswith("no process runs")
+    terminal.close()
