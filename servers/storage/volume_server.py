@@ -14,7 +14,7 @@ from attrs import frozen
 
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import AlreadyExists
+from capkernel.protocols.failures import AlreadyExists, Failure
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
@@ -130,11 +130,20 @@ class VolumeServer:
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life, or another program in this one's place."""
         if ch == UPDATE:
+            await self._give_way(pd)
+        else:
+            await pd.notify(SUPERVISOR)
+
+    async def _give_way(self, pd: PD) -> None:
+        """Retire, if all that was written can be made to last, and all caps be written down."""
+        try:
             await self.tree.volume.close()
             if self.kept is not None:
                 await self.kept.save(keep_caps(self.service))
+        except (Failure, ValueError) as problem:
+            await pd.print(f"{pd.name}: cannot give way: {problem}\n")
+        else:
             await retire(pd, UPDATE)
-        await pd.notify(SUPERVISOR)
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -18,6 +18,8 @@ DELAYS: Final = (0, 2, 4, 8, 16, 30)
 """Beats until a service is started again after its first crash, its second, ..., its last and all further ones."""
 STEADY: Final = 64
 """Beats after which a service counts as sound: its crashes are forgotten."""
+DECLINED: Final = 2
+"""Beats after which a service that was asked for its state, and still gives signs of life, does not want to go."""
 ORDER_PATIENCE: Final = 2
 """Beats that a service waits for an order before it is restarted without one."""
 MAX_EVENTS: Final = 32
@@ -48,7 +50,8 @@ class Service:
 
     ``patience`` is how many beats it may be silent (0: it need not give signs of life); ``asks`` whether an order
     decides what becomes of it. ``due`` is the beat at which something is to happen next, ``fallback`` the program that
-    it had before an update, ``is_new`` whether the other one was started and has not shown yet that it works.
+    it had before an update, ``asked`` when it was asked for its state, ``is_new`` whether the other one was started and
+    has not shown yet that it works.
     """
 
     label: str
@@ -65,6 +68,7 @@ class Service:
     started: int = 0
     last_life: int = 0
     is_new: bool = False
+    asked: int = 0
 
     @property
     def info(self) -> ServiceInfo:
@@ -125,13 +129,14 @@ class Table:
         return steps if service.asks or delay else [*steps, *self._start(service)]
 
     def lives(self, label: str) -> bool:
-        """A service gave a sign of life. True if that ends its update: the new program works."""
+        """A service gave a sign of life. True if that ends its update: the new program works or the old one goes on."""
         service = self.services[label]
         service.last_life = self.beats
-        is_updated = service.state is State.UPDATING and service.is_new
-        if is_updated:
-            self._updated(service)
-        return is_updated
+        has_decided = service.is_new or self.beats - service.asked >= DECLINED
+        if service.state is not State.UPDATING or not has_decided:
+            return False
+        self._updated(service)
+        return True
 
     def beat(self) -> list[Step]:
         """Time goes on."""
@@ -159,7 +164,7 @@ class Table:
         """Somebody wants a service to run another program; first it is asked to write down its state."""
         service = self.services[label]
         service.fallback, service.state, service.is_new = service.alternative, State.UPDATING, False
-        service.last_life = self.beats
+        service.last_life = service.asked = self.beats
         service.due = alternative
         return [Step(Act.ASK_FOR_STATE, label)]
 
@@ -186,7 +191,7 @@ class Table:
         elif service.state is State.UPDATING:
             if silent > max(service.patience, 2):
                 yield from self.crashed(service.label, NO_HEARTBEAT)
-            elif service.is_new:
+            else:
                 yield Step(Act.PING, service.label)
         elif service.state is State.RUNNING and service.patience:
             if silent > service.patience:

@@ -188,7 +188,7 @@ class SupervisionServant(Supervision):
         while self.supervisor.is_updating(label):
             await self.supervisor.settled.wait()
         if service.alternative != alternative:
-            raise Refused(f"the new program of {label} came to grief; the old one goes on")
+            raise Refused(f"the new program of {label} came to grief, or the old one could not give way; that goes on")
 
     def _need_restart(self) -> None:
         if not self.rights.may_restart:

@@ -3,8 +3,11 @@
 import pytest
 
 from capkernel.tools.demo import replace
+from capkernel.tools.demo.stage import DISK_BYTES, Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
+from hwmodel.block import RamDisk
+from hwmodel.virtio import virtio_blk
 
 
 def told(*, everywhere: bool = False) -> Story:
@@ -32,3 +35,19 @@ def test_a_file_server_that_loses_its_state_is_noticed_by_its_clients() -> None:
     assert outcome.activated
     assert outcome.refused == replace.REFUSED
     assert outcome.total(replace.FAILED)
+
+
+@pytest.mark.slow
+def test_a_client_with_more_caps_than_can_be_written_down_holds_up_an_update_and_nobody_else() -> None:
+    stage = Stage("replace", devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))}, programs={"client2": "hoarder.elf"})
+    honest = replace.REPORTS[:2]
+    assert stage.run_until(lambda: all(stage.words(name, 8)[replace.DONE] for name in replace.REPORTS), 4_000_000)
+    replaced, refused, done = stage.words("report", 3)
+    reports = [stage.words(name, 8) for name in honest]
+    run = stage.run(time_us=20_000)
+    stage.close()
+    assert done
+    assert refused > replace.REFUSED
+    assert replaced < replace.REPLACEMENTS
+    assert all(not words[place] for words in reports for place in (replace.FAILED, replace.WRONG, replace.WAYS_IN))
+    assert not run.faults

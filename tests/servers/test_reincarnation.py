@@ -8,7 +8,7 @@ from capkernel.protocols.supervision import Order, State
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import READ, steps_of
 from servers.system.manifest import ManifestError, read_manifest
-from servers.system.reincarnation import DELAYS, NO_HEARTBEAT, STEADY, Act, Service, Step, Table
+from servers.system.reincarnation import DECLINED, DELAYS, NO_HEARTBEAT, STEADY, Act, Service, Step, Table
 from servers.system.table_store import TableStore
 
 REGION = SharedRegion(0x1000, 0x2000)
@@ -117,6 +117,17 @@ def test_a_service_can_be_updated_to_the_program_that_it_has() -> None:
     assert table.beat() == [Step(Act.PING, "disk")]
     assert table.lives("disk")
     assert table.services["disk"].state is State.RUNNING
+
+
+def test_a_service_that_goes_on_when_it_is_asked_for_its_state_is_left_alone() -> None:
+    table = running()
+    table.update("disk", 1)
+    assert not table.lives("disk"), "that may be the answer to an earlier question"
+    for _ in range(DECLINED):
+        assert table.beat() == [Step(Act.PING, "disk")]
+    assert table.lives("disk")
+    assert (table.services["disk"].state, table.services["disk"].alternative) == (State.RUNNING, 0)
+    assert table.state_saved("disk") == []
 
 
 def test_a_service_that_gives_no_signs_of_life_is_updated_once_it_is_started() -> None:
