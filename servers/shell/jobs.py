@@ -18,6 +18,15 @@ REMEMBERED: Final = 32
 LOST: Final = Status(State.KILLED, text="the process server was started anew, and its processes ended with it")
 
 
+MEANING: Final = {
+    "VMFault": "nothing is mapped there for it, or not with the right to do that",
+    "CapFault": "no cap is at that address of its CSpace",
+    "UserException": "its program raised an exception that it did not handle, or is no program there",
+    "UnknownSyscall": "the kernel has no such system call",
+}
+"""What faults mean, by their names."""
+
+
 @define(eq=False)
 class Job:
     """A process. ``status`` is how it ended, or None."""
@@ -37,7 +46,8 @@ class Job:
         if status.state is State.EXITED:
             return f"exited with {status.code}"
         if status.state is State.FAULTED:
-            return f"faulted: {status.text}"
+            meaning = MEANING.get(status.fault)
+            return f"faulted: {status.text}" + (f": {meaning}" if meaning else "")
         return f"ended: {status.text}" if status.text else "killed"
 
 

@@ -59,6 +59,7 @@ def test_a_fault_says_what_was_done(terminal: Terminal) -> None:
     output = terminal.do("run stray 0x66666000")
     assert "faulted: VMFault" in output
     assert "0x66666000" in output
+    assert "nothing is mapped there for it" in output
     assert "It was given nothing" in terminal.do(f"why {pid_of(output)}")
     assert "0x66666000" in terminal.do("log 1")
 
@@ -348,3 +349,57 @@ def test_processes_that_chatter_do_not_take_the_prompt_away() -> None:
     terminal.run(2_000)
     assert terminal.do("ps").endswith("no process runs")
     terminal.close()
+
+
+ERRANDS = (
+    "write a text", "run cat with file=a console=console", "run sleeper with home=/:rw &", "bind a a", "ps", "top",
+    "cat a", "unbind a", "mkdir d", "log", "audit", "run hog with memory=memory:16K", "kill {pid}", "ls /bin",
+)  # fmt: skip
+
+
+def errands(terminal: Terminal) -> str:
+    """Something of everything; what was put out."""
+    pid, output = 0, ""
+    for line in ERRANDS:
+        answer = terminal.do(line.format(pid=pid))
+        found = re.search(r"\[(\d+)\] sleeper runs", answer)
+        pid = int(found[1]) if found else pid
+        output += f"{answer}\n"
+    return output
+
+
+def strike(victim: str, points: int) -> None:
+    """Crash a domain at some points of the errands. The prompt is there again, and everything works afterwards."""
+    calm = Terminal()
+    injector = Injector(calm.system, [])
+    errands(calm)
+    steps = injector.steps[victim]
+    calm.close()
+    for point in spread(steps, points):
+        struck = Terminal()
+        injector = Injector(struck.system, [Fault(victim, point, Kind.CRASH)])
+        errands(struck)
+        assert injector.activated, point
+        struck.do("pwd")
+        struck.do("rm /a")
+        assert surely(struck, "write /again yes") == ""
+        assert "yes" in surely(struck, "run cat with file=/again console=console"), point
+        assert struck.do("ps").endswith("no process runs") or struck.do("kill shell") is not None
+        assert re.search(r"processes: 0 of 10; memory: 0 of", struck.do("top")), point
+        assert struck.do("audit").endswith("every seal is right")
+        struck.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["processes", "shell"])
+def test_the_prompt_is_there_again_whoever_dies(victim: str) -> None:
+    strike(victim, 2)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    "victim",
+    ["processes", "shell", "memory", "mounts", "files", "disk", "bin", "log", "audit", "names", "console", "entropy"],
+)
+def test_the_prompt_is_there_again_whoever_dies_wherever(victim: str) -> None:
+    strike(victim, 12)
