@@ -13,7 +13,7 @@ REGION = SharedRegion(0x1000, 0x4000)
 
 
 class FakeDisk(Block):
-    """Sectors in memory. ``writes_left`` (if not None) counts writes and flushes down to a loss of power: then all fails.
+    """Sectors in memory. ``writes_left`` (if not None) counts writes and flushes until the power goes: then all fails.
 
     What was not flushed is lost at the loss of power, but for the first ``kept`` of the writes.
     """
