@@ -91,7 +91,10 @@ class Program(Churning):
     async def _audit(self) -> None:
         if self.rounds % SEALED:
             return
-        number = await self._server(Audit, AUDIT).record([f"round {self.rounds}"])
+        try:
+            number = await self._server(Audit, AUDIT).record([f"round {self.rounds}"])
+        except QuotaExceeded:
+            return
         info = await self._server(AuditReader, AUDIT_READER).info()
         self.lost += number <= self.sealed or info.number < number
         self.sealed = number

@@ -95,21 +95,23 @@ STORAGE: Final = Subject("storage", "churner.elf", (
 ))  # fmt: skip
 
 NETWORK: Final = Subject("network", "net_churner.elf", (
-    Target("card", 40, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
-    Target("network", 40, _SERVER),
+    Target("card", 30, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
+    Target("network", 30, _SERVER),
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="card"),
     Target(
-        "card device", 40, (*_VIRTIO, FaultKind.LOST_FRAME, FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME,
+        "card device", 60, (*_VIRTIO, FaultKind.LOST_FRAME, FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME,
         FaultKind.CORRUPT_DATA), device="virtio1",
     ),
 ), _echo_host, poll_us=100)  # fmt: skip
 
 CONSOLE: Final = Subject("console", "console_churner.elf", (
-    *(Target(name, 20, _SERVER, _SPOILT) for name in ("console", "timer", "rtc", "entropy")),
-    Target("disk", 60, _DRIVER, _SPOILT),
-    *(Target(name, 20, _SERVER) for name in ("files", "log", "audit", "names")),
-    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
-    Target("entropy device", 10, _VIRTIO, device="virtio1"),
+    *(Target(name, steps, _SERVER, _SPOILT) for name, steps in (
+        ("console", 9), ("timer", 3), ("rtc", 3), ("entropy", 9),
+    )),
+    Target("disk", 24, _DRIVER, _SPOILT),
+    *(Target(name, steps, _SERVER) for name, steps in (("files", 14), ("log", 12), ("audit", 6), ("names", 30))),
+    Target("disk device", 32, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+    Target("entropy device", 12, _VIRTIO, device="virtio1"),
 ), lambda: {"virtio1": virtio_rng(seed=1)})  # fmt: skip
 
 PROCESSES: Final = Subject("processes", "process_churner.elf", (
