@@ -5,11 +5,15 @@ Labels never change (the strong tranquility property), so both theorems are abou
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
 from policies.models.model import Memoryless, Question, Verdict, allow, refuse
+
+
+def _all(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
 
 
 @frozen
@@ -17,7 +21,7 @@ class Label:
     """A level, the lowest is 0, and categories."""
 
     level: int
-    categories: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    categories: frozenset[str] = field(default=frozenset(), converter=_all)
 
     def dominates(self, other: "Label") -> bool:
         """Whether this one is at least as high, and has all the other's categories."""

@@ -111,7 +111,8 @@ def test_what_is_remembered_is_bounded() -> None:
         (Rules(POLICIES.replace("principal.trust", "principal.thrust"), ENTITIES, SCHEMA), "thrust"),
         (Rules(POLICIES.replace("trust >= 2", 'trust >= "two"'), ENTITIES, SCHEMA), "the policies do not fit"),
         (Rules(POLICIES, ENTITIES.replace('"trust"', '"truth"'), SCHEMA), "the entities"),
-        (Rules(POLICIES, ENTITIES, "entity Subject"), "the schema"), (Rules(POLICIES, "nothing", SCHEMA), "the entities"),
+        (Rules(POLICIES, ENTITIES, "entity Subject"), "the schema"),
+        (Rules(POLICIES, "nothing", SCHEMA), "the entities"),
     ],
 )  # fmt: skip
 def test_rules_that_do_not_fit_the_schema_are_refused_at_once(rules: Rules, said: str) -> None:

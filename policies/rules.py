@@ -1,0 +1,201 @@
+"""A policy as it is written down: a file of TOML, in which each ``[[policy]]`` is a model with its rules.
+
+    [[policy]]
+    kind = "secrecy"
+    levels = ["public", "secret"]
+    subjects = { alice = "secret/crypto", bob = "public" }
+    services = { plans = "secret", bulletin = "public" }
+
+    [[policy]]
+    kind = "lease"
+    longest_us = { "*" = 1_000_000 }
+
+All of them must allow what is asked; a file without any allows nothing.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from attrs import frozen
+from cattrs import Converter
+from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
+from policies.models.approval import PATIENCE_US, TwoPersons
+from policies.models.chinese_wall import ChineseWall, Walls
+from policies.models.domains import DomainAndType, Table
+from policies.models.lattice import BellLaPadula, Biba, Label, Labels
+from policies.models.limits import Depth, Lease, Quota, Rate
+from policies.models.model import RIGHT_NAMES, All, Model
+
+T = TypeVar("T")
+_BITS: Final = {name: bit for bit, name in RIGHT_NAMES.items()}
+
+
+class RulesError(ValueError):
+    """The file says what cannot be; says where in it, and what would be right."""
+
+
+@frozen
+class _Lattice:
+    """Labels are written "level/category/category"."""
+
+    levels: list[str]
+    subjects: dict[str, str]
+    services: dict[str, str]
+
+    def labels(self) -> Labels:
+        """The labels. Raises RulesError for a level that is not named."""
+        return Labels(self.levels, self._read(self.subjects), self._read(self.services))
+
+    def _read(self, written: Mapping[str, str]) -> dict[str, Label]:
+        found = {}
+        for name, text in written.items():
+            level, *categories = text.split("/")
+            if level not in self.levels or not all(categories):
+                raise RulesError(
+                    f"{name} = {text!r} is no label: one is {' or '.join(self.levels) or 'one of levels'}, "
+                    "with /category for each category"
+                )
+            found[name] = Label(self.levels.index(level), categories)
+        return found
+
+
+@frozen
+class _Walls:
+    companies: dict[str, str]
+    conflicts: dict[str, str]
+
+
+@frozen
+class _Domains:
+    domains: dict[str, str]
+    types: dict[str, str]
+    rights: dict[str, dict[str, list[str]]]
+
+    def table(self) -> Table:
+        """The table. Raises RulesError for a right that there is not."""
+        cells = {}
+        for domain, row in self.rights.items():
+            for kind, names in row.items():
+                unknown = [name for name in names if name not in _BITS]
+                if unknown:
+                    raise RulesError(f"rights.{domain}.{kind}: {unknown[0]!r} is no right; they are {', '.join(_BITS)}")
+                cells[domain, kind] = sum({_BITS[name] for name in names})
+        return Table(self.domains, self.types, cells)
+
+
+@frozen
+class _Longest:
+    longest_us: dict[str, int]
+
+
+@frozen
+class _Most:
+    most: dict[str, int]
+
+
+@frozen
+class _PerSecond:
+    per_second: dict[str, int]
+
+
+@frozen
+class _Approvers:
+    approvers: dict[str, list[str]]
+    patience_us: int = PATIENCE_US
+
+
+@frozen
+class _Cedar:
+    policies: str
+    entities: str
+    schema: str
+
+    def model(self) -> Model:
+        """Cedar, which is an extra. Raises RulesError."""
+        try:
+            from policies.models.cedar import Cedar, CedarError, Rules
+        except ImportError:
+            raise RulesError("Cedar is not installed; it comes with capkernel[policy]") from None
+        try:
+            return Cedar(Rules(self.policies, self.entities, self.schema))
+        except CedarError as error:
+            raise RulesError(str(error)) from None
+
+
+_KINDS: Final[Mapping[str, tuple[type[Any], Callable[[Any], Model]]]] = {
+    "secrecy": (_Lattice, lambda said: BellLaPadula(said.labels())),
+    "integrity": (_Lattice, lambda said: Biba(said.labels())),
+    "chinese wall": (_Walls, lambda said: ChineseWall(Walls(said.companies, said.conflicts))),
+    "domain and type": (_Domains, lambda said: DomainAndType(said.table())),
+    "lease": (_Longest, lambda said: Lease(said.longest_us)),
+    "depth": (_Most, lambda said: Depth(said.most)),
+    "quota": (_Most, lambda said: Quota(said.most)),
+    "rate": (_PerSecond, lambda said: Rate(said.per_second)),
+    "two persons": (_Approvers, lambda said: TwoPersons(said.approvers, said.patience_us)),
+    "cedar": (_Cedar, lambda said: said.model()),
+}
+"""What each kind has to say, and the model that comes of it."""
+
+
+def read_rules(text: str) -> All:
+    """The policy in a file's text. Raises RulesError."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError(f"this is no TOML: {error}") from None
+    unknown = found.keys() - {"policy"}
+    policies = found.get("policy", [])
+    if unknown or not isinstance(policies, list):
+        raise RulesError(f"a policy is a list of [[policy]]; there is {', '.join(sorted(unknown)) or 'one [policy]'}")
+    return All([_model(place, said) for place, said in enumerate(policies, 1)])
+
+
+def _model(place: int, said: Any) -> Model:
+    kind = said.get("kind") if isinstance(said, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise RulesError(f"policy {place} is of kind {kind!r}; the kinds are {', '.join(_KINDS)}")
+    form, make = _KINDS[kind]
+    try:
+        return make(_structured(form, {key: value for key, value in said.items() if key != "kind"}))
+    except RulesError as error:
+        raise RulesError(f"policy {place}, {kind}: {error}") from None
+
+
+def _strictly(kind: type[T]) -> Callable[[Any, Any], T]:
+    def take(value: Any, _kind: Any) -> T:
+        if type(value) is not kind:
+            raise ValueError(f"{value!r} is no {_WORDS[kind]}")
+        return value
+
+    return take
+
+
+_WORDS: Final[Mapping[type, str]] = {str: "text", int: "number"}
+_CONVERTER: Final = Converter(forbid_extra_keys=True)
+_CONVERTER.register_structure_hook(str, _strictly(str))
+_CONVERTER.register_structure_hook(int, _strictly(int))
+
+
+def _structured(form: type[T], said: Mapping[str, Any]) -> T:
+    try:
+        return _CONVERTER.structure(said, form)
+    except BaseValidationError as error:
+        raise RulesError("; ".join(_problems(error, ()))) from None
+
+
+def _problems(error: BaseException, path: Sequence[str]) -> list[str]:
+    """Each thing that is wrong, with the names that lead to it."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        return [f"{'.'.join([*path, name])} is not known" for name in sorted(error.extra_fields)]
+    if isinstance(error, KeyError):
+        return [f"{error.args[0]} is missing"]
+    if not isinstance(error, ClassValidationError | IterableValidationError):
+        return [f"{'.'.join(path)}: {error}"]
+    found = []
+    for inner, note in error.group_exceptions()[0]:
+        name = getattr(note, "name", None)
+        step = name if name is not None else getattr(note, "index", "")
+        found += _problems(inner, [*path, str(step)] if not isinstance(inner, KeyError) else path)
+    return found + [each for inner in error.group_exceptions()[1] for each in _problems(inner, path)]
