@@ -32,6 +32,7 @@ from servers.storage.cache import CachedDisk
 from servers.storage.fat_names import READ_ONLY, Named, dots, new_entry
 from servers.storage.fat_recovery import recover
 from servers.storage.fat_store import FatDirectory, FatStore
+from servers.storage.unsynced import Unsynced
 
 T = TypeVar("T")
 Entries = list[Entry]
@@ -69,6 +70,7 @@ class FatVolume:
         self._store: FatStore | None = None
         self._directories: dict[int, FatDirectory] = {}
         self._files: dict[str, _File] = {}
+        self._unsynced = Unsynced()
 
     async def open(self, *, may_format: bool = True) -> None:
         """Mount the file system. An empty disk is formatted, if that is allowed. Raises Corrupt, DeviceError."""
@@ -103,6 +105,8 @@ class FatVolume:
             return await work
         except DeviceError:
             self.is_mounted = False
+            self._directories, self._files = {}, {}
+            self._unsynced.lose()
             raise
         finally:
             work.close()
@@ -130,12 +134,21 @@ class FatVolume:
 
     async def sync(self, path: str) -> None:
         """Make a file's content last."""
+        self._unsynced.check(path)
         if path in self._files:
             await self._run(self._sync(self._files[path]))
+        self._unsynced.synced(path)
 
     async def release(self, path: str) -> None:
         """Nobody has the file open any more."""
-        await self.sync(path)
+        await self._settle(path)
+        self._unsynced.forget(path)
+
+    async def _settle(self, path: str) -> None:
+        """Sync a file and be done with it."""
+        if path in self._files:
+            await self._run(self._sync(self._files[path]))
+        self._unsynced.synced(path)
         self._files.pop(path, None)
 
     async def list(self, path: str) -> Entries:
@@ -149,19 +162,22 @@ class FatVolume:
     async def remove(self, path: str) -> None:
         """Remove something."""
         await self._run(self._remove(path))
+        self._unsynced.forget(path)
 
     async def rename(self, path: str, new_path: str) -> None:
         """Move something."""
         for each in [each for each in self._files if each in (path, new_path) or each.startswith(f"{path}/")]:
-            await self.release(each)
+            await self._settle(each)
         await self._run(self._rename(path, new_path))
+        self._unsynced.moved(path, new_path)
 
     async def space(self) -> Space:
         """Room."""
         return await self._run(self._space())
 
     async def close(self) -> None:
-        """Make everything last."""
+        """Make everything last. Raises DeviceError if that cannot be, or a loss is still to be told."""
+        self._unsynced.check_all()
         for path in [*self._files]:
             await self.release(path)
 
@@ -300,6 +316,7 @@ class FatVolume:
         file = await self._file(path)
         if _known(file.directory, file.name).entry.attributes & READ_ONLY:
             raise NotPermitted(f"{file.name} is marked as read-only")
+        self._unsynced.changed(path)
         return file
 
     async def _read(self, path: str, offset: int, size: int) -> bytes:

@@ -31,6 +31,7 @@ from capkernel.protocols.failures import (
 from capkernel.protocols.files import Entry, Kind, Space
 from capkernel.user.bridge import run_blocking, wait
 from servers.storage.cache import CachedDisk
+from servers.storage.unsynced import Unsynced
 
 try:
     from littlefs import LittleFSError, lfs
@@ -63,6 +64,7 @@ class LittlefsVolume:
         self.is_mounted = False
         self.may_format = False
         self._files: dict[str, Any] = {}
+        self._unsynced = Unsynced()
         self._fs: Any = None
         self._config: Any = None
         self._context = _Context(disk)
@@ -100,6 +102,8 @@ class LittlefsVolume:
             return await run_blocking(self._guarded, work)
         except DeviceError:
             self.is_mounted = False
+            self._files = {}
+            self._unsynced.lose()
             raise
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
@@ -152,22 +156,32 @@ class LittlefsVolume:
             lfs.file_write(self._fs, file, data)
 
         if data:
+            self._unsynced.changed(path)
             await self._run(work)
 
     async def resize(self, path: str, size: int) -> None:
         """Cut off, or add zeros."""
         self._need_writable()
+        self._unsynced.changed(path)
         await self._run(lambda: lfs.file_truncate(self._fs, self._file(path), size))
 
     async def sync(self, path: str) -> None:
         """Make a file's content last."""
+        self._unsynced.check(path)
         if path in self._files:
             await self._run(lambda: lfs.file_sync(self._fs, self._files[path]))
+        self._unsynced.synced(path)
 
     async def release(self, path: str) -> None:
         """Nobody has the file open any more."""
+        await self._settle(path)
+        self._unsynced.forget(path)
+
+    async def _settle(self, path: str) -> None:
+        """Sync a file and be done with it."""
         if path in self._files:
             await self._run(lambda: self._close(path))
+        self._unsynced.synced(path)
 
     async def list(self, path: str) -> list[Entry]:
         """What is in a directory."""
@@ -199,13 +213,15 @@ class LittlefsVolume:
         self._need_writable()
         await self.release(path)
         await self._run(lambda: lfs.remove(self._fs, path))
+        self._unsynced.forget(path)
 
     async def rename(self, path: str, new_path: str) -> None:
         """Move something."""
         self._need_writable()
         for each in [each for each in self._files if each in (path, new_path) or each.startswith(f"{path}/")]:
-            await self.release(each)
+            await self._settle(each)
         await self._run(lambda: lfs.rename(self._fs, path, new_path))
+        self._unsynced.moved(path, new_path)
 
     async def space(self) -> Space:
         """Room."""
@@ -213,7 +229,8 @@ class LittlefsVolume:
         return Space(self._config.block_count * BLOCK, used * BLOCK)
 
     async def close(self) -> None:
-        """Make everything last."""
+        """Make everything last. Raises DeviceError if that cannot be, or a loss is still to be told."""
+        self._unsynced.check_all()
         for path in [*self._files]:
             await self.release(path)
 

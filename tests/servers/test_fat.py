@@ -394,7 +394,7 @@ Changes = list[tuple[int, int]]
 AT = st.one_of(st.integers(0, META - 1), st.integers(0, 80), st.integers(512, 1024), st.integers(19 * 512, 25 * 512))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(AT, st.integers(0, 255)), min_size=1, max_size=12))
 def test_no_damage_does_more_than_a_failure(changes: Changes) -> None:
     image = bytearray(SAMPLE)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.failures import (
+    DeviceError,
     Gone,
     Malformed,
     NoSpace,
@@ -94,6 +95,34 @@ def test_a_disk_that_fails_for_a_while_harms_nothing_that_was_synced(
         bench.do(which, step)
     bench.disk.failing = False
     assert bench.disk.run(bench.tree.volume.read("kept", 0, 9000)) == b"precious" * 700
+
+
+@volumes
+def test_a_sync_after_a_loss_says_so_once_and_the_file_is_as_it_was_synced(kind: Any) -> None:
+    bench = mounted(kind, FakeDisk(512))
+    root = bench.open[0]
+
+    async def story() -> None:
+        file = await root.create("file")
+        await file.write(0, b"synced" * 1000)
+        await file.sync()
+        await file.write(0, b"lost" * 3000)
+        bench.disk.failing = True
+        with pytest.raises(DeviceError):
+            await root.make_directory("directory")
+        bench.disk.failing = False
+        with pytest.raises(DeviceError, match="told"):
+            await bench.tree.volume.close()
+        await root.rename("file", root, "moved")
+        with pytest.raises(DeviceError, match="lost"):
+            await file.sync()
+        await file.sync()
+        assert await file.read(0, 9000) == b"synced" * 1000
+        await file.write(6000, b"more")
+        await file.sync()
+        assert await file.read(5994, 100) == b"syncedmore"
+
+    bench.disk.run(story())
 
 
 def test_rights_only_shrink_and_hold_for_what_is_opened() -> None:
