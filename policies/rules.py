@@ -21,12 +21,13 @@ from attrs import frozen
 from cattrs import Converter
 from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
+from capkernel.protocols.brokering import RIGHT_NAMES
 from policies.models.approval import PATIENCE_US, TwoPersons
 from policies.models.chinese_wall import ChineseWall, Walls
 from policies.models.domains import DomainAndType, Table
 from policies.models.lattice import BellLaPadula, Biba, Label, Labels
 from policies.models.limits import Depth, Lease, Quota, Rate
-from policies.models.model import RIGHT_NAMES, All, Model
+from policies.models.model import All, Model
 
 T = TypeVar("T")
 _BITS: Final = {name: bit for bit, name in RIGHT_NAMES.items()}

@@ -45,8 +45,8 @@ class Console(Interface, number=32):
         """Put out whole lines, one below the other; a last line without newline is ended.
 
         Answered when the device has all of it: with ``ServerDied``, how much came out is not known. A control character
-        other than newline and tab is shown, not obeyed. TooLarge beyond 4096 bytes, Busy if too many wait already, DeviceError
-        if the device takes nothing any more.
+        other than newline and tab is shown, not obeyed. TooLarge beyond 4096 bytes, Busy if too many wait already,
+        DeviceError if the device takes nothing any more.
         """
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from policies.models.model import Model, Question, Verdict, allow, refuse
+from capkernel.protocols.brokering import Question, Verdict
+from policies.models.model import Model, allow, refuse
 
 PATIENCE_US: Final = 60_000_000
 

@@ -14,7 +14,8 @@ from typing import Final
 from attrs import evolve, frozen
 from cedarpy import Decision, Entities, PolicySet, Schema, is_authorized, validate_policies
 
-from policies.models.model import RIGHT_NAMES, Memoryless, Question, Verdict
+from capkernel.protocols.brokering import RIGHT_NAMES, Question, Verdict
+from policies.models.model import Memoryless
 
 CACHED: Final = 4096
 """Decisions that are remembered."""

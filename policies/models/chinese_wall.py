@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from attrs import define, field, frozen
 
-from policies.models.model import Model, Question, Verdict, allow, refuse
+from capkernel.protocols.brokering import Question, Verdict
+from policies.models.model import Model, allow, refuse
 
 
 @frozen

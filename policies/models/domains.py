@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from policies.models.model import RIGHT_NAMES, Memoryless, Question, Verdict, allow, refuse
+from capkernel.protocols.brokering import RIGHT_NAMES, Question, Verdict
+from policies.models.model import Memoryless, allow, refuse
 
 
 @frozen

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from policies.models.model import Memoryless, Question, Verdict, allow, refuse
+from capkernel.protocols.brokering import Question, Verdict
+from policies.models.model import Memoryless, allow, refuse
 
 
 def _all(names: Iterable[str]) -> frozenset[str]:

@@ -8,7 +8,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from policies.models.model import Memoryless, Model, Question, Verdict, allow, refuse
+from capkernel.protocols.brokering import Question, Verdict
+from policies.models.model import Memoryless, Model, allow, refuse
 
 EVERYBODY: Final = "*"
 """In a table of limits: whoever is not named."""

@@ -10,56 +10,9 @@ given the same history says the same. So a policy server that dies goes on where
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from attrs import frozen
-
-READ: Final = 1
-WRITE: Final = 2
-ALL_RIGHTS: Final = 3
-RIGHT_NAMES: Final = {READ: "read", WRITE: "write"}
-
-
-@frozen
-class Question:
-    """May a subject have a service with these rights, for a purpose, for so long?
-
-    ``number`` tells grants apart, ``now_us`` is when it is asked; ``duration_us`` is 0 for "until it is given up".
-    ``depth`` counts the hands through which it has gone: 0 if it comes from the broker itself.
-    """
-
-    number: int
-    subject: str
-    service: str
-    rights: int
-    purpose: str = ""
-    duration_us: int = 0
-    now_us: int = 0
-    depth: int = 0
-
-    @property
-    def reads(self) -> bool:
-        """Whether what is in the service may come to the subject."""
-        return bool(self.rights & READ)
-
-    @property
-    def writes(self) -> bool:
-        """Whether what the subject knows may come into the service."""
-        return bool(self.rights & WRITE)
-
-    @property
-    def wish(self) -> str:
-        """The question in words."""
-        wanted = " and ".join(name for right, name in RIGHT_NAMES.items() if self.rights & right) or "nothing"
-        return f"{self.subject} wants to {wanted} {self.service}"
-
-
-@frozen
-class Verdict:
-    """What a policy says, and why: a sentence for each rule that decided."""
-
-    allowed: bool
-    reasons: tuple[str, ...]
+from capkernel.protocols.brokering import Question, Verdict
 
 
 def allow(*reasons: str) -> Verdict:

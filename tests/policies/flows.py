@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from policies.models.model import ALL_RIGHTS, READ, WRITE, Model, Question
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question
+from policies.models.model import Model
 
 SUBJECTS = ("alice", "bob", "carol")
 

@@ -7,8 +7,8 @@ from cedarpy import Decision, is_authorized
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, RIGHT_NAMES, WRITE, Question
 from policies.models.cedar import CACHED, Cedar, CedarError, Rules
-from policies.models.model import ALL_RIGHTS, READ, RIGHT_NAMES, WRITE, Question
 
 SCHEMA = """
 entity Role;

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question
 from policies.models.chinese_wall import ChineseWall, Walls
-from policies.models.model import ALL_RIGHTS, READ, WRITE, Question
 from tests.policies.flows import SUBJECTS, Flow, histories, play
 
 WALLS = Walls(

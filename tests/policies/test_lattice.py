@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question, Verdict
 from policies.models.lattice import BellLaPadula, Biba, Label, Labels
-from policies.models.model import ALL_RIGHTS, READ, WRITE, All, Question, Verdict
+from policies.models.model import All
 from tests.policies.flows import SUBJECTS, Flow, histories, play
 
 LEVELS = ("public", "secret", "top secret")

@@ -5,10 +5,11 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question, Verdict
 from policies.models.approval import Approval, TwoPersons
 from policies.models.domains import DomainAndType, Table
 from policies.models.limits import Bucket, Depth, Lease, Quota, Rate
-from policies.models.model import ALL_RIGHTS, READ, WRITE, All, Memoryless, Question, Verdict
+from policies.models.model import All, Memoryless
 from tests.policies.flows import SUBJECTS, Flow, histories, play
 
 SERVICES = ("files", "network")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question
 from policies.models.approval import Approval
-from policies.models.model import ALL_RIGHTS, READ, WRITE, Question
 from policies.rules import RulesError, read_rules
 from tests.policies.test_cedar import ENTITIES, POLICIES, SCHEMA
 
