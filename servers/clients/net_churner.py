@@ -23,7 +23,8 @@ SIZE = 2000
 """Bytes in a round: more than a frame holds."""
 LONG = 16
 """Rounds in a connection."""
-PATIENCE = 30_000
+PATIENCE = 2_500
+"""Milliseconds: somebody on the way may lose every frame and seem to be in good health, so nobody waits for ever."""
 
 
 class Program(Churning):
