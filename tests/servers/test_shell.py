@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwmodel.block import FileDisk
 from servers.shell.editor import Editor, Outcome
 from tests.servers.net.wire import needs_lwip
+from tests.servers.shell_bench import Terminal
 
 KEYS = st.sampled_from(
     [
@@ -83,39 +85,35 @@ def test_a_line_ends_in_one_of_three_ways() -> None:
     assert editor.key("\x04") is Outcome.ENDED
 
 
-def shell(lines: list[str], disk: Path) -> tuple[str, int]:
-    """What a script gives."""
-    command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--disk", str(disk)]
-    text = "\n".join([*lines, ""])
-    run = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
-    return run.stdout, run.returncode
-
-
-def test_files_services_and_refusals(tmp_path: Path) -> None:
-    disk = tmp_path / "disk.img"
+def test_files_services_and_refusals() -> None:
+    terminal = Terminal()
     lines = [
         "mkdir notes", "write notes/a first line", "append notes/a second", "kill disk", "cat notes/a",
         "cp notes/a notes/b", "mv notes/b c", "ls", "cat notes/b", "why", "nonsense", "cat", "cd ../..", "pwd",
         "rm notes", "services", "history", "write tmp/x in memory", "cat tmp/x", "cp c tmp/c", "mv tmp/c tmp/d",
         "mount notes n",
-        "cat n/a", "rm n", "mounts", "kill files", "unmount n", "kill scratch", "cat tmp/x", "exit",
+        "cat n/a", "rm n", "mounts", "kill files", "unmount n", "kill scratch", "cat tmp/x",
     ]  # fmt: skip
-    output, status = shell(lines, disk)
-    assert status == 0, output
+    output = "\n".join(terminal.do(line) for line in lines)
     for expected in (
         "disk: life 1 ended, life 2 has begun", "first line\nsecond", "-        18  c", "NotFound: there is no b",
         "Malformed: there is no command 'nonsense'", "Malformed: usage: cat PATH", "NotEmpty", "   1  mkdir notes",
         "in memory", "Busy: something is mounted at n",
         "/n\n/tmp", "NotFound: there is no x",
     ):  # fmt: skip
-        assert expected in output.replace("\r", ""), expected
-    again, status = shell(["cat c", "exit"], disk)
-    assert status == 0
-    assert "first line\nsecond" in again.replace("\r", "")
+        assert expected in output, expected
+    terminal.close()
 
 
-def test_the_end_of_the_input_leaves_the_shell(tmp_path: Path) -> None:
-    assert shell(["pwd"], tmp_path / "disk.img")[1] == 0
+def test_what_one_run_wrote_is_there_in_the_next_and_the_end_of_the_input_leaves_the_shell(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--disk", str(disk)]
+    typed = "write c what lasts\n"
+    run = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    terminal = Terminal(disk=FileDisk(disk.open("r+b", buffering=0)))
+    assert terminal.do("cat c") == "what lasts"
+    terminal.close()
 
 
 def fetched(port: int, wanted: bytes) -> bytes:
