@@ -23,7 +23,7 @@ SIZE = 2000
 """Bytes in a round: more than a frame holds."""
 LONG = 16
 """Rounds in a connection."""
-PATIENCE = 2_500
+PATIENCE = 10_000
 """Milliseconds: somebody on the way may lose every frame and seem to be in good health, so nobody waits for ever."""
 
 
