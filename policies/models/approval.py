@@ -27,9 +27,10 @@ class Approval:
 
 @define
 class Approvals:
-    """Those that were given and not used."""
+    """Those that were given and not used; and those that were used, by the number of the grant, while it lasts."""
 
     waiting: list[Approval] = field(factory=list)
+    used: dict[int, Approval] = field(factory=dict)
 
 
 class TwoPersons(Model):
@@ -70,20 +71,35 @@ class TwoPersons(Model):
             return refuse(f"{question.service} needs the approval of {' or '.join(others) or 'somebody else'}")
         return allow(f"{approval.approver} approved it")
 
+    def keeps(self, question: Question) -> Verdict:
+        """What was approved stays so, if the approver's word still counts."""
+        approval = self.approvals.used.get(question.number)
+        if approval is not None and self._counts(approval):
+            return allow(f"{approval.approver} approved it")
+        return self.judge(question)
+
     def granted(self, question: Question) -> None:
         """The approval is used."""
-        approval = self._found(question) if question.service in self.approvers else None
+        if question.service not in self.approvers or question.number in self.approvals.used:
+            return
+        approval = self._found(question)
         if approval is not None:
             self.approvals.waiting.remove(approval)
+            self.approvals.used[question.number] = approval
 
     def ended(self, question: Question) -> None:
         """For the next grant there must be another approval."""
+        self.approvals.used.pop(question.number, None)
 
     @property
     def history(self) -> Approvals:
-        """Approvals that were not used."""
+        """All approvals that matter."""
         return self.approvals
 
     @history.setter
     def history(self, kept: Approvals) -> None:
         self.approvals = kept
+
+    def inherit(self, history: Approvals) -> None:
+        """Who approved what."""
+        self.approvals = Approvals(list(history.waiting), dict(history.used))

@@ -85,6 +85,10 @@ class ChineseWall(Model):
     def history(self, kept: Seen) -> None:
         self.seen = kept
 
+    def inherit(self, history: Seen) -> None:
+        """What was seen, whatever is held now."""
+        self.seen = Seen({subject: list(companies) for subject, companies in history.by_subject.items()})
+
 
 def _all(names: list[str]) -> str:
     return ", ".join(names) or "nobody's data"

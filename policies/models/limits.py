@@ -95,6 +95,9 @@ class Quota(Model):
     def history(self, kept: Held) -> None:
         self.held = kept
 
+    def inherit(self, history: Held) -> None:
+        """The grants that stay tell it all."""
+
 
 @frozen
 class Bucket:
@@ -138,6 +141,10 @@ class Rate(Model):
         wait = -(-(self.ONE - tokens) // rate)
         return refuse(f"{question.subject} has had its {rate} grants a second; the next is free in {wait} us")
 
+    def keeps(self, question: Question) -> Verdict:
+        """What was granted at some time was not too often then."""
+        return allow(f"{question.subject} has it already")
+
     def granted(self, question: Question) -> None:
         """It cost a token."""
         now = max(question.now_us, self.buckets.by_subject.get(question.subject, Bucket(0, 0)).at_us)
@@ -154,3 +161,6 @@ class Rate(Model):
     @history.setter
     def history(self, kept: Buckets) -> None:
         self.buckets = kept
+
+    def inherit(self, history: Buckets) -> None:
+        """Nothing: under another rate everybody begins with what the grants that stay cost."""

@@ -6,10 +6,13 @@
 
 A model is a value that can be written down: `history` is an attrs object, and a model made anew with the same rules and
 given the same history says the same. So a policy server that dies goes on where it was.
+
+When rules are changed, a new model takes the place of the old one of the same name. It inherits what does not follow
+from the grants that there are, is asked of each of them whether it may stay (``keeps``), and told of those that do.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capkernel.protocols.brokering import Question, Verdict
@@ -34,9 +37,13 @@ class Model(ABC):
     def judge(self, question: Question) -> Verdict:
         """Whether it may be granted now. Nothing changes."""
 
+    def keeps(self, question: Question) -> Verdict:
+        """Whether a grant that there is may stay under these rules. Nothing changes."""
+        return self.judge(question)
+
     @abstractmethod
     def granted(self, question: Question) -> None:
-        """It was granted."""
+        """It was granted, or stays."""
 
     @abstractmethod
     def ended(self, question: Question) -> None:
@@ -51,6 +58,10 @@ class Model(ABC):
     @abstractmethod
     def history(self, kept: Any) -> None:
         """Go on from there."""
+
+    @abstractmethod
+    def inherit(self, history: Any) -> None:
+        """What a policy of the same name, with other rules, remembered: take over what grants alone do not tell."""
 
 
 class Memoryless(Model):
@@ -71,6 +82,9 @@ class Memoryless(Model):
     def history(self, kept: None) -> None:
         """There is nothing to be known."""
 
+    def inherit(self, history: None) -> None:
+        """There is nothing to be known."""
+
 
 class All(Model):
     """Several policies at once: all must allow, any may veto. All their reasons are given, the vetoes first."""
@@ -82,7 +96,13 @@ class All(Model):
 
     def judge(self, question: Question) -> Verdict:
         """Ask each. A question that nobody judges is refused."""
-        verdicts = [(model, model.judge(question)) for model in self.models]
+        return self._verdict([(model, model.judge(question)) for model in self.models])
+
+    def keeps(self, question: Question) -> Verdict:
+        """Ask each."""
+        return self._verdict([(model, model.keeps(question)) for model in self.models])
+
+    def _verdict(self, verdicts: list[tuple[Model, Verdict]]) -> Verdict:
         verdicts.sort(key=lambda each: each[1].allowed)
         reasons = tuple(f"{model.name}: {reason}" for model, verdict in verdicts for reason in verdict.reasons)
         return Verdict(bool(verdicts) and all(verdict.allowed for _, verdict in verdicts), reasons)
@@ -106,3 +126,14 @@ class All(Model):
     def history(self, kept: list[Any]) -> None:
         for model, part in zip(self.models, kept, strict=True):
             model.history = part
+
+    def inherit(self, history: Mapping[str, Any]) -> None:
+        """By the names of the policies."""
+        for model in self.models:
+            if model.name in history:
+                model.inherit(history[model.name])
+
+    @property
+    def memories(self) -> dict[str, Any]:
+        """What there is to be inherited."""
+        return {model.name: model.history for model in self.models}
