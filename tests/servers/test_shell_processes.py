@@ -301,7 +301,7 @@ def test_words_are_completed_with_processes_services_gifts_and_paths(typist: Ter
         typist.wait()
 
 
-POINTS = 4
+POINTS = 3
 
 
 def surely(terminal: Terminal, line: str) -> str:
