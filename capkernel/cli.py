@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "shell": ("capkernel.tools.shell", "shell", "Boot the whole system and give a prompt."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),
+    "policy": ("capkernel.tools.policy", "policy", "Ask rules what they would answer, why, and what a change changes."),
     "audit": ("capkernel.tools.audit", "audit", "Verify the file of an audit trail."),
     "conform": ("capkernel.tools.conform.command", "conform", "Replay behaviour recorded on the real seL4 kernel."),
 }

@@ -13,8 +13,10 @@
 All of them must allow what is asked; a file without any allows nothing.
 """
 
+import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
@@ -26,7 +28,7 @@ from policies.models.approval import PATIENCE_US, TwoPersons
 from policies.models.chinese_wall import ChineseWall, Walls
 from policies.models.domains import DomainAndType, Table
 from policies.models.lattice import BellLaPadula, Biba, Label, Labels
-from policies.models.limits import Depth, Lease, Quota, Rate
+from policies.models.limits import EVERYBODY, Depth, Lease, Quota, Rate
 from policies.models.model import All, Model
 
 T = TypeVar("T")
@@ -124,42 +126,70 @@ class _Cedar:
         except CedarError as error:
             raise RulesError(str(error)) from None
 
+    def names(self) -> "tuple[Names, Names]":
+        """The entities that are subjects, and those that are services."""
+        entities = [entity["uid"] for entity in json.loads(self.entities)]
+        subjects, services = ([uid["id"] for uid in entities if uid["type"] == kind] for kind in ("Subject", "Service"))
+        return subjects, services
 
-_KINDS: Final[Mapping[str, tuple[type[Any], Callable[[Any], Model]]]] = {
-    "secrecy": (_Lattice, lambda said: BellLaPadula(said.labels())),
-    "integrity": (_Lattice, lambda said: Biba(said.labels())),
-    "chinese wall": (_Walls, lambda said: ChineseWall(Walls(said.companies, said.conflicts))),
-    "domain and type": (_Domains, lambda said: DomainAndType(said.table())),
-    "lease": (_Longest, lambda said: Lease(said.longest_us)),
-    "depth": (_Most, lambda said: Depth(said.most)),
-    "quota": (_Most, lambda said: Quota(said.most)),
-    "rate": (_PerSecond, lambda said: Rate(said.per_second)),
-    "two persons": (_Approvers, lambda said: TwoPersons(said.approvers, said.patience_us)),
-    "cedar": (_Cedar, lambda said: said.model()),
+
+Names = Iterable[str]
+_KINDS: Final[Mapping[str, tuple[type[Any], Callable[[Any], Model], Callable[[Any], tuple[Names, Names]]]]] = {
+    "secrecy": (_Lattice, lambda said: BellLaPadula(said.labels()), lambda said: (said.subjects, said.services)),
+    "integrity": (_Lattice, lambda said: Biba(said.labels()), lambda said: (said.subjects, said.services)),
+    "chinese wall": (
+        _Walls,
+        lambda said: ChineseWall(Walls(said.companies, said.conflicts)),
+        lambda said: ((), said.companies),
+    ),
+    "domain and type": (_Domains, lambda said: DomainAndType(said.table()), lambda said: (said.domains, said.types)),
+    "lease": (_Longest, lambda said: Lease(said.longest_us), lambda said: ((), said.longest_us)),
+    "depth": (_Most, lambda said: Depth(said.most), lambda said: ((), said.most)),
+    "quota": (_Most, lambda said: Quota(said.most), lambda said: (said.most, ())),
+    "rate": (_PerSecond, lambda said: Rate(said.per_second), lambda said: (said.per_second, ())),
+    "two persons": (
+        _Approvers,
+        lambda said: TwoPersons(said.approvers, said.patience_us),
+        lambda said: (chain(*said.approvers.values()), said.approvers),
+    ),
+    "cedar": (_Cedar, lambda said: said.model(), lambda said: said.names()),
 }
-"""What each kind has to say, and the model that comes of it."""
+"""What each kind has to say, the model that comes of it, and the subjects and services that it names."""
 
 
-def read_rules(text: str) -> All:
+class RuleSet(All):
+    """The policies of a file, and the subjects and services that are named in it."""
+
+    def __init__(self, models: Sequence[Model], subjects: Names, services: Names) -> None:
+        super().__init__(models)
+        self.subjects = frozenset(subjects) - {EVERYBODY}
+        self.services = frozenset(services) - {EVERYBODY}
+
+
+def read_rules(text: str) -> RuleSet:
     """The policy in a file's text. Raises RulesError."""
     try:
-        found = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"this is no TOML: {error}") from None
-    unknown = found.keys() - {"policy"}
-    policies = found.get("policy", [])
+    unknown = document.keys() - {"policy"}
+    policies = document.get("policy", [])
     if unknown or not isinstance(policies, list):
         raise RulesError(f"a policy is a list of [[policy]]; there is {', '.join(sorted(unknown)) or 'one [policy]'}")
-    return All([_model(place, said) for place, said in enumerate(policies, 1)])
+    found = [_model(place, said) for place, said in enumerate(policies, 1)]
+    subjects = [name for _, (names, _) in found for name in names]
+    services = [name for _, (_, names) in found for name in names]
+    return RuleSet([model for model, _ in found], subjects, services)
 
 
-def _model(place: int, said: Any) -> Model:
+def _model(place: int, said: Any) -> tuple[Model, tuple[Names, Names]]:
     kind = said.get("kind") if isinstance(said, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise RulesError(f"policy {place} is of kind {kind!r}; the kinds are {', '.join(_KINDS)}")
-    form, make = _KINDS[kind]
+    form, make, names = _KINDS[kind]
     try:
-        return make(_structured(form, {key: value for key, value in said.items() if key != "kind"}))
+        rules = _structured(form, {key: value for key, value in said.items() if key != "kind"})
+        return make(rules), names(rules)
     except RulesError as error:
         raise RulesError(f"policy {place}, {kind}: {error}") from None
 

@@ -1,0 +1,66 @@
+"""The command ``policy``: what rules answer, why, and what a change changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer import Typer
+from typer.testing import CliRunner
+
+from capkernel.tools.policy import policy
+
+BANK = Path(__file__).parents[2] / "examples" / "policies" / "bank.toml"
+
+
+def ask(*words: object) -> Result:
+    app = Typer()
+    app.command()(policy)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_test_says_allowed_or_refused() -> None:
+    allowed = ask("test", BANK, "alice", "loans", "read", "--duration", "5")
+    assert (allowed.exit_code, allowed.stdout) == (0, "allowed\n")
+    refused = ask("test", BANK, "alice", "loans", "write", "--duration", "5")
+    assert (refused.exit_code, refused.stdout) == (1, "refused\n")
+
+
+def test_an_explanation_has_every_reason_and_the_vetoes_first() -> None:
+    said = ask("explain", BANK, "alice", "loans", "all").stdout.splitlines()
+    assert said[:3] == [
+        "refused",
+        "  domain and type: domain analyst may not write type data",
+        "  lease: loans is lent for at most 3600000000 us, not for ever",
+    ]
+    assert json.loads(ask("explain", BANK, "alice", "loans", "all", "--json").stdout)["allowed"] is False
+
+
+def test_a_difference_names_who_loses_what_and_why(tmp_path: Path) -> None:
+    newer = tmp_path / "next.toml"
+    newer.write_text(BANK.read_text().replace('{ data = ["read", "write"]', '{ data = ["read"]'))
+    result = ask("diff", BANK, newer, "--duration", "5", "--json")
+    rows = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert [(row["subject"], row["service"], row["right"], row["now"]) for row in rows] == [
+        ("carol", service, "write", "refused") for service in ("deals", "loans", "rates")
+    ]
+    assert rows[0]["reasons"][0] == "domain and type: domain clerk may not write type data"
+    assert "3 answers differ" in ask("diff", BANK, newer, "--duration", "5").stdout
+    back = json.loads(ask("diff", newer, BANK, "--duration", "5", "--json").stdout)
+    assert [row["now"] for row in back] == ["allowed"] * 3
+    assert ask("diff", BANK, BANK).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["test", "no-such-file", "a", "b", "read"], "no-such-file: No such file"),
+        (["test", BANK, "a", "b"], "a question is SUBJECT SERVICE"),
+        (["test", BANK, "a", "b", "own"], "one of read, write, all"), (["diff", BANK], "two files"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_said(words: list[object], said: str) -> None:
+    result = ask(*words)
+    assert result.exit_code == 2
+    assert said in result.stderr
