@@ -7,10 +7,10 @@ from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
+from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
-from servers.channels import read_channel_names
 from servers.storage.mount_table import MountsServant, MountTable
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500

@@ -19,11 +19,12 @@ from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
+from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
+from capkernel.user.kept import KeptValue
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.channels import read_channel_names
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.fat_volume import FatVolume
@@ -31,7 +32,6 @@ from servers.storage.handover import KeptCaps, keep_caps, restore_caps
 from servers.storage.homes import FileSystem, Home, LabelledDisk, open_home
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.tree import Tree, TreeDirectory
-from servers.system.kept import KeptValue
 from servers.system.retiring import retire
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500

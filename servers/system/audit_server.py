@@ -31,10 +31,10 @@ from capkernel.protocols.files import INLINE, Directory, File
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
+from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
-from servers.channels import read_channel_names
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
 from servers.text import visible

@@ -20,10 +20,10 @@ from capkernel.protocols.interface import Interface
 from capkernel.protocols.log import MAX_TEXT, Level, Log, LogEntry, LogReader
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
+from capkernel.user.channel_names import NAME, read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
-from servers.channels import NAME, read_channel_names
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
 from servers.text import visible

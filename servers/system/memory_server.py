@@ -20,12 +20,12 @@ from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
+from capkernel.user.kept import Kept
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message, Syscalls
 from servers.system.accounts import Book, MemoryRow
-from servers.system.kept import Kept
 from servers.system.quotas import read_quotas
 
 quotas: int = 0

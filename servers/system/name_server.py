@@ -32,10 +32,10 @@ from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
+from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.system.kept import KeptValue
 from servers.system.name_table import Account, Held, Space, View, Written, read_back, slots_of, written
 
 table: int = 0

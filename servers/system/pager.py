@@ -29,12 +29,12 @@ from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
+from capkernel.user.kept import Kept
 from capkernel.user.loop import BASE_ENDPOINT_CAP, FAULT_BADGE, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
 from servers.system.funds import Refound, let_go
-from servers.system.kept import Kept
 from servers.system.page_table import Content, PageTable, Pool, SegmentRow, SpaceRow
 
 table: int = 0

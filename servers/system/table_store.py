@@ -3,8 +3,8 @@
 from attrs import frozen
 
 from capkernel.protocols.supervision import Event
+from capkernel.user.kept import KeptValue
 from capkernel.user.messages import SharedRegion
-from servers.system.kept import KeptValue
 from servers.system.reincarnation import Service, Table
 
 

@@ -12,10 +12,10 @@ from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.protocols.usage import Consumed, Usage
 from capkernel.user import stubs
+from capkernel.user.channel_names import read_channel_names
 from capkernel.user.errors import KernelError
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message, Syscalls
-from servers.channels import read_channel_names
 
 names: int = 0
 names_size: int = 0x1000

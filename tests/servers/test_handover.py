@@ -10,6 +10,7 @@ from capkernel.protocols.failures import DeviceError, Failure, Gone, Malformed, 
 from capkernel.protocols.files import READ, READ_WRITE, Kind
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Entry, Service
+from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.pdimage import PDValues
@@ -21,7 +22,6 @@ from servers.storage.homes import RESERVED, Home, LabelledDisk, copy_all, open_h
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree, Volume
-from servers.system.kept import KeptValue
 from tests.servers.fakedisk import REGION, FakeDisk
 from tests.servers.storage_bench import STEPS
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from capkernel.protocols.failures import DeviceError, Malformed, QuotaExceeded, TooLarge
 from capkernel.protocols.log import MAX_TEXT, Level
-from servers.channels import ChannelNameError, read_channel_names
+from capkernel.user.channel_names import ChannelNameError, read_channel_names
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
 from servers.system import log_server

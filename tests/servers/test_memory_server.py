@@ -21,13 +21,13 @@ from capkernel.protocols.strategies import hostile_requests
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
+from capkernel.user.kept import Kept
 from capkernel.user.loop import BASE_ENDPOINT_CAP
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import READ, WRITE, steps_of
 from capkernel.user.syscalls import Message
 from servers.system.accounts import Book
 from servers.system.funds import Fund
-from servers.system.kept import Kept
 from tests.servers.process_bench import MEMORY, World, play
 
 SMALL = st.integers(0, 3)
