@@ -19,6 +19,7 @@ from capkernel.abi.objects import PAGE_BYTES
 from capkernel.system.context import Context
 from capkernel.system.description import ProtectionDomain, SystemDescription
 from capkernel.system.elf import ElfError, ElfSegment, ElfSymbol, read_elf
+from capkernel.system.python_symbols import python_symbols
 from capkernel.system.symbols import symbol_patches
 
 WORD_BYTES = 8
@@ -94,7 +95,7 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
     if path.suffix == PYTHON_SUFFIX:
-        return Image(path=path, symbols=_python_symbols(data))
+        return Image(path=path, symbols=_python_symbols(path))
     try:
         elf = read_elf(data)
     except ElfError as error:
@@ -109,17 +110,12 @@ def _pages(segment: ElfSegment) -> range:
     return range(segment.pages.start, -(-segment.pages.stop // PAGE_BYTES) * PAGE_BYTES)
 
 
-def _python_symbols(data: bytes) -> dict[str, ElfSymbol | None]:
-    """Module-level names with an annotation, each as large as a word."""
+def _python_symbols(path: Path) -> dict[str, ElfSymbol | None]:
+    """What can be set in a Python program, each as large as a word."""
     try:
-        module = ast.parse(data)
+        return dict.fromkeys(python_symbols(path), ElfSymbol(0, WORD_BYTES))
     except (SyntaxError, ValueError) as error:
         raise ImageError(f"is not a Python program: {error}") from None
-    return {
-        statement.target.id: ElfSymbol(0, WORD_BYTES)
-        for statement in module.body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    }
 
 
 def check_images(system: SystemDescription, context: Context) -> None:

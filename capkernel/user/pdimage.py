@@ -7,13 +7,16 @@
 |     9 | ``microkit_irqs``, a bit a channel                            |
 |    10 | ``microkit_notifications``                                    |
 |    11 | ``microkit_pps``                                              |
-|   12… | the program's own variables: its annotated module-level names |
+|   12… | the program's own variables: its annotated module-level names, and those of its class ``Program`` |
+
+A variable of the class is inherited, so programs that differ in little can have theirs in common.
 """
 
 import importlib.util
 import struct
 import sys
 from collections.abc import Mapping, Sequence
+from inspect import get_annotations
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -75,14 +78,22 @@ class PDValues:
 
     def set_variables(self, hooks: Any) -> None:
         """Give the variables to the program's names, in the order in which it declares them."""
-        for name, word in zip(variables_of(hooks), self.variables, strict=False):
-            if not hasattr(hooks, name) or getattr(hooks, name) & WORD_MASK != word:
-                setattr(hooks, name, word)
+        for (name, holder), word in zip(_variables(hooks).items(), self.variables, strict=False):
+            if not hasattr(holder, name) or getattr(holder, name) & WORD_MASK != word:
+                setattr(holder, name, word)
 
 
-def variables_of(hooks: Any) -> list[str]:
-    """The names that a loader may set: those of the module or class that are annotated as ``int``, in order."""
-    return [name for name, kind in getattr(hooks, "__annotations__", {}).items() if _is_int(kind)]
+def _variables(hooks: Any) -> dict[str, Any]:
+    """The names that a loader may set, in order, and where: those of the module that are annotated as ``int``, and then
+    those of its class ``Program`` and what that inherits from, which are set in ``Program`` itself.
+    """
+    found = {name: hooks for name, kind in getattr(hooks, "__annotations__", {}).items() if _is_int(kind)}
+    program = getattr(hooks, "Program", None)
+    for base in reversed(program.__mro__) if isinstance(program, type) else ():
+        for name, kind in get_annotations(base).items():
+            if _is_int(kind):
+                found.setdefault(name, program)
+    return found
 
 
 def _is_int(kind: Any) -> bool:
@@ -95,16 +106,16 @@ def variable_words(hooks: Any, settings: Mapping[str, int]) -> tuple[int, ...]:
 
     Raises ValueError if a name is not declared, or declared with a value that is no word.
     """
-    names = variables_of(hooks)
-    unknown = settings.keys() - set(names)
+    variables = _variables(hooks)
+    unknown = settings.keys() - variables.keys()
     if unknown:
         missing = ", ".join(f"{name}: int = 0" for name in sorted(unknown))
-        raise ValueError(f"the program declares no `{missing}`; what can be set in it is {names or 'nothing'}")
-    return tuple(settings.get(name, _own_value(hooks, name)) for name in names)
+        raise ValueError(f"the program declares no `{missing}`; what can be set in it is {[*variables] or 'nothing'}")
+    return tuple(settings.get(name, _own_value(holder, name)) for name, holder in variables.items())
 
 
-def _own_value(hooks: Any, name: str) -> int:
-    value = getattr(hooks, name, 0)
+def _own_value(holder: Any, name: str) -> int:
+    value = getattr(holder, name, 0)
     if not isinstance(value, int) or not -(1 << 63) <= value <= WORD_MASK:
         raise ValueError(f"variable {name} is set to {value!r}, which does not fit into a word of 64 bits")
     return value & WORD_MASK

@@ -4,9 +4,8 @@ The code is that of the separate programs; only what connects it is another. A s
 itself, so a request is a method call, and whoever goes wrong goes wrong in everybody's memory.
 """
 
-from typing import Any
-
-from attrs import frozen
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from capkernel.protocols.files import Directory
 from capkernel.user.loop import PD
@@ -24,36 +23,35 @@ IRQ, SUPERVISOR, SIGNALS = 0, 1, 303
 """Channels, and the slot of the cap to receive from the domain's own notification."""
 
 
-@frozen
-class Places:
-    """Where the domain maps what the driver and the file system need, and where the client reports."""
-
-    registers: int
-    rings: int
-    transfer: SharedRegion
-    report: int
-
-
 class Linked:
-    """All of it; ``client`` does its ``work`` in the root directory."""
+    """All of it; a program says which client does its ``work`` in the root directory.
 
-    def __init__(self, client: Any, places: Places) -> None:
-        self.client = client
-        self.places = places
+    The variables are where the domain maps what the driver and the file system need, and where the client reports.
+    """
+
+    client: ClassVar[Callable[[], Any]]
+    registers: int = 0
+    rings: int = 0
+    transfer: int = 0
+    transfer_size: int = 0x1_0000
+    report: int = 0
+
+    def __init__(self) -> None:
         self.device: Any = None
 
-    async def run(self, pd: PD) -> None:
+    async def init(self, pd: PD) -> None:
         """Start the device, mount the disk, and do the client's work."""
-        self.device = Device(pd, self.places.registers, self.places.rings, RINGS_IO)
+        self.device = Device(pd, self.registers, self.rings, RINGS_IO)
         await self.device.start()
         await pd.irq_ack(IRQ)
         await alone(self._work(pd), lambda: self._news(pd))
 
     async def _work(self, pd: PD) -> None:
-        await self.client.work(pd, await self._root(), self.places.report)
+        await type(self).client().work(pd, await self._root(), self.report)
 
     async def _root(self) -> Directory:
-        volume = LittlefsVolume(CachedDisk(Disk(DiskServant(self.device, False), self.places.transfer)))
+        transfer = SharedRegion(self.transfer, self.transfer_size)
+        volume = LittlefsVolume(CachedDisk(Disk(DiskServant(self.device, False), transfer)))
         await volume.open()
         return Tree(volume).root_directory()
 
@@ -64,4 +62,9 @@ class Linked:
             await self.device.interrupt()
             await pd.irq_ack(IRQ)
         if signals >> SUPERVISOR & 1:
+            await pd.notify(SUPERVISOR)
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """When the work is done, signs of life remain."""
+        if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)

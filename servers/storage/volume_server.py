@@ -10,8 +10,6 @@ second disk, also by one for another kind of file system (``homes``).
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
-from attrs import frozen
-
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import AlreadyExists, Failure
@@ -43,22 +41,26 @@ HOMES: Final[tuple[type[FileSystem], ...]] = (LittlefsVolume, FatVolume)
 """What is on the first disk and on the second, if there are two."""
 
 
-@frozen
-class Places:
-    """Memory that the description gives the server; of what it does not give, the address is 0."""
-
-    transfer: SharedRegion
-    client: SharedRegion
-    reader: SharedRegion
-    names: SharedRegion
-    second_transfer: SharedRegion
-    state: SharedRegion
-
-
 class VolumeServer:
-    """The server. A program of it says which ``kind`` of file system it is for, and where its memory is."""
+    """The server. A program of it says which ``kind`` of file system it is for.
+
+    Regions that the description does not give it are at 0: shared with the driver, the first client and the first
+    reader, the table of names, shared with the second disk's driver, what outlives it.
+    """
 
     kind: ClassVar[type[FileSystem]]
+    transfer: int = 0
+    transfer_size: int = 0x1_0000
+    client_region: int = 0
+    client_region_size: int = 0x1_0000
+    reader_region: int = 0
+    reader_region_size: int = 0x1_0000
+    names: int = 0
+    names_size: int = 0x1000
+    second_transfer: int = 0
+    second_transfer_size: int = 0x1_0000
+    state: int = 0
+    state_size: int = 0x1_0000
 
     def __init__(self) -> None:
         self.service: Any = None
@@ -66,37 +68,38 @@ class VolumeServer:
         self.kept: Any = None
         self.shares: dict[int, TreeDirectory] = {}
 
-    def places(self) -> Places:
-        """The memory, as the program's own variables say."""
-        raise NotImplementedError
-
     async def init(self, pd: PD) -> None:
         """Mount the disk, and serve; or go on where the program before stopped."""
-        places = self.places()
-        self.tree = Tree(await self._volume(pd, places))
-        if places.names.vaddr:
-            await self._share((await pd.read(places.names.vaddr, places.names.size)).rstrip(b"\0").decode())
-        shared = {CLIENTS.start: places.client, FIRST_READER: places.reader}
+        self.tree = Tree(await self._volume(pd))
+        if self.names:
+            await self._share((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+        shared = {
+            CLIENTS.start: SharedRegion(self.client_region, self.client_region_size),
+            FIRST_READER: SharedRegion(self.reader_region, self.reader_region_size),
+        }
         regions = {session: region for session, region in shared.items() if region.vaddr}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()
-        if places.state.vaddr:
-            self.kept = KeptValue(KeptCaps, places.state)
+        if self.state:
+            self.kept = KeptValue(KeptCaps, SharedRegion(self.state, self.state_size))
             await self._go_on(pd)
 
-    async def _volume(self, pd: PD, places: Places) -> FileSystem:
+    async def _volume(self, pd: PD) -> FileSystem:
+        transfer = SharedRegion(self.transfer, self.transfer_size)
+
         def block(channel: int) -> Block:
             return connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
 
-        if places.second_transfer.vaddr:
-            disks = ((DISK, places.transfer), (SECOND_DISK, places.second_transfer))
+        if self.second_transfer:
+            second = SharedRegion(self.second_transfer, self.second_transfer_size)
+            disks = ((DISK, transfer), (SECOND_DISK, second))
             homes = [
                 Home(LabelledDisk(block(channel), region), kind)
                 for (channel, region), kind in zip(disks, HOMES, strict=True)
             ]
             return await open_home(homes, HOMES.index(self.kind))
-        volume = self.kind(CachedDisk(Disk(block(DISK), places.transfer)))
+        volume = self.kind(CachedDisk(Disk(block(DISK), transfer)))
         await volume.open()
         return volume
 

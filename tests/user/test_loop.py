@@ -1,5 +1,6 @@
 """Protection domains: hooks are called as Microkit calls them, whether they are coroutines or plain functions."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -268,3 +269,23 @@ def test_channels_beyond_the_last_are_refused() -> None:
     pd = PD(PDValues(name="p", notifications=(1 << 64) - 1))
     with pytest.raises(ChannelError, match="channel 62"):
         pd.deferred_notify(62)
+
+
+def test_variables_of_a_class_are_inherited_and_set_in_each_program_alone() -> None:
+    class Server:
+        region: int = 5
+        own: str = ""
+
+    class Common(Server):
+        size: int = 7
+
+    def module() -> Any:
+        return SimpleNamespace(__annotations__={"first": int}, first=1, Program=type("Program", (Common,), {}))
+
+    one, other = module(), module()
+    words = variable_words(one, {"region": 9})
+    assert words == (1, 9, 7)
+    PDValues(name="p", variables=words).set_variables(one)
+    assert (one.Program().region, other.Program().region, Server.region) == (9, 5, 5)
+    with pytest.raises(ValueError, match="declares no `own: int = 0`"):
+        variable_words(one, {"own": 1})
