@@ -4,6 +4,7 @@ A file system is a ``Volume``: plain operations on paths, which no client ever s
 a ``Node`` stands for something that is open, and knows where it is now.
 """
 
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
 from capkernel.protocols.client import Stub
@@ -114,10 +115,31 @@ class Tree:
     def __init__(self, volume: Volume) -> None:
         self.volume = volume
         self.root = Node(None, "", Kind.DIRECTORY)
+        self.changes = 0
+        """How often something was changed."""
+        self._listed: tuple[str, int, list[Entry]] = ("", -1, [])
 
     def root_directory(self, rights: int = READ_WRITE) -> Directory:
         """The whole volume, for whoever is to have it."""
         return TreeDirectory(self, self.root, rights)
+
+    async def listing(self, path: str, *, is_continued: bool) -> list[Entry]:
+        """All that is in a directory, in order. Who goes on with a listing is given what was read for its beginning, if
+        nothing was changed since: so a large directory is read once, and not for each part of the answer.
+        """
+        changes = self.changes
+        if is_continued and self._listed[:2] == (path, changes):
+            return self._listed[2]
+        found = sorted(await self.volume.list(path), key=lambda entry: entry.name)
+        self._listed = path, changes, found
+        return found
+
+    async def change(self, work: Awaitable[None]) -> None:
+        """Let something be changed."""
+        try:
+            await work
+        finally:
+            self.changes += 1
 
     async def find(self, parent: Node, name: str) -> Node:
         """What a name leads to. Raises NotFound."""
@@ -208,12 +230,12 @@ class TreeFile(_Open, File):
         """Change it."""
         self.need(WRITE)
         _bounded(offset + len(data))
-        await self.tree.volume.write(self.node.path, _bounded(offset), data)
+        await self.tree.change(self.tree.volume.write(self.node.path, _bounded(offset), data))
 
     async def resize(self, size: int) -> None:
         """Change its size."""
         self.need(WRITE)
-        await self.tree.volume.resize(self.node.path, _bounded(size))
+        await self.tree.change(self.tree.volume.resize(self.node.path, _bounded(size)))
 
     async def sync(self) -> None:
         """Make it last."""
@@ -246,10 +268,10 @@ class TreeDirectory(_Open, Directory):
     async def list(self, start: int) -> list[Entry]:
         """Names in it."""
         self.need(READ)
-        entries = sorted(await self.tree.volume.list(self.node.path), key=lambda entry: entry.name)
+        entries = await self.tree.listing(self.node.path, is_continued=_bounded(start) > 0)
         found: list[Entry] = []
         room = LIST_BYTES
-        for entry in entries[_bounded(start) :]:
+        for entry in entries[start:]:
             room -= len(entry.name.encode()) + 8 * 5
             if room < 0 and found:
                 break
@@ -270,7 +292,7 @@ class TreeDirectory(_Open, Directory):
         self.need(WRITE)
         node = await self.tree.find(self.node, name)
         try:
-            await self.tree.volume.remove(node.path)
+            await self.tree.change(self.tree.volume.remove(node.path))
         finally:
             self.tree.forget_unused(node)
         self.tree.removed(node)
@@ -296,7 +318,7 @@ class TreeDirectory(_Open, Directory):
         there = await self.tree.volume.info(path)
         if there is not None and Kind.DIRECTORY in (there[0], node.kind):
             raise AlreadyExists(f"there is a {there[0].value} named {name}")
-        await self.tree.volume.rename(node.path, path)
+        await self.tree.change(self.tree.volume.rename(node.path, path))
         self.tree.moved(node, to, name)
 
     async def space(self) -> Space:
@@ -327,7 +349,7 @@ class TreeDirectory(_Open, Directory):
         path = _join(self.node.path, checked_name(name))
         if await self.tree.volume.info(path) is not None:
             raise AlreadyExists(f"there is a {name} already")
-        await self.tree.volume.create(path, kind)
+        await self.tree.change(self.tree.volume.create(path, kind))
         return self.tree.add(self.node, name, kind)
 
 

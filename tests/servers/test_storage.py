@@ -16,10 +16,11 @@ from capkernel.protocols.failures import (
     NotPermitted,
     WrongKind,
 )
-from capkernel.protocols.files import READ, READ_WRITE, WRITE, File
+from capkernel.protocols.files import READ, READ_WRITE, WRITE, Entry, File
 from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
+from servers.storage.tree import Tree
 from tests.servers.fakedisk import FakeDisk
 from tests.servers.storage_bench import FILES, STEPS, Bench, mounted, save_until_power_goes
 
@@ -209,3 +210,37 @@ def test_a_full_disk_is_said_and_leaves_what_was_synced() -> None:
             await root.remove("third")
 
     bench.disk.run(story())
+
+
+def test_a_large_directory_is_read_once_for_all_parts_of_its_list_unless_it_changes() -> None:
+    class Counting(RamVolume):
+        lists = 0
+
+        async def list(self, path: str) -> list[Entry]:
+            self.lists += 1
+            return await super().list(path)
+
+    volume = Counting(1 << 20)
+    tree = Tree(volume)
+    root = tree.root_directory()
+
+    run = FakeDisk(8).run
+    for number in range(100):
+        run(root.create(f"{number:03}"))
+
+    def listed() -> list[Entry]:
+        found: list[Entry] = []
+        while more := run(root.list(len(found))):
+            found += more
+        return found
+
+    assert [entry.name for entry in listed()] == [f"{number:03}" for number in range(100)]
+    assert volume.lists == 1
+    file = run(root.open("099", READ_WRITE))
+    assert run(root.list(0))
+    run(file.write(0, b"more"))
+    rest = run(root.list(99))
+    assert (rest[0].name, rest[0].size, volume.lists) == ("099", 4, 3)
+    run(root.remove("000"))
+    assert run(root.list(98))[0].name == "099"
+
