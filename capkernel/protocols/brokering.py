@@ -74,8 +74,10 @@ class Grant(Interface, number=65):
 
     @operation(1)
     @abstractmethod
-    async def cap(self) -> Cap:
-        """The cap to the service. Gone if it was taken back."""
+    async def access(self) -> Cap:
+        """The cap to the service. Gone if it was taken back. If it leads to nothing because the service was started
+        anew, or its holder has dropped it, it is made again. ServerDied if the service does not answer.
+        """
 
     @operation(2)
     @abstractmethod
@@ -91,7 +93,7 @@ class Grant(Interface, number=65):
 
 
 class Broker(Interface, number=64):
-    """The way to services, for one subject. Texts are 1 to 64 bytes that can be printed, a purpose up to 256.
+    """The way to services, for one subject. Texts are 1 to 64 bytes that can be printed, a purpose up to 96.
 
     A refusal is NotPermitted, with all reasons. A number that is negative is Malformed.
     """
