@@ -13,6 +13,8 @@ import time
 import tty
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -29,7 +31,7 @@ from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
-from hwmodel.block import BlockBacking, FileDisk, RamDisk
+from hwmodel.block import SECTOR, BlockBacking, FileDisk, RamDisk
 from hwmodel.board import find_board as find_machine
 from hwmodel.network import NoPeer, Peer
 from hwmodel.rtc import real_time_clock
@@ -41,11 +43,18 @@ WITHOUT_STACK = {"network": "absent.elf", "web": "absent.elf"}
 """Programs in place of those that need lwIP."""
 NEW_DISK: Final = 16 << 20
 """Bytes of a disk image that is made."""
+SMALLEST_DISK: Final = 256 << 10
+SUPERBLOCKS: Final = 8192
+"""Bytes at the start of an image where littlefs says that it is one."""
+LITTLEFS_MAGIC: Final = b"littlefs"
 SLICE_US: Final = 2_000
 END_KEY: Final = b"\x04"
 END_EVERY: Final = 20
 """Slices between two end keys."""
 TICKS_PER_SECOND: Final = 10_000_000
+MAX_SEED: Final = (1 << 62) - 1
+"""A time that the clock can show, for a century to come."""
+MAX_PORT: Final = 65535
 
 
 def shell(
@@ -65,7 +74,11 @@ def shell(
     name: Annotated[list[str] | None, typer.Option(help="NAME=ADDRESS, for the machine's name server.")] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Decides entropy, and the clock: nanoseconds since 1970. Else they are the host's."),
+        typer.Option(
+            min=0,
+            max=MAX_SEED,
+            help="Decides entropy, and the clock: nanoseconds since 1970. Else they are the host's.",
+        ),
     ] = None,
     script: Annotated[
         Path | None, typer.Option(help="Lines to type, in place of the terminal; - for the standard input.")
@@ -119,11 +132,25 @@ def _disk(path: Path | None) -> BlockBacking:
         return RamDisk(NEW_DISK)
     try:
         if not path.exists():
-            with path.open("wb") as image:
-                image.truncate(NEW_DISK)
-        return FileDisk(path.open("r+b", buffering=0))
+            with path.open("wb") as new:
+                new.truncate(NEW_DISK)
+        image = path.open("r+b", buffering=0)
+        flock(image, LOCK_EX | LOCK_NB)
+        _check_image(FileDisk(image))
+        return FileDisk(image)
+    except BlockingIOError:
+        _refuse(f"the disk's image cannot be used: {path}: another machine runs with it")
     except (OSError, ValueError) as error:
         _refuse(f"the disk's image cannot be used: {path}: {error}")
+
+
+def _check_image(disk: FileDisk) -> None:
+    """See that it is what the file server makes a disk of, or has made. Raises ValueError."""
+    if disk.sectors < SMALLEST_DISK // SECTOR:
+        raise ValueError(f"it has {disk.sectors * SECTOR} bytes, and a disk has at least {SMALLEST_DISK}")
+    start = disk.read(0, SUPERBLOCKS // SECTOR)
+    if any(start) and LITTLEFS_MAGIC not in start:
+        raise ValueError("it is neither empty nor a littlefs with blocks of 4096 bytes; it is left as it is")
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
@@ -144,21 +171,27 @@ def _ports(text: str) -> tuple[int, int]:
     host, _, guest = text.partition(":")
     if not host.isdecimal() or not guest.isdecimal():
         raise ValueError(f"--forward {text!r} is not HOST:GUEST, two ports")
-    return int(host), int(guest)
+    return _port(host, text), _port(guest, text)
 
 
 def _address(text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
     if not address or not port.isdecimal():
         raise ValueError(f"--allow {text!r} is not ADDRESS:PORT")
-    return address, int(port)
+    return str(IPv4Address(address)), _port(port, text)
+
+
+def _port(digits: str, text: str) -> int:
+    if not 0 < int(digits) <= MAX_PORT:
+        raise ValueError(f"{text!r}: a port is 1 to {MAX_PORT}")
+    return int(digits)
 
 
 def _named(text: str) -> tuple[str, str]:
     name, _, address = text.partition("=")
     if not name or not address:
         raise ValueError(f"--name {text!r} is not NAME=ADDRESS")
-    return name, address
+    return name, str(IPv4Address(address))
 
 
 def _booted(
@@ -209,7 +242,7 @@ def _run(system: DescribedSystem, source: SerialInput, *, is_plain: bool) -> boo
         if not system.ready:
             started = time.monotonic() - system.machine.now() / TICKS_PER_SECOND
             continue
-        if any(system.read_region("shell_status")[:8]):
+        if is_left(system):
             return True
         if not is_plain:
             ahead = system.machine.now() / TICKS_PER_SECOND - (time.monotonic() - started)
@@ -219,6 +252,13 @@ def _run(system: DescribedSystem, source: SerialInput, *, is_plain: bool) -> boo
                 # The host is too slow for the machine's time: it goes on from here.
                 started += -ahead
         system.machine.poll_input()
+    return False
+
+
+def is_left(system: DescribedSystem) -> bool:
+    """Whether the shell says so. Between two of its lives there is nobody to ask."""
+    with suppress(KeyError):
+        return any(system.read_region("shell_status")[:8])
     return False
 
 

@@ -33,22 +33,41 @@ class Page:
         return next((value for key, value in self.headers if key == name), "")
 
 
-async def fetch(url: str, dialer: Dialer, resolver: Resolver, *, limit: int = MAX_BODY) -> Page:
-    """Get a page. Raises NotPermitted, Malformed, Corrupt, TooLarge, and what dialer and resolver raise."""
+@frozen
+class Address:
+    """Where a URL leads: the server's name and port, what its ``Host`` header says, what is asked for there."""
+
+    host: str
+    port: int
+    authority: str
+    target: str
+
+
+def address_of_url(url: str) -> Address:
+    """Take a URL of HTTP apart. Raises Malformed."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or HTTP_PORT
+        host, port = parts.hostname, HTTP_PORT if parts.port is None else parts.port
     except ValueError as error:
         raise Malformed(f"{url!r} is no URL: {error}") from None
     if parts.scheme != "http" or not host:
         raise Malformed(f"{url!r} is no URL of HTTP")
+    if not url.isascii():
+        raise Malformed(f"{url!r} is no URL: in one, characters beyond ASCII are written as %XX")
+    query = f"?{parts.query}" if parts.query else ""
+    return Address(host, port, parts.netloc.rpartition("@")[2], (parts.path or "/") + query)
+
+
+async def fetch(url: str, dialer: Dialer, resolver: Resolver, *, limit: int = MAX_BODY) -> Page:
+    """Get a page. Raises NotPermitted, Malformed, Corrupt, TooLarge, and what dialer and resolver raise."""
+    address = address_of_url(url)
     target = await dialer.target()
-    addresses = await resolver.resolve(host)
-    if target.address not in addresses or target.port != port:
+    addresses = await resolver.resolve(address.host)
+    if target.address not in addresses or target.port != address.port:
         raise NotPermitted(f"{url} is elsewhere than at {target.address}:{target.port}")
     stream = await dialer.connect(PATIENCE)
     try:
-        return await get(stream, parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), limit)
+        return await get(stream, address.authority, address.target, limit)
     finally:
         await let_go(stream)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from capkernel.abi import rights as rt
 from capkernel.abi.words import WORD_BITS
+from capkernel.protocols.client import Stub
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, Directory, File
 from capkernel.protocols.memory import PAGE, Account, Use
@@ -48,7 +49,8 @@ class Tries:
             await tell(self.process, f"refused  {what}: the kernel says {error.name}")
         else:
             self.succeeded += 1
-            await tell(self.process, f"SUCCESS  {what}: {result!r}")
+            got = f"a cap to a {result.interface.__name__}" if isinstance(result, Stub) else str(result or "done")
+            await tell(self.process, f"SUCCESS  {what}: {got}")
 
 
 async def main(process: Process) -> int:

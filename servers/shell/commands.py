@@ -244,6 +244,8 @@ async def mv(shell: Shell, source: str, target: str) -> None:
     try:
         await old.rename(name, new, new_name)
     except Malformed:
+        if (await old.info(name)).kind is Kind.DIRECTORY:
+            raise
         # The other directory is another server's; this is not done in one step.
         await cp(shell, source, target)
         await old.remove(name)
@@ -363,19 +365,15 @@ async def resolve(shell: Shell, host: str) -> None:
 @command("curl")
 async def curl(shell: Shell, url: str, target: str = "") -> None:
     """Fetch a page, and show it or put it into a file."""
-    from urllib.parse import urlsplit
+    from servers.net.http_client import address_of_url, get
 
-    from servers.net.http_client import HTTP_PORT, get
-
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise Malformed(f"{url!r} is no URL of HTTP")
+    place = address_of_url(url if "//" in url else f"http://{url}")
     network = network_of(shell)
-    dialer = await network.dialer(await address_of(network, parts.hostname), parts.port or HTTP_PORT)
+    dialer = await network.dialer(await address_of(network, place.host), place.port)
     try:
         stream = await dialer.connect(5 * PING_PATIENCE)
         try:
-            page = await get(stream, parts.netloc, parts.path or "/")
+            page = await get(stream, place.authority, place.target)
         finally:
             await let_go(stream)
     finally:

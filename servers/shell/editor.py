@@ -1,5 +1,6 @@
 """Editing a line key by key: cursor, history, completion. Knows nothing of consoles: keys in, a picture out."""
 
+import unicodedata
 from collections.abc import Sequence
 from enum import Enum
 
@@ -18,6 +19,13 @@ class Outcome(Enum):
 
 _ESCAPES = {"[A": "up", "[B": "down", "[C": "right", "[D": "left", "[H": "home", "[F": "end", "[3~": "delete"}
 MAX_HISTORY = 200
+COLUMNS = 79
+"""Of a terminal, whose width nobody tells: a serial line has no such message."""
+
+
+def _columns(character: str) -> int:
+    """How many columns of a terminal a character takes."""
+    return 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 @define
@@ -38,9 +46,17 @@ class Editor:
         self._place, self._kept, self._escape = len(self.history), "", None
 
     def picture(self) -> str:
-        """What to put out so that the terminal shows the line as it is now."""
-        back = len(self.text) - self.cursor
-        return f"\r\x1b[K{self.prompt}{self.text}" + (f"\x1b[{back}D" if back else "")
+        """What to put out so that the terminal shows the line as it is now; of a long one, a part with the cursor."""
+        room = COLUMNS - sum(map(_columns, self.prompt))
+        start = end = self.cursor
+        while start and room >= _columns(self.text[start - 1]):
+            start -= 1
+            room -= _columns(self.text[start])
+        while end < len(self.text) and room >= _columns(self.text[end]):
+            room -= _columns(self.text[end])
+            end += 1
+        back = sum(map(_columns, self.text[self.cursor : end]))
+        return f"\r\x1b[K{self.prompt}{self.text[start:end]}" + (f"\x1b[{back}D" if back else "")
 
     def entered(self) -> str:
         """The line, which now belongs to the history."""

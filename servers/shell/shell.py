@@ -1,7 +1,7 @@
 """The shell's program: a prompt, a line, a command, for ever."""
 
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from attrs import frozen
 from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import RealTimeClock, Timer
-from capkernel.protocols.console import Console, ConsoleInput, Ending, Line
+from capkernel.protocols.console import INTERRUPT_KEY, Console, ConsoleInput, Ending, Line
 from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import (
     Busy,
@@ -67,6 +67,8 @@ ENDED = 0
 """Offset of the word that says that the shell was left."""
 WRITE_LIMIT = 800
 """Bytes of text that are put out at a time: what fits into a message."""
+PROMPT_LIMIT: Final = 40
+"""Characters of the path in a prompt."""
 PATIENCE_US: Final = 50_000
 """After so long it is looked whether a job still runs: whoever would signal its end may have died."""
 BUSY_US: Final = 2_000
@@ -119,6 +121,7 @@ class Program:
         self.editor = Editor()
         self.refused: tuple[str, Failure, Refusal | None] | None = None
         self.is_left = False
+        self.ahead = ""
         self.pd: Any = None
         self.trail: Any = None
         self.inbox: Any = None
@@ -206,7 +209,7 @@ class Program:
 
     async def _turn(self) -> None:
         await self._settle()
-        line = await self.read(f"/{'/'.join(self.paths.here)}> ")
+        line = await self.read(_prompt(self.paths.here))
         if line is None:
             self.leave()
             return
@@ -282,8 +285,9 @@ class Program:
         await self.pd.sys.nbrecv(INPUT_CAP, REPLY_CAP)
 
     async def _forget_interrupt(self) -> None:
-        """The interrupt key has done its work; it is taken out of what was typed."""
-        await self._keys()
+        """The interrupt key has done its work; it and what was typed before it are taken out of what was typed."""
+        typed = self.ahead if INTERRUPT_KEY in self.ahead else await self._keys()
+        self.ahead = typed.rpartition(INTERRUPT_KEY)[2]
         await self._draw("^C\n")
 
     # What others are told
@@ -360,19 +364,24 @@ class Program:
         self.is_left = True
 
     async def read(self, prompt: str) -> str | None:
-        """A line, key by key; None at the end of the input."""
+        """A line, key by key; None at the end of the input. Keys behind it are kept: they are the next line's."""
         self.editor.begin(prompt)
         await self._draw(self.editor.picture())
         while True:
-            for key in await self._keys():
+            keys, self.ahead = self.ahead or await self._keys(), ""
+            for place, key in enumerate(keys, 1):
                 outcome = self.editor.key(key)
+                if outcome in (Outcome.ENTERED, Outcome.ENDED):
+                    self.ahead = keys[place:]
                 if outcome is Outcome.ENTERED:
-                    await self._draw("\n")
+                    await self._draw(f"{self.editor.picture()}\n")
                     return self.editor.entered()
                 if outcome is Outcome.ENDED:
                     await self._draw("\n")
                     return None
                 if outcome is Outcome.INTERRUPTED:
+                    # What runs next is not meant.
+                    await self._forget_news()
                     await self._draw("^C\n")
                     self.editor.begin(prompt)
                 elif outcome is Outcome.COMPLETE:
@@ -384,7 +393,7 @@ class Program:
         return keys
 
     async def _draw(self, text: str) -> None:
-        # If that fails it is drawn as a whole with the next key; a line that is too long, when it is shorter again.
+        # If that fails it is drawn as a whole with the next key.
         with suppress(Failure):
             await self.input.draw(text)
 
@@ -419,6 +428,12 @@ class Program:
         except Failure:
             return []
         return [entry.name + "/" * (entry.kind is Kind.DIRECTORY) for entry in found]
+
+
+def _prompt(here: Sequence[str]) -> str:
+    """Where one is, or the end of it."""
+    path = f"/{'/'.join(here)}"
+    return (path if len(path) <= PROMPT_LIMIT else f"/…{path[2 - PROMPT_LIMIT :]}") + "> "
 
 
 def _pieces(line: str) -> list[str]:

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwmodel.block import FileDisk
-from servers.shell.editor import Editor, Outcome
+from capkernel.tools.shell import WITHOUT_STACK, build, is_left
+from hwmodel.backend import BufferBackend
+from hwmodel.block import FileDisk, RamDisk
+from hwmodel.network import NoPeer
+from servers.shell.editor import COLUMNS, Editor, Outcome
 from tests.servers.net.wire import needs_lwip
-from tests.servers.shell_bench import Terminal
+from tests.servers.shell_bench import DISK_BYTES, Terminal
 
 KEYS = st.sampled_from(
     [
@@ -52,6 +55,25 @@ def test_whatever_is_typed_the_cursor_is_in_the_line_and_the_picture_shows_it(ke
     assert editor.picture().startswith(f"\r\x1b[K> {editor.text}")
 
 
+@given(st.text("a\u00e4\u540d", min_size=100, max_size=300), st.integers(0, 300))
+def test_of_a_long_line_one_row_is_shown_and_the_cursor_is_in_it(text: str, moves: int) -> None:
+    """A terminal would go on in the next row, and erase only that one."""
+    editor = typed(text)
+    for _ in range(moves):
+        editor.key("\x1b")
+        editor.key("[")
+        editor.key("D")
+    shown, _, back = editor.picture().removeprefix("\r\x1b[K").partition("\x1b[")
+    columns = [2 if each == "\u540d" else 1 for each in shown]
+    assert sum(columns) <= COLUMNS
+    behind = int(back.removesuffix("D") or 0)
+    left = text[: editor.cursor]
+    while behind > 0:
+        behind -= columns.pop()
+        shown = shown[:-1]
+    assert shown.removeprefix("> ") == left[-len(shown.removeprefix("> ")) or len(left) :]
+
+
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
@@ -83,6 +105,13 @@ def test_a_line_ends_in_one_of_three_ways() -> None:
     assert editor.history == ["ls"]
     editor.begin("> ")
     assert editor.key("\x04") is Outcome.ENDED
+
+
+def test_between_two_lives_of_the_shell_it_was_not_left() -> None:
+    system = build(RamDisk(DISK_BYTES), NoPeer(), BufferBackend(), dict(WITHOUT_STACK), 1)
+    assert "shell" not in system.threads
+    assert not is_left(system)
+    system.cpu.close()
 
 
 def test_files_services_and_refusals() -> None:

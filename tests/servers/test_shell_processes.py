@@ -115,6 +115,7 @@ def test_an_attacker_is_refused_everything_and_succeeds_where_he_may(terminal: T
     assert f"mallory: {tries} tries, 4 succeeded" in output
     assert terminal.do("cat vault/secret").startswith("NotFound")
     assert "to forge" in output
+    assert "SUCCESS  to create a file: a cap to a File" in output
     for line in output.splitlines():
         assert not line.startswith("SUCCESS") or re.search("secret|create|right to write", line), line
 
@@ -280,8 +281,37 @@ def test_keys_are_lent_to_a_program_in_front_and_come_back(terminal: Terminal) -
 def test_what_is_too_long_is_refused_and_the_shell_goes_on(terminal: Terminal, typist: Terminal) -> None:
     assert terminal.do(f"bind {'x' * 300} /tmp").startswith("Malformed")
     assert terminal.do(f"run hello with {'x' * 70}=/tmp").startswith("Malformed")
-    typist.type("x" * 600 + "\n")
-    assert "Malformed" in typist.wait()
+    for length in (600, 3000):
+        typist.type("x" * length + "\n")
+        assert "Malformed" in typist.wait()
+    for place in ("x" * 200, "y" * 200, "z" * 200):
+        terminal.do(f"mkdir {place}")
+        terminal.do(f"cd {place}")
+    assert terminal.do("pwd").count("z") == 200
+    terminal.do("cd")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://10.0.2.2:99999/", "http://10.0.2.2:x/", "http://h/\u00e4", "//"]
+)
+def test_a_url_that_is_none_is_refused(url: str, terminal: Terminal) -> None:
+    assert terminal.do(f"curl {url}").startswith("Malformed")
+
+
+def test_what_is_typed_or_pasted_ahead_is_done_line_by_line(typist: Terminal) -> None:
+    typist.type("".join(f"append tmp/ahead line {number}\r" for number in range(9)) + "write tmp/ahead_is done\r")
+    typist.until("ahead_is done\n.*> $")
+    assert typist.do("cat tmp/ahead").split("\n")[-9:] == [f"line {number}" for number in range(9)]
+
+
+def test_an_interrupt_key_at_the_prompt_does_not_end_what_runs_next(typist: Terminal) -> None:
+    typist.type("abc\x03")
+    typist.settle()
+    assert "hello exited with 0" in typist.do("run hello")
+    typist.type("run sleeper\n")
+    typist.run(20_000)
+    typist.type("\x03pwd\n")
+    typist.until("sleeper killed\n/> pwd\n/\n/> $")
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""`capkernel shell` refuses what it cannot use, before it boots anything, and leaves it as it is."""
+
+import os
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from capkernel.tools.shell import SMALLEST_DISK, USAGE, shell
+
+app = typer.Typer()
+app.command()(shell)
+
+
+def refusal(*options: str) -> str:
+    """What it says to these options, for which it must not start."""
+    result = CliRunner().invoke(app, ["--script", os.devnull, *options])
+    assert result.exit_code == USAGE, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "at least"), (b"\0" * (SMALLEST_DISK - 1), "at least"),
+        (b"\xff" * SMALLEST_DISK, "neither empty nor a littlefs"), (b"\xebFAT " * SMALLEST_DISK, "neither empty"),
+    ],
+)  # fmt: skip
+def test_an_image_that_is_no_disk_of_ours_is_left_as_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(content)
+    assert reason in refusal("--disk", str(image))
+    assert image.read_bytes() == content
+
+
+def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(SMALLEST_DISK))
+    with image.open("r+b") as other:
+        flock(other, LOCK_EX)
+        assert "another machine runs with it" in refusal("--disk", str(image))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--disk", os.devnull), ("--disk", "/nowhere/disk.img"), ("--script", "/nowhere"), ("--script", "/"),
+        ("--net", "bogus"), ("--net", "user", "--forward", "8080"), ("--net", "user", "--forward", "99999:80"),
+        ("--net", "user", "--forward", "8080:99999"), ("--net", "user", "--forward", "0:80"),
+        ("--net", "user", "--allow", "somewhere:80"), ("--net", "user", "--allow", "127.0.0.1:99999"),
+        ("--net", "user", "--name", "x=y"), ("--seed", str(1 << 64)),
+    ],
+)  # fmt: skip
+def test_options_that_make_no_sense(options: tuple[str, ...]) -> None:
+    assert refusal(*options)
