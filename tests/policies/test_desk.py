@@ -1,0 +1,317 @@
+"""The desk: whatever is asked, whoever fails, and wherever the broker dies, caps and book agree and nothing is lost.
+
+The model of the caps is a dictionary that outlives the broker, as the slots do; the ledger is the real one in memory
+that outlives it, too. A crash is an exception between any two things that the broker does to the world.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE
+from capkernel.protocols.failures import Failure, Gone, NotPermitted, QuotaExceeded, ServerDied
+from capkernel.user import operations as ops
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import steps_of
+from policies.desk import ASKS_PER_SECOND, Desk
+from policies.ledger import Ledger, LedgerError
+from policies.office import Entry
+
+SUBJECTS = ("alice", "bob")
+SERVICES = ("plans", "news")
+RULES = """
+[[policy]]
+kind = "quota"
+most = { "*" = 3 }
+[[policy]]
+kind = "lease"
+longest_us = { "*" = 1000 }
+[[policy]]
+kind = "two persons"
+approvers = { plans = ["bob"] }
+"""
+STRICTER = RULES.replace('"*" = 3', '"*" = 1')
+SIZE = 1 << 15
+
+
+class Crash(Exception):
+    """The broker is no more."""
+
+
+class World:
+    """What outlives the broker; ``left`` counts what it may still do before it dies (None: as much as it likes)."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray(SIZE)
+        self.caps: dict[int, tuple[str, int]] = {}
+        self.trail: list[str] = []
+        self.now_us = 1
+        self.left: int | None = None
+        self.is_dead: set[str] = set()
+
+    def act(self, who: str = "") -> None:
+        if self.left == 0:
+            raise Crash
+        if self.left is not None:
+            self.left -= 1
+        if who in self.is_dead:
+            raise ServerDied(f"{who} does not answer")
+
+    def run(self, work: Any) -> Any:
+        """Run something of the broker's."""
+        steps, result = steps_of(work), None
+        while True:
+            try:
+                kind, *arguments = steps.send(result)
+            except StopIteration as end:
+                return end.value
+            if kind == ops.CLOCK:
+                result = self.now_us * 10
+            elif kind == ops.READ:
+                result = bytes(self.memory[arguments[0] : arguments[0] + arguments[1]])
+            else:
+                assert kind == ops.WRITE
+                self.act()
+                self.memory[arguments[0] : arguments[0] + len(arguments[1])] = arguments[1]
+                result = None
+
+
+class Caps:
+    """A vault without a kernel. Its services are asked, so they can be dead."""
+
+    def __init__(self, world: World, places: int = 20) -> None:
+        self.world = world
+        self.places = range(1, places)
+        self.offers = dict.fromkeys(SERVICES)
+
+    def check(self, service: str, rights: int) -> None:
+        pass
+
+    async def fill(self, place: int, service: str, rights: int) -> None:
+        self.world.act(service)
+        assert place not in self.world.caps
+        self.world.caps[place] = service, rights
+
+    async def show(self, place: int, service: str, rights: int) -> int:
+        return place
+
+    async def take_back(self, place: int, service: str) -> None:
+        self.world.act(service)
+        self.world.caps.pop(place, None)
+
+    async def is_whole(self, place: int) -> bool:
+        return place in self.world.caps
+
+
+class Trail:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def record(self, texts: list[str]) -> int:
+        self.world.act("audit")
+        self.world.trail += texts
+        return len(self.world.trail)
+
+
+class Bell:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def alarm(self, after_us: int, period_us: int) -> None:
+        self.world.act("timer")
+
+
+def begin(world: World, rules: str = RULES, places: int = 20) -> Desk:
+    """A life of the broker."""
+    ledger = Ledger(SharedRegion(0, SIZE))
+    world.run(ledger.open(rules))
+    vault: Any = Caps(world, places)
+    trail: Any = Trail(world)
+    bell: Any = Bell(world)
+    desk = Desk(ledger, vault, trail, bell, dict(enumerate(SUBJECTS)))
+    world.run(desk.clean_up())
+    return desk
+
+
+class Lives(RuleBasedStateMachine):
+    """Any history, with the broker dying anywhere and servers dead for any while."""
+
+    @initialize()
+    def start(self) -> None:
+        self.world = World()
+        self.desk = begin(self.world)
+
+    def do(self, work: Any, steps: int | None) -> Any:
+        """Let the broker work, and die after so many steps; whoever comes then goes on."""
+        self.world.left = steps
+        try:
+            return self.world.run(work)
+        except Failure:
+            return None
+        except Crash:
+            self.world.left = None
+            self.desk = begin(self.world)
+            return None
+        finally:
+            self.world.left = None
+
+    steps = st.none() | st.integers(0, 12)
+
+    @rule(
+        subject=st.sampled_from(SUBJECTS), service=st.sampled_from(SERVICES), us=st.sampled_from([0, 300, 900]),
+        rights=st.sampled_from([READ, WRITE, ALL_RIGHTS]), place=st.integers(0, 9), steps=steps,
+    )  # fmt: skip
+    def asks(self, subject: str, service: str, us: int, rights: int, place: int, steps: int | None) -> None:
+        parents = [0, *self.desk.ledger.office.entries]
+        parent = parents[place % len(parents)]
+        got = self.do(self.desk.request(subject, service, rights, "work", us, parent), steps)
+        if got is not None:
+            assert isinstance(got, Entry)
+            told = [
+                text for text in self.world.trail if text.startswith(f"grant {got.number} from {parent}: {subject}")
+            ]
+            assert told, "what is handed out was recorded before"
+
+    @rule(steps=steps, place=st.integers(0, 9))
+    def ends(self, steps: int | None, place: int) -> None:
+        numbers = list(self.desk.ledger.office.entries)
+        if numbers:
+            self.do(self.desk.end(numbers[place % len(numbers)], "so it was wanted"), steps)
+
+    @rule(steps=steps)
+    def approves(self, steps: int | None) -> None:
+        self.do(self.desk.approve("bob", "alice", "plans", ALL_RIGHTS), steps)
+
+    @rule(steps=steps, rules=st.sampled_from([RULES, STRICTER]))
+    def rules_change(self, steps: int | None, rules: str) -> None:
+        self.do(self.desk.change(rules), steps)
+
+    @rule(us=st.integers(1, 500), steps=steps)
+    def time_passes(self, us: int, steps: int | None) -> None:
+        self.world.now_us += us
+        self.do(self.desk.tick(), steps)
+
+    @rule(who=st.sampled_from([*SERVICES, "audit", "timer"]))
+    def somebody_dies_or_comes_back(self, who: str) -> None:
+        self.world.is_dead ^= {who}
+
+    @invariant()
+    def every_cap_has_a_grant_or_is_doomed_and_every_grant_its_cap(self) -> None:
+        office, places = self.desk.ledger.office, self.desk.ledger.places
+        assert set(self.world.caps) <= set(places), "authority was lost track of"
+        doomed = {place.number for place in self.desk.ledger.doomed}
+        for place, (service, rights) in self.world.caps.items():
+            if place in doomed:
+                assert self.world.is_dead, "what is over was not taken back, and everybody answers"
+            else:
+                asked = office.entries[places[place].grant].question
+                assert (asked.service, asked.rights) == (service, rights)
+        for number, entry in office.entries.items():
+            where = self.desk.ledger.place_of(number)
+            assert where is not None
+            assert where.number in self.world.caps
+            assert not entry.until_us or entry.until_us > self.world.now_us or self.world.left is not None
+
+    @invariant()
+    def what_was_written_down_is_what_is(self) -> None:
+        again = Ledger(SharedRegion(0, SIZE))
+        self.world.run(again.open(""))
+        assert again.office.written() == self.desk.ledger.office.written()
+        assert again.places == self.desk.ledger.places
+        assert again.rules == self.desk.ledger.rules
+
+    def teardown(self) -> None:
+        """Once everybody answers again, nothing is left to be taken back."""
+        if hasattr(self, "world"):
+            self.world.is_dead = set()
+            self.world.run(self.desk.tick())
+            assert not self.desk.ledger.doomed
+            assert not self.desk.ledger.unsaid
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+def test_at_every_step_at_which_the_broker_can_die_no_cap_is_without_a_grant() -> None:
+    """Not a sample: one life dies at each step of a grant, a delegation, a change of rules and an end."""
+
+    def history(desk: Desk, world: World) -> None:
+        first = world.run(desk.request("alice", "news", ALL_RIGHTS, "", 900))
+        world.run(desk.request("bob", "news", READ, "", 500, first.number))
+        world.run(desk.request("alice", "news", WRITE, "", 900))
+        world.run(desk.change(STRICTER))
+        world.run(desk.end(first.number, ""))
+
+    deaths = 0
+    for step in range(1000):
+        world = World()
+        desk = begin(world)
+        world.left = step
+        try:
+            history(desk, world)
+        except Crash:
+            deaths += 1
+        else:
+            break
+        world.left = None
+        again = begin(world)
+        held = {place.number for place in again.ledger.places.values()}
+        assert set(world.caps) == held
+        assert {place.grant for place in again.ledger.places.values()} == set(again.ledger.office.entries)
+    assert deaths > 30
+
+
+def test_what_cannot_be_recorded_is_not_handed_out() -> None:
+    world = World()
+    desk = begin(world)
+    world.is_dead = {"audit"}
+    with pytest.raises(Failure):
+        world.run(desk.request("alice", "news", READ, "", 900))
+    assert not world.caps
+    world.is_dead = set()
+    world.run(desk.tick())
+    assert "ended: it was not handed out" in world.trail[-1]
+
+
+def test_a_ledger_that_was_spoilt_lets_nobody_have_anything() -> None:
+    world = World()
+    desk = begin(world)
+    world.run(desk.request("alice", "news", READ, "", 900))
+    for place in (16, SIZE // 2 + 16):
+        world.memory[place] ^= 1
+    with pytest.raises(LedgerError):
+        begin(world)
+
+
+def test_nobody_uses_up_anothers_places_nor_the_trail() -> None:
+    world = World()
+    desk = begin(world, "[[policy]]\nkind = 'lease'\nlongest_us = { '*' = 1000000000 }", places=9)
+    for _ in range(4):
+        entry = world.run(desk.request("alice", "news", READ, "", 10**9))
+    with pytest.raises(QuotaExceeded, match="4 grants of 4"):
+        world.run(desk.request("alice", "news", READ, "", 10**9))
+    with pytest.raises(QuotaExceeded):
+        world.run(desk.request("bob", "news", READ, "", 10**6, entry.number))
+    for _ in range(4):
+        world.run(desk.request("bob", "news", READ, "", 10**9))
+    recorded = len(world.trail)
+    for _ in range(200):
+        with pytest.raises((QuotaExceeded, NotPermitted)):
+            world.run(desk.request("alice", "news", READ, "", 0))
+    assert len(world.trail) - recorded <= 2 * ASKS_PER_SECOND
+
+
+def test_when_there_is_no_more_room_all_is_as_before() -> None:
+    world = World()
+    desk = begin(world, places=400)
+    rules = RULES + "#" * (SIZE // 2)
+    with pytest.raises(Failure, match="no room"):
+        world.run(desk.change(rules))
+    assert desk.ledger.rules == RULES
+    entry = world.run(desk.request("alice", "news", READ, "", 900))
+    with pytest.raises(Gone):
+        world.run(desk.access(entry.number + 1))
