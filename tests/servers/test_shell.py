@@ -175,9 +175,14 @@ def test_the_hosts_curl_gets_what_was_written_at_the_prompt_also_after_the_netwo
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None
         try:
-            run.stdin.write("write page.txt from the inside\nping 10.0.2.2\n")
+            run.stdin.write("write www/page.txt from the inside\nping 10.0.2.2\n")
             run.stdin.flush()
             first = fetched(port, content)
+            # Whoever is outside sees what is to be seen, and no key.
+            fetch = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--path-as-is", "--max-time", "10"]
+            for path in ("audit/key", "../audit/key", "%2e%2e/audit/key", "log/"):
+                page = subprocess.run([*fetch, f"http://127.0.0.1:{port}/{path}"], capture_output=True, check=False)
+                assert page.stdout in (b"400", b"404"), path
             run.stdin.write("kill network\nkill web\n")
             run.stdin.flush()
             second = fetched(port, content)
