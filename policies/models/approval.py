@@ -6,7 +6,7 @@ An approval is for one subject, service and set of rights, is good for one grant
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from capkernel.protocols.brokering import Question, Verdict
 from policies.models.model import Model, allow, refuse
@@ -44,10 +44,11 @@ class TwoPersons(Model):
         self.approvals = Approvals()
 
     def approve(self, approval: Approval) -> bool:
-        """Somebody approves; says whether that counts."""
+        """Somebody approves; says whether that counts. Whoever says the same again, says it anew, not twice."""
         counts = self._counts(approval)
-        if counts and approval not in self.approvals.waiting:
-            self.approvals.waiting.append(approval)
+        if counts:
+            waiting = [each for each in self.approvals.waiting if evolve(each, at_us=approval.at_us) != approval]
+            self.approvals.waiting = [*waiting, approval]
         return counts
 
     def _counts(self, approval: Approval) -> bool:

@@ -140,6 +140,38 @@ def test_new_rules_take_effect_at_once_and_the_trail_tells_it_all() -> None:
         assert told in trail
 
 
+def test_a_change_of_rules_takes_so_many_steps_for_each_grant_that_ends() -> None:
+    """The steps are the broker's system calls. Whoever asks meanwhile is answered afterwards, by the new rules."""
+    taken: dict[int, int] = {}
+
+    async def alice(me: Person) -> None:
+        for count in (1, 7):
+            while not (await me.broker.explain("bulletin", READ, "", 50_000)).allowed:
+                await me.timer.sleep(200)
+            for _ in range(count):
+                await me.broker.request("bulletin", READ, "", 50_000)
+            while count not in taken:
+                await me.timer.sleep(200)
+
+    async def operator(me: Person) -> None:
+        for count in (1, 7):
+            while len(await me.control.grants(0)) < count:
+                await me.timer.sleep(200)
+            before = me.stage.injector.steps["broker"]
+            assert await me.control.change("") == count
+            taken[count] = me.stage.injector.steps["broker"] - before
+            await me.control.change("[[policy]]\nkind = 'depth'\nmost = { '*' = 1 }")
+
+    play(alice=alice, operator=operator)
+    each = (taken[7] - taken[1]) / 6
+    assert each <= STEPS_A_GRANT
+    assert taken[1] <= STEPS_A_CHANGE + STEPS_A_GRANT
+
+
+STEPS_A_CHANGE, STEPS_A_GRANT = 6, 7
+"""What docs/policies.md promises."""
+
+
 def test_who_was_served_by_a_server_that_died_is_served_again() -> None:
     """The file server dies: the grant stays, and the cap is made anew. The timer dies: the lease ends all the same."""
 

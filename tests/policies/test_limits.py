@@ -116,6 +116,13 @@ def test_an_approval_is_used_once_and_lapses() -> None:
     assert not model.judge(wish).allowed
 
 
+def test_who_approves_twice_has_approved_once_and_anew() -> None:
+    model = TwoPersons({"files": ["bob"]}, patience_us=100)
+    for at_us in range(0, 300, 10):
+        assert model.approve(Approval("bob", "alice", "files", READ, at_us))
+    assert model.history.waiting == [Approval("bob", "alice", "files", READ, 290)]
+
+
 cells = st.dictionaries(
     st.tuples(st.sampled_from(["user_d", "admin_d"]), st.sampled_from(["data_t", "net_t"])), st.integers(0, 3)
 )
