@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Address
 from pathlib import Path
+from struct import Struct
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -55,6 +56,11 @@ TICKS_PER_SECOND: Final = 10_000_000
 MAX_SEED: Final = (1 << 62) - 1
 """A time that the clock can show, for a century to come."""
 MAX_PORT: Final = 65535
+PATIENCE: Final = TICKS_PER_SECOND
+"""Until a line of a script is typed that nobody has asked for."""
+BUFFER: Final = 4096
+_STATUS: Final = Struct("<2Q")
+"""What the shell's program says: ``ENDED`` and ``ASKED``."""
 
 
 def shell(
@@ -105,21 +111,51 @@ def shell(
     raise typer.Exit(0 if left and not system.faults else FAILED)
 
 
-class _Script(SerialInput):
-    """Lines from a file or a pipe; behind its end the end key is typed again and again, until the shell sees it."""
+class Script(SerialInput):
+    """Lines from a file or a pipe. Each is typed when the shell asks for it: what is typed ahead goes with a console
+    that dies. One that is not asked for is typed after a while, for what runs in front may want it. Behind the last one
+    the end key is typed again and again, until the shell sees it.
+    """
 
-    polls = 0
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._read_ahead = b""
+        self._is_at_start = True
+        self._is_wanted = True
+        self._asked = 0
+        self._typed_at = self._now = 0
+        self._polls = 0
+
+    def ask(self, asked: int, now: int) -> None:
+        """``asked`` is another number for each line that the shell waits for; ``now`` in ticks of the machine."""
+        if asked != self._asked or now - self._typed_at > PATIENCE:
+            self._is_wanted = True
+        self._asked, self._now = asked, now
 
     def read(self, limit: int) -> bytes:
-        """At most ``limit`` bytes that are there."""
-        if self.ended and limit > 0:
-            self.polls += 1
-            return END_KEY if self.polls % END_EVERY == 1 else b""
-        return super().read(limit)
+        """At most ``limit`` bytes of the line that is wanted."""
+        if limit <= 0 or not self._is_wanted:
+            return b""
+        if not self._read_ahead:
+            self._read_ahead = super().read(BUFFER)
+            if self.ended and not self._is_at_start:
+                # Who wrote the last line forgot to end it.
+                self._read_ahead = b"\n"
+        if not self._read_ahead and self.ended:
+            self._polls += 1
+            return END_KEY if self._polls % END_EVERY == 1 else b""
+        line, newline, _ = self._read_ahead[:limit].partition(b"\n")
+        typed = line + newline
+        self._read_ahead = self._read_ahead[len(typed) :]
+        if typed:
+            self._is_at_start = bool(newline)
+        if newline:
+            self._is_wanted, self._typed_at = False, self._now
+        return typed
 
 
 def _source(script: Path | None, *, is_plain: bool) -> SerialInput:
-    kind = _Script if is_plain else SerialInput
+    kind = Script if is_plain else SerialInput
     try:
         is_file = script is not None and str(script) != "-"
         return kind(os.open(script, os.O_RDONLY) if is_file and script else sys.stdin.fileno())
@@ -242,8 +278,11 @@ def _run(system: DescribedSystem, source: SerialInput, *, is_plain: bool) -> boo
         if not system.ready:
             started = time.monotonic() - system.machine.now() / TICKS_PER_SECOND
             continue
-        if is_left(system):
+        is_left, asked = status(system)
+        if is_left:
             return True
+        if isinstance(source, Script):
+            source.ask(asked, system.machine.now())
         if not is_plain:
             ahead = system.machine.now() / TICKS_PER_SECOND - (time.monotonic() - started)
             if ahead > 0:
@@ -255,11 +294,13 @@ def _run(system: DescribedSystem, source: SerialInput, *, is_plain: bool) -> boo
     return False
 
 
-def is_left(system: DescribedSystem) -> bool:
-    """Whether the shell says so. Between two of its lives there is nobody to ask."""
-    with suppress(KeyError):
-        return any(system.read_region("shell_status")[:8])
-    return False
+def status(system: DescribedSystem) -> tuple[int, int]:
+    """Whether the shell was left, and for which line it waits. Between two of its lives there is nobody to ask."""
+    try:
+        is_left, asked = _STATUS.unpack_from(system.read_region("shell_status"))
+    except KeyError:
+        return 0, 0
+    return is_left, asked
 
 
 @contextmanager

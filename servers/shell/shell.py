@@ -63,8 +63,9 @@ JOBS: Final = 20
 ROOT, NAMES = 310, 311
 """Slots of caps to the root directory and the name space. They are no channels: through one no cap is handed over."""
 NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 320, 510
-ENDED = 0
-"""Offset of the word that says that the shell was left."""
+ENDED, ASKED = 0, 8
+"""Offsets of words: the shell was left; how many lines were asked for, with the number of this life above them."""
+LIFE_SHIFT: Final = 32
 WRITE_LIMIT = 800
 """Bytes of text that are put out at a time: what fits into a message."""
 PROMPT_LIMIT: Final = 40
@@ -122,6 +123,7 @@ class Program:
         self.refused: tuple[str, Failure, Refusal | None] | None = None
         self.is_left = False
         self.ahead = ""
+        self.asked = 0
         self.pd: Any = None
         self.trail: Any = None
         self.inbox: Any = None
@@ -452,8 +454,10 @@ class Plain(Program):
     """The shell for a script: whole lines, each shown behind its prompt."""
 
     async def read(self, prompt: str) -> str | None:
-        """A line; None at the end of the input."""
+        """A line; None at the end of the input. Whoever types can see that it is wanted."""
         while True:
+            self.asked += 1
+            await self.pd.store(self.places.status + ASKED, self.pd.life << LIFE_SHIFT | self.asked)
             line: Line = await self._patiently(lambda: self.input.read_line(prompt))
             if line.ending is Ending.END_OF_INPUT:
                 return None

@@ -16,11 +16,11 @@ def session(hash_seed: str) -> tuple[str, str]:
     """What the script gives, as a terminal shows it; and the trace's hash."""
     command = [sys.executable, "-m", "capkernel", "shell", "--seed", "1", "--script", str(SCRIPT)]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
-    trace = re.search(r"trace ([0-9a-f]+)", run.stderr)
+    run = subprocess.run(command, capture_output=True, timeout=120, check=True, env=environment)
+    trace = re.search(r"trace ([0-9a-f]+)", run.stderr.decode())
     assert trace, run.stderr
     # What processes put out above the prompt erases it first.
-    return re.sub(r"[^\n]*\x1b\[K", "", run.stdout.replace("\r", "")), trace[1]
+    return re.sub(r"[^\n]*\x1b\[K", "", run.stdout.decode().replace("\r", "")), trace[1]
 
 
 @pytest.mark.slow
