@@ -66,7 +66,10 @@ class Ledger:
             self._take_up(kept)
 
     async def save(self) -> None:
-        """Write everything down. Raises NoSpace; then all is as it was written down last."""
+        """Write everything down. Raises NoSpace; then all is as it was written down last.
+
+        That something ends always finds room: a grant takes more of it than the record of its end.
+        """
         places = list(self.places.values())
         try:
             await self.kept.save(Kept(self.rules, self.office.written(), places, self.unsaid))

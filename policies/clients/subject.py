@@ -28,6 +28,7 @@ class Subject:
         self.report = report
         self.connection = Connection(pd.sys, Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)))
         self.broker: Any = connect(Broker, self.connection, BASE_ENDPOINT_CAP + BROKER)
+        self.grants: dict[int, Any] = {}
         self.timer: Any = connect(Timer, self.connection, BASE_ENDPOINT_CAP + TIMER)
 
     async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
@@ -46,21 +47,20 @@ class Subject:
             try:
                 info: GrantInfo = await grant.info()
             except (Gone, ServerDied):
-                continue
-            finally:
                 await grant.forget()
+                continue
+            self.grants[info.number] = grant
             return info
 
     async def through(self, number: int, use: Callable[[Any], Awaitable[T]]) -> T:
         """Do something with a grant; find it again if the broker died meanwhile. Raises NotFound when it is over."""
         while True:
-            grant: Any = await self.ask(lambda: self.broker.take(number))
+            if number not in self.grants:
+                self.grants[number] = await self.ask(lambda: self.broker.take(number))
             try:
-                return await use(grant)
+                return await use(self.grants[number])
             except (Gone, ServerDied):
-                continue
-            finally:
-                await grant.forget()
+                await self.grants.pop(number).forget()
 
     async def directory(self, number: int) -> Any:
         """The directory of a grant. Raises NotFound when it is over."""

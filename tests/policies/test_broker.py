@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from capkernel.protocols.audit_trail import verify
 from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE
 from capkernel.protocols.failures import Gone, Malformed, NotFound, NotPermitted, ServerDied
 from capkernel.tools.demo.stage import Stage
@@ -128,11 +130,17 @@ def test_new_rules_take_effect_at_once_and_the_trail_tells_it_all() -> None:
         assert await me.control.grants(0) == []
         with pytest.raises(NotFound):
             await me.control.take_back(1)
-        state["trail"] = await me.read_trail()
+        state["trail"], state["key"] = await me.read_trail(), await me.trail.public_key()
 
     stage = play(bob=bob, operator=operator)
     assert 5 not in servant_caps(stage)
     trail = str(state["trail"])
+    key = Ed25519PublicKey.from_public_bytes(state["key"])
+
+    def is_sealed(signature: bytes, data: bytes) -> bool:
+        return key.verify(signature, data) is None
+
+    assert verify(trail.encode(), key.public_bytes_raw(), is_sealed).is_intact
     for told in (
         "grant 1 from 0: bob to read and write bulletin until",
         "grant 1 of bob to bulletin ended: the new rules",

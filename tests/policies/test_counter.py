@@ -44,7 +44,7 @@ class Office:
 
 
 @pytest.mark.parametrize("interface", [Broker, Grant], ids=lambda each: each.__name__)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_whatever_alice_sends_is_answered_and_bob_keeps_what_he_has(
     interface: type[Interface], data: st.DataObject
@@ -58,7 +58,7 @@ def test_whatever_alice_sends_is_answered_and_bob_keeps_what_he_has(
     assert office.desk.ledger.rules == rules
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(hostile_requests(PolicyControl), max_size=15))
 def test_whatever_the_operator_sends_is_answered_and_caps_and_book_agree(requests: list[Message]) -> None:
     office = Office()

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE
-from capkernel.protocols.failures import Failure, Gone, NotPermitted, QuotaExceeded, ServerDied
+from capkernel.protocols.failures import Failure, Gone, NoSpace, NotPermitted, QuotaExceeded, ServerDied
 from capkernel.user import operations as ops
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import steps_of
@@ -203,6 +203,7 @@ class Lives(RuleBasedStateMachine):
     @rule(who=st.sampled_from([*SERVICES, "audit", "timer"]))
     def somebody_dies_or_comes_back(self, who: str) -> None:
         self.world.is_dead ^= {who}
+        self.do(self.desk.tick(), None)
 
     @invariant()
     def every_cap_has_a_grant_or_is_doomed_and_every_grant_its_cap(self) -> None:
@@ -211,7 +212,7 @@ class Lives(RuleBasedStateMachine):
         doomed = {place.number for place in self.desk.ledger.doomed}
         for place, (service, rights) in self.world.caps.items():
             if place in doomed:
-                assert self.world.is_dead, "what is over was not taken back, and everybody answers"
+                assert service in self.world.is_dead, "what is over was not taken back, and its service answers"
             else:
                 asked = office.entries[places[place].grant].question
                 assert (asked.service, asked.rights) == (service, rights)
@@ -336,3 +337,31 @@ def test_when_there_is_no_more_room_all_is_as_before() -> None:
     entry = world.run(desk.request("alice", "news", READ, "", 900))
     with pytest.raises(Gone):
         world.run(desk.access(entry.number + 1))
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 32])
+def test_what_is_over_ends_also_when_the_ledger_is_full(name: str) -> None:
+    world = World()
+    desk = begin(world)
+    desk.vault.offers, desk.subjects = {name: None}, frozenset([name])
+    entry = world.run(desk.request(name, name, READ, "", 900))
+    world.is_dead = {"audit"}
+    for size in (300, 1):
+        fill(world, desk, size)
+    world.now_us += 1000
+    world.run(desk.tick())
+    assert entry.number not in desk.ledger.office.entries
+    assert not world.caps
+    world.is_dead = set()
+    world.run(desk.tick())
+    assert "its time was over" in world.trail[-1]
+
+
+def fill(world: World, desk: Desk, size: int) -> None:
+    """Let records of so many bytes wait until there is no room for one more."""
+    try:
+        while True:
+            desk.ledger.unsaid.append("x" * size)
+            world.run(desk.ledger.save())
+    except NoSpace:
+        pass
