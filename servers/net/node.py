@@ -45,6 +45,7 @@ _FAILURES: Final[dict[Reason, type[Failure]]] = {
 _WORDS: Final = {
     Reason.Reset: "the peer reset the connection", Reason.Refused: "the peer does not want the connection",
     Reason.GaveUp: "the peer does not answer", Reason.NoRoute: "there is no way to this address",
+    Reason.AddressInUse: "this port is taken",
 }  # fmt: skip
 
 

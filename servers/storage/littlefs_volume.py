@@ -52,6 +52,11 @@ _FAILURES: Final[dict[int, type[Failure]]] = {
     -2: NotFound, -17: AlreadyExists, -20: WrongKind, -21: WrongKind, -39: NotEmpty, -28: NoSpace, -12: NoSpace,
     -27: TooLarge, -36: TooLarge, -84: Corrupt, -22: Malformed, -5: DeviceError,
 }  # fmt: skip
+_WORDS: Final = {
+    -39: "there is something in this directory", -28: "the disk is full", -27: "the file would be too large",
+    -36: "the name is too long", -84: "what is on the disk is no intact littlefs",
+}
+"""What the commoner errors mean."""
 
 
 class LittlefsVolume:
@@ -111,7 +116,8 @@ class LittlefsVolume:
         try:
             return work()
         except LittleFSError as error:
-            raise _FAILURES.get(error.code, Corrupt)(f"littlefs: {error}") from None
+            words = _WORDS.get(error.code, f"littlefs: {error}")
+            raise _FAILURES.get(error.code, Corrupt)(words) from None
         finally:
             cause = self._context.error
             if isinstance(cause, Exception):
