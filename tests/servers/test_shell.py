@@ -126,8 +126,8 @@ def test_files_services_and_refusals() -> None:
     output = "\n".join(terminal.do(line) for line in lines)
     for expected in (
         "disk: life 1 ended, life 2 has begun", "first line\nsecond", "-        18  c", "NotFound: there is no b",
-        "Malformed: there is no command 'nonsense'", "Malformed: usage: cat PATH", "NotEmpty: there is something in", "   1  mkdir notes",
-        "in memory", "Busy: something is mounted at n",
+        "Malformed: there is no command 'nonsense'", "Malformed: usage: cat PATH", "NotEmpty: there is something in",
+        "   1  mkdir notes", "in memory", "Busy: something is mounted at n",
         "/n\n/tmp", "NotFound: there is no x",
     ):  # fmt: skip
         assert expected in output, expected
