@@ -11,7 +11,8 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Address
@@ -34,6 +35,7 @@ from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
 from hwmodel.block import SECTOR, BlockBacking, FileDisk, RamDisk
 from hwmodel.board import find_board as find_machine
+from hwmodel.cpu.program import Crash
 from hwmodel.network import NoPeer, Peer
 from hwmodel.rtc import real_time_clock
 from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
@@ -59,6 +61,10 @@ MAX_PORT: Final = 65535
 PATIENCE: Final = TICKS_PER_SECOND
 """Until a line of a script is typed that nobody has asked for."""
 BUFFER: Final = 4096
+PROGRAM_PREFIX: Final = "capkernel_pd_"
+"""Before a domain's name in that of its program (``runtime.programs``)."""
+OFTEN: Final = 3
+"""So often a program comes to grief by no accident."""
 _STATUS: Final = Struct("<2Q")
 """What the shell's program says: ``ENDED`` and ``ASKED``."""
 
@@ -103,6 +109,8 @@ def shell(
         print(f"{domain} stopped: {fault}", file=sys.stderr)
     for crash in system.crashes if system.faults else []:
         print(crash.report, file=sys.stderr)
+    for line in restless(system.crashes):
+        print(line, file=sys.stderr)
     system.cpu.close()
     print(
         f"-- {system.machine.now() / TICKS_PER_SECOND:.3f} s of virtual time, trace {trace.hash()[:16]}",
@@ -317,6 +325,13 @@ def _raw_terminal(fd: int, is_plain: bool) -> Iterator[None]:
     finally:
         with suppress(termios.error):
             termios.tcsetattr(fd, termios.TCSADRAIN, kept)
+
+
+def restless(crashes: Sequence[Crash]) -> list[str]:
+    """What to say of programs that came to grief again and again, such as a file server with a disk that is damaged."""
+    last = {crash.program: crash.report.splitlines()[-1] for crash in crashes}
+    times = Counter(crash.program for crash in crashes)
+    return [f"{name.removeprefix(PROGRAM_PREFIX)} came to grief {times[name]} times, at last: {last[name]}" for name in last if times[name] >= OFTEN]
 
 
 def _refuse(message: str, status: int = USAGE) -> NoReturn:

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from capkernel.tools.shell import SMALLEST_DISK, USAGE, shell
+from capkernel.tools.shell import SMALLEST_DISK, USAGE, restless, shell
+from hwmodel.cpu.program import Crash
 
 app = typer.Typer()
 app.command()(shell)
@@ -55,3 +56,11 @@ def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_options_that_make_no_sense(options: tuple[str, ...]) -> None:
     assert refusal(*options)
+
+
+def test_who_comes_to_grief_again_and_again_is_named_with_the_reason() -> None:
+    files = [Crash("capkernel_pd_files", 0, f"Traceback\nCorrupt: life {life}") for life in range(4)]
+    assert restless([*files, Crash("hello", 0, "Traceback\nValueError")]) == [
+        "files came to grief 4 times, at last: Corrupt: life 3"
+    ]
+    assert restless([]) == []
