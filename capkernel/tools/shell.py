@@ -331,7 +331,11 @@ def restless(crashes: Sequence[Crash]) -> list[str]:
     """What to say of programs that came to grief again and again, such as a file server with a disk that is damaged."""
     last = {crash.program: crash.report.splitlines()[-1] for crash in crashes}
     times = Counter(crash.program for crash in crashes)
-    return [f"{name.removeprefix(PROGRAM_PREFIX)} came to grief {times[name]} times, at last: {last[name]}" for name in last if times[name] >= OFTEN]
+    return [
+        f"{name.removeprefix(PROGRAM_PREFIX)} came to grief {times[name]} times, at last: {last[name]}"
+        for name in last
+        if times[name] >= OFTEN
+    ]
 
 
 def _refuse(message: str, status: int = USAGE) -> NoReturn:
