@@ -11,7 +11,7 @@ A device is a ``Port``: a program per kind of device says how its registers are 
 
 import codecs
 from abc import ABC, abstractmethod
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from attrs import define, field
 
@@ -45,34 +45,75 @@ ERASE: Final = "\r\x1b[K"
 BELL: Final = "\a"
 
 
-class Port(Protocol):
-    """A serial device. ``fifo`` is how many bytes its transmitter takes when it is empty."""
+class Port(ABC):
+    """A serial device. ``fifo`` is how many bytes its transmitter takes when it is empty; the other two are the bits
+    of its interrupts. What differs between devices is below.
+    """
 
-    fifo: int
+    fifo: ClassVar[int]
+    RECEIVED: ClassVar[int]
+    SENT: ClassVar[int]
+
+    def __init__(self, pd: PD, base: int) -> None:
+        self.pd = pd
+        self.base = base
+        self.interrupts = self.RECEIVED
 
     async def start(self) -> None:
         """Make it ready, with nothing to send and nothing received, and listen."""
-        ...
+        self.interrupts = self.RECEIVED
+        await self.reset()
+        await self.enable(self.interrupts)
 
     async def remind(self) -> None:
         """Tell it again how it is to work, in case that it forgot."""
-        ...
+        await self.set_up()
+        await self.enable(self.interrupts)
 
     async def send(self, data: bytes) -> None:
         """Fill the empty transmitter; it interrupts when it is empty again."""
-        ...
+        for byte in data:
+            await self.put(byte)
+        await self._switch(self.SENT, True)
 
     async def is_sent(self) -> bool:
         """Whether the transmitter is empty; then it does not interrupt any more."""
-        ...
-
-    async def receive(self) -> int | None:
-        """The next byte that was received, if there is one."""
-        ...
+        is_empty = await self.is_empty()
+        if is_empty:
+            await self._switch(self.SENT, False)
+        return is_empty
 
     async def listen(self, is_on: bool) -> None:
         """Whether received bytes interrupt."""
-        ...
+        await self._switch(self.RECEIVED, is_on)
+
+    async def _switch(self, kind: int, is_on: bool) -> None:
+        self.interrupts = self.interrupts & ~kind | kind * is_on
+        await self.enable(self.interrupts)
+
+    @abstractmethod
+    async def reset(self) -> None:
+        """Empty both directions, and set it up."""
+
+    @abstractmethod
+    async def set_up(self) -> None:
+        """Say how it is to work, without losing anything."""
+
+    @abstractmethod
+    async def enable(self, interrupts: int) -> None:
+        """Let just these interrupt."""
+
+    @abstractmethod
+    async def put(self, byte: int) -> None:
+        """A byte for the transmitter, which has room."""
+
+    @abstractmethod
+    async def is_empty(self) -> bool:
+        """Whether the transmitter is empty."""
+
+    @abstractmethod
+    async def receive(self) -> int | None:
+        """The next byte that was received, if there is one."""
 
 
 @define(eq=False)
