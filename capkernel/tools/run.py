@@ -57,9 +57,7 @@ class _Lines:
 
 
 def run(
-    file: Annotated[
-        Path, typer.Argument(help="The .system description, or the name of an installed system.", dir_okay=False)
-    ],
+    file: Annotated[Path, typer.Argument(help="The .system description, or the name of an installed system.")],
     search_path: Annotated[
         list[Path] | None, typer.Option("--search-path", help="Where programs and prefill files are; repeatable.")
     ] = None,
@@ -116,7 +114,7 @@ def _source(typed: str) -> SerialInput:
 
 def _installed(file: Path) -> Path:
     """The description of an installed system, if this is the name of one and no file."""
-    if file.exists() or file.suffix:
+    if file.is_file() or file.suffix:
         return file
     try:
         return find_system(str(file))

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final
 
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import AlreadyExists, Failure
-from capkernel.protocols.files import READ, READ_WRITE
+from capkernel.protocols.failures import AlreadyExists, Corrupt, Failure
+from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
@@ -30,6 +30,7 @@ from servers.storage.handover import KeptCaps, keep_caps, restore_caps
 from servers.storage.homes import FileSystem, Home, LabelledDisk, open_home
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.tree import Tree, TreeDirectory
+from servers.storage.unreadable import unreadable
 from servers.system.retiring import retire
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
@@ -66,13 +67,18 @@ class VolumeServer:
         self.service: Any = None
         self.tree: Any = None
         self.kept: Any = None
+        self.refusing: Directory | None = None
+        """In place of every directory, if what is on the disk cannot be read. The server's next life looks again."""
         self.shares: dict[int, TreeDirectory] = {}
 
     async def init(self, pd: PD) -> None:
         """Mount the disk, and serve; or go on where the program before stopped."""
-        self.tree = Tree(await self._volume(pd))
-        if self.names:
-            await self._share((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+        try:
+            self.tree = Tree(await self._volume(pd))
+            if self.names:
+                await self._share((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+        except Corrupt as failure:
+            self.refusing = unreadable(failure)
         shared = {
             CLIENTS.start: SharedRegion(self.client_region, self.client_region_size),
             FIRST_READER: SharedRegion(self.reader_region, self.reader_region_size),
@@ -81,7 +87,7 @@ class VolumeServer:
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()
-        if self.state:
+        if self.state and self.refusing is None:
             self.kept = KeptValue(KeptCaps, SharedRegion(self.state, self.state_size))
             await self._go_on(pd)
 
@@ -115,6 +121,8 @@ class VolumeServer:
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:
             return None
+        if self.refusing is not None:
+            return self.refusing
         rights = READ if session >= FIRST_READER else READ_WRITE
         share = self.shares.get(session)
         directory: Interface = (
@@ -140,7 +148,8 @@ class VolumeServer:
     async def _give_way(self, pd: PD) -> None:
         """Retire, if all that was written can be made to last, and all caps be written down."""
         try:
-            await self.tree.volume.close()
+            if self.refusing is None:
+                await self.tree.volume.close()
             if self.kept is not None:
                 await self.kept.save(keep_caps(self.service))
         except (Failure, ValueError) as problem:
