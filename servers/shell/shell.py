@@ -303,12 +303,16 @@ class Program:
         await self._surely(lambda: self.audit.record([_cut(text)]))
 
     async def _surely(self, say: Callable[[], Awaitable[Any]]) -> None:
-        """Say it again if the server died meanwhile."""
+        """Say it again if the server died meanwhile. If it cannot be written down that is shown, and ends nothing: on a
+        full disk, too, something must be able to be killed.
+        """
         for _ in range(TRIES):
             try:
                 await say()
             except ServerDied:
                 continue
+            except Failure as failure:
+                await self.say(f"this could not be written down: {describe(failure)}")
             return
         await self.say("what was done could not be written down: the server for it dies again and again")
 

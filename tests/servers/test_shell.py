@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.failures import NoSpace
 from capkernel.tools.shell import WITHOUT_STACK, build, status
 from hwmodel.backend import BufferBackend
 from hwmodel.block import FileDisk, RamDisk
 from hwmodel.network import NoPeer
 from servers.shell.editor import COLUMNS, Editor, Outcome
+from servers.shell.shell import Program
 from tests.servers.net.wire import needs_lwip
 from tests.servers.shell_bench import DISK_BYTES, Terminal
 
@@ -105,6 +107,24 @@ def test_a_line_ends_in_one_of_three_ways() -> None:
     assert editor.history == ["ls"]
     editor.begin("> ")
     assert editor.key("\x04") is Outcome.ENDED
+
+
+def test_what_cannot_be_written_down_is_shown_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        async def record(self, texts: list[str]) -> int:
+            raise NoSpace("the disk is full")
+
+    said: list[str] = []
+
+    async def say(text: str) -> None:
+        said.append(text)
+
+    shell = Program()
+    shell.audit = Full()
+    monkeypatch.setattr(shell, "say", say)
+    with pytest.raises(StopIteration):
+        shell.record("service disk is killed").send(None)
+    assert said == ["this could not be written down: NoSpace: the disk is full"]
 
 
 def test_between_two_lives_of_the_shell_it_was_not_left() -> None:
