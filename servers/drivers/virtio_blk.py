@@ -9,7 +9,7 @@ an exception: somebody else decides what is to become of it.
 """
 
 import struct
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, field
 
@@ -23,16 +23,6 @@ from capkernel.user.tasks import Condition
 from servers.drivers.sectors import CheckedBlock
 from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
 from servers.system.retiring import retire
-
-registers: int = 0
-rings: int = 0
-rings_io: int = 0x1000_0000
-transfer_io: int = 0x2000_0000
-transfer: int = 0
-"""Unused; a RAM disk in this driver's place needs it."""
-transfer_size: int = 0x1_0000
-first_reply: int = 302
-reply_count: int = 4
 
 CLIENTS, UPDATE = range(2, 10), 20
 """Channels, besides those of every driver (``virtio``). Clients from ``FIRST_READER`` on may only read."""
@@ -191,24 +181,27 @@ class DiskServant(CheckedBlock):
 
 
 class Program:
-    """The driver. Another one for the same device is a subclass that makes another disk, of its own variables."""
+    """The driver. Another one for the same device is a subclass whose ``kind`` of disk is another."""
+
+    kind: ClassVar[type[Disk]] = Disk
+    registers: int = 0
+    rings: int = 0
+    rings_io: int = 0x1000_0000
+    transfer_io: int = 0x2000_0000
+    transfer: int = 0
+    """Unused; a RAM disk in this driver's place needs it."""
+    transfer_size: int = 0x1_0000
+    first_reply: int = 302
+    reply_count: int = 4
 
     def __init__(self) -> None:
         self.disk: Any = None
         self.service: Any = None
 
-    def make_disk(self, pd: PD) -> Disk:
-        """The device."""
-        return Disk(pd, registers, rings, rings_io, transfer_io, transfer_size)
-
-    def replies(self) -> range:
-        """Its reply objects: so many can wait."""
-        return range(first_reply, first_reply + reply_count)
-
     async def init(self, pd: PD) -> None:
         """Start the device, and serve."""
-        pd.spare_replies.extend(self.replies())
-        self.disk = self.make_disk(pd)
+        pd.spare_replies.extend(range(self.first_reply, self.first_reply + self.reply_count))
+        self.disk = self.kind(pd, self.registers, self.rings, self.rings_io, self.transfer_io, self.transfer_size)
         await self.disk.start()
         self.service = Service(pd, roots=self._root)
 

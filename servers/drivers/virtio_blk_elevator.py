@@ -4,18 +4,8 @@ A disk whose heads move is faster so; and what was asked for first may come last
 sweep. The interface and the device are those of ``virtio_blk``, so the one can take the other's place.
 """
 
-from capkernel.user.loop import PD
 from servers.drivers import virtio_blk
 from servers.drivers.virtio_blk import FLUSH, Request
-
-registers: int = 0
-rings: int = 0
-rings_io: int = 0x1000_0000
-transfer_io: int = 0x2000_0000
-transfer: int = 0
-transfer_size: int = 0x1_0000
-first_reply: int = 302
-reply_count: int = 4
 
 
 class ElevatorDisk(virtio_blk.Disk):
@@ -38,10 +28,4 @@ class ElevatorDisk(virtio_blk.Disk):
 class Program(virtio_blk.Program):
     """The driver."""
 
-    def make_disk(self, pd: PD) -> ElevatorDisk:
-        """The device."""
-        return ElevatorDisk(pd, registers, rings, rings_io, transfer_io, transfer_size)
-
-    def replies(self) -> range:
-        """Its reply objects: so many can wait."""
-        return range(first_reply, first_reply + reply_count)
+    kind = ElevatorDisk

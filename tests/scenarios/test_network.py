@@ -6,10 +6,11 @@ from capkernel.tools.demo import network
 from capkernel.tools.demo.story import Story
 
 WHY_NOT = network.why_not()
+needs_network = pytest.mark.skipif(bool(WHY_NOT), reason=f"NOT RUN: {WHY_NOT}")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@needs_network
 def test_the_scenario_holds_at_a_sample_of_points() -> None:
     story = Story("network", network.TITLE, 0)
     network.story(story)
@@ -17,7 +18,7 @@ def test_the_scenario_holds_at_a_sample_of_points() -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@needs_network
 def test_the_scenario_holds_at_every_point() -> None:
     story = Story("network", network.TITLE, 0)
     network.story(story, everywhere=True)

@@ -106,9 +106,9 @@ class Bench:
         if machine is not None:
             self.line = machine.uart_backend
         self.window = self.machine.board.device(window)
-        module.registers = self.window.region.base
-        for name, value in settings.items():
-            setattr(module, name, value)
+        for name, value in {"registers": self.window.region.base, **settings}.items():
+            # A program's variables are its module's, or its class's.
+            setattr(module if hasattr(module, name) else module.Program, name, value)
         self.program = module.Program()
         notifications = sum(1 << channel for channel in range(SIGNAL_CHANNELS))
         self.pd = PD(PDValues(name=module.__name__, notifications=notifications, irqs=1 << IRQ), life=life)
