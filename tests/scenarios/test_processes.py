@@ -6,8 +6,8 @@ import pytest
 
 from capkernel.tools.demo import processes
 from capkernel.tools.demo.stage import Stage
-from capkernel.tools.demo.story import Story
 from specs.sampling import Sampler
+from tests.scenarios.playing import must_hold
 
 
 def test_the_story_holds_and_the_kernel_keeps_its_invariants() -> None:
@@ -23,6 +23,4 @@ def test_the_story_holds_and_the_kernel_keeps_its_invariants() -> None:
 @pytest.mark.slow
 def test_the_demonstration_holds() -> None:
     module = importlib.import_module("capkernel.tools.demo.processes")
-    story = Story("processes", module.TITLE, 0)
-    module.story(story)
-    assert story.holds, list(story.failed())
+    must_hold("processes", module)

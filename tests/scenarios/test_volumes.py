@@ -6,7 +6,6 @@ import pytest
 
 from capkernel.tools.demo import volumes
 from capkernel.tools.demo.stage import Stage
-from capkernel.tools.demo.story import Story
 from hwmodel.block import RamDisk
 from hwmodel.faults import Fault, FaultKind, FaultPlan
 from hwmodel.virtio import virtio_blk
@@ -14,6 +13,7 @@ from hwmodel.virtio.transport import VirtioMmio
 from servers.clients.three_trees import FILES, PIECES, content
 from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import BLOCK, LittlefsVolume
+from tests.scenarios.playing import must_hold
 from tests.servers.fakedisk import FakeDisk
 from tests.servers.storage_bench import mounted
 from tests.servers.test_fat import needs_tools, tool
@@ -27,16 +27,12 @@ def expected(name: str) -> bytes:
 
 @pytest.mark.slow
 def test_three_file_systems_are_one_tree_whoever_crashes() -> None:
-    story = Story("volumes", volumes.TITLE, 0)
-    volumes.story(story)
-    assert story.holds, list(story.failed())
+    must_hold("volumes", volumes)
 
 
 @pytest.mark.campaign
 def test_three_file_systems_are_one_tree_whoever_crashes_at_any_point() -> None:
-    story = Story("volumes", volumes.TITLE, 0)
-    volumes.story(story, everywhere=True)
-    assert story.holds, list(story.failed())
+    must_hold("volumes", volumes, everywhere=True)
 
 
 @needs_tools
