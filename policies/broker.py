@@ -1,12 +1,14 @@
 """The broker: hands out caps to services as policies decide, and takes them back (``protocols.brokering``).
 
-    desk      the order in which things are done
+    desk      the order in which things are done     council   the policies that are servers of their own
     ledger    what is written down        office   the book of grants, and the policies
     vault     the caps                    rules    the policies as a file
 
 Who asks is known by the channel, whose name the table ``subjects`` of ``names`` has. The table ``services`` names the
 broker's own caps, from slot ``FIRST_SERVICE`` on, and ``interfaces`` says what each of them speaks. They are no
 channels, since through those no caps could be handed over.
+
+The table ``policies`` names the channels of policy servers, if there are any; each must allow what is asked.
 
 The ledger and the slots of caps last (``lasts`` in the description). Objects of clients do not: a client whose
 ``Grant`` answers ``Gone`` finds his grants again by ``Broker.grants`` and ``take``.
@@ -15,7 +17,7 @@ The ledger and the slots of caps last (``lasts`` in the description). Objects of
 from typing import Any, Final
 
 from capkernel.protocols.audit import Audit
-from capkernel.protocols.brokering import Broker, Grant, GrantInfo, PolicyControl, Verdict
+from capkernel.protocols.brokering import Broker, Grant, GrantInfo, Policy, PolicyControl, Verdict
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import RealTimeClock, Timer
 from capkernel.protocols.console import Console
@@ -32,6 +34,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from policies.council import Council, fitting
 from policies.desk import Desk
 from policies.ledger import Ledger
 from policies.office import Entry
@@ -47,7 +50,7 @@ operator_region: int = 0
 operator_region_size: int = 0x1000
 """Memory that is shared with whoever answers for the policy: rules do not fit into a message."""
 
-TIMER, SUPERVISOR, CLIENTS, AUDIT, OPERATOR = 0, 1, range(2, 30), 40, 41
+TIMER, SUPERVISOR, CLIENTS, AUDIT, OPERATOR, POLICIES = 0, 1, range(2, 30), 40, 41, range(42, 50)
 """Channels; the timer signals its own."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 FIRST_SERVICE: Final = 310
@@ -143,7 +146,7 @@ class BrokerServant(Broker):
     async def explain(self, service: str, rights: int, purpose: str, duration_us: int) -> Verdict:
         """What would be answered."""
         verdict = await self.counter.desk.explain(self.subject, service, rights, purpose, duration_us)
-        return Verdict(verdict.allowed, _fitting(verdict.reasons))
+        return Verdict(verdict.allowed, fitting(verdict.reasons, LIST_BYTES))
 
     async def services(self) -> list[str]:
         """What there is."""
@@ -189,17 +192,6 @@ class ControlServant(PolicyControl):
         return await self.counter.desk.change(rules)
 
 
-def _fitting(reasons: tuple[str, ...]) -> tuple[str, ...]:
-    """The first of them, as many as fit into an answer."""
-    room, found = LIST_BYTES, []
-    for reason in reasons:
-        room -= len(reason.encode()) + 16
-        if room < 0:
-            break
-        found.append(reason)
-    return tuple(found)
-
-
 def read_offers(text: str) -> dict[str, Offer]:
     """The services by name. Raises NamesError, ChannelNameError."""
     spoken = read_channel_names(text, "interfaces")
@@ -219,6 +211,7 @@ class Program:
     def __init__(self) -> None:
         self.counter: Any = None
         self.roots: dict[int, Interface] = {}
+        self.policies: dict[int, str] = {}
 
     async def init(self, pd: PD) -> None:
         """Go on with what was granted; first take back what should not be there."""
@@ -229,7 +222,11 @@ class Program:
         await book.open(await _text(pd, rules, rules_size))
         timer = connect(Timer, Connection(pd.sys), BASE_ENDPOINT_CAP + TIMER)
         audit = connect(Audit, Connection(pd.sys), BASE_ENDPOINT_CAP + AUDIT)
-        desk = Desk(book, Vault(inbox, KEPT_SLOTS, read_offers(text)), audit, timer, subjects)
+        self.policies = {ch: name for ch, name in read_channel_names(text, "policies").items() if ch in POLICIES}
+        council = Council(
+            {name: connect(Policy, Connection(pd.sys), BASE_ENDPOINT_CAP + ch) for ch, name in self.policies.items()}
+        )
+        desk = Desk(book, Vault(inbox, KEPT_SLOTS, read_offers(text)), audit, timer, subjects, council)
         self.counter = Counter(desk)
         self.roots = {channel: BrokerServant(self.counter, subject) for channel, subject in subjects.items()}
         self.roots[OPERATOR] = ControlServant(self.counter)
@@ -239,9 +236,11 @@ class Program:
         await desk.clean_up()
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """Somebody's time is over, or the supervisor wants a sign of life."""
+        """Somebody's time is over, the supervisor wants a sign of life, or a policy server has other rules."""
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        if ch in self.policies:
+            self.counter.desk.council.look_again(self.policies[ch])
         await self.counter.desk.tick()
         self.counter.close()
 

@@ -24,6 +24,7 @@ from capkernel.protocols.failures import (
 )
 from capkernel.protocols.interface import Cap
 from capkernel.user.operations import clock
+from policies.council import Council
 from policies.ledger import Ledger, Place
 from policies.models.approval import Approval, TwoPersons
 from policies.models.limits import EVERYBODY, Rate
@@ -39,11 +40,14 @@ MAX_PURPOSE: Final = 96
 
 
 class Desk:
-    """The broker's work, for ``subjects`` by name."""
+    """The broker's work, for ``subjects`` by name. ``council`` are the policies that are servers of their own."""
 
-    def __init__(self, ledger: Ledger, vault: Vault, audit: Audit, timer: Timer, subjects: Mapping[int, str]) -> None:
+    def __init__(
+        self, ledger: Ledger, vault: Vault, audit: Audit, timer: Timer, subjects: Mapping[int, str], council: Council
+    ) -> None:
         self.ledger = ledger
         self.vault = vault
+        self.council = council
         self.audit = audit
         self.timer = timer
         self.subjects = frozenset(subjects.values())
@@ -62,7 +66,7 @@ class Desk:
         self._limit(giver, question.now_us)
         # What cannot be recorded is not done.
         await self._say()
-        verdict = self.ledger.office.judge(question, parent)
+        verdict = await self._judge(question, parent)
         if not verdict.allowed:
             self._note(f"refused: {_told(question, giver)}", _why(verdict))
             await self._save_and_say()
@@ -74,6 +78,7 @@ class Desk:
         await self.ledger.save()
         try:
             await self._say()
+            await self.council.granted(question)
             await self.vault.fill(place, service, rights)
         except Failure as failure:
             await self.end(entry.number, f"it was not handed out: {type(failure).__name__}")
@@ -84,7 +89,7 @@ class Desk:
     async def explain(self, subject: str, service: str, rights: int, purpose: str, duration_us: int) -> Verdict:
         """What would be answered."""
         question = await self._question(subject, service, rights, purpose, duration_us)
-        return self.ledger.office.judge(question)
+        return await self._judge(question)
 
     async def access(self, number: int) -> Cap:
         """The cap of a grant. Raises Gone, ServerDied."""
@@ -151,14 +156,22 @@ class Desk:
             if number in self.ledger.office.entries and not (place and await self.vault.is_whole(place.number)):
                 await self.end(number, "it was not handed out: the broker died")
         await self.end_due()
+        await self.settle()
         await self.arm()
 
     async def tick(self) -> None:
         """A sign of life was asked for, or an alarm came: do what is due, with what works again by now."""
         await self.end_due()
+        await self.settle()
         with suppress(Failure):
             await self._say()
         await self.arm()
+
+    async def settle(self) -> None:
+        """End what a policy server holds no more, if one was not heard of since something ended."""
+        for number, name in (await self.council.settle(self.ledger.office.entries)).items():
+            if number in self.ledger.office.entries:
+                await self._over(self.ledger.office.end(number), f"{name} refuses it")
 
     async def arm(self) -> None:
         """Be woken when the next grant's time is over. If that fails, the next sign of life does for it."""
@@ -181,6 +194,7 @@ class Desk:
         await self.ledger.save()
         self.ended += [entry.number for entry in ended]
         await self._take_back()
+        await self.council.ended([entry.number for entry in ended])
         with suppress(Failure):
             await self._say()
         return len(ended)
@@ -218,6 +232,13 @@ class Desk:
         if parent:
             self.entry(parent)
         return self.ledger.office.question(subject, service, rights, purpose, duration_us, await self._now(), parent)
+
+    async def _judge(self, question: Question, parent: int = 0) -> Verdict:
+        """What all policies say, those in the broker and those that are servers."""
+        await self.settle()
+        if parent:
+            self.entry(parent)
+        return await self.council.judge(question, self.ledger.office.judge(question, parent))
 
     def _limit(self, asking: str, now_us: int) -> None:
         """Raises QuotaExceeded if somebody asks too often."""

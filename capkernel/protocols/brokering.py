@@ -153,7 +153,11 @@ class PolicyControl(Interface, number=66):
 
 
 class Policy(Interface, number=67):
-    """A policy that is a server of its own."""
+    """A policy that is a server of its own. It remembers the grants that there are, and signals its channel when it
+    will have some of them no more: then they are none that it holds.
+
+    Whoever asks takes a failure for a refusal.
+    """
 
     @operation(1)
     @abstractmethod
@@ -163,9 +167,25 @@ class Policy(Interface, number=67):
     @operation(2)
     @abstractmethod
     async def granted(self, question: Question) -> None:
-        """It was granted."""
+        """It is granted from now on. NotPermitted if that is refused by now; told again, it makes no difference."""
 
     @operation(3)
     @abstractmethod
-    async def ended(self, question: Question) -> None:
-        """It is over."""
+    async def ended(self, number: int) -> None:
+        """A grant is over. One that is not known makes no difference."""
+
+    @operation(4)
+    @abstractmethod
+    async def held(self, after: int) -> list[int]:
+        """The numbers above ``after`` of the grants that there are, rising, as many as fit; none if no more are."""
+
+
+class PolicyRules(Interface, number=73):
+    """A policy server, for whoever answers for its rules."""
+
+    @operation(1)
+    @abstractmethod
+    async def change(self, rules: str) -> int:
+        """Other rules from now on; returns how many grants they refuse, which whoever asks this policy ends when he is
+        told. Malformed with the reason if the rules cannot be, NoSpace if they are too long: then nothing changed.
+        """

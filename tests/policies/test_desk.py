@@ -18,6 +18,7 @@ from capkernel.protocols.failures import Failure, Gone, NoSpace, NotPermitted, Q
 from capkernel.user import operations as ops
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import steps_of
+from policies.council import Council
 from policies.desk import ASKS_PER_SECOND, Desk
 from policies.ledger import Ledger, LedgerError
 from policies.office import Entry
@@ -130,14 +131,14 @@ class Bell:
         self.world.act("timer")
 
 
-def begin(world: World, rules: str = RULES, places: int = 20) -> Desk:
+def begin(world: World, rules: str = RULES, places: int = 20, council: Council | None = None) -> Desk:
     """A life of the broker."""
     ledger = Ledger(SharedRegion(0, SIZE))
     world.run(ledger.open(rules))
     vault: Any = Caps(world, places)
     trail: Any = Trail(world)
     bell: Any = Bell(world)
-    desk = Desk(ledger, vault, trail, bell, dict(enumerate(SUBJECTS)))
+    desk = Desk(ledger, vault, trail, bell, dict(enumerate(SUBJECTS)), council or Council({}))
     world.run(desk.clean_up())
     return desk
 

@@ -3,6 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
+from capkernel.tools.demo.policies import servers
 from tests.scenarios.playing import must_hold
 
 
@@ -23,3 +24,20 @@ def test_the_same_seed_gives_the_same_trace() -> None:
 
 def test_a_deputy_is_confused_by_names_and_not_by_caps() -> None:
     must_hold("confused-deputy", confused_deputy)
+
+
+def test_what_a_policy_server_refuses_nobody_gets() -> None:
+    calm = servers.play()
+    assert calm.is_over
+    assert not calm.crossed
+    assert not calm.operator.left
+
+
+@pytest.mark.slow
+def test_a_policy_server_that_dies_lets_nothing_pass() -> None:
+    must_hold("policy-servers", servers)
+
+
+@pytest.mark.campaign
+def test_a_policy_server_that_dies_anywhere_lets_nothing_pass() -> None:
+    must_hold("policy-servers", servers, everywhere=True)

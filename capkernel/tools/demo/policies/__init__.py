@@ -1,0 +1,1 @@
+"""Demonstrations of policies, and of the patterns of which they are made."""
