@@ -1,0 +1,1 @@
+"""QNX Neutrino's acceptance scenarios (docs/qnx.md)."""

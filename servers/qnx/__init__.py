@@ -1,0 +1,1 @@
+"""QNX Neutrino's way of doing things, as a library and programs in user space (docs/qnx.md)."""

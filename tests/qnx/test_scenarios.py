@@ -1,0 +1,38 @@
+"""The scenarios QN-1 to QN-7: every claim of the demonstrations, and the kernel's invariants meanwhile."""
+
+import importlib
+from importlib.metadata import entry_points
+
+import pytest
+
+from capkernel.tools.demo.command import DEMOS
+from capkernel.tools.demo.stage import Stage
+from specs.sampling import Sampler
+from tests.scenarios.playing import must_hold
+
+MODULES = {point.name: point.value for point in entry_points(group=DEMOS)}
+FAST = ["qn-1"]
+SYSTEMS = {"qnx_states": 20_000}
+"""Microseconds that each system runs for under the eyes of the checker."""
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_scenario_holds(name: str) -> None:
+    must_hold(name, importlib.import_module(MODULES[name]))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", ["qn-1"])
+def test_the_scenario_holds_at_every_point(name: str) -> None:
+    must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_kernel_keeps_its_invariants(name: str) -> None:
+    stage = Stage(name)
+    stage.booted.boot()
+    sampler = Sampler(stage.system.loop, stage.system.machine, 5)
+    stage.run(time_us=SYSTEMS[name])
+    stage.close()
+    assert sampler.checked > 5
+    assert not sampler.violations
