@@ -9,8 +9,13 @@ Before it waits again it goes back to the ceiling.
 A request that comes meanwhile is not seen by the server itself: see ``booster``.
 """
 
+from typing import Final
+
 from capkernel.user import stubs
 from capkernel.user.syscalls import Syscalls
+
+ROOT_SHIFT: Final = 58
+"""Slot n of a domain's root CNode, where a description puts a TCB cap, has the address n << 58."""
 
 
 class OwnPriority:

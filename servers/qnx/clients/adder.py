@@ -5,15 +5,13 @@ from typing import Final
 from capkernel.user.loop import PD
 from servers.qnx.channel import Channel, Peer, Request
 from servers.qnx.errors import Errno
-from servers.qnx.priority import OwnPriority
+from servers.qnx.priority import ROOT_SHIFT, OwnPriority
 
 CLIENTS: Final = range(2, 10)
 ADD: Final = 1
 CLIENT_PRIORITY: Final = 100
 OWN_TCB, CEILING = 5, 150
 """Slot of the cap to its own TCB in the root CNode, and the priority that the description gives it."""
-ROOT_SHIFT: Final = 58
-"""Slot n of the root CNode has the address n << 58."""
 WORK: Final = 5_000
 """Ticks that a request takes."""
 
