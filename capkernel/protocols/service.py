@@ -135,6 +135,26 @@ class Service:
         gone = [entry for entry in self.entries() if entry.servant is servant]
         return [closed for entry in gone for closed in self._close(entry)]
 
+    def withdraw(self, servant: Interface) -> list[Entry]:
+        """Close all caps to an object as if each were dropped: what was opened through them stays, below their parents."""
+        gone = [entry for entry in self.entries() if entry.servant is servant]
+        for entry in gone:
+            self._lift(entry)
+        return [closed for entry in gone for closed in self._close(entry)]
+
+    def give(self, servant: Interface, session: int) -> Entry:
+        """A cap to an object that goes along with a question of this server's own; ``mint`` makes it. It belongs to a
+        session. Raises QuotaExceeded, and Gone for a session without a root.
+        """
+        root = self._root_entry(session)
+        if root is None:
+            raise Gone(f"there is no session {session}")
+        return self._add(servant, root)
+
+    def servant(self, badge: int) -> Interface:
+        """The object to which a cap of this server leads that arrived as a badge. Raises Gone."""
+        return self._find(badge).servant
+
     def restore(self, servant: Interface, session: int, number: int, parent: int, *, is_derived: bool = False) -> None:
         """A cap that a former life of this server gave out leads to a servant again; parents come first.
 

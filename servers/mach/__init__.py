@@ -1,0 +1,1 @@
+"""Ports, exceptions and external pagers as Mach has them, in user space (docs/mach.md)."""

@@ -1,0 +1,37 @@
+"""Mach's scenarios: every claim of the demonstrations ma-1 to ma-6 and ma-n, and the kernel's invariants meanwhile."""
+
+import importlib
+from importlib.metadata import entry_points
+
+import pytest
+
+from capkernel.tools.demo.command import DEMOS
+from capkernel.tools.demo.stage import Stage
+from specs.sampling import Sampler
+from tests.scenarios.playing import must_hold
+
+MODULES = {point.name: point.value for point in entry_points(group=DEMOS) if point.name.startswith("ma-")}
+SWEPT = ["ma-1"]
+"""Those in which somebody dies, at each of his steps if all are wanted."""
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_the_scenario_holds(name: str) -> None:
+    must_hold(name, importlib.import_module(MODULES[name]))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", SWEPT)
+def test_the_scenario_holds_wherever_somebody_dies(name: str) -> None:
+    must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
+
+
+@pytest.mark.parametrize(("system", "region"), [("mach_tasks", "server_report")])
+def test_the_kernel_keeps_its_invariants_meanwhile(system: str, region: str) -> None:
+    stage = Stage(system)
+    stage.booted.boot()
+    sampler = Sampler(stage.system.loop, stage.system.machine, 200)
+    assert stage.run_until(lambda: bool(stage.words(region, 1)[0]), 3_000_000)
+    assert sampler.checked > 3
+    assert not sampler.violations
+    stage.close()
