@@ -131,8 +131,10 @@ class Channel:
             self._has_looked = True
             await self._collect((1 << MAX_CHANNELS) - 1)
         while True:
-            if self._ahead is None and (len(self.pulses) == 0 or self._free):
-                await self._look(blocking=len(self.pulses) == 0)
+            if not self.pulses and self._ahead is None:
+                await self._look(blocking=True)
+            if self.pulses and self._ahead is None and self._free:
+                await self._look(blocking=False)
             found = self._next()
             if found is not None:
                 if self.own_priority is not None:
@@ -151,6 +153,14 @@ class Channel:
         self._held.pop((request.connection, request.number), None)
         await self.pd.sys.send(cap, message)
         self._free.append(cap)
+
+    def unwanted(self, connection: int, number: int) -> Request | None:
+        """Which of the requests that are held is meant by an unblock pulse: that one, or none."""
+        return self._held.get((connection, number))
+
+    def held(self) -> list[Request]:
+        """The requests that are to be answered still, the oldest first."""
+        return list(self._held.values())
 
     def _next(self) -> Request | Pulse | Unblock | None:
         """What is to be looked at first; None if that was of no consequence."""
@@ -205,7 +215,7 @@ class Channel:
     def _unblock(self, value: int) -> Unblock | None:
         """A client gave up: announce it if its request is held, remember it if that is still to come."""
         connection, number = value >> 32, value & NUMBER_MASK
-        request = self._held.get((connection, number))
+        request = self.unwanted(connection, number)
         if request is not None:
             request.is_unwanted = True
             return Unblock(request)

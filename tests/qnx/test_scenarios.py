@@ -11,8 +11,8 @@ from specs.sampling import Sampler
 from tests.scenarios.playing import must_hold
 
 MODULES = {point.name: point.value for point in entry_points(group=DEMOS)}
-FAST = ["qn-1"]
-SYSTEMS = {"qnx_states": 20_000}
+FAST = ["qn-1", "qn-2", "qn-5"]
+SYSTEMS = {"qnx_states": 20_000, "qnx_pulses": 30_000, "qnx_unblock": 50_000}
 """Microseconds that each system runs for under the eyes of the checker."""
 
 
@@ -22,7 +22,7 @@ def test_the_scenario_holds(name: str) -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", ["qn-1"])
+@pytest.mark.parametrize("name", ["qn-1", "qn-2", "qn-5"])
 def test_the_scenario_holds_at_every_point(name: str) -> None:
     must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
 

@@ -19,7 +19,7 @@ OWN_TCB, CEILING = 5, 150
 WORK: Final = 200_000
 """Ticks that a message takes."""
 COUNT, REFUSED, FIRST = 0, 8, 16
-"""Offsets in the log: how many entries, pulses that were refused; then three words an entry: connection, head, value."""
+"""Offsets in the log: entries, pulses that were refused; then three words an entry: connection, head, value."""
 
 
 async def init(pd: PD) -> None:

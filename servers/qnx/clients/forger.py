@@ -1,4 +1,4 @@
-"""An attacker with a ring of its own: it poses as the system, claims a high priority, and spoils the ring's counters."""
+"""An attacker with a ring of its own: it poses as the system, claims a high priority, and spoils the ring."""
 
 import struct
 from typing import Final

@@ -1,4 +1,4 @@
-"""QN-2: pulses come in the same loop as messages; nobody waits to send one, none is lost, the higher priority is first."""
+"""QN-2: pulses come in the same loop as messages; nobody waits to send one, none is lost, the highest are first."""
 
 from attrs import frozen
 
@@ -63,10 +63,15 @@ def _tell(story: Story, seed: int) -> None:
     first = _after_message(entries)
     order = [entry.priority for entry in first]
     story.claim("what came while it was busy is ordered by priority", order == sorted(order, reverse=True), len(order))
-    ages = {(e.connection, e.priority): [f.value for f in first if (f.connection, f.priority) == (e.connection, e.priority)] for e in first}
+    ages = {
+        (e.connection, e.priority): [f.value for f in first if (f.connection, f.priority) == (e.connection, e.priority)]
+        for e in first
+    }
     story.claim("and, of the same priority, by age", all(each == sorted(each) for each in ages.values()))
     forged = [entry for entry in entries if entry.connection == FORGER]
-    story.claim("who poses as the system is not believed", attacks[0] == FORGED and refused == FORGED, f"{refused} refused")
+    story.claim(
+        "who poses as the system is not believed", attacks[0] == FORGED and refused == FORGED, f"{refused} refused"
+    )
     is_capped = all(entry.priority <= 50 for entry in forged)
     story.claim("nor is a priority above its own, and a spoilt ring harms nobody else", attacks[1] == 1 and is_capped)
     story.claim("nobody came to grief", not run.faults, run.faults)
