@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
-from capkernel.tools.demo.policies import servers
+from capkernel.tools.demo.policies import membrane, servers
 from tests.scenarios.playing import must_hold
 
 
@@ -41,3 +41,21 @@ def test_a_policy_server_that_dies_lets_nothing_pass() -> None:
 @pytest.mark.campaign
 def test_a_policy_server_that_dies_anywhere_lets_nothing_pass() -> None:
     must_hold("policy-servers", servers, everywhere=True)
+
+
+def test_what_a_membrane_let_through_ends_with_it() -> None:
+    seen = membrane.play()
+    assert seen.is_over
+    assert seen.borrower.before
+    assert not seen.borrower.after
+    assert not seen.onlooker.changed
+
+
+@pytest.mark.slow
+def test_a_membrane_stays_cut_and_a_caretaker_is_not_enough() -> None:
+    must_hold("membrane", membrane)
+
+
+@pytest.mark.campaign
+def test_a_membrane_stays_cut_whoever_dies_wherever() -> None:
+    must_hold("membrane", membrane, everywhere=True)
