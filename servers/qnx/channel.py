@@ -138,7 +138,72 @@ class Channel:
             found = self._next()
             if found is not None:
                 if self.own_priority is not None:
-                    await self.own_priority.follow(self._priority_of(found))
+                    await self._follow(self.own_priority, found)
+                return found
+
+    async def _follow(self, own_priority: OwnPriority, found: Request | Pulse | Unblock) -> None:
+        match found:
+            case Pulse(priority=priority):
+                await own_priority.follow(priority)
+            case Request(connection=connection) | Unblock(request=Request(connection=connection)):
+                await own_priority.follow(self.peers[connection].priority, connection)
+
+    async def answer(self, message: Message) -> None:
+        """Answer with a message as it is. Raises QnxError ESRCH."""
+        if self._reply_cap is None:
+            raise QnxError(Errno.ESRCH, f"request {self.number} of connection {self.connection} was answered")
+        cap, self._reply_cap = self._reply_cap, None
+        await self.channel.answer(self, cap, message)
+
+
+@frozen
+class Unblock:
+    """A client has given up waiting for the reply to ``request``, and waits until it is answered."""
+
+    request: Request
+
+
+class Channel:
+    """Where a domain receives. ``peers``: who is connected, by Microkit channel; others are answered EBADF.
+
+    ``replies``: addresses of further reply objects; so many requests and one more can be held at a time.
+    ``own_priority``: how the server takes on the priority of what it receives; without it (``_NTO_CHF_FIXED_PRIORITY``)
+    it keeps its own. ``refused`` counts pulses that their sender may not send.
+    """
+
+    def __init__(
+        self, pd: PD, peers: Mapping[int, Peer], replies: range = range(0), own_priority: OwnPriority | None = None
+    ) -> None:
+        self.pd = pd
+        self.own_priority = own_priority
+        self.peers = dict(peers)
+        self.pulses = PulseQueue()
+        self.refused = 0
+        self._rings = {number: PulseRing(pd, peer.ring) for number, peer in peers.items() if peer.ring is not None}
+        self._free = [REPLY_CAP, *replies]
+        self._held: dict[tuple[int, int], Request] = {}
+        self._latest: dict[int, int] = {}
+        self._given_up: dict[int, int] = {}
+        self._ahead: Request | None = None
+        self._has_looked = False
+
+    async def receive(self) -> Request | Pulse | Unblock:
+        """Whatever comes next. Raises QnxError EAGAIN if as many requests are held as there are reply objects."""
+        if self.own_priority is not None:
+            await self.own_priority.wait()
+        if not self._has_looked:
+            # Pulses that came before this life: nobody signals again for them.
+            self._has_looked = True
+            await self._collect((1 << MAX_CHANNELS) - 1)
+        while True:
+            if not self.pulses and self._ahead is None:
+                await self._look(blocking=True)
+            if self.pulses and self._ahead is None and self._free:
+                await self._look(blocking=False)
+            found = self._next()
+            if found is not None:
+                if self.own_priority is not None:
+                    await self._follow(self.own_priority, found)
                 return found
 
     def _priority_of(self, found: Request | Pulse | Unblock) -> int:

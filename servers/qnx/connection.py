@@ -22,18 +22,20 @@ class Connection:
     """A connection through a Microkit channel of this domain.
 
     ``ring``: memory for its pulses, shared with the server alone. ``timeouts``: whom to ask that a wait ends;
-    ``server`` is what the server is called there.
+    ``server`` is what the server is called there. ``booster``: a channel to signal before each message, for a client of
+    a higher priority than those whom the server may be busy with (``priority``).
     """
 
     def __init__(
         self, pd: PD, channel: int, *, ring: SharedRegion | None = None, timeouts: Timeouts | None = None,
-        server: str = "",
+        server: str = "", booster: int | None = None,
     ) -> None:  # fmt: skip
         self.pd = pd
         self.channel = channel
         self.number = 0
         self.timeouts = timeouts
         self.server = server
+        self.booster = booster
         self._pulses = PulseSender(pd, ring, channel) if ring is not None else None
 
     async def send(
@@ -50,6 +52,8 @@ class Connection:
         self.number = self.number + 1 if self.number else 1 + await self.pd.clock() % (1 << 30)
         if timeout_us is not None and self.timeouts is not None:
             await self.timeouts.arm(self.server, self.number, timeout_us)
+        if self.booster is not None:
+            await self.pd.notify(self.booster)
         reply = await self.pd.ppcall(self.channel, Message(kind, (self.number, *words)))
         if timeout_us is not None and self.timeouts is not None:
             await self.timeouts.disarm()
