@@ -298,6 +298,8 @@ def _granted_node(system: SystemDescription, grant: Grant) -> Node:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.ASIDS)
         case GrantKind.TIME:
             return Node(f"{grant.pd} slot {grant.slot}", NodeKind.TIME)
+        case GrantKind.SCHED_CONTROL:
+            return Node("processor", NodeKind.TIME)
         case GrantKind.VSPACE:
             return pd_node(grant.pd)
         case _:
@@ -326,6 +328,8 @@ def _granted_rights(grant: Grant) -> tuple[Right, ...]:
             return (Right.ASSIGN,)
         case GrantKind.TIME:
             return (Right.SPEND,)
+        case GrantKind.SCHED_CONTROL:
+            return (Right.SCHEDULE,)
 
 
 def _endpoint_rights(rights: int) -> tuple[Right, ...]:

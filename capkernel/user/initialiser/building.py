@@ -38,7 +38,7 @@ async def build(tools: Toolbox, plan: Plan, monitor: int, ready: int) -> Buildin
         for index, spec in enumerate(plan.system.protection_domains)
     }
     io_spaces = {space.name: await wiring.io_space(tools, space) for space in plan.system.io_address_spaces}
-    caps = Caps(domains, regions, monitor, ready)
+    caps = Caps(domains, regions, monitor, ready, tools.env.sched_control)
     built = Building(tools, plan, regions, domains, caps, placements(plan), io_spaces)
     for domain in domains.values():
         domain.fault_ep = await wiring.fault_endpoint(tools, plan, domains, domain, monitor)

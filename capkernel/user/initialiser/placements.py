@@ -5,6 +5,7 @@
 | endpoint, notification, reply, irq handler | as long as the system            |
 | frame, untyped, monitor and its notification | as long as the system          |
 | slots that last, ASID pool, time          | as long as the system             |
+| sched_control                             | as long as the system             |
 | TCB, scheduling context, VSpace, CNode    | for one life of the domain        |
 
 Every cap carries just the rights that the description means: a channel's caps can send, not receive.
@@ -54,6 +55,7 @@ class Thing(Enum):
     SLOTS = "slots that last"
     ASID_POOL = "ASID pool"
     TIME = "time"
+    SCHED_CONTROL = "sched_control"
     MONITOR = "monitor"
     READY = "monitor's notification"
     TCB = "tcb"
@@ -189,6 +191,8 @@ def _granted(grant: Grant, numbers: Mapping[str, int]) -> Iterator[Placement]:
             yield placed(Source(Thing.ASID_POOL, grant.pd, grant.slot))
         case GrantKind.TIME:
             yield placed(Source(Thing.TIME, grant.pd, grant.slot))
+        case GrantKind.SCHED_CONTROL:
+            yield placed(Source(Thing.SCHED_CONTROL))
         case GrantKind.LIFECYCLE:
             badge = lifecycle_badge(numbers[grant.of])
             yield evolve(placed(Source(Thing.MONITOR), badge), rights=CALL_RIGHTS)

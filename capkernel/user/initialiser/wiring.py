@@ -23,11 +23,12 @@ Domains = Mapping[str, Domain]
 class Caps:
     """Where in the initial task's CSpace the cap to each thing is."""
 
-    def __init__(self, domains: Domains, regions: Regions, monitor: int, ready: int) -> None:
+    def __init__(self, domains: Domains, regions: Regions, monitor: int, ready: int, sched_control: int) -> None:
         self.domains = domains
         self.regions = regions
         self.monitor = monitor
         self.ready = ready
+        self.sched_control = sched_control
 
     def find(self, source: Source) -> int:
         """The cap to a thing; 0 if its domain is destroyed and the thing with it."""
@@ -36,6 +37,8 @@ class Caps:
                 return self.monitor
             case Thing.READY:
                 return self.ready
+            case Thing.SCHED_CONTROL:
+                return self.sched_control
             case Thing.FRAME:
                 return self.regions.frames[source.of][0]
             case Thing.TCB | Thing.SCHED_CONTEXT | Thing.VSPACE | Thing.CNODE:
