@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
-from capkernel.tools.demo.policies import membrane, servers
+from capkernel.tools.demo.policies import membrane, sealer, servers
 from tests.scenarios.playing import must_hold
 
 
@@ -59,3 +59,7 @@ def test_a_membrane_stays_cut_and_a_caretaker_is_not_enough() -> None:
 @pytest.mark.campaign
 def test_a_membrane_stays_cut_whoever_dies_wherever() -> None:
     must_hold("membrane", membrane, everywhere=True)
+
+
+def test_a_sealed_box_goes_through_untrusted_hands() -> None:
+    must_hold("sealer", sealer)
