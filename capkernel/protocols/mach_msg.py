@@ -145,8 +145,10 @@ async def rpc(
     try:
         await send(right, id, data, reply=make_send_once(port), rights=rights, timeout_us=timeout_us)
         mail = await receive(task, port, max_bytes=max_bytes, timeout_us=timeout_us)
-    finally:
+    except Failure:
         await release(port)
+        raise
+    await release(port)
     if mail.id == SEND_ONCE:
         raise ServerDied("the right for the answer was given up")
     return mail
@@ -166,7 +168,7 @@ async def serve_one(
     """Receive one request, let it be handled, and answer with the same ``id``; with -1 and the reason if it is refused.
 
     Rights that came along belong to the handler, who moves on or keeps some by taking them out of ``mail.rights``; what
-    is left is given up here, on every path, once.
+    is left is given up here, whether it was refused or not.
     """
     mail = await receive(task, port, max_bytes=max_bytes, timeout_us=timeout_us)
     try:
@@ -174,8 +176,7 @@ async def serve_one(
         await answer(mail, mail.id, data)
     except Failure as failure:
         await answer(mail, -1, str(failure).encode()[:MAX_INLINE])
-    finally:
-        await mail.release()
+    await mail.release()
     return mail
 
 

@@ -13,26 +13,28 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
 from servers.mach.configuration import read_configuration
 
-tasks: int = 0
-tasks_size: int = 0x1000
-"""Where the table of tasks is."""
-
 PORTS: Final = 0
 FIRST_TASK: Final = 2
 LIFECYCLE: Final = 330
 """Slot of the lifecycle cap to child 0; the others' follow."""
 
 
-class Program:
-    """The hooks."""
+class TaskHost:
+    """The hooks. ``tasks`` is where the table of tasks is."""
+
+    tasks: int = 0
+    tasks_size: int = 0x1000
 
     def __init__(self) -> None:
+        self.children: list[int] = []
+        """The tasks' numbers; one that ends none of its own is among them."""
         self.left: dict[int, int] = {}
         """Lives by task."""
 
     async def init(self, pd: PD) -> None:
         """Wait for whoever comes to grief."""
-        self.left = read_configuration((await pd.read(tasks, tasks_size)).rstrip(b"\0").decode()).lives
+        found = read_configuration((await pd.read(self.tasks, self.tasks_size)).rstrip(b"\0").decode())
+        self.children, self.left = sorted(found.tasks), found.lives
 
     async def notified(self, pd: PD, ch: int) -> None:
         """Nothing is signalled."""
@@ -51,3 +53,7 @@ class Program:
         if left > 0:
             await lifecycle.rebuild(pd.sys, LIFECYCLE + child)
             await lifecycle.start(pd.sys, LIFECYCLE + child)
+
+
+class Program(TaskHost):
+    """The server as it is."""

@@ -49,11 +49,10 @@ async def _give(task: Any, port: Any, data: bytes) -> None:
         holder = await task.look_up("holder", FOREVER)
         try:
             await send(holder, 1, data, rights=[move_send_once(once)])
-            return
         except DeadName:
-            pass
-        finally:
             await release(holder)
+        else:
+            return await release(holder)
 
 
 async def _count(task: Any, port: Any) -> int:

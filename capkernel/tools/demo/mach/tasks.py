@@ -1,6 +1,6 @@
 """A system of tasks, played once with faults: what they reported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -23,14 +23,18 @@ class Played:
 
 
 def play(
-    system: str, over: str, reports: Mapping[str, int], *, faults: Sequence[Fault] = (), seed: int = 0,
-    programs: Mapping[str, str] | None = None, longest_us: int = 3_000_000,
+    system: str, over: str | Callable[[Stage], bool], reports: Mapping[str, int], *, faults: Sequence[Fault] = (),
+    seed: int = 0, programs: Mapping[str, str] | None = None, longest_us: int = 3_000_000,
 ) -> Played:  # fmt: skip
-    """Run a system until the first word of the region ``over`` is set. ``reports`` says how many words of which region
-    are looked at; ``programs`` take the place of the description's.
+    """Run a system until ``over`` is so, or the first word of that region is set. ``reports`` says how many words of
+    which region are looked at; ``programs`` take the place of the description's.
     """
     stage = Stage(system, faults=tuple(faults), seed=seed, programs=programs)
-    is_over = stage.run_until(lambda: bool(stage.words(over, 1)[0]), longest_us, SLICE_US)
+
+    def is_done() -> bool:
+        return over(stage) if callable(over) else bool(stage.words(over, 1)[0])
+
+    is_over = stage.run_until(is_done, longest_us, SLICE_US)
     words = {region: stage.words(region, count) for region, count in reports.items()}
     run = stage.run(time_us=1)
     steps = dict(stage.injector.steps)
