@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
-from capkernel.tools.demo.policies import membrane, sealer, servers
+from capkernel.tools.demo.policies import membrane, powerbox, sealer, servers
 from tests.scenarios.playing import must_hold
 
 
@@ -63,3 +63,13 @@ def test_a_membrane_stays_cut_whoever_dies_wherever() -> None:
 
 def test_a_sealed_box_goes_through_untrusted_hands() -> None:
     must_hold("sealer", sealer)
+
+
+@pytest.mark.slow
+def test_the_user_gives_what_he_chooses_and_nobody_deceives_him() -> None:
+    must_hold("powerbox", powerbox)
+
+
+@pytest.mark.campaign
+def test_a_powerbox_that_dies_anywhere_forgets_nothing_that_it_was_told_to_remember() -> None:
+    must_hold("powerbox", powerbox, everywhere=True)
