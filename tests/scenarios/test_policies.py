@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
-from capkernel.tools.demo.policies import membrane, powerbox, sealer, servers
+from capkernel.tools.demo.policies import factory, membrane, powerbox, sealer, servers
 from tests.scenarios.playing import must_hold
 
 
@@ -73,3 +73,7 @@ def test_the_user_gives_what_he_chooses_and_nobody_deceives_him() -> None:
 @pytest.mark.campaign
 def test_a_powerbox_that_dies_anywhere_forgets_nothing_that_it_was_told_to_remember() -> None:
     must_hold("powerbox", powerbox, everywhere=True)
+
+
+def test_who_looks_at_the_certificate_may_trust_what_a_factory_makes() -> None:
+    must_hold("factory", factory)

@@ -1,0 +1,44 @@
+"""A process that is trusted with a secret: it does its work, and tries to pass the secret on through all that it has."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import Failure
+from capkernel.protocols.files import READ_WRITE, File
+from capkernel.protocols.interface import Cap
+from capkernel.protocols.pigeonholes import Slot
+from capkernel.protocols.spawn import given
+from capkernel.user.operations import compute
+from capkernel.user.process import Process
+
+LEAK = 100
+"""Added to the exit code for each thing that it could pass on; the rest of it is its answer."""
+GUESSED = (74, 300, 310, 311, 312, 313, 314, 1 << 58, 5 << 58)
+PAUSE = 1_000
+
+
+async def main(process: Process) -> int:
+    """Wait for the secret; the answer is the number in it."""
+    while "secret" not in process.caps:
+        await compute(PAUSE)
+        await process.refresh()
+    text = await given(File, process, "secret").read(0, 32)
+    leaks = 0
+    for name in [name for name in process.caps if name != "secret"]:
+        file: Any = given(File, process, name)
+        slot: Any = given(Slot, process, name)
+        leaks += await _works(file.write(0, text)) + await _works(file.resize(len(text)))
+        leaks += await _works(file.restrict(READ_WRITE)) + await _works(slot.put(Cap(process.caps["secret"])))
+    for address in GUESSED:
+        leaks += await _works(connect(Slot, Connection(process.sys), address).put(Cap(process.caps["secret"])))
+    return int(text.rpartition(b" ")[2]) + LEAK * leaks
+
+
+async def _works(attempt: Awaitable[Any]) -> bool:
+    """Whether something can be done; without slots for caps a process cannot even ask for some."""
+    try:
+        await attempt
+    except (Failure, TypeError):
+        return False
+    return True
