@@ -1,0 +1,1 @@
+"""What the scheduling policies promise, measured (docs/scheduling.md)."""

@@ -1,0 +1,1 @@
+"""Programs that are scheduled, and that look on: for the demonstrations."""
