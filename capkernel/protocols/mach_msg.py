@@ -180,6 +180,25 @@ async def serve_one(
     return mail
 
 
+async def adopt(task: Task, port: ReceiveRight, right: Any) -> Any:
+    """A send right of this task's own, like another task's to which it was given a cap.
+
+    ``port`` is an empty port of this task, through which the right comes. What is said through another's cap must fit
+    into a kernel message and ends with that task; neither is so of one's own. Raises DeadName, Gone, QuotaExceeded.
+    """
+    to_self = await port.make_send_once()
+    try:
+        await send(to_self, 0, rights=[copy_send(right)])
+    except Failure:
+        await release(to_self)
+        await receive(task, port)
+        raise
+    (own,) = (await receive(task, port)).rights
+    if own is None:
+        raise DeadName("the port is dead")
+    return own
+
+
 async def release(right: Any) -> None:
     """Give up a right, if it has not been given up or sent away; doing so twice does nothing."""
     if isinstance(right, Stub):

@@ -31,8 +31,8 @@ SEND_ONCE: Final = 71
 DEAD_NAME: Final = 72
 NO_SENDERS: Final = 70
 """What notifications have as their ``id`` (``mach/notify.h``): a name that was asked about is gone otherwise; a
-send-once right was given up unused; a port died, to which the task has a right under the name in ``subject``; a port has
-no send rights any more, and so many were ever made as ``subject`` says.
+send-once right was given up unused; a port died, to which the task has a right under the name in ``subject``; a port
+has no send rights any more, and so many were ever made as ``subject`` says.
 """
 
 

@@ -11,7 +11,7 @@ from specs.sampling import Sampler
 from tests.scenarios.playing import must_hold
 
 MODULES = {point.name: point.value for point in entry_points(group=DEMOS) if point.name.startswith("ma-")}
-SWEPT = ["ma-1", "ma-2", "ma-3", "ma-5"]
+SWEPT = ["ma-1", "ma-2", "ma-3", "ma-4", "ma-5"]
 """Those in which somebody dies, at each of his steps if all are wanted."""
 
 
@@ -26,7 +26,10 @@ def test_the_scenario_holds_wherever_somebody_dies(name: str) -> None:
     must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
 
 
-@pytest.mark.parametrize(("system", "region"), [("mach_tasks", "server_report"), ("mach_exceptions", "guard_report")])
+SYSTEMS = {"mach_tasks": "server_report", "mach_exceptions": "guard_report", "mach_memory": "reader_report"}
+
+
+@pytest.mark.parametrize(("system", "region"), SYSTEMS.items())
 def test_the_kernel_keeps_its_invariants_meanwhile(system: str, region: str) -> None:
     stage = Stage(system)
     stage.booted.boot()
