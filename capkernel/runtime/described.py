@@ -9,7 +9,7 @@ from pathlib import Path
 from capkernel.kernel.boot import RootImage, boot
 from capkernel.kernel.caps import PageTableCap, ThreadCap
 from capkernel.kernel.cspace import lookup_cap
-from capkernel.kernel.objects import TCB
+from capkernel.kernel.objects import TCB, Cap
 from capkernel.runtime.coroutine import CoroutineGlue
 from capkernel.runtime.limits import require_machine, require_room
 from capkernel.runtime.loop import DEFAULT_COSTS, Loop
@@ -17,10 +17,12 @@ from capkernel.runtime.mixed import MixedGlue
 from capkernel.runtime.platform import PRESETS, configure
 from capkernel.runtime.programs import MachineCode, load_programs, load_spawnable
 from capkernel.runtime.serial import SerialInput, run_with_input
+from capkernel.system.authority import Node
 from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic
 from capkernel.system.extensions import Extensions
 from capkernel.system.spawnable import ProgramsRegion, encode_table
+from capkernel.user.initialiser.building import Building
 from capkernel.user.initialiser.footprint import arena_bits
 from capkernel.user.initialiser.plan import Plan, Program
 from capkernel.user.initialiser.task import initial_task
@@ -44,7 +46,8 @@ class DescribedSystem:
     the only thing that is not determined by the description; ``devices`` are plugged into the machine by window name.
     ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``programs`` are
     those of each domain, its alternatives last; ``threads`` are the TCBs of the domains that have been started and not
-    destroyed, by name; ``lives`` says at which tick which domain was started (True), or destroyed (False).
+    destroyed, by name; ``lives`` says at which tick which domain was started (True), or destroyed (False). ``memory`` lists
+    which domain or region has what memory, once all have been started, each with a cap to a piece of it.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
@@ -55,6 +58,7 @@ class DescribedSystem:
         devices: Mapping[str, DeviceFactory] | None = None,
     ) -> None:  # fmt: skip
         self.system = system
+        self.extensions = said = extensions or Extensions()
         self.machine = Machine(board, uart_backend=uart, console=console, devices=devices)
         if seed < 0:
             raise ValueError(f"a seed is 0 or more, not {seed}")
@@ -63,7 +67,7 @@ class DescribedSystem:
         self.faults: list[tuple[str, str]] = []
         self.threads: dict[str, TCB] = {}
         self.lives: list[tuple[int, str, bool]] = []
-        said = extensions or Extensions()
+        self.memory: list[tuple[Node, Cap]] = []
         debug = said.options.debug
         config = replace(configure(PRESETS["microkit"], board), debug=debug)
         require_machine(system, config)
@@ -104,7 +108,9 @@ class DescribedSystem:
         if thread is not None and isinstance(thread.vspace_slot.cap, PageTableCap):
             self.cpu.forget_space(thread.vspace_slot.cap.paddr)
 
-    def _ready(self) -> None:
+    def _ready(self, built: Building) -> None:
+        """The initial task is the current thread here, too."""
+        self.memory = [(owner, lookup_cap(self.state.current, cap)) for owner, cap in built.memory()]
         self.ready = True
         self.started_at = self.machine.now()
         if self._on_ready is not None:

@@ -15,7 +15,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from capkernel.system.authority import AuthorityGraph, Edge, Node, NodeKind, Right
-from capkernel.system.takegrant import GRANT, Derivation, Fact, close
+from capkernel.system.takegrant import GRANT, Derivation, Fact, PassesOn, close, everybody_passes_on
 
 
 class Query(Enum):
@@ -61,14 +61,15 @@ _ACTORS = {NodeKind.PD, NodeKind.GUEST}
 
 @frozen
 class Closure:
-    """Answers questions about one graph."""
+    """Answers questions about one graph. ``passes_on`` says who keeps a cap to itself; nobody, if not given."""
 
     graph: AuthorityGraph
+    passes_on: PassesOn = everybody_passes_on
     facts: dict[Fact, Derivation] = field(init=False, repr=False)
 
     @facts.default
     def _close(self) -> dict[Fact, Derivation]:
-        return close(self.graph)
+        return close(self.graph, self.passes_on)
 
     def may(self, subject: Node, object: Node, query: Query) -> Answer:
         """Whether and why ``subject`` may do to ``object`` what ``query`` says."""
@@ -77,8 +78,12 @@ class Closure:
         for right in _rights(query, object):
             fact = Fact(subject, right, object)
             if fact in self.facts:
-                return Answer(True, tuple(self._explain(fact, set())))
+                return Answer(True, self.why(fact))
         return Answer(False)
+
+    def why(self, fact: Fact) -> tuple[Step, ...]:
+        """The steps that lead to a fact. Raises KeyError if it is none."""
+        return tuple(self._explain(fact, set()))
 
     def _explain(self, fact: Fact, told: set[Fact]) -> Iterator[Step]:
         """The steps that lead to a fact; each premise is told once."""

@@ -119,6 +119,11 @@ class PciAddress:
     device: int
     function: int
 
+    @property
+    def request_id(self) -> int:
+        """As the function names itself to the IOMMU: 16 bits."""
+        return self.bus << 8 | self.device << 3 | self.function
+
     def __str__(self) -> str:
         """The usual hexadecimal form ``bb:dd.f``."""
         return f"{self.bus:02x}:{self.device:02x}.{self.function:x}"

@@ -16,10 +16,12 @@ Who holds a CNode, its own, another's or one of new slots, can receive caps. In 
 authority spreads by control alone. Only a right that rests on a cap can be copied or sent; memory that the initial task
 mapped cannot. The rules err on the side of yes: a cap in any of X's CNodes counts as if it were in the one that is
 held, and who has a cap of a frame is taken to find an address space to map it in.
+
+Whoever can pass on a cap is taken to do so, unless ``PassesOn`` says otherwise: so trust in a server is stated.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import field, frozen
 
@@ -51,8 +53,17 @@ class Derivation:
     edge: Edge | None = None
     premises: tuple[Fact, ...] = ()
 
+    @property
+    def giver(self) -> Node | None:
+        """Who passed on a cap of its own free will, if that is how it came about."""
+        if self.rule == GRANT:
+            return self.premises[0].subject
+        return self.premises[0].object if self.rule == REPLY else None
+
 
 Consequence = tuple[Fact, Derivation]
+PassesOn = Callable[[Node, Right, Node], bool]
+"""Whether a domain passes on, of itself, a cap with a right over something."""
 
 # Memory is mapped by the initial task; a protection domain holds no frame cap to pass on.
 _MEMORY = {Right.READ, Right.WRITE, Right.EXECUTE}
@@ -65,12 +76,20 @@ _MAPPED = {Right.FRAME_READ: (Right.READ, Right.EXECUTE), Right.FRAME_WRITE: (Ri
 _ALWAYS_SPREADING = {Right.CONTROL, Right.CSPACE, *_INTERCEPTED}
 
 
-def close(graph: AuthorityGraph) -> dict[Fact, Derivation]:
+def everybody_passes_on(giver: Node, right: Right, object: Node) -> bool:
+    """Nobody is trusted."""
+    return True
+
+
+def close(graph: AuthorityGraph, passes_on: PassesOn = everybody_passes_on) -> dict[Fact, Derivation]:
     """Every right that anybody may come to exercise, each with its first reason found."""
     known = _Known()
     waiting = deque(fact for fact, derivation in _premises(graph) if known.add(fact, derivation))
     while waiting:
         for fact, derivation in list(_consequences(waiting.popleft(), known)):
+            given_by = derivation.giver
+            if given_by is not None and not passes_on(given_by, fact.right, fact.object):
+                continue
             if known.add(fact, derivation):
                 waiting.append(fact)
     return known.facts

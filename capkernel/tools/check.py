@@ -4,7 +4,8 @@ The system is the one that ``capkernel run`` boots: instructions for capkernel i
 judged as well, and what they grant is part of the authority.
 
 Exit status: 0 accepted (or ``--may``: yes), 1 refused (or ``--may``: no, or ``--strict`` and
-there are findings), 2 wrong usage. Complaints go to standard error, answers to standard output.
+there are findings; or ``--policy``: authority may rise above the ceiling), 2 wrong usage. Complaints go to standard
+error, answers to standard output.
 """
 
 import json
@@ -24,6 +25,7 @@ from capkernel.system.board import (
     UnknownBoardError,
     find_board,
 )
+from capkernel.system.ceiling import drafted
 from capkernel.system.closure import Answer, Closure, Query
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
@@ -39,6 +41,8 @@ from capkernel.system.render import (
     to_dot,
     to_mermaid,
 )
+from capkernel.tools.ceiling import judge
+from capkernel.tools.demo.stage import UnknownSystemError, description
 
 ACCEPTED, REFUSED, USAGE = 0, 1, 2
 
@@ -53,7 +57,7 @@ class Format(Enum):
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="The .system description.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="The .system description, or the name of an installed system.")],
     right: Annotated[Query | None, typer.Argument(help="With --may: the right to ask for.")] = None,
     search_path: Annotated[
         list[Path] | None,
@@ -68,23 +72,40 @@ def check(
         tuple[str, str] | None,
         typer.Option("--may", metavar="A B [RIGHT]", help="May A do RIGHT to B (or anything)?"),
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="A declared ceiling: can authority rise above it?", dir_okay=False)
+    ] = None,
+    draft_policy: Annotated[
+        bool, typer.Option("--draft-policy", help="Print the lowest ceiling that trusts nobody.")
+    ] = False,
 ) -> None:
     """Judge a Microkit system description and show the authority that it gives."""
     shape = Format.JSON if as_json else format
     if right is not None and may is None:
         raise typer.BadParameter("a right is only asked for with --may A B RIGHT")
+    if (may is not None) + (policy is not None) + draft_policy > 1:
+        raise typer.BadParameter("--may, --policy and --draft-policy are questions; ask one at a time")
+    try:
+        file = description(file)
+    except UnknownSystemError as error:
+        raise typer.BadParameter(str(error)) from None
     graph = _load(file, search_path or [], board, config, shape)
     if may is not None:
         raise typer.Exit(_answer(graph, *may, right, shape))
+    if policy is not None:
+        raise typer.Exit(judge(graph, policy, as_json=shape is Format.JSON))
+    if draft_policy:
+        typer.echo(drafted(graph), nl=False)
+        raise typer.Exit(ACCEPTED)
     found = findings(graph)
     _show(graph, found, shape)
     raise typer.Exit(REFUSED if strict and found else ACCEPTED)
 
 
 def _load(file: Path, search_path: list[Path], board: str, config: str, shape: Format) -> AuthorityGraph:
-    """What the description gives; like Microkit's tool, look in the working directory last."""
+    """What the description gives. What it names is looked for beside it, and in the working directory last."""
     try:
-        system = load(file, search_path=[*search_path, Path.cwd()], board=find_board(board), config=config)
+        system = load(file, search_path=[*search_path, file.parent, Path.cwd()], board=find_board(board), config=config)
         return authority_of(system, load_extensions(file, system).grants)
     except DescriptionError as error:
         if shape is Format.JSON:

@@ -1,8 +1,9 @@
 """``capkernel run``: boot a system description and run it.
 
 Exit status: 0 the system was started and stopped by itself, or ``--time`` stopped it (even before it was started: then
-that is said); 1 the description was refused or cannot run here, the system never got started, or a domain's fault
-reached the monitor (an exception that ends a program is one; a parent may handle its child's); 2 wrong usage.
+that is said); 1 the description was refused or cannot run here, the system never got started, a domain's fault
+reached the monitor (an exception that ends a program is one; a parent may handle its child's), or a check found
+something wrong; 2 wrong usage.
 
 Times, of ``--time`` as of the report, are milliseconds of virtual time since boot. The initial task takes some to build
 the system; the report says when it had started it.
@@ -24,11 +25,14 @@ from attrs import frozen
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.serial import SerialInput
 from capkernel.runtime.trace import Trace
+from capkernel.system.authority import authority_of
 from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
-from capkernel.tools.demo.stage import UnknownSystemError, find_system
+from capkernel.tools.ceiling import ceiling_of
+from capkernel.tools.checking import Checker, attach_ceiling, attach_checker, check_interval, told, told_data
+from capkernel.tools.demo.stage import UnknownSystemError, description
 from capkernel.tools.explain import Explainer, Explanation
 from capkernel.tools.plugs import PlugError, plugged
 from hwmodel.backend import FileBackend, TerminalBackend
@@ -36,6 +40,8 @@ from hwmodel.board import UnknownMachineError
 from hwmodel.board import find_board as find_machine
 
 REFUSED, USAGE = 1, 2
+USUAL_INTERVAL = 20
+"""Kernel entries from one look to the next with ``--policy`` alone."""
 
 
 @frozen
@@ -77,24 +83,35 @@ def run(
     typed: Annotated[
         str | None, typer.Option("--input", help="What arrives on the serial line: a file, or - for the terminal.")
     ] = None,
+    check: Annotated[
+        str, typer.Option(help="Check the invariants: none, all (after each kernel entry) or sample:N (each Nth).")
+    ] = "none",
+    policy: Annotated[
+        Path | None, typer.Option(help="Hold live authority against a declared ceiling, too.", dir_okay=False)
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each refused operation was refused.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the system's output included.")] = False,
 ) -> None:
     """Boot a system description and run it until nothing can happen any more."""
     if time is not None and not math.isfinite(time * 1000):
         raise typer.BadParameter(f"--time is a number of milliseconds, not {time}")
-    file = _installed(file)
+    try:
+        file = description(file)
+    except UnknownSystemError as error:
+        print(f"capkernel run: {error}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
     places = [*(search_path or []), file.parent]
     source = None if typed is None else _source(typed)
     lines = _Lines.kept() if as_json else _Lines.shown()
     system = _build(file, places, board, device or [], seed, lines, source)
+    checker = _checker(system, check_interval(check), policy)
     booted_at = system.machine.now()
     explanations: list[dict[str, Any]] = []
     with _trace_file(trace) as sink, _recorded(system, sink) as record:
         if explain:
             _explain(system, explanations, as_json)
         reason = system.run(time_us=None if time is None else round(time * 1000), source=source)
-        report = _Report(system, lines, record.hash(), reason, booted_at, explanations)
+        report = _Report(system, lines, record.hash(), reason, booted_at, explanations, checker)
     system.cpu.close()
     if as_json:
         print(json.dumps(report.data(), indent=2))
@@ -109,17 +126,6 @@ def _source(typed: str) -> SerialInput:
         return SerialInput(sys.stdin.fileno() if typed == "-" else os.open(typed, os.O_RDONLY))
     except OSError as error:
         print(f"capkernel run: the input cannot be read: {typed}: {error.strerror}", file=sys.stderr)
-        raise typer.Exit(USAGE) from None
-
-
-def _installed(file: Path) -> Path:
-    """The description of an installed system, if this is the name of one and no file."""
-    if file.is_file() or file.suffix:
-        return file
-    try:
-        return find_system(str(file))
-    except UnknownSystemError as error:
-        print(f"capkernel run: there is no file {file}, and {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
 
 
@@ -144,6 +150,14 @@ def _build(
     except (OSError, PlugError, UnknownBoardError, UnknownMachineError) as error:
         print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
+
+
+def _checker(system: DescribedSystem, every: int | None, policy: Path | None) -> Checker | None:
+    """Who looks at the states of the run, if anybody does. Raises BadParameter if the ceiling cannot be read."""
+    if policy is None:
+        return attach_checker(system.loop, system.machine, every)
+    graph = authority_of(system.system, system.extensions.grants)
+    return attach_ceiling(system, graph, ceiling_of(policy, graph), every or USUAL_INTERVAL)
 
 
 @contextmanager
@@ -192,13 +206,15 @@ class _Report:
     reason: str
     booted_at: int
     explanations: list[dict[str, Any]]
+    checker: Checker | None
 
     @property
     def status(self) -> int:
         """The exit status."""
         system = self.system
         never_started = not system.ready and not self.out_of_time
-        return REFUSED if never_started or system.faults or system.is_abandoned else 0
+        wrong = self.checker is not None and self.checker.violations
+        return REFUSED if never_started or system.faults or system.is_abandoned or wrong else 0
 
     @property
     def out_of_time(self) -> bool:
@@ -214,6 +230,7 @@ class _Report:
             "entries": system.loop.entries, "trace_hash": self.trace_hash,
             "faults": system.faults, "crashes": [c._asdict() for c in system.crashes],
             "console": _text(self.output.console), "uart": _text(self.output.uart), "explanations": self.explanations,
+            "invariants": told_data(self.checker),
         }  # fmt: skip
 
     def lines(self) -> Iterator[str]:
@@ -224,6 +241,8 @@ class _Report:
         yield from (f"{name} stopped: {fault}" for name, fault in system.faults)
         if not system.ready:
             yield self._unstarted()
+        if self.checker is not None:
+            yield from told(self.checker)
         started = f" (started at {self._since_boot(system.started_at):.3f} ms)" if system.ready else ""
         yield (
             f"-- {self.reason} after {self._since_boot(system.machine.now()):.3f} ms of virtual time{started}, "

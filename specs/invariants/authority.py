@@ -1,23 +1,27 @@
 """Who may do what to whom: G27, G29.
 
 Objects have labels (one a protection domain, by the memory they lie in). The authority graph is recomputed from the
-caps, the threads' states, the derivation tree and the page tables, and held against a declared ceiling. Catches: any
-way in which authority reaches a label that the system description did not give it.
+caps, the threads' states, the derivation tree, the page tables and those of devices, and held against a declared
+ceiling. Catches: any way in which authority reaches a label that the system description did not give it.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from capkernel.abi import rights as rt
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap
+from hwmodel import iommu
 from specs.invariants.model import Invariant, first
 from specs.invariants.view import View
 
 SEND, RECEIVE, NOTIFY, CALL, GRANT, REPLY = "send", "receive", "notify", "call", "grant", "reply"
 READ, WRITE, CONTROL, DELETE_DERIVED = "read", "write", "control", "delete_derived"
+ACKNOWLEDGE = "acknowledge"
 RESET = "reset"
 """To let threads that are queued start over: any cap to an endpoint or notification can, by being the last deleted."""
 
@@ -36,19 +40,32 @@ class Policy:
 
     ``areas`` are (first, end, label) of physical memory, the smallest that holds an address counts; whatever lies in
     none belongs to ``default``. ``edges`` is the ceiling; a label may always do anything to itself. ``holders`` says,
-    for the four kinds of cap that concern everybody, which labels may hold one. ``default`` itself, that is who built
-    the system and no longer runs, is bounded by nothing.
+    for the four kinds of cap that concern everybody, which labels may hold one. ``lines`` and ``devices`` are the
+    labels of interrupt lines by number and of devices by request id, ``default`` if they have none. ``default`` itself,
+    that is who built the system and no longer runs, is bounded by nothing.
     """
 
     areas: tuple[tuple[int, int, str], ...]
     edges: frozenset[Edge]
     holders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    lines: Mapping[int, str] = field(default_factory=dict)
+    devices: Mapping[int, str] = field(default_factory=dict)
     default: str = "boot"
 
     def label(self, paddr: int) -> str:
         """The label of what lies at a physical address."""
-        inside = [(end - start, label) for start, end, label in self.areas if start <= paddr < end]
-        return min(inside)[1] if inside else self.default
+        starts, labels = self._pieces
+        return labels[bisect_right(starts, paddr)]
+
+    @cached_property
+    def _pieces(self) -> tuple[list[int], list[str]]:
+        """Where labels change, and the labels before, between and behind those addresses."""
+        starts = sorted({edge for start, end, _ in self.areas for edge in (start, end)})
+        labels = [self.default] * (len(starts) + 1)
+        for start, end, label in sorted(self.areas, key=lambda area: area[0] - area[1]):
+            first, last = bisect_left(starts, start) + 1, bisect_left(starts, end) + 1
+            labels[first:last] = [label] * (last - first)
+        return starts, labels
 
 
 _CONTROL_CAPS = (
@@ -82,6 +99,11 @@ def authority_graph(view: View, policy: Policy) -> set[Edge]:
         if where is not None:
             holder = label(slot.container.paddr)
             edges |= {Edge(holder, authority, label(where[0])) for authority in conferred(slot.cap)}
+        if isinstance(slot.cap, kc.IRQHandlerCap):
+            edges.add(Edge(label(slot.container.paddr), ACKNOWLEDGE, policy.lines.get(slot.cap.irq, policy.default)))
+        if isinstance(slot.cap, kc.IOSpaceCap):
+            device = policy.devices.get(slot.cap.request_id, policy.default)
+            edges.add(Edge(label(slot.container.paddr), CONTROL, device))
         if isinstance(slot.cap, kc.ReplyCap) and slot.cap.reply.tcb is not None:
             edges.add(Edge(label(slot.container.paddr), REPLY, label(slot.cap.reply.tcb.paddr)))
         parent = view.tree.places[id(slot)].parent
@@ -110,16 +132,20 @@ def _by_state(tcb: ko.TCB) -> list[tuple[str, Any]]:
 
 
 def _mapped(view: View, policy: Policy) -> set[Edge]:
-    """Reading and writing by mapping: whoever owns the root table reaches the page."""
+    """Reading and writing by mapping: whoever owns the root table reaches the page, and so does a device."""
     edges = set()
     for space in view.spaces.values():
         owner = policy.label(space.root)
         for leaf in space.leaves.values():
             target = policy.label(leaf.paddr)
-            if leaf.readable:
-                edges.add(Edge(owner, READ, target))
-            if leaf.writable:
-                edges.add(Edge(owner, WRITE, target))
+            edges |= {Edge(owner, READ, target)} if leaf.readable else set()
+            edges |= {Edge(owner, WRITE, target)} if leaf.writable else set()
+    for device, mappings in view.io_spaces.items():
+        owner = policy.devices.get(device, policy.default)
+        for mapping in mappings:
+            target = policy.label(mapping.paddr)
+            edges |= {Edge(owner, READ, target)} if mapping.rights & iommu.READ else set()
+            edges |= {Edge(owner, WRITE, target)} if mapping.rights & iommu.WRITE else set()
     return edges
 
 

@@ -117,12 +117,18 @@ def test_wrong_usage(run, words):
     assert run(*words).exit_code == 2
 
 
-def test_files_are_found_beside_the_search_path_and_in_the_working_directory(run, tmp_path, monkeypatch):
-    (tmp_path / "fill.bin").write_bytes(b"fill")
+def test_files_are_found_on_the_search_path_beside_the_description_and_in_the_working_directory(
+    run, tmp_path, tmp_path_factory, monkeypatch
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "fill.bin").write_bytes(b"fill")
     text = SYSTEM.replace('size="0x1000"', 'prefill_path="fill.bin"')
     assert run(text=text).exit_code == 1
-    assert run("--search-path", str(tmp_path), text=text).exit_code == 0
-    monkeypatch.chdir(tmp_path)
+    assert run("--search-path", str(elsewhere), text=text).exit_code == 0
+    monkeypatch.chdir(elsewhere)
+    assert run(text=text).exit_code == 0
+    monkeypatch.chdir("/")
+    (tmp_path / "fill.bin").write_bytes(b"fill")
     assert run(text=text).exit_code == 0
 
 

@@ -23,7 +23,7 @@ from capkernel.runtime.trace import Trace
 from capkernel.system.elf import Elf, ElfError, read_program
 from capkernel.tools.boot import baseline as record
 from capkernel.tools.boot import faults
-from capkernel.tools.boot.checking import Checker, attach_checker, check_interval
+from capkernel.tools.checking import Checker, attach_checker, check_interval, told, told_data
 from capkernel.tools.boot.console import WatchedConsole
 from capkernel.tools.boot.statistics import Statistics
 from capkernel.tools.explain import Explainer, Explanation
@@ -200,9 +200,7 @@ class _Outcome:
             "entries": system.loop.entries, "instructions": system.instructions, "ticks": system.machine.now(),
             "trace_hash": self.trace_hash, "explanations": [e.data() for e in self.explanations],
             "statistics": self.statistics and self.statistics.data(),
-            "invariants": None if self.checker is None else {
-                "checked": self.checker.checked, "violations": self.checker.violations
-            },
+            "invariants": told_data(self.checker),
             "tests": None if self.rows is None else [
                 {"name": row.name, "recorded": row.recorded, "now": row.now} for row in self.rows
             ],
@@ -215,11 +213,7 @@ class _Outcome:
         found += self.statistics.lines() if self.statistics is not None else []
         if self.until is not None and not self.console.seen:
             found.append(f"the text {self.until!r} was not printed")
-        if self.checker is not None:
-            found += self.checker.violations
-            found.append(
-                f"invariants: {self.checker.checked:,} states checked, {len(self.checker.violations)} violations"
-            )
+        found += told(self.checker) if self.checker is not None else []
         ms = system.machine.now() * 1000 / system.machine.board.timer_frequency
         return [
             *found,

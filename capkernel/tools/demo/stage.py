@@ -42,6 +42,19 @@ def find_system(name: str) -> Path:
     return Path(str(files(found[name]))) / f"{name}.system"
 
 
+def description(file: Path) -> Path:
+    """The description that is meant: the file, or the shipped system if this is the name of one and no file.
+
+    Raises UnknownSystemError.
+    """
+    if file.is_file() or file.suffix:
+        return file
+    try:
+        return find_system(str(file))
+    except UnknownSystemError as error:
+        raise UnknownSystemError(f"there is no file {file}, and {error}") from None
+
+
 def _places(path: Path, variant: str) -> list[Path]:
     """Where else than beside the description what it names may be: in the variant, in the directory above."""
     if not variant:

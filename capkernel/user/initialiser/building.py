@@ -1,7 +1,10 @@
 """Building what the plan describes: all of it at boot, one domain of it again and again."""
 
+from collections.abc import Iterator
+
 from attrs import define
 
+from capkernel.system.authority import Node, pd_node, region_node
 from capkernel.system.description import IoAddressSpace
 from capkernel.user.initialiser import domains as dom
 from capkernel.user.initialiser import wiring
@@ -24,6 +27,17 @@ class Building:
     caps: Caps
     table: tuple[Placement, ...]
     io_spaces: dict[str, int]
+
+    def memory(self) -> Iterator[tuple[Node, int]]:
+        """Which domain or region has what memory, each with a cap to a piece of it; one may have several.
+
+        All that a domain ever has lies in its pieces, or in what it gets from another.
+        """
+        for name, domain in self.domains.items():
+            yield from ((pd_node(name), cap) for cap in domain.lasting_caps())
+        for name, frames in self.regions.frames.items():
+            region = region_node(self.plan.system, self.plan.system.region(name))
+            yield from ((region, frame) for frame in frames)
 
 
 async def build(tools: Toolbox, plan: Plan, monitor: int, ready: int) -> Building:

@@ -92,6 +92,12 @@ class Domain:
             raise ValueError(f"{self.name} is destroyed")
         return self.life
 
+    def lasting_caps(self) -> tuple[int, ...]:
+        """Caps to all the memory that lasts: the arena, and what was made for it beside that."""
+        single = (self.arena.untyped, self.notification, *((self.endpoint,) if self.endpoint else ()))
+        made = (self.replies, self.untypeds, self.slots, self.asid_pools, self.times)
+        return (*single, *(cap for caps in made for cap in caps.values()))
+
 
 async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: ProtectionDomain) -> Domain:
     """Make what lasts of a domain. Raises OutOfMemory or OutOfSlots."""

@@ -7,14 +7,14 @@ from capkernel.abi import objects as obj
 from capkernel.user import stubs
 from capkernel.user.bootstrap import Start, root_environment
 from capkernel.user.initialiser import lifecycle
-from capkernel.user.initialiser.building import build
+from capkernel.user.initialiser.building import Building, build
 from capkernel.user.initialiser.monitor import monitor
 from capkernel.user.initialiser.plan import Plan
 from capkernel.user.initialiser.schedule import set_schedule
 from capkernel.user.initialiser.toolbox import Toolbox
 
-OnReady = Callable[[], None]
-"""Told when all domains have been started."""
+OnReady = Callable[[Building], None]
+"""Told when all domains have been started, and what was built."""
 
 
 def initial_task(plan: Plan, on_ready: OnReady | None = None) -> Any:
@@ -36,5 +36,5 @@ async def _run(plan: Plan, start: Start, on_ready: OnReady | None) -> None:
         await lifecycle.start(built, domain)
     await set_schedule(env.sys, plan)
     if on_ready is not None:
-        on_ready()
+        on_ready(built)
     await monitor(built, endpoint, reply)

@@ -138,8 +138,7 @@ async def fault_endpoint(tools: Toolbox, plan: Plan, domains: Domains, domain: D
 
 async def io_space(tools: Toolbox, space: IoAddressSpace) -> int:
     """The cap to a device's I/O address space."""
-    request_id = space.device.bus << 8 | space.device.device << 3 | space.device.function
-    return await tools.mint(CAP_IO_SPACE, space.domain_id << 16 | request_id)
+    return await tools.mint(CAP_IO_SPACE, space.domain_id << 16 | space.device.request_id)
 
 
 async def map_for_device(
