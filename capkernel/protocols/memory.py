@@ -104,3 +104,11 @@ class Account(Interface, number=49):
     @abstractmethod
     async def release(self, number: int) -> None:
         """Take back the memory of this number, whoever has caps to it. NotFound."""
+
+    @operation(9)
+    @abstractmethod
+    async def dissolve(self) -> list[int]:
+        """End the account, and leave what was allocated from it, and the accounts below it, to the account above, with
+        the quota. Returns the numbers that the memory has there. TooLarge if it is more than 64 memory objects;
+        Refused for an account that is the system's.
+        """

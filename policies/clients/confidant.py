@@ -1,4 +1,4 @@
-"""A process that is trusted with a secret: it does its work, and tries to pass the secret on through all that it has."""
+"""A process that is trusted with a secret: it does its work, and tries to pass it on through all that it has."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -14,7 +14,8 @@ from capkernel.user.process import Process
 
 LEAK = 100
 """Added to the exit code for each thing that it could pass on; the rest of it is its answer."""
-GUESSED = (74, 300, 310, 311, 312, 313, 314, 1 << 58, 5 << 58)
+GUESSED = (0, 33, 34, 74, 100, 126)
+"""Slots of its own CSpace in which nothing was put. An address beyond it ends the process."""
 PAUSE = 1_000
 
 

@@ -15,7 +15,8 @@ from capkernel.protocols.failures import AlreadyExists, Malformed, NotFound, Quo
 from capkernel.protocols.memory import PAGE, AccountInfo, Use
 
 _USES: Final = tuple(Use)
-MAX_NUMBER: Final = (1 << 63) - 1
+MOVED: Final = 1 << 62
+MAX_NUMBER: Final = MOVED - 1
 
 
 @define
@@ -130,6 +131,19 @@ class Book:
         """Accounts without memory, the lowest first: their quotas return to those above them."""
         for account in accounts:
             del self.accounts[account]
+
+    def dissolve(self, account: int) -> list[int]:
+        """Leave all that is in an account, and below it, to the account above; the numbers of its memory there.
+
+        Numbers are the account's own; those from ``MOVED`` on are not given by clients but made of ids, and so unique.
+        """
+        gone = self.accounts.pop(account)
+        memories = [row for row in self.memories.values() if row.account == account]
+        for row in [each for each in self.accounts.values() if each.parent == account]:
+            row.parent, row.number = gone.parent, MOVED | row.id
+        for memory in memories:
+            memory.account, memory.number = gone.parent, MOVED | memory.id
+        return [memory.number for memory in memories]
 
     def _add_account(self, parent: int, number: int, quota: int) -> AccountRow:
         row = self.accounts[self.next_id] = AccountRow(self.next_id, parent, number, quota)

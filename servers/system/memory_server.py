@@ -12,7 +12,7 @@ from typing import Any, Final
 from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_BITS
-from capkernel.protocols.failures import Gone, Malformed, Refused, WrongKind
+from capkernel.protocols.failures import Gone, Malformed, Refused, TooLarge, WrongKind
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.memory import Account, AccountInfo, Memory, Use
 from capkernel.protocols.service import Service
@@ -38,6 +38,8 @@ UNTYPED, PAGE_SLOTS = 310, 311
 """Slots of the memory, and of the CNode of its pages' caps, which stands at ``PLACE``."""
 PLACE: Final = 5 << 58
 SUPERVISOR = 1
+MOST_MOVED: Final = 64
+"""Memory objects of an account that is dissolved: their numbers fit into a message."""
 FAN_OUT = 256
 """Objects that the kernel makes at a time."""
 
@@ -130,6 +132,16 @@ class Bank:
             servant = self._servants.pop(id, None)
             if servant is not None:
                 self.service.revoke(servant)
+
+    async def dissolve(self, account: int) -> list[int]:
+        """An account ends, and what was allocated from it stays."""
+        numbers = self.book.dissolve(account)
+        await self.save()
+        servant = self._servants.pop(account, None)
+        if servant is not None:
+            # What was opened through caps to the account goes on working.
+            self.service.withdraw(servant)
+        return numbers
 
     async def finish(self) -> None:
         """Do what a former life has begun."""
@@ -227,6 +239,15 @@ class AccountServant(Account):
         if not book.accounts[self._known()].parent:
             raise Refused("this account is the system's; it can be cleared, not closed")
         await self.bank.take_back(book.doomed(self.id), [*book.below(self.id), self.id])
+
+    async def dissolve(self) -> list[int]:
+        """Leave everything to the account above."""
+        book = self.bank.book
+        if not book.accounts[self._known()].parent:
+            raise Refused("this account is the system's; there is none above it")
+        if len([row for row in book.memories.values() if row.account == self.id]) > MOST_MOVED:
+            raise TooLarge(f"there are more than {MOST_MOVED} memory objects in this account")
+        return await self.bank.dissolve(self.id)
 
     async def closed(self) -> None:
         """Nobody has a cap to it."""
