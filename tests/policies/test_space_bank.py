@@ -1,4 +1,4 @@
-"""Space banks are the memory server's accounts: banks below banks, ended with what they hold, or without; exact always."""
+"""Space banks are the memory server's accounts: banks below banks, ended with what they hold or without; exact always."""
 
 from contextlib import suppress
 from typing import Any
@@ -19,8 +19,8 @@ PAGES, OWN = 16, {2: 8, 3: 6}
 SMALL = st.integers(0, 4)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["allocate", "allocate", "split", "split", "release", "clear", "close", "dissolve"]), SMALL, SMALL,
-        SMALL, st.none() | st.none() | st.integers(0, 8),
+        st.sampled_from(["allocate", "allocate", "split", "split", "release", "clear", "close", "dissolve"]),
+        SMALL, SMALL, SMALL, st.none() | st.none() | st.integers(0, 8),
     ), max_size=30,
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
-from capkernel.tools.demo.policies import factory, membrane, powerbox, sealer, servers
+from capkernel.tools.demo.policies import factory, membrane, powerbox, sealer, servers, space_bank
 from tests.scenarios.playing import must_hold
 
 
@@ -77,3 +77,13 @@ def test_a_powerbox_that_dies_anywhere_forgets_nothing_that_it_was_told_to_remem
 
 def test_who_looks_at_the_certificate_may_trust_what_a_factory_makes() -> None:
     must_hold("factory", factory)
+
+
+@pytest.mark.slow
+def test_banks_of_memory_lose_and_make_nothing() -> None:
+    must_hold("space-bank", space_bank)
+
+
+@pytest.mark.campaign
+def test_banks_of_memory_lose_and_make_nothing_wherever_their_server_dies() -> None:
+    must_hold("space-bank", space_bank, everywhere=True)
