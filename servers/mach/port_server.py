@@ -40,11 +40,6 @@ from servers.mach.desk import Desk, Patience
 from servers.mach.ports import Held, Port, Space, check_limit
 from servers.mach.store import BLOCK, Purse, Store
 
-tasks: int = 0
-tasks_size: int = 0x1000
-store: int = 0
-store_size: int = 0x4000
-
 TIMER, HOST = 0, 1
 """Channels; tasks have those that the table says."""
 ENDPOINT, OWN_CNODE, FIRST_REPLY, REPLIES, FIRST_SLOT, END_SLOT = 300, 301, 310, 24, 400, 500
@@ -267,6 +262,8 @@ class HostServant(Host):
 class PortServer:
     """The tasks, each with its present space."""
 
+    space = Space
+
     def __init__(self, desk: Desk, configuration: Configuration) -> None:
         self.desk = desk
         self.configuration = configuration
@@ -281,7 +278,7 @@ class PortServer:
         if session not in self.purses:
             return None
         if session not in self.servants:
-            self.servants[session] = TaskServant(self, Space(session, self.purses[session]))
+            self.servants[session] = TaskServant(self, self.space(session, self.purses[session]))
         return self.servants[session]
 
     def end(self, task: int) -> None:
@@ -295,7 +292,13 @@ class PortServer:
 
 
 class Program:
-    """The hooks."""
+    """The hooks. ``tasks`` is where the table of tasks is, ``store`` the memory for messages."""
+
+    tasks: int = 0
+    tasks_size: int = 0x1000
+    store: int = 0
+    store_size: int = 0x4000
+    server = PortServer
 
     def __init__(self) -> None:
         self.desk: Any = None
@@ -303,12 +306,12 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Nobody has any rights yet."""
         pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
-        text = (await pd.read(tasks, tasks_size)).rstrip(b"\0").decode()
-        configuration = read_configuration(text, store_size)
+        text = (await pd.read(self.tasks, self.tasks_size)).rstrip(b"\0").decode()
+        configuration = read_configuration(text, self.store_size)
         has_timer = pd.values.pps >> TIMER & 1
         timer = connect(Timer, Connection(pd.sys), BASE_ENDPOINT_CAP + TIMER) if has_timer else None
-        self.desk = Desk(pd, Store(store, store_size // BLOCK), configuration.shared, timer)
-        server = PortServer(self.desk, configuration)
+        self.desk = Desk(pd, Store(self.store, self.store_size // BLOCK), configuration.shared, timer)
+        server = self.server(self.desk, configuration)
         regions = {task: SharedRegion(SHARED + task * STRIDE, size) for task, size in configuration.shared.items()}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.desk.service = Service(pd, roots=server.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
