@@ -103,14 +103,16 @@ class Channel:
 
     ``replies``: addresses of further reply objects; so many requests and one more can be held at a time.
     ``own_priority``: how the server takes on the priority of what it receives; without it (``_NTO_CHF_FIXED_PRIORITY``)
-    it keeps its own. ``refused`` counts pulses that their sender may not send.
+    it keeps its own. ``heartbeat``: a channel that is signalled back when it signals, for a sign of life. ``refused`` counts pulses that their sender may not send.
     """
 
     def __init__(
-        self, pd: PD, peers: Mapping[int, Peer], replies: range = range(0), own_priority: OwnPriority | None = None
-    ) -> None:
+        self, pd: PD, peers: Mapping[int, Peer], replies: range = range(0), own_priority: OwnPriority | None = None,
+        heartbeat: int | None = None,
+    ) -> None:  # fmt: skip
         self.pd = pd
         self.own_priority = own_priority
+        self.heartbeat = heartbeat
         self.peers = dict(peers)
         self.pulses = PulseQueue()
         self.refused = 0
@@ -198,7 +200,9 @@ class Channel:
         self._ahead = request
 
     async def _collect(self, signals: int) -> None:
-        """Take the pulses of those who signalled: a bit each."""
+        """Take the pulses of those who signalled: a bit each. A sign of life is given."""
+        if self.heartbeat is not None and signals >> self.heartbeat & 1:
+            await self.pd.notify(self.heartbeat)
         for connection, ring in self._rings.items():
             if signals >> connection & 1:
                 for pulse in await ring.take(connection):

@@ -1,8 +1,8 @@
 """What a scheduling policy is: it orders members and lends them time; it has no caps, and knows no clock.
 
-The scheduler (``scheduler``) asks for the order whenever something has happened. The first in the order gets the highest
-priority, so one that is blocked is passed over by the kernel itself. Each has a *lease*: so many microseconds, enforced
-by its scheduling context, after which the scheduler looks again.
+The scheduler (``scheduler``) asks for the order whenever something has happened. The first in the order gets the
+highest priority, so one that is blocked is passed over by the kernel itself. Each has a *lease*: so many microseconds,
+enforced by its scheduling context, after which the scheduler looks again.
 """
 
 from abc import ABC, abstractmethod

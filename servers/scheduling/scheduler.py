@@ -10,7 +10,7 @@ A lease that has not been used up stays what it is: it only says when the policy
 
 import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from capkernel.abi.faults import TIMEOUT, USER_EXCEPTION
@@ -56,20 +56,21 @@ class Scheduler:
             await self._lend(member, MIN_LEASE_US)
         await self.look()
 
-    async def look(self, exhausted: int | None = None, consumed_us: int = 0) -> None:
-        """Charge and order all; who has used up its lease gets a new one.
+    async def look(self, fresh: Collection[int] = (), consumed_us: Mapping[int, int] | None = None) -> None:
+        """Charge and order all; those that are ``fresh`` get a new lease. They must not be ready to run just now.
 
-        What that one has used is in the message of its fault, and the kernel does not count it a second time.
+        What a member has used that took a timeout fault is in the message of that fault (``consumed_us``); the kernel
+        does not count it a second time.
         """
         now = await self.now()
         used = {member: await self.consumed(member) for member in self.members}
         self._before.clear()
-        if exhausted is not None:
-            used[exhausted] += consumed_us
+        for member, amount in (consumed_us or {}).items():
+            used[member] += amount
         self.policy.ran(used, now)
         for rank, turn in enumerate(self.policy.order(now)):
             await self._prioritise(turn.member, TOP - rank)
-            if turn.member == exhausted:
+            if turn.member in fresh:
                 await self._lend(turn.member, turn.lease_us)
         for channel in self.policy.news():
             await self.pd.notify(channel)
@@ -121,14 +122,14 @@ class SchedulerProgram(ABC):
         """A lease was used up: the member goes on when it is its turn. Any other fault ends the member."""
         if msg.label != TIMEOUT:
             return await self._stumbled(child, msg)
-        await self.scheduler.look(child, msg[CONSUMED])
+        await self.scheduler.look((child,), {child: msg[CONSUMED]})
         return True
 
     async def _stumbled(self, child: int, msg: Message) -> Message | bool:
         """Whether a fault comes of the lease that a member has just had, and then how it goes on.
 
-        On the coroutine CPU, a lease that ends in the very tick in which an operation ends leaves the restart pc at that
-        operation, although it is done: the member finds no instruction there. It goes on behind it.
+        On the coroutine CPU a lease that ends in the very tick in which an operation ends leaves the restart pc at the
+        operation, although that is done: the member finds no instruction there. It goes on behind it.
         """
         ran = await self.scheduler.consumed(child)
         if (msg.label, msg[NUMBER], msg[FAULT_PC] % 8) != (USER_EXCEPTION, ILLEGAL_INSTRUCTION, 4) or ran > AT_ONCE_US:

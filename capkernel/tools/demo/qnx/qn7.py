@@ -1,4 +1,4 @@
-"""QN-7: adaptive partitions of 70, 20 and 10 per cent: guaranteed under overload, and nobody's while nobody wants it."""
+"""QN-7: adaptive partitions of 70, 20 and 10 per cent: guaranteed under overload, given on while unwanted."""
 
 from collections.abc import Mapping
 

@@ -1,0 +1,69 @@
+"""The scheduler of deadlines: tasks call it when a job is done, and are answered when the next one is released.
+
+    [[task]]
+    number = 0            # as a child; its channel here is 10 + number, its reply object in slot 302 + number
+    budget_us = 2000
+    period_us = 10000
+
+Time is a metronome's beats, so releases are as fine as those. With ``by = "rate"`` in the table priorities are fixed,
+the shorter the period the higher (rate-monotonic), for comparison.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from capkernel.user.loop import ANSWERED, PD
+from capkernel.user.syscalls import Message
+from servers.scheduling.edf import EarliestDeadline, Task
+from servers.scheduling.policy import MIN_LEASE_US, Policy, Turn
+from servers.scheduling.scheduler import SchedulerProgram
+
+METRONOME, FIRST_TASK, FIRST_REPLY, MAX_TASKS = 0, 10, 302, 8
+DEADLINE_WORD: Final = 0
+"""Of the answer to a task: until when its job is due, in microseconds since boot."""
+
+
+class RateMonotonic(EarliestDeadline):
+    """The same tasks with fixed priorities."""
+
+    def order(self, now: int) -> Sequence[Turn]:
+        """Who has the shorter period comes first, whatever is due when."""
+        ranked = sorted(self.tasks.values(), key=lambda task: (task.period_us, task.number))
+        return [Turn(task.number, max(task.left, MIN_LEASE_US)) for task in ranked]
+
+
+class Program(SchedulerProgram):
+    """The program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: Any = None
+        self.held: dict[int, int] = {}
+
+    def policy(self, table: Mapping[str, Any]) -> tuple[list[int], Policy]:
+        """As the table says."""
+        tasks = [Task(**entry) for entry in table["task"]]
+        self.deadlines = (RateMonotonic if table.get("by") == "rate" else EarliestDeadline)(tasks)
+        return [task.number for task in tasks], self.deadlines
+
+    async def init(self, pd: PD) -> None:
+        """Have a place for each task that waits."""
+        await super().init(pd)
+        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + len(self.deadlines.tasks)))
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """A beat: jobs may be released."""
+        released = [number for number in self.deadlines.release(await self.scheduler.now()) if number in self.held]
+        await self.scheduler.look(released)
+        for number in released:
+            due = self.deadlines.tasks[number].deadline
+            await pd.answer(self.held.pop(number), Message(0, (due,)))
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A task's job is done."""
+        number = ch - FIRST_TASK
+        await self.scheduler.look()
+        self.deadlines.finished(number, await self.scheduler.now())
+        self.held[number] = pd.hold_caller()
+        await self.scheduler.look()
+        return ANSWERED
