@@ -34,9 +34,9 @@ def check_interval(word: str) -> int | None:
     return int(found[1])
 
 
-def attach_checker(loop: Loop, machine: Machine, every: int | None) -> Checker | None:
+def attach_checker(loop: Loop, machine: Machine, every: int = 1) -> Checker:
     """Have every so many entries of a loop looked at. Raises BadParameter if nobody offers to."""
-    return None if every is None else _offered(NAME)(loop, machine, every)
+    return _offered(NAME)(loop, machine, every)
 
 
 def attach_ceiling(system: DescribedSystem, graph: AuthorityGraph, ceiling: Ceiling, every: int) -> Checker:

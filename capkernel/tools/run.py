@@ -155,7 +155,7 @@ def _build(
 def _checker(system: DescribedSystem, every: int | None, policy: Path | None) -> Checker | None:
     """Who looks at the states of the run, if anybody does. Raises BadParameter if the ceiling cannot be read."""
     if policy is None:
-        return attach_checker(system.loop, system.machine, every)
+        return None if every is None else attach_checker(system.loop, system.machine, every)
     graph = authority_of(system.system, system.extensions.grants)
     return attach_ceiling(system, graph, ceiling_of(policy, graph), every or USUAL_INTERVAL)
 

@@ -69,7 +69,7 @@ def boot(
         sink = _open_trace(trace, stack)
         records = Trace(system.loop, sink)
         _watch_faults(system, explanations, everything=explain, quiet=as_json)
-        checker = attach_checker(system.loop, system.machine, every)
+        checker = None if every is None else attach_checker(system.loop, system.machine, every)
         statistics = Statistics(system) if stats else None
         reason = _run(system, console, instructions)
         if statistics is not None:

@@ -4,13 +4,13 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
 from capkernel.tools.campaign.schedule import Planned, batch
 from capkernel.tools.campaign.subjects import Subject
+from capkernel.tools.checking import attach_checker
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.faults import Fault as DeviceFault
@@ -26,7 +26,6 @@ A file server that hangs is given 80 ms, since it may have to wait for its drive
 several faults may each take so long.
 """
 REPORT: Final = "report"
-CHECKS: Final = "capkernel.checks"
 TICKS_PER_US: Final = 10
 
 
@@ -227,15 +226,12 @@ class Batch:
         return gaps
 
     def _check_invariants(self) -> None:
-        """The kernel's invariants in the last state, if there is somebody who can check them."""
-        for point in entry_points(group=CHECKS):
-            system = self.stage.system
-            sampler = point.load()(system.loop, system.machine, 1)
-            system.loop.run(max_entries=3)
-            self.result.states_checked += sampler.checked
-            self.result.failed += [
-                Failed(-1, "end", "the end", Harm.INVARIANT, str(each)) for each in sampler.violations
-            ]
+        """The kernel's invariants in the last states. Raises BadParameter if nobody can check them."""
+        system = self.stage.system
+        checker = attach_checker(system.loop, system.machine)
+        system.loop.run(max_entries=3)
+        self.result.states_checked += checker.checked
+        self.result.failed += [Failed(-1, "end", "the end", Harm.INVARIANT, each) for each in checker.violations]
 
 
 def _parameter(kind: FaultKind) -> int:

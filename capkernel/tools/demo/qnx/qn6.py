@@ -35,7 +35,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     quiet = _play(story.seed, ())
     story.claim("without a failure nothing is recovered", quiet.is_right and quiet.recovered + quiet.deaths == 0)
     death = _play(story.seed, (Fault("server", SERVER_STEP, Kind.CRASH),))
-    story.claim("death: clients reconnect, and every sum is right", death.is_right and death.recovered > 0, death.recovered)
+    story.claim(
+        "death: clients reconnect, and every sum is right", death.is_right and death.recovered > 0, death.recovered
+    )
     story.claim("one entity, one condition", death.deaths == 1, death.deaths)
     story.claim("stage 1: who is to be told is told", death.told == 1, death.told)
     in_time = STAGES_US - 10_000 <= death.down_us <= STAGES_US + 10_000
@@ -51,7 +53,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     story.claim("wherever the manager dies, clients see no error", right == len(runs), f"{right} of {len(runs)}")
     hit = [run for run in runs if run.activated == 2]
     told = sum(run.takeovers > 0 for run in hit)
-    story.claim("its guardian lets it go on from its table", bool(hit) and told >= len(hit) - 1, f"{told} of {len(hit)}")
+    story.claim(
+        "its guardian lets it go on from its table", bool(hit) and told >= len(hit) - 1, f"{told} of {len(hit)}"
+    )
     known = sum(run.deaths >= 1 for run in runs)
     story.claim("and it knows what the one before has seen", known == len(runs), f"{known} of {len(runs)}")
     twice = (Fault("server", SERVER_STEP, Kind.CRASH), *(Fault("ham", 25, Kind.CRASH, life=life) for life in (1, 2)))
