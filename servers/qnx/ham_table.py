@@ -158,17 +158,17 @@ class Heartbeats:
 def read_rules(text: str) -> Rules:
     """The rules in a text of TOML. Raises ValueError, KeyError or TypeError for what they cannot be.
 
-        [[entity]]
-        name = "server"
-        child = 0
-        lifecycle = 331
-        channel = 10
-        patience = 3
+    [[entity]]
+    name = "server"
+    child = 0
+    lifecycle = 331
+    channel = 10
+    patience = 3
 
-        [[condition]]
-        entity = "server"
-        when = "death"
-        actions = ["notify 20", "wait 2", "restart"]
+    [[condition]]
+    entity = "server"
+    when = "death"
+    actions = ["notify 20", "wait 2", "restart"]
     """
     data: dict[str, Any] = tomllib.loads(text)
     entities = tuple(Entity(**entry) for entry in data["entity"])

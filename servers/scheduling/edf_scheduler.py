@@ -5,35 +5,26 @@
     budget_us = 2000
     period_us = 10000
 
-Time is a metronome's beats, so releases are as fine as those. With ``by = "rate"`` in the table priorities are fixed,
-the shorter the period the higher (rate-monotonic), for comparison.
+Time is a metronome's beats, so releases are as fine as those.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from capkernel.user.loop import ANSWERED, PD
 from capkernel.user.syscalls import Message
 from servers.scheduling.edf import EarliestDeadline, Task
-from servers.scheduling.policy import MIN_LEASE_US, Policy, Turn
+from servers.scheduling.policy import Policy
 from servers.scheduling.scheduler import SchedulerProgram
 
-METRONOME, FIRST_TASK, FIRST_REPLY, MAX_TASKS = 0, 10, 302, 8
-DEADLINE_WORD: Final = 0
-"""Of the answer to a task: until when its job is due, in microseconds since boot."""
-
-
-class RateMonotonic(EarliestDeadline):
-    """The same tasks with fixed priorities."""
-
-    def order(self, now: int) -> Sequence[Turn]:
-        """Who has the shorter period comes first, whatever is due when."""
-        ranked = sorted(self.tasks.values(), key=lambda task: (task.period_us, task.number))
-        return [Turn(task.number, max(task.left, MIN_LEASE_US)) for task in ranked]
+METRONOME, FIRST_TASK, FIRST_REPLY = 0, 10, 302
+"""Channels, and slots of reply objects. A task is answered with two words: until when its job is due, and its budget."""
 
 
 class Program(SchedulerProgram):
-    """The program."""
+    """The program. ``Deadlines`` orders the jobs."""
+
+    Deadlines: type[EarliestDeadline] = EarliestDeadline
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +34,7 @@ class Program(SchedulerProgram):
     def policy(self, table: Mapping[str, Any]) -> tuple[list[int], Policy]:
         """As the table says."""
         tasks = [Task(**entry) for entry in table["task"]]
-        self.deadlines = (RateMonotonic if table.get("by") == "rate" else EarliestDeadline)(tasks)
+        self.deadlines = self.Deadlines(tasks)
         return [task.number for task in tasks], self.deadlines
 
     async def init(self, pd: PD) -> None:
@@ -56,8 +47,8 @@ class Program(SchedulerProgram):
         released = [number for number in self.deadlines.release(await self.scheduler.now()) if number in self.held]
         await self.scheduler.look(released)
         for number in released:
-            due = self.deadlines.tasks[number].deadline
-            await pd.answer(self.held.pop(number), Message(0, (due,)))
+            task = self.deadlines.tasks[number]
+            await pd.answer(self.held.pop(number), Message(0, (task.deadline, task.budget_us)))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A task's job is done."""
