@@ -9,7 +9,8 @@ from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.tasks import Condition
 from servers.drivers.deadlines import Deadlines
-from servers.mach.ports import Held, Letter, Port, Ports, Space, check_alive
+from servers.mach.ports import Ports, check_alive
+from servers.mach.rights import Held, Letter, Port, Space
 from servers.mach.store import Store, blocks_for
 
 MAX_US: Final = 3600 * 10**6

@@ -1,7 +1,8 @@
 """The port server: ports, rights and messages for tasks (``protocols.mach_ports``).
 
-    ports     the rules: which right is where          store    the memory in which messages lie
+    rights    what there is                            ports            the rules: which right goes where
     desk      waiting, time, caps of rights that go    configuration    what the description says of tasks
+    store     the memory in which messages lie
 
 A task is known by its channel, so it has as many lives as the domain behind it; between two of them whoever ends tasks
 says so (``Host``). A right is an object behind a cap; its servant is gone when the right is.
@@ -37,7 +38,8 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.mach.configuration import SHARED, STRIDE, Configuration, read_configuration
 from servers.mach.desk import Desk, Patience
-from servers.mach.ports import Held, Port, Space, check_limit
+from servers.mach.ports import check_limit
+from servers.mach.rights import Held, Port, Space
 from servers.mach.store import BLOCK, Purse, Store
 
 TIMER, HOST = 0, 1

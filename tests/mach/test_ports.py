@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capkernel.protocols.failures import Failure, Gone, Malformed, QuotaExceeded, WrongKind
 from capkernel.protocols.mach_ports import DEAD_NAME, NO_SENDERS, PORT_DELETED, SEND_ONCE, Disposition, Kind
-from servers.mach.ports import Carried, Held, Letter, Port, Ports, Space
+from servers.mach.ports import Ports
+from servers.mach.rights import Carried, Held, Letter, Port, Space
 from servers.mach.store import Purse, blocks_for
 
 NOTIFICATIONS = (DEAD_NAME, NO_SENDERS, PORT_DELETED, SEND_ONCE)

@@ -3,7 +3,7 @@
 from capkernel.protocols.mach_ports import Kind
 from servers.mach import port_server
 from servers.mach.port_server import Program as PortServerProgram
-from servers.mach.ports import Held, Port, Space
+from servers.mach.rights import Held, Port, Space
 
 
 class ReusingSpace(Space):
