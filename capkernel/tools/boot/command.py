@@ -23,9 +23,9 @@ from capkernel.runtime.trace import Trace
 from capkernel.system.elf import Elf, ElfError, read_program
 from capkernel.tools.boot import baseline as record
 from capkernel.tools.boot import faults
-from capkernel.tools.checking import Checker, attach_checker, check_interval, told, told_data
 from capkernel.tools.boot.console import WatchedConsole
 from capkernel.tools.boot.statistics import Statistics
+from capkernel.tools.checking import Checker, attach_checker, check_interval, told, told_data
 from capkernel.tools.explain import Explainer, Explanation
 from hwmodel.board import QEMU_VIRT_RISCV64, Board, UnknownMachineError, find_board
 from hwmodel.cpu.riscv.emulator import EmulatorError
