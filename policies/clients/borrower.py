@@ -62,8 +62,9 @@ class Program:
             # A cap that came from the other side, and goes back there.
             await directory.rename("f", directory, "g")
             await self.home.rename(name, self.home, name + "x")
-            for opened in (file.derive(), directory.open("g", READ), file.restrict(READ_WRITE), directory.derive()):
-                self.kept.append(await opened)
+            ways = (file.derive, lambda: directory.open("g", READ), lambda: file.restrict(READ_WRITE), directory.derive)
+            for way in ways:
+                self.kept.append(await way())
                 count += 1
             count += await self.kept[-4].read(0, 4) == b"mine"
         except Failure:

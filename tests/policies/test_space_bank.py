@@ -1,4 +1,4 @@
-"""Space banks are the memory server's accounts: banks below banks, ended with what they hold or without; exact always."""
+"""Space banks are accounts of the memory server: one below another, ended with what they hold or without; exact."""
 
 from contextlib import suppress
 from typing import Any

@@ -4,6 +4,9 @@ import pytest
 
 from capkernel.tools.demo import broker, confused_deputy
 from capkernel.tools.demo.policies import factory, membrane, powerbox, sealer, servers, space_bank
+from capkernel.tools.demo.stage import Stage
+from hwmodel.virtio import virtio_rng
+from tests.policies.test_broker import servant_caps
 from tests.scenarios.playing import must_hold
 
 
@@ -31,6 +34,19 @@ def test_what_a_policy_server_refuses_nobody_gets() -> None:
     assert calm.is_over
     assert not calm.crossed
     assert not calm.operator.left
+
+
+@pytest.mark.slow
+def test_while_a_policy_server_lives_and_never_answers_nobody_gets_anything_and_the_broker_is_started_anew() -> None:
+    stage = Stage(
+        "policies", variant=servers.COUNCIL, devices={"virtio1": virtio_rng(seed=1)},
+        programs=dict.fromkeys(servers.CONSULTANTS, "consultant.elf") | {"wall": "mute_policy.elf"},
+    )  # fmt: skip
+    assert stage.run_until(lambda: stage.injector.lives["broker"] > 1, 1_000_000)
+    assert stage.injector.lives["wall"] > 1
+    # Sessions from 2 on are the broker's: nothing was ever opened for anybody.
+    assert not set(servant_caps(stage)) & {2, 4, 5}
+    stage.close()
 
 
 @pytest.mark.slow
