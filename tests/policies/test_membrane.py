@@ -1,6 +1,7 @@
 """Membranes: over any graph of objects and any history, nobody holds what is the other side's, and a cut ends all."""
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from capkernel.protocols.failures import Busy, Failure, Gone, NotPermitted
 from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface, operation
+from capkernel.tools.demo.stage import Stage
 from capkernel.user.operations import steps_of
 from policies.membrane import LOOKING, Membrane, Mode, Proxy, Reach, Side
+from tests.policies.broker_bench import program
 
 
 class Node(Interface, number=211):
@@ -252,7 +255,7 @@ def test_what_was_handed_over_in_vain_is_not_kept() -> None:
     async def refuse(other: Node) -> None:
         raise Busy("not now")
 
-    world.inside[0].learn = refuse  # type: ignore[method-assign]
+    world.inside[0].learn = refuse
     with pytest.raises(Busy):
         run(world.membrane.root.learn(Thing(Side.OUTSIDE)))
     assert list(world.membrane.proxies.values()) == [world.membrane.root]
@@ -284,3 +287,20 @@ def test_through_a_read_only_membrane_there_is_nothing_but_looking(interface: ty
 def test_the_operations_that_change_nothing_exist() -> None:
     for interface, names in LOOKING.items():
         assert all(hasattr(interface, name) for name in names)
+
+
+def test_caps_of_both_sides_pass_through_the_kernel_in_both_directions_and_end_with_the_membrane() -> None:
+    stage = Stage("membrane", variant=str(Path(__file__).parent / "nodes"))
+    stage.run_until(lambda: bool(stage.system.crashes), 20_000)
+    run = stage.run(time_us=100)
+    assert not run.crashes, run.crashes[0]
+    inside, outside = (program(stage, name).thing for name in ("inside", "outside"))
+    seen = program(stage, "client").seen
+    assert seen["over"]
+    # The outside server got its own object back, not somebody's proxy for it.
+    assert outside.known == [outside]
+    assert (seen["first"], seen["back"], seen["used"], seen["own"]) == (1, 1, 3, 5)
+    assert (seen["memory"], seen["after"]) == ("NotPermitted", ["Gone", "Gone"])
+    assert seen["itself"] == inside.touched == 2
+    assert seen["cut"] >= seen["objects"] > 1
+    stage.close()
