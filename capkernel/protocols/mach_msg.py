@@ -108,9 +108,7 @@ async def send(
         await _forget(right)
 
 
-async def receive(
-    task: Task, right: Any, *, max_bytes: int = MAX_INLINE, timeout_us: int = FOREVER
-) -> Mail:
+async def receive(task: Task, right: Any, *, max_bytes: int = MAX_INLINE, timeout_us: int = FOREVER) -> Mail:
     """The next message of a receive right or a port set. Raises as ``ReceiveRight.receive`` says."""
     found = await right.receive(max_bytes, timeout_us)
     reply = await take(task, found.reply) if found.reply else None

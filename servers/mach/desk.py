@@ -59,9 +59,9 @@ class Desk:
         if message.has_reply and (not message.parts or message.parts[0] in _NO_REPLY):
             raise Malformed("the right for an answer is the first, and a send or send-once right")
         parts = list(zip(message.parts, places, strict=False))
+        patience = Patience(self, held.space, port.changed, timeout_us)
         ticket = object()
         port.sending.append(ticket)
-        patience = Patience(self, held.space, port.changed, timeout_us)
         try:
             while True:
                 self._check(held)
@@ -98,10 +98,10 @@ class Desk:
         """The next message of the port that is found. Raises as ``ReceiveRight.receive`` says."""
         if max_bytes < 0:
             raise Malformed(f"a message has 0 bytes or more, not {max_bytes}")
+        patience = Patience(self, held.space, held.port.changed, timeout_us)
         waiting = held.port.receiving
         ticket = object()
         waiting.append(ticket)
-        patience = Patience(self, held.space, held.port.changed, timeout_us)
         try:
             while True:
                 self._check(held)

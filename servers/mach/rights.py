@@ -1,4 +1,4 @@
-"""What there is: ports, rights in tasks' spaces and in messages, messages in queues. What may happen, ``ports`` says."""
+"""Ports, rights in tasks' spaces and in messages, messages in queues. What may happen to them, ``ports`` says."""
 
 from collections import deque
 

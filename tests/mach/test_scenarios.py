@@ -1,6 +1,9 @@
 """Mach's scenarios: every claim of the demonstrations ma-1 to ma-6 and ma-n, and the kernel's invariants meanwhile."""
 
 import importlib
+import os
+import subprocess
+import sys
 from importlib.metadata import entry_points
 
 import pytest
@@ -45,3 +48,15 @@ def test_the_kernel_keeps_its_invariants_meanwhile(system: str, region: str) -> 
     assert sampler.checked > 5
     assert not sampler.violations
     stage.close()
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
+    code = "from capkernel.tools.demo.mach import ma3; print(ma3._play(5, 20).run.trace_hash)"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(seen) == 1

@@ -67,8 +67,6 @@ async def _sender(pd: PD) -> None:
         await pd.store(report + SENT, number + 1)
 
 
-
-
 async def _try_a_while(pd: PD, narrow: Any) -> None:
     for timeout_us in (0, WAIT_US):
         start = await pd.clock()
