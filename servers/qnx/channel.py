@@ -103,7 +103,8 @@ class Channel:
 
     ``replies``: addresses of further reply objects; so many requests and one more can be held at a time.
     ``own_priority``: how the server takes on the priority of what it receives; without it (``_NTO_CHF_FIXED_PRIORITY``)
-    it keeps its own. ``heartbeat``: a channel that is signalled back when it signals, for a sign of life. ``refused`` counts pulses that their sender may not send.
+    it keeps its own. ``heartbeat``: a channel that is signalled back when it signals, as a sign of life. ``refused``
+    counts pulses that their sender may not send.
     """
 
     def __init__(

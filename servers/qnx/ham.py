@@ -1,8 +1,8 @@
 """The high-availability manager: watches entities, and recovers them in stages (``ham_table`` decides, this does it).
 
 Its table is in memory that outlives it, written after every step; its rules are in the description. A guardian
-(``servers.system.guardian``, the supervisor's) watches over it, and when it dies starts it anew: it goes on in the stage
-in which it was. A step that was done and not yet written down is done again; each may be.
+(``servers.system.guardian``, the supervisor's) watches over it, and when it dies starts it anew: it goes on in the
+stage in which it was. A step that was done and not yet written down is done again; each may be.
 
 QNX's guardian is a second copy of the manager that becomes the manager, and makes itself a guardian. Here the guardian
 stays one, and the manager comes back: what a manager *is* to others, its channels and caps, are in the description.

@@ -1,4 +1,4 @@
-"""What is done when something fails: entities, their conditions, and the actions of each (QNX's HAM), without any means.
+"""What is done when something fails: entities, their conditions, and the actions of each (QNX's HAM); no means.
 
 An *entity* is a domain that is watched. A *condition* is something that becomes of it: its death, or that its heartbeat
 is missed. The *actions* of a condition are done one after the other, in stages: some wait, so a recovery goes on over

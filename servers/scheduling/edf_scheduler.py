@@ -18,7 +18,7 @@ from servers.scheduling.policy import Policy
 from servers.scheduling.scheduler import SchedulerProgram
 
 METRONOME, FIRST_TASK, FIRST_REPLY = 0, 10, 302
-"""Channels, and slots of reply objects. A task is answered with two words: until when its job is due, and its budget."""
+"""Channels, and slots of reply objects. A task is answered two words: until when its job is due, its budget."""
 
 
 class Program(SchedulerProgram):

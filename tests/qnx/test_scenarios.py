@@ -11,8 +11,16 @@ from specs.sampling import Sampler
 from tests.scenarios.playing import must_hold
 
 MODULES = {point.name: point.value for point in entry_points(group=DEMOS)}
-FAST = ["qn-1", "qn-2", "qn-5"]
-SYSTEMS = {"qnx_states": 20_000, "qnx_pulses": 30_000, "qnx_unblock": 50_000}
+FAST = ["qn-2", "qn-3"]
+SLOW = ["qn-1", "qn-4", "qn-5", "qn-6", "qn-7"]
+SYSTEMS = {
+    "qnx_states": 10_000,
+    "qnx_pulses": 15_000,
+    "qnx_paths": 20_000,
+    "qnx_priority": 30_000,
+    "qnx_unblock": 30_000,
+    "qnx_ha": 20_000,
+}
 """Microseconds that each system runs for under the eyes of the checker."""
 
 
@@ -21,8 +29,14 @@ def test_the_scenario_holds(name: str) -> None:
     must_hold(name, importlib.import_module(MODULES[name]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_the_scenario_holds_at_a_sample_of_points(name: str) -> None:
+    must_hold(name, importlib.import_module(MODULES[name]))
+
+
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", ["qn-1", "qn-2", "qn-5"])
+@pytest.mark.parametrize("name", [*FAST, *SLOW])
 def test_the_scenario_holds_at_every_point(name: str) -> None:
     must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
 
@@ -31,8 +45,8 @@ def test_the_scenario_holds_at_every_point(name: str) -> None:
 def test_the_kernel_keeps_its_invariants(name: str) -> None:
     stage = Stage(name)
     stage.booted.boot()
-    sampler = Sampler(stage.system.loop, stage.system.machine, 5)
+    sampler = Sampler(stage.system.loop, stage.system.machine, 10)
     stage.run(time_us=SYSTEMS[name])
     stage.close()
-    assert sampler.checked > 5
+    assert sampler.checked > 2
     assert not sampler.violations

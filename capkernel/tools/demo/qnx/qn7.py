@@ -10,7 +10,7 @@ TITLE = "adaptive partitions 70/20/10: within 1 % under overload, idle time is g
 SHARES = {"hog_a": 70, "hog_b": 20, "hog_c": 10}
 MEMBERS = tuple(SHARES)
 WINDOW_US, EVERY_US, SETTLING_US = 100_000, 10_000, 300_000
-COUNT = 60
+COUNT = 30
 TOLERANCE = 1.0
 OVERHEAD = 2.0
 """Per cent that scheduling itself may take."""
