@@ -16,7 +16,7 @@ DONE, TRIES, SERVED, CROSSED, LAST = range(5)
 look that worked was begun.
 """
 LEASE_US, PAUSE_US = 90_000, 4_000
-ROUNDS = 4
+ROUNDS = 2
 OWN = {"alice": ("plans", "payroll")}
 """Who works for whom, and the competitor; the others the other way round."""
 

@@ -13,7 +13,7 @@ DONE, ASKED, ANSWERED, OBJECTS, UNKNOWN = range(5)
 """Words of the report: the end; when the cut was asked for, and answered; through how many objects the membrane led
 when it was asked last; whether a membrane that there is not could not be cut.
 """
-BEATS, TICKS_PER_US = 3, 10
+BEATS, TICKS_PER_US = 2, 10
 
 
 class Program:

@@ -16,7 +16,7 @@ report: int = 0
 OWN_CNODE, HOME, FIRST_SLOT, END_SLOT = 301, 310, 330, 500
 DONE, LOOKED, TRIES, CHANGED = range(4)
 """Words of the report: the end; files that it has read; tries to change something; those that worked."""
-PAUSE, ROUNDS = 10_000, 12
+PAUSE, ROUNDS = 10_000, 6
 
 
 class Program:

@@ -17,7 +17,7 @@ that cannot be were refused; how many grants there were in the end.
 """
 RULES = 3
 """The channel to the policy server."""
-AFTER_US, SETTLE_US = 70_000, 2_000
+AFTER_US, SETTLE_US = 40_000, 2_000
 
 
 class Program:

@@ -29,13 +29,6 @@ def test_a_deputy_is_confused_by_names_and_not_by_caps() -> None:
     must_hold("confused-deputy", confused_deputy)
 
 
-def test_what_a_policy_server_refuses_nobody_gets() -> None:
-    calm = servers.play()
-    assert calm.is_over
-    assert not calm.crossed
-    assert not calm.operator.left
-
-
 @pytest.mark.slow
 def test_while_a_policy_server_lives_and_never_answers_nobody_gets_anything_and_the_broker_is_started_anew() -> None:
     stage = Stage(
@@ -57,14 +50,6 @@ def test_a_policy_server_that_dies_lets_nothing_pass() -> None:
 @pytest.mark.campaign
 def test_a_policy_server_that_dies_anywhere_lets_nothing_pass() -> None:
     must_hold("policy-servers", servers, everywhere=True)
-
-
-def test_what_a_membrane_let_through_ends_with_it() -> None:
-    seen = membrane.play()
-    assert seen.is_over
-    assert seen.borrower.before
-    assert not seen.borrower.after
-    assert not seen.onlooker.changed
 
 
 @pytest.mark.slow
@@ -91,6 +76,7 @@ def test_a_powerbox_that_dies_anywhere_forgets_nothing_that_it_was_told_to_remem
     must_hold("powerbox", powerbox, everywhere=True)
 
 
+@pytest.mark.slow
 def test_who_looks_at_the_certificate_may_trust_what_a_factory_makes() -> None:
     must_hold("factory", factory)
 
