@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capkernel.protocols.failures import Failure, Gone, Malformed, QuotaExceeded, WrongKind
-from capkernel.protocols.mach_ports import DEAD_NAME, NO_SENDERS, PORT_DELETED, SEND_ONCE, Disposition, Kind
+from capkernel.protocols.mach_ports import DEAD_NAME, PORT_DELETED, Disposition, Kind
 from servers.mach.ports import Ports
 from servers.mach.rights import Carried, Held, Letter, Port, Space
 from servers.mach.store import Purse, blocks_for
 
-NOTIFICATIONS = (DEAD_NAME, NO_SENDERS, PORT_DELETED, SEND_ONCE)
 choices = st.integers(0, 10**6)
 
 
@@ -28,8 +27,6 @@ class Tasks(RuleBasedStateMachine):
         self.spaces = [Space(number, purse) for number, purse in enumerate(self.purses)]
         self.ever: list[Held] = []
         self.all_ports: list[Port] = []
-        self.made_once: Counter[int] = Counter()
-        self.brought: Counter[int] = Counter()
 
     def pick(self, choice: int, *kinds: Kind) -> Held | None:
         """A right that somebody has, or had."""
@@ -152,6 +149,11 @@ class Tasks(RuleBasedStateMachine):
         for port in self.all_ports:
             assert not (port.is_dead and (port.queue or port.deaths or port.no_senders))
 
+    @invariant()
+    def who_wants_to_know_of_a_death_still_has_the_right(self) -> None:
+        for port in self.all_ports:
+            assert all(held.is_held for held in port.deaths)
+
 
 TestTasks = Tasks.TestCase
 TestTasks.settings = settings(
@@ -193,3 +195,18 @@ def test_the_same_right_cannot_move_twice_in_a_message() -> None:
     with pytest.raises(WrongKind):
         ports.check_parts(right.port, [(Disposition.MAKE_SEND, right)])
     assert right.is_held
+
+
+@pytest.mark.parametrize("dies_first", [True, False])
+def test_a_request_for_news_of_a_death_brings_one_message_whatever_comes_first(dies_first: bool) -> None:
+    ports, task = Ports(), space()
+    port, news = ports.allocate(task, 5), ports.allocate(task, 5)
+    right, once = ports.make(port, Kind.SEND), ports.make(news, Kind.SEND_ONCE)
+    ports.notify_dead(right, once)
+    for held in (port, right) if dies_first else (right, port):
+        ports.release(held)
+    assert [(letter.id, letter.subject) for letter in news.port.queue] == [
+        (DEAD_NAME if dies_first else PORT_DELETED, right.name)
+    ]
+    assert not once.is_held
+    assert news.port.send_onces == 0
