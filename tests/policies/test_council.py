@@ -287,6 +287,8 @@ def test_whatever_is_sent_is_answered_and_what_was_seen_stays_seen(requests: lis
     for request in requests:
         request.badge = ENDPOINT_BADGE | sender
         assert isinstance(world.run(service.protected(request)), Message)
-    model = wall.servant.ledger.office.policy.models[0]
-    assert isinstance(model, ChineseWall)
-    assert "red" in model.seen.by_subject["alice"]
+    # Whoever answers for the rules may do without the wall; the broker may not.
+    models = wall.servant.ledger.office.policy.models
+    walls = [model for model in models if isinstance(model, ChineseWall)]
+    assert walls or sender == OPERATOR
+    assert all("red" in each.seen.by_subject["alice"] for each in walls)
