@@ -26,8 +26,10 @@ OWN_TCB, FIRST_CONTEXT, FIRST_TIMEOUT = 5, 10, 340
 SCHED_CONTROL: Final = 330
 TOP: Final = 200
 """Priority of who is first in the order."""
-PERIOD_US: Final = 10_000
-"""Of scheduling contexts: what is lent does not come back by itself while anybody could notice."""
+GAP_US: Final = 500
+"""How much longer than a lease the period of its context is. A lease of which too little is left to be used ends without
+a fault, when its thread is interrupted just then; it comes back by itself after this.
+"""
 TICKS_PER_US: Final = 10
 CONSUMED: Final = 1
 """Word of a timeout fault's message: microseconds."""
@@ -93,7 +95,7 @@ class Scheduler:
 
     async def _lend(self, member: int, lease_us: int) -> None:
         await stubs.sched_control_configure_flags(
-            self.pd.sys, SCHED_CONTROL, budget=lease_us, period=PERIOD_US, extra_refills=0, badge=member, flags=0,
+            self.pd.sys, SCHED_CONTROL, budget=lease_us, period=lease_us + GAP_US, extra_refills=0, badge=member, flags=0,
             sched_context=FIRST_CONTEXT + member << ROOT_SHIFT,
         )  # fmt: skip
 

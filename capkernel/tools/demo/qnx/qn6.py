@@ -24,6 +24,7 @@ class Outcome:
     told: int
     deaths: int
     takeovers: int
+    lives: int
     down_us: int
     steps: int
     activated: int
@@ -52,12 +53,10 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     right = sum(run.is_right for run in runs)
     story.claim("wherever the manager dies, clients see no error", right == len(runs), f"{right} of {len(runs)}")
     hit = [run for run in runs if run.activated == 2]
-    told = sum(run.takeovers > 0 for run in hit)
-    story.claim(
-        "its guardian lets it go on from its table", bool(hit) and told >= len(hit) - 1, f"{told} of {len(hit)}"
-    )
+    told = sum(run.lives > 1 for run in hit)
+    story.claim("its guardian starts it again", bool(hit) and told == len(hit), f"{told} of {len(hit)}")
     known = sum(run.deaths >= 1 for run in runs)
-    story.claim("and it knows what the one before has seen", known == len(runs), f"{known} of {len(runs)}")
+    story.claim("and it goes on from what the one before has seen", known == len(runs), f"{known} of {len(runs)}")
     twice = (Fault("server", SERVER_STEP, Kind.CRASH), *(Fault("ham", 25, Kind.CRASH, life=life) for life in (1, 2)))
     again = _play(story.seed, twice)
     story.claim("also when it dies twice", again.is_right and again.takeovers >= 2, f"{again.takeovers} times")
@@ -81,6 +80,7 @@ def _play(seed: int, faults: tuple[Fault, ...]) -> Outcome:
         deaths = takeovers = 0
     outcome = Outcome(
         is_right, sum(report[3] for report in reports), stage.words("report_alarm", 1)[0], deaths, takeovers,
+        sum(name == "ham" and begins for _, name, begins in stage.system.lives),
         down // 10, stage.injector.steps["ham"], len(stage.injector.activated), run.trace_hash,
     )  # fmt: skip
     stage.close()
