@@ -27,8 +27,8 @@ SCHED_CONTROL: Final = 330
 TOP: Final = 200
 """Priority of who is first in the order."""
 GAP_US: Final = 500
-"""How much longer than a lease the period of its context is. A lease of which too little is left to be used ends without
-a fault, when its thread is interrupted just then; it comes back by itself after this.
+"""How much longer than a lease the period of its context is. A lease of which too little is left to be used ends
+without a fault, when its thread is interrupted just then; it comes back by itself after this.
 """
 TICKS_PER_US: Final = 10
 CONSUMED: Final = 1
@@ -95,8 +95,8 @@ class Scheduler:
 
     async def _lend(self, member: int, lease_us: int) -> None:
         await stubs.sched_control_configure_flags(
-            self.pd.sys, SCHED_CONTROL, budget=lease_us, period=lease_us + GAP_US, extra_refills=0, badge=member, flags=0,
-            sched_context=FIRST_CONTEXT + member << ROOT_SHIFT,
+            self.pd.sys, SCHED_CONTROL, budget=lease_us, period=lease_us + GAP_US, extra_refills=0, badge=member,
+            flags=0, sched_context=FIRST_CONTEXT + member << ROOT_SHIFT,
         )  # fmt: skip
 
 
