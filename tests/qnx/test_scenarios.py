@@ -45,7 +45,7 @@ def test_the_scenario_holds_at_every_point(name: str) -> None:
 def test_the_kernel_keeps_its_invariants(name: str) -> None:
     stage = Stage(name)
     stage.booted.boot()
-    sampler = Sampler(stage.system.loop, stage.system.machine, 10)
+    sampler = Sampler(stage.system.loop, stage.system.machine, 4)
     stage.run(time_us=SYSTEMS[name])
     stage.close()
     assert sampler.checked > 2

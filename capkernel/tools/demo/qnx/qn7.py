@@ -39,7 +39,8 @@ def _tell(story: Story, seed: int) -> None:
     strictly = max(abs(seen - SHARES[name]) for name, both in all_busy.items() for seen in both)
     story.figures["off a share of the whole window, scheduling included"] = f"{strictly:.2f} %"
     off = max(_off(window) for window in each)
-    story.claim("under overload each gets its share within 1 % of any window", off <= TOLERANCE + RESOLUTION, f"{off:.2f} % off")
+    is_fair = off <= TOLERANCE + RESOLUTION
+    story.claim("under overload each gets its share within 1 % of any window", is_fair, f"{off:.2f} % off")
     story.claim("and scheduling takes little of it", strictly <= TOLERANCE + OVERHEAD, f"{strictly:.2f} % with it")
     idle_b, _, _, _ = _play(seed, {"urgent": IDLE, "hog_b": IDLE})
     story.tell(f"the second idle: {shown(idle_b)}")
