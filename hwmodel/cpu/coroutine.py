@@ -293,6 +293,8 @@ class CoroutineCPU:
             live.done = True
             x[NEXT_PC] = live.after
             if trap is None and self.machine.must_stop():
+                # The operation is over: whoever restarts the thread lets it go on behind it.
+                x[RESTART_PC] = live.after
                 return STOP_INTERRUPTED
         return trap
 

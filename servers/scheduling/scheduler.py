@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from capkernel.abi.faults import TIMEOUT, USER_EXCEPTION
+from capkernel.abi.faults import TIMEOUT
 from capkernel.user import stubs
 from capkernel.user.loop import BASE_TCB_CAP, PD
 from capkernel.user.syscalls import Message
@@ -33,10 +33,6 @@ without a fault, when its thread is interrupted just then; it comes back by itse
 TICKS_PER_US: Final = 10
 CONSUMED: Final = 1
 """Word of a timeout fault's message: microseconds."""
-FAULT_PC, NUMBER, ILLEGAL_INSTRUCTION = 0, 2, 2
-"""Words of a user exception's message; what the second says."""
-AT_ONCE_US: Final = 2
-"""What a member has run that faulted as soon as it went on."""
 
 
 class Scheduler:
@@ -123,17 +119,6 @@ class SchedulerProgram(ABC):
     async def fault(self, pd: PD, child: int, msg: Message) -> Message | bool:
         """A lease was used up: the member goes on when it is its turn. Any other fault ends the member."""
         if msg.label != TIMEOUT:
-            return await self._stumbled(child, msg)
+            return False
         await self.scheduler.look((child,), {child: msg[CONSUMED]})
         return True
-
-    async def _stumbled(self, child: int, msg: Message) -> Message | bool:
-        """Whether a fault comes of the lease that a member has just had, and then how it goes on.
-
-        On the coroutine CPU a lease that ends in the very tick in which an operation ends leaves the restart pc at the
-        operation, although that is done: the member finds no instruction there. It goes on behind it.
-        """
-        ran = await self.scheduler.consumed(child)
-        if (msg.label, msg[NUMBER], msg[FAULT_PC] % 8) != (USER_EXCEPTION, ILLEGAL_INSTRUCTION, 4) or ran > AT_ONCE_US:
-            return False
-        return Message(0, (msg[FAULT_PC] + 4,))

@@ -281,3 +281,21 @@ def test_a_device_register_is_reached_through_a_mapped_device_frame() -> None:
     assert not system.crashes
     system.machine.advance(1_000_000)
     assert system.machine.uart_backend.text == "uart"
+
+
+def test_whoever_is_restarted_after_an_interrupt_goes_on_where_it_was_interrupted() -> None:
+    """Also if the interrupt comes in the very tick in which an operation ends."""
+
+    async def root(env: Environment) -> None:
+        while True:
+            await ops.compute(10)
+            await ops.load(env.sys.buffer)
+
+    system = run_root(root, entries=100)
+    seen = set()
+    for _ in range(60):
+        system.loop.run(until=system.machine.now() + 7)
+        x = system.state.current.registers
+        assert x[reg.FAULT_IP] == x[reg.NEXT_IP]
+        seen.add(x[reg.NEXT_IP] % 8)
+    assert seen == {0, 4}, "between operations and in the middle of one"
