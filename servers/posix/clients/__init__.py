@@ -1,0 +1,1 @@
+"""Programs under the POSIX server, and one beside it."""

@@ -1,0 +1,1 @@
+"""The system of the POSIX server."""
