@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
+from capkernel.protocols.cable import Cable
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
@@ -23,7 +24,6 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
-from servers.net.cable import Cable
 from servers.net.lwip import WHY_NOT as WHY_NOT
 from servers.net.lwip.stack import Stack
 from servers.net.node import DATAGRAMS, LISTENERS, Account, Node

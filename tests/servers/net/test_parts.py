@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capkernel.protocols.cable import MAX_OUTGOING, TRIES, Cable, CableCut
 from capkernel.protocols.failures import Busy, Corrupt, Failure, Gone, Malformed, NotFound, Refused, ServerDied
 from capkernel.protocols.files import checked_name
 from capkernel.protocols.link import BATCH, SLOT, Exchanged, Frame, Link, LinkInfo
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import READ, steps_of
-from servers.net.cable import MAX_OUTGOING, TRIES, Cable, CableCut
 from servers.net.http_connection import range_in
 from servers.net.pages import names_in
 from servers.net.policy import PolicyError, read_policy

@@ -1,4 +1,4 @@
-"""A network card as the stack's server uses it: frames out and in, through slots of memory shared with the card.
+"""A network card as its client uses it: frames out and in, through slots of memory shared with the card.
 
 The driver may die. Whoever starts it anew is somebody else; here it is opened again, with all slots given to it anew.
 Frames that were on their way are lost, as frames may be.
