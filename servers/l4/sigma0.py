@@ -1,0 +1,86 @@
+"""Sigma0: the initial address space, which has all memory at its own addresses and hands each page out once.
+
+It holds a cap to the root space (``mapper``), and no frame. A client says which space a page is to be mapped to by
+passing that space's cap, so nobody can be given pages by somebody who could not have mapped there himself.
+"""
+
+from typing import Any
+
+from capkernel.abi.objects import PAGE_BITS
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import Malformed
+from capkernel.protocols.l4 import SPACE_BITS, Fpage, Sigma0, Sigma0Info, Space
+from capkernel.protocols.service import Service
+from capkernel.user.allocators import SlotAllocator
+from capkernel.user.inbox import Inbox
+from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
+from servers.l4.frame_table import FrameTable
+
+ROOT_SPACE, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 310, 330
+
+
+class Sigma0Servant(Sigma0):
+    """The pages, for whoever has a session."""
+
+    def __init__(self, root: Space, table: FrameTable) -> None:
+        self.root = root
+        self.table = table
+
+    async def request(self, space: Space, fpage: Fpage, base: int) -> int:
+        """These pages."""
+        return await _and_forget(space, self._request(space, fpage, base))
+
+    async def _request(self, space: Space, fpage: Fpage, base: int) -> int:
+        self.table.take(fpage)
+        await self._map(space, fpage, base)
+        return fpage.size // Fpage(0).size
+
+    async def any(self, space: Space, bits: int, base: int) -> Fpage:
+        """Any pages."""
+        return await _and_forget(space, self._any(space, bits, base))
+
+    async def _any(self, space: Space, bits: int, base: int) -> Fpage:
+        if not PAGE_BITS <= bits <= SPACE_BITS:
+            raise Malformed(f"there are no flexpages of 2**{bits} bytes")
+        fpage = self.table.take_any(bits)
+        await self._map(space, fpage, base)
+        return fpage
+
+    async def _map(self, space: Space, fpage: Fpage, base: int) -> None:
+        try:
+            await space.map(self.root, fpage, base)
+        except Exception:
+            self.table.give_back(fpage)
+            raise
+
+    async def info(self) -> Sigma0Info:
+        """What is left."""
+        return self.table.info
+
+
+async def _and_forget(space: Any, answer: Any) -> Any:
+    """An answer, after which the cap to the client's space is not needed any more."""
+    try:
+        return await answer
+    finally:
+        await space.forget()
+
+
+class Program:
+    """The server."""
+
+    def __init__(self) -> None:
+        self.service: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """See what there is, and serve."""
+        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        root = connect(Space, Connection(pd.sys, inbox), ROOT_SPACE)
+        servant = Sigma0Servant(root, FrameTable(await root.memory()))
+        self.service = Service(pd, roots=lambda session: servant, inbox=inbox)
+        await self.service.open()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """Somebody asks."""
+        return await self.service.protected(msg)
