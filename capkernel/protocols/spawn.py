@@ -38,7 +38,24 @@ async def spawn(
     ``slots`` says that it can receive caps. Its heap is zeros, or a ``segment`` of the pager's.
     If anything is refused nothing is left. Raises failures.
     """
-    process = await launcher.create(name or (arguments[0] if arguments else "process"))
+    process = await prepared(launcher, program, caps, name=name or (arguments[0] if arguments else "process"))
+    try:
+        if slots:
+            await process.give_slots()
+        if segment is not None:
+            await process.page(Cap(segment.cap))
+        await process.start(arguments, heap)
+    except Exception:
+        await _give_up(process)
+        raise
+    return process
+
+
+async def prepared(
+    launcher: Launcher, program: File, caps: Mapping[str, Any] | None = None, *, name: str = "process"
+) -> Process:
+    """A process with its program and these caps, as ``spawn`` takes them, not started yet. Raises failures."""
+    process = await launcher.create(name)
     try:
         await process.load(program)
         for cap_name, cap in (caps or {}).items():
@@ -46,20 +63,19 @@ async def spawn(
                 await process.give_launcher(cap_name, cap.memory, cap.processes)
             else:
                 await process.give(cap_name, Cap(cap.cap if isinstance(cap, Stub) else cap))
-        if slots:
-            await process.give_slots()
-        if segment is not None:
-            await process.page(Cap(segment.cap))
-        await process.start(arguments, heap)
     except Exception:
-        try:
-            await process.drop()
-        except Failure:
-            # The server does not know it any more; the cap to it is here.
-            if isinstance(process, Stub):
-                await process.forget()
+        await _give_up(process)
         raise
     return process
+
+
+async def _give_up(process: Process) -> None:
+    try:
+        await process.drop()
+    except Failure:
+        # The server does not know it any more; the cap to it is here.
+        if isinstance(process, Stub):
+            await process.forget()
 
 
 def given(interface: Callable[..., I], process: user.Process, name: str) -> I:

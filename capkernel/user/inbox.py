@@ -4,6 +4,10 @@ The kernel puts a received cap into one slot, which the receiver has named befor
 the *landing*. A cap that was expected is moved on; one that was not is deleted, so nobody can fill a receiver's CSpace.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from capkernel.abi import rights as rt
 from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.syscalls import Message, Syscalls
@@ -51,6 +55,22 @@ class Inbox:
         """Delete a cap that was taken."""
         await self._empty(slot)
         self.slots.free(slot)
+
+    @asynccontextmanager
+    async def lent_signal(self, notification: int, channel: int) -> AsyncIterator[int]:
+        """A cap by which somebody may signal a channel of ours, made from a cap to our notification.
+
+        It is ours only as long as it is being sent.
+        """
+        slot = self.slots.alloc()
+        await stubs.cnode_mint(
+            self.sys, self.slots.cnode, dest_index=slot, dest_depth=self.slots.depth, src_root=self.slots.cnode,
+            src_index=notification, src_depth=self.slots.depth, rights=rt.WRITE, badge=1 << channel,
+        )  # fmt: skip
+        try:
+            yield slot
+        finally:
+            await self.discard(slot)
 
     async def _empty(self, slot: int) -> None:
         await stubs.cnode_delete(self.sys, self.slots.cnode, index=slot, depth=self.slots.depth)

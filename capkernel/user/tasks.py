@@ -5,6 +5,7 @@ the server goes on with the next message. No two tasks run at once, and one give
 """
 
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from types import coroutine
 from typing import Any
 
@@ -44,6 +45,11 @@ class Task:
         self.steps = steps
         self.done = done
         self.waits_for: Condition | None = None
+
+    def __del__(self) -> None:
+        """Its program was killed while it waited; what it would still do cannot be done any more."""
+        with suppress(RuntimeError):
+            self.steps.close()
 
 
 class Tasks:

@@ -15,7 +15,6 @@ from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, ServerDied, TimedOut
 from capkernel.protocols.files import Directory
 from capkernel.protocols.network import Listener, Stream
-from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -38,8 +37,6 @@ LOOK_BEATS: Final = 20
 """Beats after which it looks again whether the network server is still in the same life."""
 PATIENCE_BEATS, CROWDED_BEATS = 1000, 50
 """Beats of the metronome during which nothing may move on a connection: usually, and when others wait for its place."""
-MAY_SIGNAL: Final = 1
-"""Rights of a cap to a notification: write."""
 TURN: Final = 4
 """Pieces of a page that one connection is sent until the others have their turn."""
 
@@ -105,16 +102,8 @@ class Program:
 
     async def _watch(self, pd: PD, what: Any, channel: int) -> None:
         """Have something signal one of our channels; the cap for it is ours only as long as it is being sent."""
-        slots = self.inbox.slots
-        slot = slots.alloc()
-        await stubs.cnode_mint(
-            pd.sys, slots.cnode, dest_index=slot, dest_depth=slots.depth, src_root=slots.cnode, src_index=NOTIFICATION,
-            src_depth=slots.depth, rights=MAY_SIGNAL, badge=1 << channel,
-        )  # fmt: skip
-        try:
-            await what.watch(slot)
-        finally:
-            await self.inbox.discard(slot)
+        async with self.inbox.lent_signal(NOTIFICATION, channel) as signal:
+            await what.watch(signal)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """A beat; or connections wait; or there is something new on a connection."""

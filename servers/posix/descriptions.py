@@ -1,9 +1,12 @@
 """Open file descriptions: what file descriptors refer to, shared by all that were made of one (dup, spawn)."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from capkernel.protocols.files import INLINE
+from capkernel.protocols.failures import ServerDied
+from capkernel.protocols.files import INLINE, READ_WRITE
 from capkernel.protocols.posix import (
     MAX_IO,
     O_ACCMODE,
@@ -20,9 +23,10 @@ from capkernel.protocols.posix import (
 )
 from capkernel.user.tasks import Condition
 from servers.net.closing import let_go
-from servers.posix.paths import Names, PosixError
+from servers.posix.paths import Names, PosixError, Tree, persistently
 
 MOST = min(MAX_IO, INLINE)
+T = TypeVar("T")
 
 
 class Description(ABC):
@@ -91,17 +95,39 @@ class Positioned(Description):
 
 
 class OpenFile(Positioned):
-    """A file. ``where`` is its place, or where it was moved to when its last name was removed."""
+    """A file. ``where`` is its place, or where it was moved to when its last name was removed.
 
-    def __init__(self, flags: int, file: Any, where: Names) -> None:
+    If the file server is started anew, it is opened anew: all that is asked of it may be asked twice.
+    """
+
+    def __init__(self, flags: int, tree: Tree, where: Names) -> None:
         super().__init__(flags)
-        self.file = file
+        self.tree = tree
         self.where = where
+        self.file: Any = None
+
+    async def open(self) -> None:
+        """Get a cap to it. Raises failures."""
+        directory = await self.tree.directory(self.where[:-1])
+        try:
+            file = await directory.open(self.where[-1], READ_WRITE)
+        finally:
+            await self.tree.release(directory)
+        if self.file is not None:
+            await let_go(self.file)
+        self.file = file
+
+    async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
+        return await persistently(lambda: question(self.file), self._again)
+
+    async def _again(self) -> None:
+        with suppress(ServerDied):
+            await self.open()
 
     async def read(self, count: int) -> bytes:
         """From the offset on."""
         self.need(reading=True)
-        data: bytes = await self.file.read(self.offset, min(count, MOST))
+        data: bytes = await self._ask(lambda file: file.read(self.offset, min(count, MOST)))
         self.offset += len(data)
         return data
 
@@ -113,24 +139,29 @@ class OpenFile(Positioned):
         if self.flags & O_APPEND:
             self.offset = await self.end()
         part = data[:MOST]
-        await self.file.write(self.offset, part)
+        await self._ask(lambda file: file.write(self.offset, part))
         self.offset += len(part)
         return len(part)
 
     async def end(self) -> int:
         """Its size."""
-        size: int = (await self.file.info()).size
+        info = await self._ask(lambda file: file.info())
+        size: int = info.size
         return size
 
     async def resize(self, size: int) -> None:
         """Set the size."""
         if size < 0 or self.flags & O_ACCMODE == O_RDONLY:
             raise PosixError(Errno.EINVAL)
-        await self.file.resize(size)
+        await self.truncate(size)
+
+    async def truncate(self, size: int) -> None:
+        """The same however it was opened."""
+        await self._ask(lambda file: file.resize(size))
 
     async def sync(self) -> None:
         """Make it last."""
-        await self.file.sync()
+        await self._ask(lambda file: file.sync())
 
     async def stat(self) -> Stat:
         """Its size."""

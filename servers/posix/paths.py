@@ -1,14 +1,35 @@
 """Paths, as POSIX resolves them: name by name from the root or from where the process is (base definitions, 4.13)."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from attrs import frozen
 
-from capkernel.protocols.failures import Failure, NotFound
+from capkernel.protocols.failures import Failure, Gone, NotFound, ServerDied
 from capkernel.protocols.files import READ_WRITE, Directory, Info, Kind
 from capkernel.protocols.posix import NAME_MAX, PATH_MAX, Errno
 from servers.net.closing import let_go
 
 Names = tuple[str, ...]
 """Where something is: the names that lead there from the root."""
+
+
+TRIES = 10
+T = TypeVar("T")
+
+
+async def persistently(look: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[None]] | None = None) -> T:
+    """Ask for something that may be asked for twice, and again if the file server is started anew meanwhile.
+
+    ``again`` gets whatever caps are needed anew. Raises failures.
+    """
+    for _ in range(TRIES):
+        try:
+            return await look()
+        except (ServerDied, Gone):
+            if again is not None:
+                await again()
+    return await look()
 
 
 class PosixError(Exception):
@@ -59,6 +80,9 @@ class Tree:
 
     async def directory(self, names: Names) -> Directory:
         """A cap to a directory, to be let go (``release``). Raises failures."""
+        return await persistently(lambda: self._directory(names))
+
+    async def _directory(self, names: Names) -> Directory:
         found = self.root
         for name in names:
             below = await found.directory(name, READ_WRITE)
@@ -73,6 +97,9 @@ class Tree:
 
     async def info(self, above: Names, name: str) -> Info | None:
         """What is there. Raises failures."""
+        return await persistently(lambda: self._info(above, name))
+
+    async def _info(self, above: Names, name: str) -> Info | None:
         directory = await self.directory(above)
         try:
             return await directory.info(name)

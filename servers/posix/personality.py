@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from capkernel.protocols.failures import Failure, Gone, NotFound, QuotaExceeded, WrongKind
-from capkernel.protocols.files import READ, READ_WRITE, Directory, Kind
+from capkernel.protocols.files import READ, Directory, Kind
 from capkernel.protocols.posix import (
     KNOWN_FLAGS,
     O_ACCMODE,
@@ -36,7 +36,7 @@ from servers.net.closing import let_go
 from servers.posix.descriptions import Description, OpenDirectory, OpenFile, Pipe, PipeEnd
 from servers.posix.paths import Found, PosixError, Tree, errno_of
 from servers.posix.paths import Names as Place
-from servers.posix.table import INIT, Entry, Table
+from servers.posix.table import Entry, Table
 
 GRAVEYARD: Final = ".deleted"
 """In the root: files without a name that somebody still has open. No path leads there."""
@@ -139,9 +139,6 @@ class World:
         self.table.ended(entry, code, signal)
         if entry.process is not None:
             await let_go(entry.process)
-        for other in list(self.table.entries.values()):
-            if other.parent == INIT and other.ending is not None and other is not entry and entry.parent != INIT:
-                self.table.reap(other)
 
     async def look(self) -> None:
         """See which processes have ended."""
@@ -169,9 +166,9 @@ def _answers(error: Callable[[int], T]) -> Callable[[Call[P, T]], Call[P, T]]:
             try:
                 return await call(*args, **words)
             except PosixError as found:
-                return error(found.errno)
+                return error(found.errno.value)
             except Failure as failure:
-                return error(errno_of(failure))
+                return error(errno_of(failure).value)
 
         return answered
 
@@ -221,14 +218,17 @@ class Calls(Posix):
             raise PosixError(Errno.EMFILE)
         if kind is Kind.DIRECTORY:
             return self.entry.put(OpenDirectory(flags))
-        directory = await self.world.tree.directory(found.above)
-        try:
-            file: Any = await (directory.create(found.name) if kind is None else directory.open(found.name, READ_WRITE))
-            if flags & O_TRUNC and kind is not None:
-                await file.resize(0)
-        finally:
-            await self.world.tree.release(directory)
-        return self.entry.put(OpenFile(flags, file, found.names))
+        if kind is None:
+            directory = await self.world.tree.directory(found.above)
+            try:
+                await let_go(await directory.create(found.name))
+            finally:
+                await self.world.tree.release(directory)
+        file = OpenFile(flags, self.world.tree, found.names)
+        await file.open()
+        if flags & O_TRUNC:
+            await file.truncate(0)
+        return self.entry.put(file)
 
     def _to_be_opened(self, found: Found, flags: int) -> Kind | None:
         """What is there; None for what is to be made. Raises PosixError."""

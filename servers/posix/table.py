@@ -15,7 +15,10 @@ INIT = 1
 
 @define(eq=False)
 class Entry:
-    """A process. ``process`` is the process server's, None for init; ``ending`` is (code, signal) once it has ended."""
+    """A process. ``process`` is the process server's, None for init; ``ending`` is (code, signal) once it has ended.
+
+    ``is_adopted`` says that its parent ended before it: nobody waits for it.
+    """
 
     pid: int
     parent: int
@@ -23,6 +26,7 @@ class Entry:
     fds: dict[int, Description] = field(factory=dict)
     process: Any = None
     ending: tuple[int, int] | None = None
+    is_adopted: bool = False
 
     def description(self, fd: int) -> Description:
         """What a file descriptor refers to. Raises EBADF."""
@@ -63,7 +67,10 @@ class Table:
         """A process is over: its children are init's, and its parent may learn of it."""
         entry.ending = code, signal
         for child in self.children(entry):
-            child.parent = INIT
+            child.parent, child.is_adopted = INIT, True
+        for each in list(self.entries.values()):
+            if each.is_adopted and each.ending is not None:
+                self.reap(each)
         self.changed.notify()
 
     def reap(self, entry: Entry) -> None:

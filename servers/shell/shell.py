@@ -34,7 +34,6 @@ from capkernel.protocols.paging import Pager
 from capkernel.protocols.processes import Launcher
 from capkernel.protocols.supervision import Supervision
 from capkernel.protocols.usage import Usage
-from capkernel.user import stubs
 from capkernel.user.allocators import OutOfSlots, SlotAllocator
 from capkernel.user.codec import MessageError
 from capkernel.user.loop import BASE_ENDPOINT_CAP, INPUT_CAP, PD, REPLY_CAP
@@ -74,8 +73,6 @@ PATIENCE_US: Final = 50_000
 """After so long it is looked whether a job still runs: whoever would signal its end may have died."""
 BUSY_US: Final = 2_000
 """Until a console that was busy is asked again."""
-MAY_SIGNAL: Final = 1
-"""Rights of a cap to a notification: write."""
 SERVICES_SIZE: Final = 0x1000
 TRIES: Final = 10
 LINE_LIMIT: Final = 400
@@ -248,16 +245,8 @@ class Program:
 
     async def watch(self, job: Job) -> None:
         """Hear of the end of a job; the cap for it is ours only as long as it is being sent."""
-        slots = self.inbox.slots
-        slot = slots.alloc()
-        await stubs.cnode_mint(
-            self.pd.sys, slots.cnode, dest_index=slot, dest_depth=slots.depth, src_root=slots.cnode,
-            src_index=NOTIFICATION, src_depth=slots.depth, rights=MAY_SIGNAL, badge=1 << JOBS,
-        )  # fmt: skip
-        try:
-            await job.process.watch(Cap(slot))
-        finally:
-            await self.inbox.discard(slot)
+        async with self.inbox.lent_signal(NOTIFICATION, JOBS) as signal:
+            await job.process.watch(Cap(signal))
 
     async def attend(self, job: Job, *, is_killed: bool = True) -> None:
         """Wait for the end of a job."""

@@ -246,8 +246,8 @@ def comparable(host: Host, call: tuple[Any, ...]) -> bool:
     """What is left out: where POSIX leaves a choice, or it would wait.
 
     Where a directory ends is nobody's business. A pipe that is empty would be waited for. A directory in which somebody
-    is may be removed or renamed on Linux; here it is busy. Names that end in a slash, or in ``.`` and ``..``, are refused
-    by different errors when something is made, moved or removed.
+    is may be removed or renamed on Linux; here it is busy. Names that end in a slash, or in ``.`` and ``..``, are
+    refused by different errors when something is made, moved or removed.
     """
     name, *rest = call
     if name == "read" and rest[0] in host.fds and host._is_pipe(rest[0]):

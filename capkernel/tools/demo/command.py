@@ -29,10 +29,11 @@ def demo(
         bool, typer.Option("--everywhere", help="Every point at which something can be made to fail, not a sample.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List them all.")] = False,
 ) -> None:
     """Play an acceptance scenario: what is claimed, whether it held, what was measured."""
     found = {point.name: point.value for point in entry_points(group=DEMOS)}
-    if name is None:
+    if name is None or listed:
         _list(found, as_json)
         raise typer.Exit(0)
     if name not in found:
@@ -80,4 +81,4 @@ def _list(found: dict[str, str], as_json: bool) -> None:
         print(json.dumps(titles, indent=2))
         return
     for name, title in titles.items():
-        print(f"{name:10} {title}")
+        print(f"{name:{max(map(len, titles))}}  {title}")
