@@ -70,6 +70,8 @@ async def _and_forget(space: Any, answer: Any) -> Any:
 class Program:
     """The server."""
 
+    make_table = FrameTable
+
     def __init__(self) -> None:
         self.service: Any = None
 
@@ -77,7 +79,7 @@ class Program:
         """See what there is, and serve."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         root = connect(Space, Connection(pd.sys, inbox), ROOT_SPACE)
-        servant = Sigma0Servant(root, FrameTable(await root.memory()))
+        servant = Sigma0Servant(root, self.make_table(await root.memory()))
         self.service = Service(pd, roots=lambda session: servant, inbox=inbox)
         await self.service.open()
 

@@ -19,12 +19,12 @@ async def init(pd: PD) -> None:
     await pd.store(report + READ, await pd.load(PAGE))
     refused = 0
     attempts = (
+        own.unmap(EVERYTHING, False),
         own.map(own, Fpage(PAGE, rights=RWX), ALIAS),
         own.map(own, Fpage(PAGE, rights=RWX), PAGE),
         own.grant(own, Fpage(PAGE, rights=RWX), ALIAS + 0x1000),
         own.map(own, Fpage(ALIAS + 0x1000, rights=RWX), PAGE),
         own.map(own, EVERYTHING, ALIAS),
-        own.unmap(EVERYTHING, False),
     )
     for attempt in attempts:
         try:
