@@ -105,7 +105,7 @@ class Membrane:
         passed = dict(values)
         try:
             for parameter in operation.caps:
-                passed[parameter.name] = self._pass(values[parameter.name], parameter.interface, proxy.faces)
+                passed[parameter.name] = self.passed(values[parameter.name], parameter.interface, proxy.faces)
             result = await self.reach.ask(proxy.target, operation, passed)
         except Failure:
             for key in set(self.proxies) - before:
@@ -121,7 +121,7 @@ class Membrane:
             # It was asked before the membrane was cut, and is answered too late.
             await self.reach.release(result)
         self._check(proxy)
-        return self._pass(result, returned.interface, proxy.faces.other)
+        return self.passed(result, returned.interface, proxy.faces.other)
 
     async def cut(self) -> int:
         """End it, for ever; returns how many objects were reached through it."""
@@ -149,7 +149,7 @@ class Membrane:
         if operation.name not in LOOKING.get(proxy.interface, ()):
             raise NotPermitted(f"{operation.name} may change something, and this is only to be looked at")
 
-    def _pass(self, found: Any, interface: type[Interface] | None, comes_from: Side) -> Any:
+    def passed(self, found: Any, interface: type[Interface] | None, comes_from: Side) -> Any:
         """What an object that comes from one side is for the other. Raises NotPermitted."""
         if self.mode is Mode.CARETAKER:
             return found

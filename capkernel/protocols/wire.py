@@ -75,7 +75,7 @@ async def unpack_result(operation: Operation, message: Message, region: SharedRe
         raise ServerDied(f"the server stopped before it answered {operation.name}")
     label = label_of(message)
     if label:
-        raise await _failure(label, message, region)
+        raise await failure_in(message, region)
     if operation.reply is None:
         return None
     try:
@@ -90,7 +90,9 @@ async def pack_failure(failure: Failure) -> Message:
     return await pack(_Text(text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"), failure.label)
 
 
-async def _failure(label: int, message: Message, region: SharedRegion | None) -> Failure:
+async def failure_in(message: Message, region: SharedRegion | None) -> Failure:
+    """The failure that a reply reports, whatever it is."""
+    label = label_of(message)
     if label == INVALID_CAPABILITY:
         return Gone("there is no cap at this address (any more)")
     if label < FIRST_LABEL:

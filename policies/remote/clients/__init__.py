@@ -1,0 +1,1 @@
+"""Programs that use gateways, and some that abuse them."""
