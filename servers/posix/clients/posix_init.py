@@ -3,6 +3,8 @@
 A POSIX server that dies takes all processes with it; then it is begun anew, with the files as they are.
 """
 
+from collections.abc import Awaitable, Callable
+
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.posix import O_APPEND, O_RDONLY, O_WRONLY, SIGKILL, SIGTERM, Posix
@@ -119,17 +121,17 @@ async def _pipeline(libc: Libc) -> tuple[int, int]:
 async def _errors(libc: Libc) -> int:
     """How many calls fail as they should."""
     seen = 0
-    calls = (
-        (libc.spawn("/home/poem", ["poem"], []), OSError),
-        (libc.spawn("/bin/nothing", ["nothing"], []), FileNotFoundError),
-        (libc.open("/home/poem/verse"), NotADirectoryError),
-        (libc.open("/home", O_WRONLY), IsADirectoryError),
-        (libc.waitpid(), ChildProcessError),
-        (libc.kill(9_999, 0), ProcessLookupError),
+    calls: tuple[tuple[Callable[[], Awaitable[object]], type[OSError]], ...] = (
+        (lambda: libc.spawn("/home/poem", ["poem"], []), OSError),
+        (lambda: libc.spawn("/bin/nothing", ["nothing"], []), FileNotFoundError),
+        (lambda: libc.open("/home/poem/verse"), NotADirectoryError),
+        (lambda: libc.open("/home", O_WRONLY), IsADirectoryError),
+        (lambda: libc.waitpid(-1), ChildProcessError),
+        (lambda: libc.kill(9_999, 0), ProcessLookupError),
     )
     for call, error in calls:
         try:
-            await call
+            await call()
         except error:
             seen += 1
     reading, writing = await libc.pipe()
