@@ -20,8 +20,9 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
 from servers.net.closing import let_go
-from servers.posix.personality import Calls, World
+from servers.posix.calls import Calls
 from servers.posix.table import INIT, Entry
+from servers.posix.world import World
 
 SUPERVISOR, CLIENT, PROCESSES, ENDED = 1, 2, 3, 20
 """Channels; the last is signalled when a process has ended."""
@@ -64,7 +65,7 @@ class Program:
 
     def _calls(self, pid: int) -> Calls:
         if pid not in self.servants:
-            self.servants[pid] = self.world.calls(pid)
+            self.servants[pid] = Calls(self.world, self.world.table.entries[pid])
         return self.servants[pid]
 
     async def start(self, entry: Entry, program: Any, arguments: list[str]) -> Process:

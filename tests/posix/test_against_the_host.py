@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols import posix as px
-from servers.posix.personality import Calls, World
+from servers.posix.calls import Calls
+from servers.posix.world import World
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
 
@@ -69,7 +70,7 @@ class Ours:
     def __init__(self) -> None:
         world = World(Tree(RamVolume(1 << 20)).root_directory())
         now(world.open())
-        self.calls: Calls = world.calls(1)
+        self.calls = Calls(world, world.table.entries[1])
 
     def __call__(self, name: str, *arguments: Any) -> Any:
         if name == "readdir":

@@ -7,7 +7,8 @@ import pytest
 from capkernel.protocols import posix as px
 from capkernel.tools.demo import lx5
 from capkernel.tools.demo.stage import Stage
-from servers.posix.personality import World
+from servers.posix.calls import Calls
+from servers.posix.world import World
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
 from specs.sampling import Sampler
@@ -41,14 +42,19 @@ def world() -> World:
     return found
 
 
+def first(found: World) -> Calls:
+    """The calls of init."""
+    return Calls(found, found.table.entries[1])
+
+
 def test_a_directory_in_which_somebody_is_is_busy() -> None:
-    calls = world().calls(1)
+    calls = first(world())
     assert now(calls.mkdir("/a")) == now(calls.chdir("/a")) == 0
     assert now(calls.rmdir("/a")) == -px.Errno.EBUSY
 
 
 def test_who_is_in_a_directory_that_is_moved_is_where_it_was_moved_to() -> None:
-    calls = world().calls(1)
+    calls = first(world())
     for path in ("/a", "/a/b", "/c"):
         assert now(calls.mkdir(path)) == 0
     now(calls.chdir("/a/b"))
@@ -58,7 +64,7 @@ def test_who_is_in_a_directory_that_is_moved_is_where_it_was_moved_to() -> None:
 
 def test_the_graveyard_of_open_files_is_nowhere_and_ends_empty() -> None:
     found = world()
-    calls = found.calls(1)
+    calls = first(found)
     fd = now(calls.open("/a", px.O_CREAT | px.O_RDWR))
     assert now(calls.unlink("/a")) == 0
     assert now(calls.readdir("/", 0)).names == []
@@ -71,7 +77,7 @@ def test_the_graveyard_of_open_files_is_nowhere_and_ends_empty() -> None:
 
 
 def test_a_file_that_is_replaced_while_it_is_open_goes_on() -> None:
-    calls = world().calls(1)
+    calls = first(world())
     fd = now(calls.open("/old", px.O_CREAT | px.O_RDWR))
     now(calls.write(fd, b"old"))
     now(calls.close(now(calls.open("/new", px.O_CREAT | px.O_WRONLY))))
@@ -82,7 +88,7 @@ def test_a_file_that_is_replaced_while_it_is_open_goes_on() -> None:
 
 
 def test_there_are_so_many_file_descriptors_and_no_more() -> None:
-    calls = world().calls(1)
+    calls = first(world())
     assert [now(calls.open("/", px.O_RDONLY)) for _ in range(px.OPEN_MAX)] == list(range(px.OPEN_MAX))
     assert now(calls.open("/", px.O_RDONLY)) == -px.Errno.EMFILE
     assert now(calls.pipe()).error == px.Errno.EMFILE

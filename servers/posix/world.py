@@ -1,0 +1,123 @@
+"""What all processes share: files below one directory, whatever is open of them, and each other."""
+
+from typing import Any, Final, Protocol
+
+from capkernel.protocols.failures import Failure, Gone
+from capkernel.protocols.files import Directory
+from capkernel.protocols.posix import SIGKILL
+from capkernel.protocols.processes import State, Status
+from servers.net.closing import let_go
+from servers.posix.descriptions import OpenFile
+from servers.posix.paths import Found, Names, Tree
+from servers.posix.table import Entry, Table
+
+GRAVEYARD: Final = ".deleted"
+"""In the root: files without a name that somebody still has open. No path leads there."""
+
+
+class Starter(Protocol):
+    """How programs are started."""
+
+    async def start(self, entry: Entry, program: Any, arguments: list[str]) -> Any:
+        """Start one as this process; returns its ``Process``. Raises failures."""
+        ...
+
+
+class World:
+    """What all processes share: files below one directory, and each other."""
+
+    def __init__(self, root: Directory, starter: Starter | None = None) -> None:
+        self.tree = Tree(root)
+        self.table = Table()
+        self.starter = starter
+        self.buried = 0
+
+    async def open(self) -> None:
+        """Make the graveyard, and empty it: nobody has anything open. Raises failures."""
+        info = await self.tree.info((), GRAVEYARD)
+        if info is None:
+            await let_go(await self.tree.root.make_directory(GRAVEYARD))
+            return
+        graveyard = await self.tree.directory((GRAVEYARD,))
+        while names := await graveyard.list(0):
+            for each in names:
+                await graveyard.remove(each.name)
+        await self.tree.release(graveyard)
+
+    def open_files(self, where: Names) -> list[OpenFile]:
+        """What is open of the file at a place."""
+        found = {
+            id(each): each
+            for entry in self.table.entries.values()
+            for each in entry.fds.values()
+            if isinstance(each, OpenFile) and each.where == where
+        }
+        return list(found.values())
+
+    def moved(self, old: Names, new: Names) -> None:
+        """Something is elsewhere, and all that is in it."""
+        for entry in self.table.entries.values():
+            if entry.cwd[: len(old)] == old:
+                entry.cwd = (*new, *entry.cwd[len(old) :])
+            for each in entry.fds.values():
+                if isinstance(each, OpenFile) and each.where[: len(old)] == old:
+                    each.where = (*new, *each.where[len(old) :])
+
+    async def rename(self, old: Found, new: Found) -> None:
+        """Move what is at one place to another. Raises failures."""
+        source, target = await self.tree.directory(old.above), await self.tree.directory(new.above)
+        try:
+            await source.rename(old.name, target, new.name)
+        finally:
+            await self.tree.release(source)
+            await self.tree.release(target)
+        self.moved(old.names, new.names)
+
+    async def remove(self, found: Found) -> None:
+        """Take a name away; a file that is open goes on without one. Raises failures."""
+        if self.open_files(found.names):
+            self.buried += 1
+            await self.rename(found, Found((GRAVEYARD,), str(self.buried), None, False))
+            return
+        directory = await self.tree.directory(found.above)
+        try:
+            await directory.remove(found.name)
+        finally:
+            await self.tree.release(directory)
+
+    async def close(self, entry: Entry, fd: int) -> None:
+        """Close a file descriptor of a process. Raises PosixError."""
+        description = entry.description(fd)
+        del entry.fds[fd]
+        description.users -= 1
+        if description.users:
+            return
+        await description.closed()
+        if isinstance(description, OpenFile) and description.where[0] == GRAVEYARD:
+            where = description.where
+            if not self.open_files(where):
+                await self.remove(Found(where[:-1], where[-1], None, False))
+
+    async def end(self, entry: Entry, code: int, signal: int) -> None:
+        """A process is over: close what it had open."""
+        for fd in list(entry.fds):
+            await self.close(entry, fd)
+        self.table.ended(entry, code, signal)
+        if entry.process is not None:
+            await let_go(entry.process)
+
+    async def look(self) -> None:
+        """See which processes have ended."""
+        for entry in list(self.table.entries.values()):
+            if entry.process is None or entry.ending is not None:
+                continue
+            try:
+                status: Status = await entry.process.status()
+            except Gone:
+                await self.end(entry, 0, SIGKILL)
+                continue
+            except Failure:
+                continue
+            if status.is_over:
+                is_exit = status.state is State.EXITED
+                await self.end(entry, status.code & 0xFF if is_exit else 0, 0 if is_exit else SIGKILL)
