@@ -39,7 +39,8 @@ RWX: Final = int(Rights.READ | Rights.WRITE | Rights.EXECUTE)
 class Fpage:
     """A flexpage: 2**``bits`` bytes at ``address``, and ``rights`` (bits of ``Rights``).
 
-    Raises MessageError, a ValueError, if it is smaller than a page, larger than an address space, or not aligned to its size.
+    Raises MessageError, a ValueError, if it is smaller than a page, larger than an address space, or not aligned to its
+    size.
     """
 
     address: int

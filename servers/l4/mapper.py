@@ -6,8 +6,8 @@ space* at first, each page at its physical address. Session 1 is the root space,
 is in slot ``VSPACES`` + n of the mapper's root CNode.
 
 A page of a task is a copy of the frame's cap with the page's rights, made from the cap of the page that it came of, and
-mapped. The kernel bounds the rights of a copy by those of its source; but which copy came of which it knows for one step
-only: a copy of a copy hangs below the original, beside the copy. So the tree is kept here.
+mapped. The kernel bounds the rights of a copy by those of its source; but which copy came of which it knows for one
+step only: a copy of a copy hangs below the original, beside the copy. So the tree is kept here.
 """
 
 from typing import Any, Final

@@ -29,42 +29,30 @@ class Sigma0Servant(Sigma0):
 
     async def request(self, space: Space, fpage: Fpage, base: int) -> int:
         """These pages."""
-        return await _and_forget(space, self._request(space, fpage, base))
-
-    async def _request(self, space: Space, fpage: Fpage, base: int) -> int:
         self.table.take(fpage)
-        await self._map(space, fpage, base)
-        return fpage.size // Fpage(0).size
+        return await self._map(space, fpage, base)
 
     async def any(self, space: Space, bits: int, base: int) -> Fpage:
         """Any pages."""
-        return await _and_forget(space, self._any(space, bits, base))
-
-    async def _any(self, space: Space, bits: int, base: int) -> Fpage:
         if not PAGE_BITS <= bits <= SPACE_BITS:
             raise Malformed(f"there are no flexpages of 2**{bits} bytes")
         fpage = self.table.take_any(bits)
         await self._map(space, fpage, base)
         return fpage
 
-    async def _map(self, space: Space, fpage: Fpage, base: int) -> None:
+    async def _map(self, space: Any, fpage: Fpage, base: int) -> int:
+        """Map what was taken; the cap to the client's space is not needed any more then."""
         try:
-            await space.map(self.root, fpage, base)
+            pages: int = await space.map(self.root, fpage, base)
         except Exception:
             self.table.give_back(fpage)
             raise
+        await space.forget()
+        return pages
 
     async def info(self) -> Sigma0Info:
         """What is left."""
         return self.table.info
-
-
-async def _and_forget(space: Any, answer: Any) -> Any:
-    """An answer, after which the cap to the client's space is not needed any more."""
-    try:
-        return await answer
-    finally:
-        await space.forget()
 
 
 class Program:

@@ -16,8 +16,8 @@ DEVICES = (0x101000, 0x1000_1000)
 NOBODYS = (0x8020_0000, 0x0C00_0000)
 """The kernel's memory, and the interrupt controller: sigma0 has neither."""
 DONE, BYTES, PIECES, ASKED, DENIED, MINE, FOREIGN = 0, 8, 16, 24, 32, 40, 48
-"""Offsets in the report: whether it is over; bytes of RAM that it got, in how many pieces; second requests, and how many
-of them were denied; pages of devices that it got; requests for nobody's memory that were granted.
+"""Offsets in the report: whether it is over; bytes of RAM that it got, in how many pieces; second requests, and how
+many of them were denied; pages of devices that it got; requests for nobody's memory that were granted.
 """
 LARGE = 14
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from capkernel.protocols.l4 import R, RWX, Fpage, Rights
+from capkernel.protocols.l4 import RWX, Fpage, R, Rights
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from servers.l4.pager import Pager, Window, sigma0_of

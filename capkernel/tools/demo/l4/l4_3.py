@@ -4,11 +4,10 @@ from typing import Final
 
 from attrs import frozen
 
-from capkernel.kernel.caps import PageTableCap
+from capkernel.tools.demo.l4.looking import pages_of
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.tour_systems import Run
-from hwmodel.sv39 import mappings
 
 TITLE = "sigma0 hands out each frame once, RAM and devices; a second request is denied; what it handed out sums to all"
 CLIENTS: Final = ("first", "second")
@@ -45,7 +44,7 @@ def _tell(story: Story, seed: int) -> None:
         story.tell(f"{name}: {report[1]:,} bytes in {report[2]} pieces, {report[5]} devices")
     story.claim("both took all that they could get, and both got something", seen.is_over and all(seen.frames))
     story.claim("no frame is anybody's twice", len(set(frames)) == len(frames), f"{len(frames)} frames")
-    story.claim("the frames sum to the RAM that sigma0 was given", len(ram) * PAGE == bytes_got == RAM, f"{RAM:,} bytes")
+    story.claim("they sum to the RAM that sigma0 was given", len(ram) * PAGE == bytes_got == RAM, f"{RAM:,} bytes")
     story.claim("without a gap: it is that memory and no other", ram == list(range(ram[0], ram[0] + RAM, PAGE)))
     story.claim("each device went to one of them", devices == len(DEVICES) and set(frames) >= DEVICES, devices)
     story.claim("a second request is denied, one's own pages included", asked == denied == pieces + 4, f"{asked} tried")
@@ -61,15 +60,7 @@ def _play(seed: int, programs: dict[str, str] | None = None) -> Outcome:
     stage = Stage("l4_sigma0", seed=seed, programs=programs)
     is_over = stage.run_until(lambda: all(stage.words(f"{name}_report", 1)[0] for name in CLIENTS), LONGEST_US)
     reports = [stage.words(f"{name}_report", 7) for name in CLIENTS]
-    frames = [_frames(stage, name) for name in CLIENTS]
+    frames = [pages_of(stage, name, RANGE) for name in CLIENTS]
     run = stage.run(time_us=1)
     stage.close()
     return Outcome(reports, frames, run, is_over)
-
-
-def _frames(stage: Stage, pd: str) -> list[int]:
-    """The physical pages that a domain's page table leads to from the addresses at which it asked for them."""
-    vspace = stage.system.threads[pd].vspace_slot.cap
-    if not isinstance(vspace, PageTableCap):
-        return []
-    return [each.paddr for each in mappings(stage.system.machine.memory, vspace.paddr) if each.vaddr in RANGE]

@@ -4,7 +4,7 @@ from attrs import frozen
 
 from capkernel.kernel.caps import PageTableCap
 from capkernel.tools.demo.stage import Stage
-from hwmodel.sv39 import PTE_R, PTE_W, PTE_X, walk
+from hwmodel.sv39 import PTE_R, PTE_W, PTE_X, mappings, walk
 
 Page = tuple[int, str]
 """The physical address, and the rights as letters of ``rwx``."""
@@ -13,14 +13,25 @@ _LETTERS = ((PTE_R, "r"), (PTE_W, "w"), (PTE_X, "x"))
 
 def page_of(stage: Stage, pd: str, address: int) -> Page | None:
     """What a domain's page table leads to at an address; None if nothing is there."""
-    thread = stage.system.threads.get(pd)
-    vspace = thread.vspace_slot.cap if thread is not None else None
-    if not isinstance(vspace, PageTableCap):
-        return None
-    found = walk(stage.system.machine.memory, vspace.paddr, address)
+    root = _root(stage, pd)
+    found = None if root is None else walk(stage.system.machine.memory, root, address)
     if found is None:
         return None
     return found.paddr, "".join(letter for bit, letter in _LETTERS if found.flags & bit)
+
+
+def pages_of(stage: Stage, pd: str, within: range) -> list[int]:
+    """The physical addresses of what a domain's page table leads to from addresses of a range."""
+    root = _root(stage, pd)
+    found = () if root is None else mappings(stage.system.machine.memory, root)
+    return [each.paddr for each in found if each.vaddr in within]
+
+
+def _root(stage: Stage, pd: str) -> int | None:
+    """Where a domain's uppermost page table is, if it lives."""
+    thread = stage.system.threads.get(pd)
+    vspace = thread.vspace_slot.cap if thread is not None else None
+    return vspace.paddr if isinstance(vspace, PageTableCap) else None
 
 
 @frozen
