@@ -1,0 +1,1 @@
+"""GNU Hurd's acceptance scenarios (docs/hurd.md)."""

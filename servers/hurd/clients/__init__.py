@@ -1,0 +1,1 @@
+"""Programs that use the library: one side of each scenario."""

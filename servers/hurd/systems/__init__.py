@@ -1,0 +1,1 @@
+"""Descriptions of systems made of this library; ``capkernel demo`` finds them by name."""

@@ -1,0 +1,1 @@
+"""Translators: programs that are put on nodes."""
