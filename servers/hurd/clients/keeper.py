@@ -31,6 +31,8 @@ class Program:
             file = await self.home.create("quiet")
             await file.write(0, b"quiet words")
             await file.sync()
+            await (await self.home.create("peek")).drop()
+            await self.home.set_passive("peek", ["hurd_peek"])
             await self.home.set_passive("greeting", ["hurd_hello", "it", "was", "asleep"])
             await self.home.set_passive("quiet", ["hurd_upper"])
         await self.look()
@@ -53,10 +55,12 @@ class Program:
         notes = self.user.notes
         theirs = await (await self.user.home(READ)).underlying_directory("mallory", READ)
         await notes.tried("mallory's peek", self.user.read(theirs, "peek"))
-        await self.home.set_passive("diary", ["hurd_peek"])
-        await notes.tried("own peek", self.surely(lambda: self.user.read(self.home, "diary")))
-        await self.home.set_passive("diary", [])
-        await notes.tried("diary", self.user.read(self.home, "diary"))
+        await notes.tried("own peek", self.surely(lambda: self.user.read(self.home, "peek")))
+        await self.home.detach("quiet")
+        await notes.note("detached", await self.running())
+        await self.home.set_passive("quiet", [])
+        await notes.tried("itself", self.user.read(self.home, "quiet"))
+        await self.home.set_passive("quiet", ["hurd_upper"])
         await notes.over()
 
     async def running(self) -> int:

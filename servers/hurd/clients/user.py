@@ -42,11 +42,11 @@ class User:
 
     async def log_in(self) -> None:
         """Be oneself with the file server."""
+        self.uid = (await self.auth.ids()).uids[0]
         self.root = await authenticated(self.auth, self.nobody, self.connection)
 
     async def start(self, place: int, at: Nodes, name: str, command: list[str]) -> Cap:
         """Start a translator of one's own; returns its endpoint. Raises failures."""
-        self.uid = (await self.auth.ids()).uids[0]
         derived: Any = await at.derive()
         try:
             return await self.starter.start(place, self.uid, name, command, derived)

@@ -54,7 +54,7 @@ def _authority(story: Story, outcome: Outcome) -> None:
     story.claim("alice's translator may read what she may", alice["own peek"] == DIARY, alice["own peek"])
     seen = alice["mallory's peek"]
     story.claim("mallory's, started by alice's look-up, may not", seen == "NotPermitted", seen)
-    story.claim("without its command line a node is itself", alice["diary"] == DIARY)
+    story.claim("without its command line a node is itself", alice["itself"] == QUIET, alice["itself"])
 
 
 def _crashed(story: Story, name: str, outcomes: list[Outcome]) -> None:
