@@ -1,0 +1,1 @@
+"""Demonstrations of gateways: several simulated machines on one wire."""
