@@ -25,6 +25,8 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The owner has put a translator on its node."""
+        if ch != OTHER:
+            return
         user, notes = self.user, self.user.notes
         home = await user.home(READ)
         theirs: Any = await home.underlying_directory("alice", READ)

@@ -52,6 +52,8 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The other user has left a command line with a node of its own, too."""
+        if ch != OTHER:
+            return
         notes = self.user.notes
         theirs = await (await self.user.home(READ)).underlying_directory("mallory", READ)
         await notes.tried("mallory's peek", self.user.read(theirs, "peek"))

@@ -24,6 +24,8 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The others are there."""
+        if ch != OTHER:
+            return
         notes, home = self.user.notes, await self.user.home(READ)
         mine: Any = await home.underlying_directory("mallory", READ_WRITE)
         theirs: Any = await home.underlying_directory("alice", READ)

@@ -29,6 +29,8 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The other user has tried what it could."""
+        if ch != OTHER:
+            return
         user = self.user
         await user.notes.tried("still attached", user.read(self.home, "greeting"))
         opened: Any = await self.home.open("greeting", READ)

@@ -15,8 +15,8 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.hurd.clients.notes import Notes
 from servers.hurd.proving import authenticated, given_up
 
-LAUNCHER, ACCOUNT, PROGRAMS, AUTH, OTHER, ENDED = 0, 1, 2, 3, 5, 20
-"""Channels: to servers, to the other user; by which it hears that one of its own processes ended."""
+LAUNCHER, ACCOUNT, PROGRAMS, AUTH, OTHER, BEAT, ENDED = 0, 1, 2, 3, 5, 7, 20
+"""Channels: to servers, to the other user, from the metronome; by which it hears that a process of its own ended."""
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 NOTIFICATION, NODES, STARTER = 310, 311, 312
 """Caps: to signal ``ENDED``; to the file server and the starter, by which caps can be handed over."""
