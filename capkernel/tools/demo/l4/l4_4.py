@@ -49,7 +49,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     points = spread(calm.steps, calm.steps if everywhere else POINTS)
     story.tell(f"the middle pager makes {calm.steps} steps; it dies at {len(points)} of them")
     dead = [_play(story.seed, step) for step in points]
-    for step, each in zip(points, dead, strict=True):
+    for step, each in zip(points[:POINTS], dead, strict=False):
         story.tell(f"dies at step {step}: rounds {', '.join(f'{name} {n}' for name, n in each.rounds.items())}")
     count = len(dead)
     story.claim("it died in each run, and its pager was told", all(run.was_hit and run.ended == 1 for run in dead))
