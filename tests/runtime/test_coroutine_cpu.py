@@ -291,7 +291,7 @@ def test_whoever_is_restarted_after_an_interrupt_goes_on_where_it_was_interrupte
             await ops.compute(10)
             await ops.load(env.sys.buffer)
 
-    system = run_root(root, entries=100)
+    system = run_root(root, entries=1)
     seen = set()
     for _ in range(60):
         system.loop.run(until=system.machine.now() + 7)

@@ -91,10 +91,10 @@ def check_trading(text: str, seed: int, directory: Path, *, every: int, ms: int)
 
 
 @pytest.mark.slow
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(text=markets(), seed=st.integers(0, 999))
 def test_delegation_restart_and_revocation_stay_below_what_is_foreseen(text, seed, tmp_path_factory) -> None:
-    check_trading(text, seed, tmp_path_factory.mktemp("market"), every=11, ms=5)
+    check_trading(text, seed, tmp_path_factory.mktemp("market"), every=13, ms=4)
 
 
 @pytest.mark.campaign
@@ -130,19 +130,20 @@ def test_traders_come_to_more_than_they_were_given(tmp_path: Path) -> None:
 
 def test_a_trusted_domain_that_passes_on_too_much_is_found() -> None:
     path, ceiling = EXAMPLE / "ceiling.system", (EXAMPLE / "ceiling.toml").read_text()
-    assert watched(path, ceiling, 1, 10).violations == []
-    (violation,) = watched(path, ceiling, 1, 10, programs={"desk": "corrupt.elf"}).violations
+    assert watched(path, ceiling, 3, 10).violations == []
+    (violation,) = watched(path, ceiling, 3, 10, programs={"desk": "corrupt.elf"}).violations
     assert "pd:visitor has call over pd:treasury, which no policy gives it" in violation
 
 
-def test_a_service_that_dies_at_random_leaves_authority_below_the_ceiling() -> None:
+@pytest.mark.slow
+def test_services_that_die_leave_authority_below_the_ceiling() -> None:
     """The broker of the system of policies and a service behind it are killed while they hand out and take back."""
     ceiling = (find_system("policies").parent / "policies_ceiling.toml").read_text()
-    for step in (40, 90):
-        faults = (Fault("broker", step, Kind.CRASH), Fault("files", step, Kind.CRASH))
-        stage = Stage("policies", faults=faults, devices={"virtio1": virtio_rng(seed=1)})
-        graph = graph_of(stage.booted)
-        sampler = CeilingSampler(stage.system, graph, read_ceiling(ceiling, graph), 61)
-        stage.run(time_us=60_000)
-        assert sampler.violations == []
-        assert sampler.policy() is not None
+    faults = (Fault("broker", 90, Kind.CRASH), Fault("files", 90, Kind.CRASH))
+    stage = Stage("policies", faults=faults, devices={"virtio1": virtio_rng(seed=1)})
+    graph = graph_of(stage.booted)
+    sampler = CeilingSampler(stage.system, graph, read_ceiling(ceiling, graph), 61)
+    stage.run(time_us=60_000)
+    assert sampler.violations == []
+    assert sampler.policy() is not None
+    assert len(stage.injector.activated) == len(faults)

@@ -97,7 +97,7 @@ def test_the_draft_of_a_description_holds_and_says_all_of_it(tmp_path: Path) -> 
     assert check("--policy", str(draft)).exit_code == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(random_graphs(), random_grants())
 def test_the_draft_is_the_lowest_ceiling(graph, grants) -> None:
     """It holds; and without any one of its rules it does not."""
@@ -108,7 +108,7 @@ def test_the_draft_is_the_lowest_ceiling(graph, grants) -> None:
         assert read_ceiling("\n\n".join(rules[:index] + rules[index + 1 :]), whole).excesses(whole)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(random_graphs(), random_grants())
 def test_an_excess_ends_its_path_and_trust_only_takes_away(graph, grants) -> None:
     whole = authority_of(graph.system, grants)

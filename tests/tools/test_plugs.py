@@ -68,4 +68,6 @@ def test_an_installed_system_runs_by_its_name_with_what_it_needs() -> None:
     result = CliRunner().invoke(app, ["console", *words])
     assert result.exit_code == 0, result.output
     assert "files: the same what was written" in result.output
-    assert "there are console" in CliRunner().invoke(app, ["no-such-system"]).output
+    said = CliRunner().invoke(app, ["no-such-system"]).output
+    assert "no system is named 'no-such-system'; there are " in said
+    assert ", console, " in said
