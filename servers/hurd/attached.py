@@ -109,13 +109,17 @@ class Translators:
         try:
             if self.auth is None:
                 raise Unsupported("this server trusts no auth server")
-            acceptance: Any = await self.auth.accept(connect(Claim, Connection(self.inbox.sys), claim))
+            acceptance: Any = await self.accepted(self.auth, claim)
         finally:
             await self.refuse(claim)
         try:
             await self._handed(found(await acceptance.ids()), session, lambda cap: acceptance.leave(Cap(cap)))
         finally:
             await acceptance.drop()
+
+    async def accepted(self, auth: Auth, claim: int) -> Any:
+        """Ask whose a claim is. Raises what ``Auth.accept`` does."""
+        return await auth.accept(connect(Claim, Connection(self.inbox.sys), claim))
 
     async def _started(self, starter: TranslatorStarter, node: Node, record: Record) -> int:
         """The endpoint of a passive translator, which is started if it does not run."""

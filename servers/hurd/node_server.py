@@ -47,6 +47,7 @@ class NodeServer:
     """The server. ``checks`` says whether owners and modes count."""
 
     checks: ClassVar[bool] = True
+    translators: ClassVar[type[Translators]] = Translators
     nodes: int = 0
     nodes_size: int = 0x1000
 
@@ -62,7 +63,7 @@ class NodeServer:
         """Make what is to be there, and serve."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
-        translators = Translators(
+        translators = self.translators(
             inbox, session=STARTERS,
             auth=connect(Auth, connection, AUTH) if pd.values.pps >> AUTH_CHANNEL & 1 else None,
             starter=connect(TranslatorStarter, connection, STARTER) if pd.values.pps >> STARTER_CHANNEL & 1 else None,
