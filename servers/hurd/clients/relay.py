@@ -17,8 +17,6 @@ from servers.hurd.clients.handing import Hands
 from servers.hurd.clients.notes import Notes
 from servers.hurd.proving import authenticated
 
-report: int = 0
-
 AUTH, ACCOMPLICE, ALICE = 3, 4, 5
 """Channels: to the auth server, to the accomplice; signals from the other client, who calls on ``CLIENT``."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
@@ -30,6 +28,8 @@ CLIENT = 2
 class Program(Hands):
     """The attacker."""
 
+    report: int = 0
+
     def __init__(self) -> None:
         self.service: Any = None
         self.notes: Any = None
@@ -40,7 +40,7 @@ class Program(Hands):
     async def init(self, pd: PD) -> None:
         """Wait for a client."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        self.notes = Notes(pd, report)
+        self.notes = Notes(pd, self.report)
         self.connection = Connection(pd.sys, inbox)
         self.nodes = connect(Nodes, self.connection, NODES)
         self.auth = connect(Auth, self.connection, BASE_ENDPOINT_CAP + AUTH)
