@@ -17,10 +17,12 @@ from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.processes import Launcher
+from capkernel.protocols.service import CLIENT_RIGHTS
 from capkernel.protocols.spawn import spawn
 from capkernel.user import stubs
 from capkernel.user.inbox import Inbox
 from capkernel.user.lifecycle import SERVER_DIED
+from capkernel.user.loop import ENDPOINT_BADGE
 from capkernel.user.syscalls import Message
 from servers.hurd.proving import given_up
 from servers.hurd.translator import ENDPOINT, REPLIES
@@ -47,11 +49,11 @@ class Running:
 class Host:
     """Where somebody's translators run: with his launcher, his account, programs of ``programs``.
 
-    ``notification`` is signalled when one ends; ``tidy`` is to be awaited then.
+    ``notification`` is signalled when one ends, if there is one; ``tidy`` is to be awaited then.
     """
 
     def __init__(
-        self, inbox: Inbox, launcher: Launcher, account: Account, programs: Directory, notification: int
+        self, inbox: Inbox, launcher: Launcher, account: Account, programs: Directory, notification: int = 0
     ) -> None:
         self.inbox = inbox
         self.launcher = launcher
@@ -75,12 +77,25 @@ class Host:
                 )  # fmt: skip
             finally:
                 await given_up(program)
-            await made.process.watch(Cap(self.notification))
+            if self.notification:
+                await made.process.watch(Cap(self.notification))
         except Exception:
             await self.end(made)
             raise
         self.running.append(made)
         return made
+
+    async def cap_for(self, running: Running, session: int) -> Cap:
+        """A cap to one that serves sessions (``Translator.begin``), for a client of its own. It ends with it."""
+        slots, name = self.inbox.slots, f"session {session}"
+        if name not in running.caps:
+            running.caps[name] = slots.alloc()
+            await stubs.cnode_mint(
+                self.inbox.sys, slots.cnode, dest_index=running.caps[name], dest_depth=slots.depth,
+                src_root=slots.cnode, src_index=running.endpoint, src_depth=slots.depth, rights=CLIENT_RIGHTS,
+                badge=ENDPOINT_BADGE | session,
+            )  # fmt: skip
+        return Cap(running.caps[name])
 
     async def tidy(self) -> list[Running]:
         """End those that have died, and return them."""

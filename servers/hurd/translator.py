@@ -39,7 +39,6 @@ class Translator:
         self.pd = PD(PDValues(name=process.name), buffer=IPC_BUFFER)
         self.pd.sys = process.sys
         self.pd.reply_cap, *self.pd.spare_replies = (process.cap(name) for name in REPLIES)
-        self.service: Service | None = None
 
     @property
     def name(self) -> str:
@@ -57,12 +56,16 @@ class Translator:
 
     async def serve(self, root: Callable[[int], Interface]) -> NoReturn:
         """Serve for ever what ``root`` returns for a client with some rights."""
-        await self.serve_sessions(lambda session: root(rights_of(session)))
+        await self.run(await self.begin(lambda session: root(rights_of(session))))
 
-    async def serve_sessions(self, roots: Callable[[int], Interface | None]) -> NoReturn:
-        """Serve for ever; ``roots`` says what a session's cap leads to."""
-        service = self.service = Service(self.pd, roots=roots, endpoint=self.endpoint, inbox=self.process.inbox)
+    async def begin(self, roots: Callable[[int], Interface | None]) -> Service:
+        """The objects that are served; ``roots`` says what a session's cap leads to."""
+        service = Service(self.pd, roots=roots, endpoint=self.endpoint, inbox=self.process.inbox)
         await service.open()
+        return service
+
+    async def run(self, service: Service) -> NoReturn:
+        """Serve them for ever."""
         sys, answer = self.pd.sys, None
         while True:
             reply = self.pd.reply_cap
