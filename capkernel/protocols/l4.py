@@ -8,13 +8,13 @@ Version X.2*, "Mapping", "Fpages" and "Sigma0 RPC protocol"; the interfaces ``l4
 """
 
 from abc import abstractmethod
-from enum import IntFlag
+from enum import Enum, IntFlag
 from typing import Final
 
 from attrs import field, frozen
 
 from capkernel.abi.objects import PAGE_BITS
-from capkernel.protocols.interface import Interface, operation
+from capkernel.protocols.interface import Cap, Interface, operation
 from capkernel.user.codec import MessageError
 
 SPACE_BITS: Final = 38
@@ -169,3 +169,53 @@ class Sigma0(Interface, number=101):
     @abstractmethod
     async def info(self) -> Sigma0Info:
         """What is left."""
+
+
+class Kind(Enum):
+    """What a factory makes. ``GATE`` is an endpoint, ``IRQ`` a notification, ``TASK`` an empty address space."""
+
+    GATE = "gate"
+    IRQ = "irq"
+    THREAD = "thread"
+    TASK = "task"
+    CAPS = "caps"
+    """A CNode."""
+
+
+@frozen
+class FactoryInfo:
+    """Bytes that a factory may use, and that its objects and the factories made from it use; how many these are."""
+
+    quota: int
+    used: int
+    objects: int
+
+
+class ObjectFactory(Interface, number=102):
+    """Kernel objects out of a quota of memory of its own. Nobody else's use of memory makes it refuse anything.
+
+    Numbers are the client's own names for what it made: asking again under the same number gives another cap to the
+    same thing. When the last cap to a factory that was made here is dropped, all that it made is destroyed.
+    """
+
+    @operation(1)
+    @abstractmethod
+    async def create(self, number: int, kind: Kind, size_bits: int) -> Cap:
+        """Make an object; ``size_bits`` is log2 of the slots of ``CAPS``, 1 to 8, and 0 for all others. QuotaExceeded;
+        AlreadyExists if something else has this number; Malformed.
+        """
+
+    @operation(2)
+    @abstractmethod
+    async def create_factory(self, number: int, size_bits: int) -> "ObjectFactory":
+        """Make a factory with 2**``size_bits`` bytes of this one's quota. As ``create``."""
+
+    @operation(3)
+    @abstractmethod
+    async def destroy(self, number: int) -> None:
+        """Destroy what has this number, whoever has caps to it, and have its memory back. NotFound."""
+
+    @operation(4)
+    @abstractmethod
+    async def info(self) -> FactoryInfo:
+        """How it stands."""

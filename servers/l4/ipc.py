@@ -8,14 +8,14 @@ A *partner* is known by the badge of the endpoint cap through which he sends: a 
 thread ID), which the description gives and nobody can forge. ``call`` is one system call of the kernel's and so is
 ``reply_and_wait``; four words travel in registers.
 
-The kernel's endpoint delivers whoever comes. A message that is not waited for is therefore kept back, with its sender in
-a reply object: for him it has not been received yet, and nothing was done with it. A partner has one thread, so a reply
-object for each partner and one to receive with are always enough; who sends twice through the same cap is refused.
+The kernel's endpoint delivers whoever comes. A message that is not waited for is therefore kept back, with its sender
+in a reply object: for him it has not been received yet, and nothing was done with it. A partner has one thread, so a
+reply object for each partner and one to receive with are always enough; who sends twice through one cap is refused.
 
 What L4's kernel promises and this cannot, ``docs/l4.md`` says: timeouts of the one who sends.
 
-Sources: *L4 eXperimental Kernel Reference Manual, Version X.2*, "IPC"; J. Liedtke, *Improving IPC by Kernel Design* (SOSP
-1993).
+Sources: *L4 eXperimental Kernel Reference Manual, Version X.2*, "IPC"; J. Liedtke, *Improving IPC by Kernel Design*
+(SOSP 1993).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""L4-1: call, and reply-and-wait, one system call each; waiting for anybody, and for one partner, whoever else sends."""
+"""L4-1: call and reply-and-wait, a system call each; waiting for anybody, or for one partner whoever else sends."""
 
 from typing import Final
 
@@ -47,8 +47,11 @@ def _tell(story: Story, seed: int) -> None:
     _, accepted, blocked = seen.mallory
     story.claim("every dialogue ends with what its client wanted", seen.alice == (TRANSFERS, TRANSFERS), seen.alice[1])
     story.claim("closed wait: no second part was ever taken from a third party", transfers == TRANSFERS and not stolen)
-    story.claim("open wait: a third party is heard when anybody is waited for, and refused", out_of_turn > 0 == accepted)
-    story.claim("it was sent while somebody else was waited for, and stayed with its sender", blocked > PAUSE, f"{blocked / 10:.0f} µs")
+    story.claim(
+        "open wait: a third party is heard, and refused by the server", out_of_turn > 0 == accepted, out_of_turn
+    )
+    kept = f"up to {blocked / 10:.0f} µs"
+    story.claim("what it sent while another was waited for stayed with it so long", blocked > PAUSE, kept)
     story.claim("who only sends loses nothing, and nothing is doubled", notes == in_order == seen.bob == NOTES, notes)
     story.claim("a timeout of 0 is at once", 0 < at_once < SLACK, f"{at_once / 10:.1f} µs")
     story.claim("a finite one is neither early nor late, though others send", 0 <= patient - PATIENCE < SLACK, patient)
