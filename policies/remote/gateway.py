@@ -76,8 +76,8 @@ class Checks(sessions.Checks):
         """A grant was revoked: forget it. Its token is refused when it is shown again."""
         del grants[key]
 
-    def presented(self, grant: Grant | None, things: Mapping[str, Thing]) -> Grant:
-        """The grant that an operation names, if its token has been shown. Raises NotPresented."""
+    def presented(self, grant: Grant | None, named: bytes, things: Mapping[str, Thing], machine: Machine) -> Grant:
+        """The grant that a machine names, if it is known: its token has been shown. Raises NotPresented."""
         if grant is None:
             raise NotPresented("show the token first")
         return grant
@@ -137,6 +137,7 @@ class Gateway:
     def __init__(self, world: World, checks: Checks | None = None) -> None:
         self.world = world
         self.identity = world.identity
+        self._self = Machine(world.identity.name, world.identity.public, b"")
         self.checks = checks or Checks()
         self.revocations = Revocations()
         self.membrane = Membrane(Here(), Here, Mode.FULL, Far(self, world.near), self._ended)
@@ -166,7 +167,7 @@ class Gateway:
         for asking in self.asking.values():
             asking.tick()
         self.desk.tick()
-        second = self.world.second()
+        second = self.checks.second(self.world.second())
         for thing in [each for each in self.things.values() if each.of and each.until <= second]:
             await self._drop(thing)
 
@@ -261,8 +262,7 @@ class Gateway:
     def _referred(self, data: bytes, issuer: Machine) -> Reference:
         """The reference that a token of another machine becomes. Raises NotPermitted, QuotaExceeded."""
         token = self.checks.read(data, issuer.key, issuer.key)
-        if self.identity.public not in token.holders:
-            raise NotPermitted(f"the token is not bound to {self.identity.name}")
+        self.checks.holder(token, self._self)
         known = self.references.get((issuer.name, token.grant))
         if known is None:
             if sum(each.machine is issuer for each in self.references.values()) >= OBJECTS:
@@ -295,7 +295,7 @@ class Gateway:
         token for only if the token is bound to this machine.)
         """
         token = self.checks.read(data, self.identity.public, b"")
-        grant = self._grant_of(token, sender or Machine(self.identity.name, self.identity.public, b""))
+        grant = self._grant_of(token, sender or self._self)
         for operation in operations_of(grant.thing.interface).values():
             grant.check(_name(operation), self.checks.second(self.world.second()))
         return grant.thing.proxy
@@ -399,7 +399,8 @@ class Gateway:
         raise NotFound(f"nothing is offered to {machine.name} by the name {name!r}")
 
     async def _call(self, machine: Machine, asked: Asked) -> Answered:
-        grant = self.checks.presented(self.grants.get((machine.name, asked.grant)), self.things)
+        known = self.grants.get((machine.name, asked.grant))
+        grant = self.checks.presented(known, asked.grant, self.things, machine)
         self._check(grant)
         interface = grant.thing.interface
         operation = operations_of(interface).get(operation_of(asked.label))

@@ -26,19 +26,10 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from policies.errands import ByCourier, Couriers
-from policies.remote.gateway import Checks, Gateway, Here, World
+from policies.remote.gateway import Gateway, Here, World
 from policies.remote.objects import Revocations, interface_numbered
 from policies.remote.sessions import Machine
 from policies.remote.settings import Client, read_identity, read_settings
-
-settings: int = 0
-settings_size: int = 0x1000
-secret: int = 0
-secret_size: int = 0x1000
-revocations: int = 0
-revocations_size: int = 0x4000
-packets: int = 0
-packets_size: int = 0x2_0000
 
 CARD, SUPERVISOR, CLIENTS, ENTROPY, CLOCK, BEAT = 0, 1, range(2, 10), 40, 41, 42
 """Channels."""
@@ -147,11 +138,19 @@ class RemoteServant(Remote):
 
 
 class Program:
-    """The server. ``CHECKS`` makes what it verifies."""
+    """The server. ``text`` are its settings."""
 
-    CHECKS = Checks
+    settings: int = 0
+    settings_size: int = 0x1000
+    secret: int = 0
+    secret_size: int = 0x1000
+    revocations: int = 0
+    revocations_size: int = 0x4000
+    packets: int = 0
+    packets_size: int = 0x2_0000
 
     def __init__(self) -> None:
+        self.text = ""
         self.pd: Any = None
         self.inbox: Any = None
         self.service: Any = None
@@ -171,29 +170,31 @@ class Program:
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.inbox)
         self.couriers = Couriers(pd, self.inbox, self.service)
         self.cable = Cable(
-            connect(Link, Connection(pd.sys), BASE_ENDPOINT_CAP + CARD), SharedRegion(packets, packets_size)
+            connect(Link, Connection(pd.sys), BASE_ENDPOINT_CAP + CARD), SharedRegion(self.packets, self.packets_size)
         )
         await self.cable.open()
         await self._set_clock()
-        said = read_settings((await pd.read(settings, settings_size)).rstrip(b"\0").decode())
-        identity = read_identity(said.name, (await pd.read(secret, secret_size)).rstrip(b"\0").decode())
+        self.text = (await pd.read(self.settings, self.settings_size)).rstrip(b"\0").decode()
+        said = read_settings(self.text)
+        identity = read_identity(said.name, (await pd.read(self.secret, self.secret_size)).rstrip(b"\0").decode())
         self.clients = said.clients
-        self.kept = KeptValue(Remembered, SharedRegion(revocations, revocations_size))
+        self.kept = KeptValue(Remembered, SharedRegion(self.revocations, self.revocations_size))
         world = World(
             identity=identity, machines=said.machines, offers=said.offers, suites=said.suites,
             near=ByCourier(self, SESSION), tasks=self.service.tasks, random=Numbers(await self._seed()),
             send=self._send, now_us=lambda: self.ticks // TICKS_PER_US, second=self._second, keep=self._keep,
             ended=self.service.revoke,
         )  # fmt: skip
-        self.gateway = self._made(world)
+        self.gateway = self.made(world)
         await self._remember()
         for thing in said.things:
             stub = connect(thing.interface, Connection(pd.sys, self.inbox), thing.slot)
             self.gateway.name(thing.name, stub, thing.interface)
         await self.service.open()
 
-    def _made(self, world: World) -> Gateway:
-        return Gateway(world, self.CHECKS())
+    def made(self, world: World) -> Gateway:
+        """The gateway in it."""
+        return Gateway(world)
 
     def _root(self, session: int) -> Interface | None:
         if session == SESSION:

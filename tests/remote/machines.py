@@ -126,7 +126,8 @@ class Node:
 
     def restart(self) -> None:
         """The gateway starts anew, with what was written down."""
-        self.gateway = Gateway(self.world, self.checks)
+        made = self.net.gateways.get(self.name)
+        self.gateway = made(self.world) if made else Gateway(self.world, self.checks)
         if self.kept:
             self.gateway.revocations = self.kept[-1]
         self.gateway.name("root", self.root, Counter)
@@ -148,12 +149,13 @@ class Net:
     def __init__(
         self, *names: str, seed: int = 0, wire: Wire | None = None, checks: dict[str, Checks] | None = None,
         suites: tuple[int, ...] = DEFAULT_SUITES, operations: list[str] | None = None, seconds: int = 3600,
-        skew: dict[str, int] | None = None,
+        skew: dict[str, int] | None = None, gateways: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.names = names
         self.operations, self.seconds = operations, seconds
         self.wire = wire or Wire(seed)
+        self.gateways = gateways or {}
         self.now_us = 0
         self.identities = {name: Identity(name, Random(f"key of {name}").randbytes(32)) for name in names}
         self.nodes = {

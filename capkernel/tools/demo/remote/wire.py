@@ -46,7 +46,7 @@ class WireEnd(Stateful):
 class Wire:
     """The wire; ``addresses`` are those of the machines' cards. ``seen`` is all that was ever sent."""
 
-    def __init__(self, addresses: dict[str, bytes], seed: int, weather: Weather = Weather()) -> None:  # noqa: B008
+    def __init__(self, addresses: dict[str, bytes], seed: int, weather: Weather = Weather()) -> None:
         self.addresses = addresses
         self.random = Random(seed)
         self.weather = weather
