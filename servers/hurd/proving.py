@@ -1,6 +1,7 @@
 """What a client does to be somebody: a cap to a directory, with an identity."""
 
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
@@ -8,21 +9,32 @@ from capkernel.protocols.hurd import Nodes
 from capkernel.protocols.hurd_auth import Auth
 from capkernel.protocols.interface import Cap
 
+T = TypeVar("T")
+
 
 async def authenticated(auth: Auth, nodes: Nodes, connection: Connection) -> Nodes:
     """The same directory with the ids of ``auth``. Raises what ``Nodes.reauthenticate`` does; NotFound if the server
     left nothing.
     """
     meeting: Any = await auth.rendezvous()
+    return await after(meeting, _collected(meeting, nodes, connection))
+
+
+async def _collected(meeting: Any, nodes: Nodes, connection: Connection) -> Nodes:
+    claim: Any = await meeting.claim()
+    await after(claim, nodes.reauthenticate(Cap(claim.cap)))
+    return connect(Nodes, connection, await meeting.collect(), is_owned=True)
+
+
+async def after(stub: Any, work: Awaitable[T]) -> T:
+    """Do something, and give a cap up when it is done or has failed: not when the program itself is ended meanwhile."""
     try:
-        claim: Any = await meeting.claim()
-        try:
-            await nodes.reauthenticate(Cap(claim.cap))
-        finally:
-            await given_up(claim)
-        return connect(Nodes, connection, await meeting.collect(), is_owned=True)
-    finally:
-        await given_up(meeting)
+        found = await work
+    except Failure:
+        await given_up(stub)
+        raise
+    await given_up(stub)
+    return found
 
 
 async def given_up(stub: Any) -> None:

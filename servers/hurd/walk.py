@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from capkernel.protocols.failures import Failure, Malformed
 from capkernel.protocols.files import READ, Directory, Entry, Kind, checked_name
-from servers.hurd.proving import given_up
+from servers.hurd.proving import after
 
 
 @frozen
@@ -81,7 +81,4 @@ class Walk:
         except Failure:
             self.refused += 1
             return
-        try:
-            await self.look(below, here)
-        finally:
-            await given_up(below)
+        await after(below, self.look(below, here))

@@ -13,7 +13,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.hurd.clients.notes import Notes
-from servers.hurd.proving import authenticated, given_up
+from servers.hurd.proving import after, authenticated
 
 LAUNCHER, ACCOUNT, PROGRAMS, AUTH, OTHER, BEAT, ENDED = 0, 1, 2, 3, 5, 7, 20
 """Channels: to servers, to the other user, from the metronome; by which it hears that a process of its own ended."""
@@ -61,8 +61,5 @@ class User:
     async def read(self, directory: Directory, name: str) -> bytes:
         """What is in a file. Raises failures."""
         file: Any = await directory.open(name, READ)
-        try:
-            content: bytes = await file.read(0, READ_BYTES)
-            return content
-        finally:
-            await given_up(file)
+        content: bytes = await after(file, file.read(0, READ_BYTES))
+        return content

@@ -44,7 +44,9 @@ def _attacked(story: Story, told: Met) -> None:
     alice, mallory = told.alice, told.mallory
     story.claim("mallory hands alice's claim on as its own", mallory["hands it on"] == "done", mallory["hands it on"])
     story.claim("that makes it nobody", mallory["is then"] == "()", mallory["is then"])
-    story.claim("what the claim is worth came to alice", alice["came to its owner"] == "(1000,)", alice["came to its owner"])
+    story.claim(
+        "what the claim is worth came to alice", alice["came to its owner"] == "(1000,)", alice["came to its owner"]
+    )
     story.claim("mallory cannot collect it with the claim", mallory["collects"] == "Malformed")
     story.claim("a claim is no identity", mallory["asks its ids"] == "Malformed")
     story.claim("shown a second time it is refused", mallory["shows it again"] == "Refused", mallory["shows it again"])

@@ -32,15 +32,22 @@ class Outcome:
 def play(
     seed: int = 0, faults: tuple[Fault, ...] = (), *, programs: Mapping[str, str] | None = None,
     disk: RamDisk | None = None, users: tuple[str, ...] = ("alice", "mallory"), longest_us: int = LONGEST_US,
-    watch: Callable[[Stage], None] | None = None,
+    watch: Callable[[Stage], None] | None = None, exactly_us: int = 0,
 ) -> Outcome:  # fmt: skip
-    """Run until those users have come to their ends. ``watch`` is told the stage before it begins."""
+    """Run until those users have come to their ends, or for exactly so long. ``watch`` is told the stage before."""
     stage = Stage("hurd", seed=seed, faults=faults, programs=programs, disk=disk)
     Numbered(stage)
     if watch is not None:
         watch(stage)
-    over = stage.run_until(lambda: all(is_over(stage, REPORTS[user]) for user in users), longest_us, 200, growth=1.5)
-    run = stage.run(time_us=SETTLE_US)
+    if exactly_us:
+        stage.booted.boot()
+        run = stage.run(time_us=exactly_us)
+        over = all(is_over(stage, REPORTS[user]) for user in users)
+    else:
+        over = stage.run_until(
+            lambda: all(is_over(stage, REPORTS[user]) for user in users), longest_us, 200, growth=1.5
+        )
+        run = stage.run(time_us=SETTLE_US)
     alice, mallory = (notes_of(stage, region) for region in REPORTS.values())
     stage.close()
     return Outcome(alice, mallory, over, dict(stage.injector.steps), bool(stage.injector.activated), stage.disk, run)
