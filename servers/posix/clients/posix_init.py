@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
-from capkernel.protocols.posix import O_APPEND, O_RDONLY, O_WRONLY, SIGKILL, SIGTERM, Posix
+from capkernel.protocols.posix import O_APPEND, O_RDONLY, O_WRONLY, SIGKILL, SIGTERM, Errno, Posix
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.posix.libc import Libc
 
@@ -101,7 +101,7 @@ async def _exists(libc: Libc, path: str) -> bool:
 
 
 async def _pipeline(libc: Libc) -> tuple[int, int]:
-    """``cat poem poem | tr a-z A-Z | wc -c``: what it counts, and how many exit with 0."""
+    """``cat poem poem | tr a-z A-Z | wc -c``: what it counts, and how many exit with 0. Raises OSError."""
     (first_out, first_in), (second_out, second_in), (last_out, last_in) = [await libc.pipe() for _ in range(3)]
     await libc.chdir("/home")
     children = [
@@ -112,10 +112,12 @@ async def _pipeline(libc: Libc) -> tuple[int, int]:
     await libc.chdir("/")
     for fd in (first_out, first_in, second_out, second_in, last_in):
         await libc.close(fd)
-    counted = int(await libc.read_all(last_out))
+    said = await libc.read_all(last_out)
     await libc.close(last_out)
     endings = [await libc.waitpid(child) for child in children]
-    return counted, sum(not ending.code and not ending.signal for ending in endings)
+    if any(ending.signal for ending in endings):
+        raise OSError(Errno.EIO, "the pipeline was killed")
+    return int(said), sum(not ending.code and not ending.signal for ending in endings)
 
 
 async def _errors(libc: Libc) -> int:
