@@ -14,6 +14,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "demo": ("capkernel.tools.demo.command", "demo", "Play an acceptance scenario and check what it claims."),
     "campaign": ("capkernel.tools.campaign.command", "campaign", "Make servers fail, and count what is survived."),
     "shell": ("capkernel.tools.shell", "shell", "Boot the whole system and give a prompt."),
+    "link": ("capkernel.tools.link.command", "link", "Run a machine that lends caps to others, joined to them by TLS."),
     "check": ("capkernel.tools.check", "check", "Judge a system description and show the authority that it gives."),
     "capdl": ("capkernel.tools.capdl.command", "capdl", "Check, normalise or build a capDL specification."),
     "policy": ("capkernel.tools.policy", "policy", "Ask rules what they would answer, why, and what a change changes."),

@@ -24,16 +24,16 @@ OFFERS = (Offered("c", "library", "a"), Offered("b", "copier", "a"))
 class Machines:
     """The machines, by name: ``users`` are the programs of their users, ``gateways`` those that differ from the usual.
 
-    ``skew`` is by how many seconds a machine's clock is ahead.
+    ``skew`` is by how many seconds a machine's clock is ahead; those that are ``absent`` are known, but not there.
     """
 
     def __init__(
         self, users: Mapping[str, str], *, seed: int = 0, offers: tuple[Offered, ...] = OFFERS,
         weather: Weather | None = None, gateways: Mapping[str, str] | None = None,
         faults: Mapping[str, tuple[Fault, ...]] | None = None, suites: tuple[str, ...] = ("encrypted",),
-        skew: Mapping[str, int] | None = None, extra: dict[str, str] | None = None,
+        skew: Mapping[str, int] | None = None, extra: dict[str, str] | None = None, absent: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        secrets = {name: Random(f"{seed} {name}").randbytes(SECRET_BYTES) for name in users}
+        secrets = {name: Random(f"{seed} {name}").randbytes(SECRET_BYTES) for name in (*users, *absent)}
         self.plan = Plan(secrets, offers, suites, extra or {})
         self.wire = Wire({name: self.plan.address(name) for name in users}, seed, weather or Weather())
         self.stages: dict[str, Stage] = {}

@@ -1,0 +1,1 @@
+"""``capkernel link``: machines in processes of their own, joined by TLS."""

@@ -1,0 +1,132 @@
+"""``capkernel link``: one machine with a gateway in this process, joined to others by TLS.
+
+``capkernel link DIR --new a --new b --new c`` makes keys, certificates and settings for machines, a folder for each.
+Then each runs in a process of its own:
+
+    capkernel link DIR/c --listen 127.0.0.1:7003 --user lender
+    capkernel link DIR/b --listen 127.0.0.1:7002 --connect 127.0.0.1:7003
+    capkernel link DIR/a --connect 127.0.0.1:7002 --connect 127.0.0.1:7003 --user traveller
+
+A machine's time goes no faster than the host's. Lines on standard input: ``order N`` puts a number where the user's
+program sees it, ``report`` prints what that reports, ``quit`` (or the end of input) ends. Exit status: 0, or 1 if a
+program stopped for good, 2 wrong usage.
+"""
+
+import os
+import select
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from capkernel.tools.demo.remote.keys import SECRET, SECRET_BYTES, Offered, Plan
+from capkernel.tools.demo.remote.machines import OFFERS, SYSTEM
+from capkernel.tools.demo.stage import Stage
+from capkernel.tools.link.carrier import Address, TlsPeer
+from capkernel.tools.link.certificates import OWN, write_certificates
+from hwmodel.rtc import real_time_clock
+from hwmodel.virtio import virtio_net, virtio_rng
+
+FAILED, USAGE = 1, 2
+SLICE_US: Final = 1_000
+REPORT_WORDS: Final = 16
+ADDRESS: Final = "card"
+"""The file in a machine's folder that says the address of its card."""
+
+
+def link(
+    folder: Annotated[Path, typer.Argument(help="The machine's folder; with --new, where folders are made.")],
+    new: Annotated[list[str] | None, typer.Option(help="Make keys and settings for a machine of this name.")] = None,
+    user: Annotated[str, typer.Option(help="The program of the machine's user.")] = "remote_idler",
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen at; port 0 is any that is free.")] = "",
+    connect: Annotated[list[str] | None, typer.Option(help="HOST:PORT of another machine.")] = None,
+    seconds: Annotated[float, typer.Option(help="End after so long.")] = 3600,
+) -> None:
+    """Run a machine with a gateway, joined to others by TLS; or make the keys for it."""
+    if new:
+        _make(folder, new)
+        return
+    if not (folder / SECRET).is_file() or not (folder / OWN).is_file():
+        _refuse(f"{folder} is no machine's folder; `capkernel link {folder} --new NAME --new NAME` makes some")
+    listener = _address(listen) if listen else None
+    try:
+        peer = TlsPeer(folder, listener, [_address(each) for each in connect or []])
+    except OSError as error:
+        _refuse(f"cannot begin: {error}")
+    if peer.address is not None:
+        print(f"listening at {peer.address[0]}:{peer.address[1]}", flush=True)
+    stage = Stage(
+        SYSTEM, variant=str(folder.resolve()), programs={"user": f"{user}.elf"},
+        devices={
+            "virtio1": virtio_net(peer, mac=bytes.fromhex((folder / ADDRESS).read_text())),
+            "virtio2": virtio_rng(int.from_bytes(os.urandom(7), "little")), "rtc0": real_time_clock(time.time_ns()),
+        },
+    )  # fmt: skip
+    try:
+        _run(stage, peer, seconds)
+    finally:
+        peer.close()
+        stage.close()
+    if stage.system.faults:
+        raise typer.Exit(FAILED)
+
+
+def _run(stage: Stage, peer: TlsPeer, seconds: float) -> None:
+    stage.booted.boot()
+    print("running", flush=True)
+    system = stage.system
+    began, start, said = time.monotonic(), system.machine.now(), b""
+    while time.monotonic() - began < seconds:
+        system.run(time_us=SLICE_US)
+        system.machine.poll_input()
+        ahead = (system.machine.now() - start) / 10_000_000 - (time.monotonic() - began)
+        readable, _, _ = select.select([sys.stdin, *peer.sockets], [], [], max(0.0, ahead))
+        if sys.stdin in readable:
+            data = os.read(sys.stdin.fileno(), 4096)
+            *lines, said = (said + data).split(b"\n")
+            if not data or not all(_do(stage, line.decode(errors="replace").split()) for line in lines):
+                return
+
+
+def _do(stage: Stage, words: list[str]) -> bool:
+    """Do what a line says; false if it is the end."""
+    match words:
+        case ["order", number] if number.isdecimal():
+            stage.write_words("orders", int(number))
+        case ["report"]:
+            print("report", *struct.unpack_from(f"<{REPORT_WORDS}Q", stage.system.read_region("report")), flush=True)
+        case ["quit"]:
+            return False
+        case _:
+            print("there are: order N, report, quit", flush=True)
+    return True
+
+
+def _make(folder: Path, names: list[str]) -> None:
+    """Folders for machines that know each other."""
+    plan = Plan({name: os.urandom(SECRET_BYTES) for name in names}, _offers(names))
+    for name in names:
+        plan.write(name, folder / name)
+        (folder / name / ADDRESS).write_text(plan.address(name).hex() + "\n")
+    write_certificates({name: folder / name for name in names})
+    print(f"made {', '.join(str(folder / name) for name in names)}; the files *.key are secret")
+
+
+def _offers(names: list[str]) -> tuple[Offered, ...]:
+    """Those of the demonstration, as far as these machines are there."""
+    return tuple(each for each in OFFERS if each.machine in names and each.to in names)
+
+
+def _address(text: str) -> Address:
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        _refuse(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"capkernel link: {reason}", file=sys.stderr)
+    raise typer.Exit(USAGE)

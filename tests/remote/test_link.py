@@ -1,0 +1,176 @@
+"""Real processes, joined by TLS on loopback: the same machines, the same story; and strangers who get nowhere."""
+
+import os
+import select
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("biscuit_auth", reason="NOT RUN: there is no biscuit-python (pip install 'capkernel[remote]')")
+
+from capkernel.tools.link.carrier import TlsPeer
+from capkernel.tools.link.certificates import write_certificates
+
+PATIENCE = 60.0
+CAPKERNEL = [sys.executable, "-c", "from capkernel.cli import main; main()", "link"]
+MADE, COPIED, DONE, AFTER, WITHDRAW = 3, 2, 0, 9, 1
+
+
+class Process:
+    """A machine in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [*CAPKERNEL, str(folder), *options, "--seconds", str(PATIENCE)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.text = b""
+
+    def line(self) -> str:
+        """The next line that it prints."""
+        output = self.process.stdout
+        assert output is not None
+        end = time.monotonic() + PATIENCE
+        while b"\n" not in self.text:
+            assert select.select([output], [], [], max(0.0, end - time.monotonic()))[0], "it says nothing"
+            data = os.read(output.fileno(), 4096)
+            assert data, "it ended"
+            self.text += data
+        line, _, self.text = self.text.partition(b"\n")
+        return line.decode()
+
+    def say(self, line: str) -> None:
+        """Type something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def report(self) -> list[int]:
+        """What its user's program reports."""
+        self.say("report")
+        return [int(word) for word in self.line().split()[1:]]
+
+    def until(self, place: int, least: int) -> list[int]:
+        """Wait until a word of the report is so much."""
+        end = time.monotonic() + PATIENCE
+        while (words := self.report())[place] < least:
+            assert time.monotonic() < end, words
+            time.sleep(0.05)
+        return words
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[Process]:
+    machine = Process(folder, *options)
+    try:
+        yield machine
+    finally:
+        machine.process.kill()
+        machine.process.communicate()
+
+
+@pytest.mark.slow
+def test_three_processes_lend_each_other_what_three_simulated_machines_do(tmp_path: Path) -> None:
+    subprocess.run([*CAPKERNEL, str(tmp_path), "--new", "a", "--new", "b", "--new", "c"], check=True, timeout=PATIENCE)
+    with ExitStack() as stack:
+        owner = stack.enter_context(started(tmp_path / "c", "--user", "lender", "--listen", "127.0.0.1:0"))
+        at_c = owner.line().split()[-1]
+        helper = stack.enter_context(started(tmp_path / "b", "--listen", "127.0.0.1:0", "--connect", at_c))
+        at_b = helper.line().split()[-1]
+        user = stack.enter_context(started(tmp_path / "a", "--user", "traveller", "--connect", at_b, "--connect", at_c))
+        for machine in (owner, helper, user):
+            assert machine.line() == "running"
+        assert user.until(COPIED, 1)[COPIED] == 900
+        user.until(MADE, 2)
+        owner.say(f"order {WITHDRAW}")
+        assert owner.until(DONE, WITHDRAW)[2:4] == [2, 0]
+        assert user.until(DONE, 1)[AFTER] == 0
+
+
+def folders(path: Path, *names: str) -> dict[str, Path]:
+    made = {name: path / name for name in names}
+    for folder in made.values():
+        folder.mkdir(parents=True)
+    write_certificates(made)
+    return made
+
+
+def carry(one: TlsPeer, other: TlsPeer, frame: bytes) -> list[bytes]:
+    """What arrives at one of two when the other sends a frame again and again, until something does."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        one.send(frame)
+        if found := other.receive(64):
+            return found
+        one.receive(64)
+    return []
+
+
+FRAME = bytes(6) + b"sender" + b"\x88\xb6" + bytes(50)
+
+
+def test_frames_go_through_tls_between_those_who_know_each_other(tmp_path: Path) -> None:
+    known = folders(tmp_path, "a", "c")
+    server = TlsPeer(known["c"], ("127.0.0.1", 0), [])
+    assert server.address is not None
+    client = TlsPeer(known["a"], None, [server.address])
+    assert carry(client, server, FRAME)[0] == FRAME
+    assert carry(server, client, b"sender" + FRAME[6:])[0][:6] == b"sender"
+    client.close()
+    server.close()
+
+
+def test_a_machine_that_is_not_known_gets_no_connection(tmp_path: Path) -> None:
+    known, strangers = folders(tmp_path / "known", "a", "c"), folders(tmp_path / "strange", "a", "c")
+    server = TlsPeer(known["c"], ("127.0.0.1", 0), [])
+    assert server.address is not None
+    stranger = TlsPeer(strangers["a"], None, [server.address])
+    for _ in range(100):
+        stranger.send(FRAME)
+        assert not server.receive(64)
+        stranger.receive(64)
+        time.sleep(0.002)
+    assert not any(each.is_open for each in server.connections)
+    stranger.close()
+    server.close()
+
+
+def test_without_a_certificate_or_with_an_older_tls_nobody_is_heard(tmp_path: Path) -> None:
+    known = folders(tmp_path, "a", "c")
+    server = TlsPeer(known["c"], ("127.0.0.1", 0), [])
+    assert server.address is not None
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = version
+        plain = socket.create_connection(server.address, timeout=2)
+        plain.setblocking(False)
+        client = context.wrap_socket(plain, do_handshake_on_connect=False)
+        for _ in range(50):
+            try:
+                client.do_handshake()
+                client.send(len(FRAME).to_bytes(2, "big") + FRAME)
+            except (ssl.SSLError, OSError):
+                pass
+            assert not server.receive(64)
+            time.sleep(0.002)
+        client.close()
+    server.close()
+
+
+def test_what_is_no_folder_of_a_machine_is_refused_with_what_makes_one(tmp_path: Path) -> None:
+    found = subprocess.run([*CAPKERNEL, str(tmp_path)], capture_output=True, timeout=PATIENCE, check=False)
+    assert found.returncode == 2
+    assert b"--new NAME" in found.stderr
+
+
+def test_secret_keys_are_for_their_owner_s_eyes(tmp_path: Path) -> None:
+    for folder in folders(tmp_path, "a", "c").values():
+        assert (folder / "tls.key").stat().st_mode & 0o077 == 0
