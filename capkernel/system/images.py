@@ -9,7 +9,7 @@ image is no problem here: a description is judged before anything was compiled.
 import ast
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,14 +53,19 @@ def find_image(context: Context, path: str) -> Path | None:
 
 def _installed(path: str) -> Path | None:
     """The file of the module that an installed package offers as this program; it is not executed."""
-    for entry in _offered(tuple(sys.path)).select(name=path.removesuffix(ELF_SUFFIX)):
-        try:
-            spec = find_spec(entry.module)
-        except ImportError:
-            continue
-        if spec is not None and spec.origin is not None and spec.origin.endswith(PYTHON_SUFFIX):
-            return Path(spec.origin)
-    return None
+    entries = _offered(tuple(sys.path)).select(name=path.removesuffix(ELF_SUFFIX))
+    return next((found for found in map(_file_of, entries) if found), None)
+
+
+def _file_of(entry: EntryPoint) -> Path | None:
+    """The file of an entry point's module."""
+    try:
+        spec = find_spec(entry.module)
+    except ImportError:
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(PYTHON_SUFFIX):
+        return None
+    return Path(spec.origin)
 
 
 @lru_cache(maxsize=1)
@@ -71,12 +76,12 @@ def _offered(search_path: tuple[str, ...]) -> EntryPoints:
 
 def spawnable_programs() -> dict[str, Path]:
     """The installed programs that can be started while a system runs: those with a function ``main``, not executed."""
-    found = {}
+    files: dict[str, Path] = {}
     for entry in _offered(tuple(sys.path)):
-        path = _installed(entry.name)
-        if path is not None and _has_main(path):
-            found[entry.name] = path
-    return found
+        path = _file_of(entry)
+        if path is not None:
+            files.setdefault(entry.name, path)
+    return {name: path for name, path in files.items() if _has_main(path)}
 
 
 @lru_cache(maxsize=1024)
