@@ -8,7 +8,7 @@ from servers.hurd.clients.user import BEAT, OTHER, User
 
 report: int = 0
 TRAPS: Final = {"tree": "hurd_endless", "mute": "hurd_mute"}
-MEANWHILE: Final = 3
+MEANWHILE: Final = 1
 """The beat at which it looks whether the file server serves others."""
 
 

@@ -11,7 +11,7 @@ from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a user puts a translator on a node of its own, and cannot on another's; detached, the node is what it was"
 OWN, TRANSLATED = "what alice wrote", "from a translator\n"
-POINTS = 3
+POINTS = 2
 REFUSED = {
     "writes": "open it to write through the translator", "detaches": "take the translator away",
     "attaches": "put its own in the place of alice's", "attaches to a directory": "put one on alice's directory",

@@ -14,7 +14,6 @@ PROGRAMS = {"alice": "hurd_keeper", "mallory": "hurd_lurker"}
 COMMAND = "hurd_hello it was asleep"
 GREETING, LOUD, QUIET, DIARY = "it was asleep\n", "QUIET WORDS", "quiet words", "nobody else's"
 TRANSLATORS = {1: "the greeting", 2: "the filter"}
-POINTS = 2
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
@@ -38,7 +37,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     )
     for number, name in TRANSLATORS.items():
         steps = first.steps[process(number)]
-        points = spread(steps, steps if everywhere else POINTS)
+        points = spread(steps, steps) if everywhere else [1 + steps // 2]
         story.tell(f"{name} makes {steps} steps, and crashes at {len(points)} of them")
         runs = [play(story.seed, (Fault(process(number), step, Kind.CRASH),), programs=PROGRAMS) for step in points]
         _crashed(story, name, [outcome for outcome in runs if outcome.activated])

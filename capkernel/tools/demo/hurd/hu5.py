@@ -14,9 +14,8 @@ TITLE = "translators that never end or never answer: who looks there comes back,
 PROGRAMS = {"alice": "hurd_searcher", "mallory": "hurd_trickster"}
 NODES, DEPTH, PATIENCE_US = 40, 5, 3 * 10_000
 BEAT_US, BUDGET_US, PERIOD_US = 10_000, 1_000, 5_000
-LOST_AFTER_US = 60_000
+LOST_AFTER_US = 15_000
 TRAPS = {1: "the endless one", 2: "the mute one"}
-POINTS = 2
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
@@ -27,7 +26,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     for number, name in TRAPS.items():
         # What the mute one does after it was asked is to compute, which is no step.
         steps = calm.steps[process(number)]
-        points = spread(steps, steps if everywhere else POINTS)
+        points = spread(steps, steps) if everywhere else [1 + steps // 2]
         runs = [play(story.seed, (Fault(process(number), step, Kind.CRASH),), programs=PROGRAMS) for step in points]
         struck = [outcome for outcome in runs if outcome.activated]
         ended = bool(struck) and all(o.is_over and not o.run.faults for o in struck)
