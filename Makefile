@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench.network
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.policies
+	$(BIN)/python -m bench.remote
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev

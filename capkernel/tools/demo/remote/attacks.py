@@ -37,7 +37,8 @@ class Scene:
         line = f'leaves_out = ["{left_out}"]'
         self.machines = Machines(
             {"c": "lender", borrower: "borrowing"}, seed=seed, gateways=gateways, suites=suites,
-            offers=(Offered("c", "library", "m", ("Directory.list",)),), absent=("a",) if is_rogue else ("m",), extra=dict.fromkeys(("c", borrower), line) if left_out else {},
+            offers=(Offered("c", "library", "m", ("Directory.list",)),), absent=("a",) if is_rogue else ("m",),
+            extra=dict.fromkeys(("c", borrower), line) if left_out else {},
         )  # fmt: skip
         self.number = 0
 

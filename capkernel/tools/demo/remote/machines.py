@@ -25,6 +25,7 @@ class Machines:
     """The machines, by name: ``users`` are the programs of their users, ``gateways`` those that differ from the usual.
 
     ``skew`` is by how many seconds a machine's clock is ahead; those that are ``absent`` are known, but not there.
+    ``slice_us`` is how long a machine runs until it sees what is on the wire: the wire's delay.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Machines:
         weather: Weather | None = None, gateways: Mapping[str, str] | None = None,
         faults: Mapping[str, tuple[Fault, ...]] | None = None, suites: tuple[str, ...] = ("encrypted",),
         skew: Mapping[str, int] | None = None, extra: dict[str, str] | None = None, absent: tuple[str, ...] = (),
+        slice_us: int = SLICE_US,
     ) -> None:  # fmt: skip
         secrets = {name: Random(f"{seed} {name}").randbytes(SECRET_BYTES) for name in (*users, *absent)}
         self.plan = Plan(secrets, offers, suites, extra or {})
@@ -54,6 +56,7 @@ class Machines:
                 )  # fmt: skip
         for stage in self.stages.values():
             stage.booted.boot()
+        self.slice_us = slice_us
         self.passed_us = 0
 
     def __getitem__(self, name: str) -> Stage:
@@ -65,13 +68,13 @@ class Machines:
 
     def run_until(self, is_over: Callable[[], bool], longest_us: int) -> bool:
         """Let all machines run until something is so; false if it never was."""
-        for _ in range(0, longest_us, SLICE_US):
+        for _ in range(0, longest_us, self.slice_us):
             if is_over():
                 return True
             for stage in self.stages.values():
-                stage.system.run(time_us=SLICE_US)
+                stage.system.run(time_us=self.slice_us)
                 stage.system.machine.poll_input()
-            self.passed_us += SLICE_US
+            self.passed_us += self.slice_us
         return is_over()
 
     @property

@@ -18,7 +18,7 @@ USERS = {"a": "traveller", "b": "remote_idler", "c": "lender"}
 LONGEST_US = 2_000_000
 CUT_US = 700_000
 STORM = Weather(loss=0.1, double=0.1, late=0.2)
-MORTALS = (("a", "gateway"), ("b", "copier"), ("c", "library"), ("c", "card"))
+MORTALS = (("a", "card"), ("c", "gateway"), ("c", "courier0"), ("c", "card"))
 WITHDRAW, COUNT = 1, 2
 """Orders to the lender."""
 
@@ -102,17 +102,25 @@ def play(seed: int = 0, weather: Weather | None = None, *, late_word: bool = Fal
     return outcome
 
 
-def survives(machine: str, name: str, step: int, seed: int = 0) -> tuple[bool, int]:
-    """Whether the traveller's files are all there and the revocation holds though a program crashes at a step of its
-    own; and how often it did.
+def survives(machine: str, name: str, steps: int, seed: int = 0) -> bool:
+    """Whether files are made and the revocation holds though a program crashes, so many steps after files are made.
+
+    False if it did not crash.
     """
+    calm = Machines(USERS, seed=seed)
+    calm.run_until(lambda: _traveller(calm).made > 2, LONGEST_US)
+    step = calm[machine].injector.steps[name] + steps
+    calm.close()
     machines = Machines(USERS, seed=seed, faults={machine: (Fault(name, step, Kind.CRASH),)})
-    machines.run_until(lambda: _traveller(machines).made > 2, LONGEST_US)
+    machines.run_until(lambda: bool(machines[machine].injector.activated), LONGEST_US)
+    made = _traveller(machines).made
+    machines.run_until(lambda: _traveller(machines).made > made + 2, LONGEST_US)
+    is_used = _traveller(machines).made > made + 2
     machines["c"].write_words("orders", WITHDRAW)
     machines.run_until(lambda: bool(_traveller(machines).done), LONGEST_US)
     found, crashed = _traveller(machines), len(machines[machine].injector.activated)
     machines.close()
-    return bool(found.done and not found.after), crashed
+    return bool(crashed and is_used and found.done and not found.after)
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
@@ -143,10 +151,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
         story.claim("cut off, a could not be told", storm.lender.silent == 1, f"{storm.lender.told} told")
         story.claim("and yet nothing worked afterwards", bool(storm.after.done and not storm.after.after))
     if everywhere:
-        died = {f"{machine}/{name} {step}": survives(machine, name, step) for machine, name in MORTALS
-                for step in (150, 250, 350)}  # fmt: skip
-        loose = [place for place, (held, _) in died.items() if not held]
-        story.claim("whoever dies, the end is the same", not loose and all(died.values()), loose or len(died))
+        loose = [f"{machine}/{name} {steps}" for machine, name in MORTALS for steps in (5, 20)
+                 if not survives(machine, name, steps)]  # fmt: skip
+        story.claim("whoever dies, files are made again, and the revocation holds", not loose, loose)
     story.figures["revocation"] = f"{lender.answered_us - lender.asked_us} us"
     story.trace_hash = calm.trace_hash
 
