@@ -108,7 +108,8 @@ class Space(Interface, number=100):
     @abstractmethod
     async def grant(self, source: "Space", fpage: Fpage, base: int) -> int:
         """The same, but ``source`` loses the pages: this space takes its place in the tree of mappings, and what
-        ``source`` mapped elsewhere came of this space from now on, with no more rights than are granted.
+        ``source`` mapped elsewhere came of this space from now on, with no more rights than are granted. NotPermitted:
+        the root space cannot lose pages.
         """
 
     @operation(3)

@@ -2,9 +2,9 @@
 
 On seL4 a call through an *empty slot* is no fault: the kernel answers it with InvalidCapability. A call through an
 address that *leads to no slot* is one: a cap fault with GuardMismatch, DepthMismatch or InvalidRoot. So a gate is a
-CNode of two slots behind a slot of the client's root CNode. Open, its guard is that of the address; shut, it is another,
-and whoever calls stands before his fault handler, with his call still to be made. (A *receive* from what is no endpoint
-is a cap fault in any case.)
+CNode of two slots behind a slot of the client's root CNode. Open, its guard is that of the address; shut, it is
+another, and whoever calls stands before his fault handler, with his call still to be made. (A *receive* from what is no
+endpoint is a cap fault in any case.)
 
 For this the client has a root CNode that is made here. Its first slot leads to the client's own CNode, as it does in
 Microkit, so that all its other addresses stay what they are.

@@ -161,6 +161,8 @@ class Mapper:
 
     async def grant(self, source: int, fpage: Fpage, space: int, base: int) -> int:
         """``Space.grant``."""
+        if source == ROOT:
+            raise NotPermitted("the root space cannot lose pages")
         pairs = self._pairs(source, fpage, space, base)
         for node, address in pairs:
             if (node.space, node.address) != (space, address):
@@ -214,14 +216,12 @@ class Mapper:
             await self.target(space).map(PLACE | node.slot, address, node.rights)
         except Exception:
             await self._move(node, *former)
-            if node.space != ROOT:
-                await self.target(node.space).map(PLACE | node.slot, node.address, node.rights)
+            await self.target(node.space).map(PLACE | node.slot, node.address, node.rights)
             raise
 
     async def _move(self, node: Node, space: int, address: int) -> None:
         """Take a page out of its space and put it into another, where it is still to be mapped."""
-        if node.space != ROOT:
-            await stubs.page_unmap(self.sys, PLACE | node.slot)
+        await stubs.page_unmap(self.sys, PLACE | node.slot)
         self.tree.move(node, space, address)
 
     async def unmap(self, space: int, fpage: Fpage, *, flush: bool) -> int:
@@ -268,12 +268,10 @@ class Mapper:
         self.tree.remove(node)
 
     async def _renew(self, node: Node) -> None:
-        """Give a page a cap with just its rights; one that was granted out of the root space keeps the frame's own."""
-        if node.parent is None:
-            await stubs.page_unmap(self.sys, PLACE | node.slot)
-        else:
-            await self._delete(node.slot)
-            node.slot = await self.copy(node.parent, node.rights)
+        """Give a task's page a cap with just its rights."""
+        assert node.parent is not None
+        await self._delete(node.slot)
+        node.slot = await self.copy(node.parent, node.rights)
         await self.target(node.space).map(PLACE | node.slot, node.address, node.rights)
 
     # Caps

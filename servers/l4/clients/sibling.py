@@ -25,7 +25,7 @@ OBJECTS: Final = (
     (Kind.THREAD, 0),
 )  # fmt: skip
 """They take 2 + 4 + ¼ + ¼ + ¼ + 4 + 2 KiB, of 16."""
-LIMIT: Final = 20
+LIMIT: Final = 10
 PAUSE: Final = 2_000
 
 

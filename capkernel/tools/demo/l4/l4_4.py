@@ -18,7 +18,7 @@ SUBTREE: Final = ("middle", "middle_task", "inner", "inner_task")
 RANGE: Final = range(0x1000_0000, 0x4000_0000)
 """Where tasks and pagers have pages of others."""
 ROUNDS, LONGEST_US, SETTLE_US = 8, 100_000, 20_000
-POINTS: Final = 5
+POINTS: Final = 4
 ENDED: Final = 2
 """Word of the outer pager's report: children that ended."""
 

@@ -11,7 +11,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.tour_systems import Run
 
 TITLE = "factory quota: who exhausts his factory is refused, and nobody else is"
-ROUNDS, OBJECTS = 20, 7
+ROUNDS, OBJECTS = 10, 7
 """Of the sibling: rounds, and objects that each makes."""
 QUOTA, NESTED, GATE = 1 << 14, 1 << 12, 1 << 8
 """Bytes: of the hog's factory, of the one that he makes of it, of a gate."""
