@@ -17,11 +17,11 @@ MODULES = {point.name: point.value for point in entry_points(group=DEMOS)}
 FAST = ["hu-3", "hu-6"]
 SLOW = ["hu-1", "hu-2", "hu-4", "hu-5"]
 CASTS = {
-    "hu-1": ("hurd", {}, 2_000, 250),
-    "hu-2": ("hurd", {"alice": "hurd_keeper", "mallory": "hurd_lurker"}, 3_000, 400),
+    "hu-1": ("hurd", {}, 2_000, 600),
+    "hu-2": ("hurd", {"alice": "hurd_keeper", "mallory": "hurd_lurker"}, 3_000, 600),
     "hu-3": ("hurd_auth", {}, 1_000, 40),
-    "hu-4": ("hurd", {"alice": "hurd_subhurd_owner", "mallory": "hurd_bystander"}, 22_000, 400),
-    "hu-5": ("hurd", {"alice": "hurd_searcher", "mallory": "hurd_trickster"}, 4_000, 300),
+    "hu-4": ("hurd", {"alice": "hurd_subhurd_owner", "mallory": "hurd_bystander"}, 22_000, 600),
+    "hu-5": ("hurd", {"alice": "hurd_searcher", "mallory": "hurd_trickster"}, 4_000, 600),
     "hu-6": ("hurd_auth", {"alice": "hurd_dropper", "mallory": "hurd_regainer"}, 1_000, 40),
 }
 """The system, its programs, for how many microseconds the checker looks, and at each how many-th kernel entry."""
@@ -52,7 +52,7 @@ def test_the_kernel_keeps_its_invariants_meanwhile(name: str) -> None:
     sampler = Sampler(stage.system.loop, stage.system.machine, every)
     stage.run(time_us=time_us)
     assert stage.words("alice_report", 1)[0] > 0
-    assert sampler.checked >= 5
+    assert sampler.checked >= 3
     assert not sampler.violations
     stage.close()
 
