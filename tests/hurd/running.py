@@ -40,5 +40,3 @@ def tree(limit: int = 1 << 16) -> NodeTree:
 def directory(nodes: NodeTree, ids: Ids, rights: int = READ_WRITE, limit: int = READ_WRITE) -> NodeDirectory:
     """Its root, for somebody."""
     return NodeDirectory(nodes, nodes.root, rights & limit, Viewer(2, ids, limit))
-
-

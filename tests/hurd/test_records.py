@@ -29,7 +29,9 @@ def test_what_is_written_is_read(table: dict[str, Record]) -> None:
     assert decode(encode(table)) == table
 
 
-@given(st.binary(max_size=60) | st.sampled_from([b"[]", b"{}", b'{"a":1}', b'{"a":[0,0,0,"x"]}', b'{"a":[0,0,true,[]]}']))
+@given(
+    st.binary(max_size=60) | st.sampled_from([b"[]", b"{}", b'{"a":1}', b'{"a":[0,0,0,"x"]}', b'{"a":[0,0,true,[]]}'])
+)
 def test_anything_else_is_a_table_or_corrupt(data: bytes) -> None:
     try:
         assert all(isinstance(record, Record) for record in decode(data).values())
