@@ -1,4 +1,4 @@
-"""Caps to nodes: rights never grow, nothing of another's is changed, and what is kept with a node goes where it goes."""
+"""Caps to nodes: rights never grow, what is another's is not changed, what is kept with a node goes where it goes."""
 
 from typing import Any
 
