@@ -96,7 +96,7 @@ def test_without_numbers_a_bad_wire_does_a_call_twice() -> None:
     assert len(net["c"].root.marks) > 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sets(st.sampled_from(OPERATIONS)), st.sets(st.sampled_from(OPERATIONS)), st.integers(1, 3), st.integers(1, 3))
 def test_nobody_does_more_than_each_block_of_a_token_says_nor_through_what_was_reached_by_it(
     first: set[str], second: set[str], until: int, sooner: int
@@ -129,7 +129,7 @@ def _does(net: Net, name: str, proxy: Any, operation: str) -> bool:
     return True
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(weathers, st.integers(0, 30), st.sampled_from([None, *PAIRS]), st.booleans())
 def test_once_a_revocation_is_answered_nothing_works_anywhere(
     weather: tuple[int, float, float, float], turns: int, cut: frozenset[str] | None, is_restarted: bool
@@ -255,7 +255,7 @@ def test_what_a_partition_does_is_said_clearly() -> None:
     assert net.ask("a", root.add(3)) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=20), st.integers(0, 255))
 def test_no_packet_from_anybody_stops_a_gateway(packets: list[bytes], flip: int) -> None:
     net = Net("a", "c")

@@ -21,6 +21,8 @@ from capkernel.tools.link.certificates import write_certificates
 PATIENCE = 60.0
 CAPKERNEL = [sys.executable, "-c", "from capkernel.cli import main; main()", "link"]
 MADE, COPIED, DONE, AFTER, WITHDRAW = 3, 2, 0, 9, 1
+CREATE, LOOKUP = 2, 5
+"""Orders to the borrower."""
 
 
 class Process:
@@ -57,6 +59,12 @@ class Process:
         self.say("report")
         return [int(word) for word in self.line().split()[1:]]
 
+    def does(self, number: int, kind: int) -> bool:
+        """Have an order carried out; whether that worked."""
+        order = number << 8 | kind
+        self.say(f"order {order}")
+        return self.until(DONE, order)[1] == 1
+
     def until(self, place: int, least: int) -> list[int]:
         """Wait until a word of the report is so much."""
         end = time.monotonic() + PATIENCE
@@ -77,6 +85,24 @@ def started(folder: Path, *options: str) -> Iterator[Process]:
 
 
 @pytest.mark.slow
+def test_two_processes_lend_each_other_caps_and_take_them_back(tmp_path: Path) -> None:
+    subprocess.run([*CAPKERNEL, str(tmp_path), "--new", "a", "--new", "c"], check=True, timeout=PATIENCE)
+    with ExitStack() as stack:
+        owner = stack.enter_context(started(tmp_path / "c", "--user", "lender", "--listen", "127.0.0.1:0"))
+        at_c = owner.line().split()[-1]
+        user = stack.enter_context(started(tmp_path / "a", "--user", "borrowing", "--connect", at_c))
+        assert [owner.line(), user.line()] == ["running", "running"]
+        number = 0
+        while not user.does(number := number + 1, LOOKUP):
+            assert number < 100, "they do not find each other"
+        assert user.does(number + 1, CREATE)
+        owner.say(f"order {WITHDRAW}")
+        assert owner.until(DONE, WITHDRAW)[2:4] == [1, 0]
+        assert not user.does(number + 2, CREATE)
+        assert not user.does(number + 3, LOOKUP)
+
+
+@pytest.mark.campaign
 def test_three_processes_lend_each_other_what_three_simulated_machines_do(tmp_path: Path) -> None:
     subprocess.run([*CAPKERNEL, str(tmp_path), "--new", "a", "--new", "b", "--new", "c"], check=True, timeout=PATIENCE)
     with ExitStack() as stack:

@@ -174,7 +174,7 @@ WIRE: tuple[tuple[str, str, Callable[[Scene], bool], tuple[str, ...]], ...] = (
     ("a call of another session", "session", _moved, ("encrypted",)),
     ("an offer of nothing but the weakest suite", "transcript", _laid_open, ("authenticated", "encrypted")),
 )
-BRIEFLY = ("revocation", "numbers")
+BRIEFLY = ("numbers",)
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
