@@ -96,19 +96,20 @@ class Space(Interface, number=100):
 
     @operation(1)
     @abstractmethod
-    async def map(self, source: "Space", fpage: Fpage, base: int) -> int:
-        """Map what ``source`` has in a flexpage to this space, from address ``base`` on, with at most the flexpage's
-        rights and those that the source has; returns for how many pages. What the source has not got is left out.
-        What was there is unmapped first, with all that came of it, unless it is the same page of the same source: then
-        its rights grow. Malformed (``base`` is not aligned; the pages would come of themselves), QuotaExceeded (this
-        space has as many pages, or page tables, as it may), NotPermitted (nobody can map into the root space).
+    async def map(self, target: "Space", fpage: Fpage, base: int) -> int:
+        """Map what this space has in a flexpage to another, there from address ``base`` on, with at most the flexpage's
+        rights and its own; returns for how many pages. What this space has not got is left out. What was there is
+        unmapped first, with all that came of it, unless it is the same page of this space: then its rights grow.
+        Malformed (``base`` is not aligned; the pages would come of themselves; ``target`` is no space of this mapper's);
+        NotPermitted (nobody can map into the root space); QuotaExceeded (the target has as many pages, or page tables,
+        as it may; pages that were mapped before the last page table or slot was used up stay).
         """
 
     @operation(2)
     @abstractmethod
-    async def grant(self, source: "Space", fpage: Fpage, base: int) -> int:
-        """The same, but ``source`` loses the pages: this space takes its place in the tree of mappings, and what
-        ``source`` mapped elsewhere came of this space from now on, with no more rights than are granted. NotPermitted:
+    async def grant(self, target: "Space", fpage: Fpage, base: int) -> int:
+        """The same, but this space loses the pages: the target takes its place in the tree of mappings, and what was
+        mapped elsewhere from here came of the target from now on, with no more rights than are granted. NotPermitted:
         the root space cannot lose pages.
         """
 

@@ -305,13 +305,13 @@ class SpaceServant(Space):
         self.mapper = mapper
         self.space = space
 
-    async def map(self, source: Space, fpage: Fpage, base: int) -> int:
-        """Map from another space."""
-        return await self.mapper.map(_number(source), fpage, self.space, base)
+    async def map(self, target: Space, fpage: Fpage, base: int) -> int:
+        """Map to another space."""
+        return await self.mapper.map(self.space, fpage, _number(target), base)
 
-    async def grant(self, source: Space, fpage: Fpage, base: int) -> int:
-        """Take pages over from another space."""
-        return await self.mapper.grant(_number(source), fpage, self.space, base)
+    async def grant(self, target: Space, fpage: Fpage, base: int) -> int:
+        """Give pages to another space."""
+        return await self.mapper.grant(self.space, fpage, _number(target), base)
 
     async def unmap(self, fpage: Fpage, flush: bool) -> int:
         """Take rights away."""

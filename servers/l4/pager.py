@@ -97,7 +97,7 @@ class Pager:
 
     async def serve(self, pd: PD, fault: PageFault, place: int, rights: int) -> bool:
         """Map the pager's page at ``place`` to a child, as soon as it is there; returns whether it is."""
-        page = Fpage(fault.address & -PAGE_BYTES, rights=rights)
+        page = fault.address & -PAGE_BYTES
         for _ in range(TRIES):
             if await self.own.rights(place) & fault.access:
                 break
@@ -105,7 +105,7 @@ class Pager:
         else:
             return False
         try:
-            await self.children[fault.child].map(self.own, Fpage(place, rights=rights), page.address)
+            await self.own.map(self.children[fault.child], Fpage(place, rights=rights), page)
         except Failure:
             return False
         return True

@@ -9,7 +9,7 @@ from typing import Any
 from capkernel.abi.objects import PAGE_BITS
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Malformed
-from capkernel.protocols.l4 import SPACE_BITS, Fpage, Sigma0, Sigma0Info, Space
+from capkernel.protocols.l4 import RWX, SPACE_BITS, Fpage, Sigma0, Sigma0Info, Space
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
@@ -41,10 +41,16 @@ class Sigma0Servant(Sigma0):
         return fpage
 
     async def _map(self, space: Any, fpage: Fpage, base: int) -> int:
-        """Map what was taken; the cap to the client's space is not needed any more then."""
+        """Map what was taken; the cap to the client's space is not needed any more then.
+
+        It is the mapper that is asked, and by sigma0's own cap: what a client calls its space might be anything, and
+        must not be given the root space as an argument.
+        """
         try:
-            pages: int = await space.map(self.root, fpage, base)
+            pages = await self.root.map(space, fpage, base)
         except Exception:
+            # Some of them may have been mapped.
+            await self.root.unmap(Fpage(fpage.address, fpage.bits, RWX), False)
             self.table.give_back(fpage)
             raise
         await space.forget()

@@ -22,7 +22,7 @@ class Program(Pager):
     async def notified(self, pd: PD, ch: int) -> None:
         """A wants the second page to be granted, and then to be touched."""
         if not await pd.load(self.report + GRANTED):
-            granted = await self.children[C].grant(self.own, Fpage(PAGES + PAGE), C_PAGES + PAGE)
+            granted = await self.own.grant(self.children[C], Fpage(PAGES + PAGE), C_PAGES + PAGE)
             await pd.store(self.report + GRANTED, granted)
         else:
             await pd.load(PAGES + PAGE)
