@@ -62,8 +62,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     again = [_play(story.seed, step, "l4_outer_pager_restarting.elf") for step in points]
     done = sum(run.is_done and not run.wrong for run in again)
     story.claim("started anew, its subtree goes on with what it had, in each run", done == count, f"{done} of {count}")
-    careless = _play(story.seed, points[count // 2], "l4_outer_pager_careless.elf")
-    story.claim("with an outer pager that takes nothing back, the subtree keeps pages of the dead", careless.left > 0)
+    # The outer pager takes all pages back now and then in any case: not wherever it dies is something left.
+    careless = [_play(story.seed, step, "l4_outer_pager_careless.elf").left for step in spread(calm.steps, POINTS)]
+    story.claim("with an outer pager that takes nothing back, the subtree keeps pages of the dead", max(careless) > 0)
     story.trace_hash = calm.run.trace_hash
 
 
