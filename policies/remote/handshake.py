@@ -171,7 +171,6 @@ class Sealer:
 class Keys:
     """What came of a handshake: how this side seals, and how the other one's records are opened."""
 
-    suite: int
     sending: Sealer
     receiving: Sealer
 
@@ -197,7 +196,7 @@ class Asking:
         confirm = bytes([Kind.CONFIRM]) + self.hello.session + _sign(self.identity, b"confirm" + said)
         asking, answering = _derive(self._secret, answer.key, self.hello, answer)
         suite = answer.suite
-        return Keys(suite, Sealer(asking, suite, self.checks), Sealer(answering, suite, self.checks)), confirm
+        return Keys(Sealer(asking, suite, self.checks), Sealer(answering, suite, self.checks)), confirm
 
 
 class Answering:
@@ -220,7 +219,7 @@ class Answering:
         _verify(key, packet[1 + SESSION_BYTES :], b"confirm" + said)
         asking, answering = _derive(self._secret, self.hello.key, self.hello, self.answer)
         suite = self.answer.suite
-        return Keys(suite, Sealer(answering, suite, self.checks), Sealer(asking, suite, self.checks))
+        return Keys(Sealer(answering, suite, self.checks), Sealer(asking, suite, self.checks))
 
 
 def _derive(secret: X25519PrivateKey, other: bytes, hello: Hello, answer: Answer) -> tuple[bytes, bytes]:

@@ -27,6 +27,7 @@ QUESTIONS: Final = 64
 """On their way in one session."""
 GREETINGS: Final = 8
 """Handshakes that a machine may have begun and not ended."""
+DEFAULT_SUITES: Final = (int(Suite.ENCRYPTED),)
 _NUMBER: Final = struct.Struct("<I")
 
 
@@ -109,8 +110,6 @@ class Asking:
         self.office = office
         self.machine = machine
         self.session: Session | None = None
-        self.opened = 0
-        """Sessions so far."""
         self._greeting: handshake.Asking | None = None
         self._since_us = self._sent_us = 0
         self._confirm = b""
@@ -162,7 +161,6 @@ class Asking:
                 answer = Answer.decode(packet)
                 keys, self._confirm = self._greeting.answered(answer, self.machine.name, self.machine.key)
                 self.session = Session(self.office, self.machine, name, keys)
-                self.opened += 1
                 self._greeting = None
                 self._send_confirm()
                 self._met.notify()
@@ -310,6 +308,3 @@ def _answering(desk: Desk, session: Session, number: int) -> Callable[[bytes], N
             del desk.sessions[session.machine.name]
 
     return answer
-
-
-DEFAULT_SUITES: Final = (int(Suite.ENCRYPTED),)

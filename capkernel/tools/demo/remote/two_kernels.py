@@ -16,7 +16,6 @@ from capkernel.tools.inject import Fault, Kind
 TITLE = "three machines lend each other files and a copier; the wire is cut; what was lent is taken back"
 USERS = {"a": "traveller", "b": "remote_idler", "c": "lender"}
 LONGEST_US = 2_000_000
-CUT_US = 700_000
 STORM = Weather(loss=0.1, double=0.1, late=0.2)
 MORTALS = (("a", "card"), ("c", "gateway"), ("c", "courier0"), ("c", "card"))
 WITHDRAW, COUNT = 1, 2
