@@ -30,17 +30,17 @@ class Sigma0Servant(Sigma0):
     async def request(self, space: Space, fpage: Fpage, base: int) -> int:
         """These pages."""
         self.table.take(fpage)
-        return await self._map(space, fpage, base)
+        return await self.hand_over(space, fpage, base)
 
     async def any(self, space: Space, bits: int, base: int) -> Fpage:
         """Any pages."""
         if not PAGE_BITS <= bits <= SPACE_BITS:
             raise Malformed(f"there are no flexpages of 2**{bits} bytes")
         fpage = self.table.take_any(bits)
-        await self._map(space, fpage, base)
+        await self.hand_over(space, fpage, base)
         return fpage
 
-    async def _map(self, space: Any, fpage: Fpage, base: int) -> int:
+    async def hand_over(self, space: Any, fpage: Fpage, base: int) -> int:
         """Map what was taken; the cap to the client's space is not needed any more then.
 
         It is the mapper that is asked, and by sigma0's own cap: what a client calls its space might be anything, and
@@ -65,6 +65,7 @@ class Program:
     """The server."""
 
     make_table = FrameTable
+    make_servant = Sigma0Servant
 
     def __init__(self) -> None:
         self.service: Any = None
@@ -73,7 +74,7 @@ class Program:
         """See what there is, and serve."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         root = connect(Space, Connection(pd.sys, inbox), ROOT_SPACE)
-        servant = Sigma0Servant(root, self.make_table(await root.memory()))
+        servant = self.make_servant(root, self.make_table(await root.memory()))
         self.service = Service(pd, roots=lambda session: servant, inbox=inbox)
         await self.service.open()
 

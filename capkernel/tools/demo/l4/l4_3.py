@@ -24,6 +24,8 @@ class Outcome:
     """The clients' reports, and the frames that each has, as its page table says."""
 
     reports: list[tuple[int, ...]]
+    robbery: tuple[int, ...]
+    """Requests of the robber's, those that were granted; calls to the accomplice, bytes that it could have taken."""
     frames: list[list[int]]
     run: Run
     is_over: bool
@@ -49,8 +51,14 @@ def _tell(story: Story, seed: int) -> None:
     story.claim("each device went to one of them", devices == len(DEVICES) and set(frames) >= DEVICES, devices)
     story.claim("a second request is denied, one's own pages included", asked == denied == pieces + 4, f"{asked} tried")
     story.claim("what sigma0 has not got nobody gets: the kernel's memory, the interrupt controller", foreign == 0)
+    story.claim(
+        "who passes off something else as his space gets nothing", seen.robbery == (2, 0, 0, 0), seen.robbery[1]
+    )
     story.claim("nobody stopped", not seen.run.faults, seen.run.faults)
     story.trace_hash = seen.run.trace_hash
+    trusting = _play(seed, {"sigma0": "l4_sigma0_trusting.elf"})
+    taken = trusting.robbery[3]
+    story.claim("a sigma0 that asks that something to map hands it the root space", taken >= RAM, f"{taken:,} bytes")
     forgetful = _play(seed, {"sigma0": "l4_sigma0_forgetful.elf"})
     frames = [frame for had in forgetful.frames for frame in had]
     story.claim("a sigma0 that does not write down gives a device twice", len(set(frames)) < len(frames))
@@ -58,9 +66,12 @@ def _tell(story: Story, seed: int) -> None:
 
 def _play(seed: int, programs: dict[str, str] | None = None) -> Outcome:
     stage = Stage("l4_sigma0", seed=seed, programs=programs)
-    is_over = stage.run_until(lambda: all(stage.words(f"{name}_report", 1)[0] for name in CLIENTS), LONGEST_US)
+    is_over = stage.run_until(
+        lambda: all(stage.words(f"{name}_report", 1)[0] for name in (*CLIENTS, "robber")), LONGEST_US
+    )
     reports = [stage.words(f"{name}_report", 7) for name in CLIENTS]
+    robbery = stage.words("robber_report", 2) + stage.words("accomplice_report", 2)
     frames = [pages_of(stage, name, RANGE) for name in CLIENTS]
     run = stage.run(time_us=1)
     stage.close()
-    return Outcome(reports, frames, run, is_over)
+    return Outcome(reports, robbery, frames, run, is_over)
