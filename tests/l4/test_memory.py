@@ -13,7 +13,10 @@ from capkernel.protocols.l4 import Fpage, Kind, MemoryDescriptor
 from servers.l4.factory import FactoryServant
 from servers.l4.frame_table import FrameTable
 from servers.l4.kernel_memory import MIN_BITS, Block, KernelMemory, Places
+from servers.l4.mapper import ROOT, SpaceServant
+from servers.l4.sigma0 import Sigma0Servant
 from tests.l4.fake_kernel import SLOT, FakeKernel, run
+from tests.l4.test_mapper import mapper_with
 
 PAGE = 0x1000
 RAM, DEVICE = Fpage(0x10_0000, 16), Fpage(0x4000)
@@ -44,6 +47,18 @@ def test_sigma0_hands_no_page_out_twice_and_none_that_it_has_not_got(wishes: lis
     assert set(got) <= set(pages(RAM))
     info = table.info
     assert (info.ram, info.ram_left, info.device_left) == (RAM.size, RAM.size - len(got) * PAGE, PAGE)
+
+
+def test_what_could_not_be_mapped_entirely_is_free_again_and_mapped_nowhere() -> None:
+    mapper = mapper_with(FakeKernel(), 4)
+    root = SpaceServant(mapper, ROOT)
+    sigma0 = Sigma0Servant(root, FrameTable(run(root.memory())))
+    # There are slots left for two pages.
+    mapper.places.end = 7
+    with pytest.raises(QuotaExceeded):
+        run(sigma0.any(SpaceServant(mapper, 2), 14, 0))
+    assert not mapper.tree.pages(2)
+    assert run(sigma0.info()).ram_left == 4 * PAGE
 
 
 def test_a_device_is_handed_out_once_and_only_by_its_address() -> None:

@@ -63,8 +63,8 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     done = sum(run.is_done and not run.wrong for run in again)
     story.claim("started anew, its subtree goes on with what it had, in each run", done == count, f"{done} of {count}")
     # The outer pager takes all pages back now and then in any case: not wherever it dies is something left.
-    careless = [_play(story.seed, step, "l4_outer_pager_careless.elf").left for step in spread(calm.steps, POINTS)]
-    story.claim("with an outer pager that takes nothing back, the subtree keeps pages of the dead", max(careless) > 0)
+    careless = (_play(story.seed, step, "l4_outer_pager_careless.elf").left for step in spread(calm.steps, POINTS)[1:])
+    story.claim("with an outer pager that takes nothing back, the subtree keeps pages of the dead", any(careless))
     story.trace_hash = calm.run.trace_hash
 
 
