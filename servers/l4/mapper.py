@@ -14,20 +14,18 @@ from typing import Any, Final
 
 from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
-from capkernel.abi import rights as rt
 from capkernel.abi.bootinfo import UntypedDesc
-from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.abi.words import WORD_BITS
 from capkernel.protocols.failures import Malformed, NotPermitted, QuotaExceeded, TooLarge
 from capkernel.protocols.l4 import EVERYTHING, RW, Fpage, MemoryDescriptor, Rights, Space, SpaceInfo
 from capkernel.protocols.service import Service
 from capkernel.user import stubs
-from capkernel.user.allocators import OutOfMemory, OutOfSlots, SlotAllocator, UntypedAllocator
+from capkernel.user.allocators import OutOfSlots, SlotAllocator, UntypedAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message, Syscalls
-from capkernel.user.vspaces import VSpace
 from servers.l4.mapping_tree import MappingTree, Node, fewest
+from servers.l4.task_vspace import TaskVSpace, kernel_rights
 
 ENDPOINT, OWN_CNODE, MEMORY, PLACE_CNODE, TABLES = 300, 301, 302, 303, 304
 """Own endpoint, own CNode, the RAM for frames, slots for frames' caps, the memory for page tables."""
@@ -43,58 +41,9 @@ VSPACES: Final = 8
 """Slot of the root CNode for session 0; the others' follow."""
 SESSIONS: Final = range(1, 64 - VSPACES)
 ROOT: Final = 1
-PAGE_LIMIT, TABLE_LIMIT = 256, 8
-"""Pages that a task may have, page tables that are made for it: so none can use up what others need."""
+PAGE_LIMIT: Final = 256
+"""Pages that a task may have: so none can use up what others need."""
 MAX_DESCRIPTORS: Final = 24
-
-
-class Target:
-    """A task's address space, and the page tables that were made for it, at most ``TABLE_LIMIT``."""
-
-    def __init__(self, memory: UntypedAllocator, root: int) -> None:
-        self.memory = memory
-        self.root = root
-        self.vspace = VSpace(self, root)
-
-    # What VSpace wants of memory
-
-    @property
-    def sys(self) -> Syscalls:
-        """The system calls."""
-        return self.memory.sys
-
-    @property
-    def slots(self) -> SlotAllocator:
-        """Where caps to page tables are put."""
-        return self.memory.slots
-
-    async def alloc(self, object_type: int, size_bits: int = 0) -> int:
-        """A page table. Raises QuotaExceeded."""
-        if len(self.vspace.tables) >= TABLE_LIMIT:
-            raise QuotaExceeded(f"{TABLE_LIMIT} page tables were made for this space")
-        try:
-            return await self.memory.alloc(object_type, size_bits)
-        except (OutOfMemory, OutOfSlots) as error:
-            raise QuotaExceeded(f"there is no memory for page tables: {error}") from None
-
-    async def free(self, cap: int) -> None:
-        """Give a page table back."""
-        await self.memory.free(cap)
-
-    # What the mapper wants
-
-    async def map(self, cap: int, address: int, rights: int) -> None:
-        """Map a frame. Raises QuotaExceeded, NotPermitted if there can be none."""
-        attr = 0 if rights & Rights.EXECUTE else EXECUTE_NEVER
-        try:
-            await self.vspace.map(cap, address, kernel_rights(rights), attr)
-        except KernelError as error:
-            raise NotPermitted(f"the kernel maps nothing at {address:#x}: {error}") from None
-
-    async def free_tables(self) -> None:
-        """Give all page tables back."""
-        while self.vspace.tables:
-            await self.memory.free(self.vspace.tables.pop())
 
 
 class Mapper:
@@ -106,14 +55,14 @@ class Mapper:
         self.places = SlotAllocator(PLACE_CNODE, 1, 1 << PLACE_BITS)
         slots = SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)
         self.memory = UntypedAllocator(sys, slots, [(TABLES, UntypedDesc(0, TABLES_BITS, False))])
-        self.targets: dict[int, Target] = {}
+        self.targets: dict[int, TaskVSpace] = {}
 
-    def target(self, space: int) -> Target:
+    def target(self, space: int) -> TaskVSpace:
         """The address space of a task. Raises NotPermitted for the root space, which no program runs in."""
         if space == ROOT:
             raise NotPermitted("the root space has all memory from the start; nobody maps into it")
         if space not in self.targets:
-            self.targets[space] = Target(self.memory, VSPACES + space << 58)
+            self.targets[space] = TaskVSpace(self.memory, VSPACES + space << 58)
         return self.targets[space]
 
     # The root space
@@ -291,11 +240,6 @@ class Mapper:
     async def _delete(self, slot: int) -> None:
         await stubs.cnode_delete(self.sys, PLACE_CNODE, index=slot, depth=WORD_BITS)
         self.places.free(slot)
-
-
-def kernel_rights(rights: int) -> int:
-    """The rights of a frame cap; the kernel's know nothing of execution."""
-    return (rt.READ if rights & Rights.READ else 0) | (rt.WRITE if rights & Rights.WRITE else 0)
 
 
 class SpaceServant(Space):
