@@ -20,6 +20,15 @@ def told(module: ModuleType, *, is_brief: bool = False, everywhere: bool = False
     return story
 
 
+@pytest.mark.parametrize("module", [two_kernels, attacks])
+def test_without_tokens_a_story_is_not_told_and_says_so(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    story = Story("remote", module.TITLE, 0)
+    module.story(story)
+    assert "pip install 'capkernel[remote]'" in story.skipped
+    assert not story.claims
+
+
 @pytest.mark.slow
 def test_machines_lend_each_other_caps_whatever_the_wire_does_and_take_them_back() -> None:
     told(two_kernels)

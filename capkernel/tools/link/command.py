@@ -17,6 +17,7 @@ import select
 import struct
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -51,6 +52,8 @@ def link(
         return
     if not (folder / SECRET).is_file() or not (folder / OWN).is_file():
         _refuse(f"{folder} is no machine's folder; `capkernel link {folder} --new NAME --new NAME` makes some")
+    if find_spec("biscuit_auth") is None:
+        _refuse("there is no biscuit-python; pip install 'capkernel[remote]'")
     listener = _address(listen) if listen else None
     try:
         peer = TlsPeer(folder, listener, [_address(each) for each in connect or []])
