@@ -17,7 +17,7 @@ from capkernel.abi.objects import PAGE_BYTES
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.l4 import RW, Fpage, Rights, Sigma0, Space
-from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 
 OWN_SPACE: Final = 300
@@ -128,6 +128,6 @@ def space_of(pd: PD) -> Any:
     return connect(Space, Connection(pd.sys), OWN_SPACE)
 
 
-def sigma0_of(pd: PD, channel: int | None = None) -> Any:
-    """Sigma0, by the usual cap, which takes caps along, or through a channel."""
-    return connect(Sigma0, Connection(pd.sys), SIGMA0 if channel is None else BASE_ENDPOINT_CAP + channel)
+def sigma0_of(pd: PD) -> Any:
+    """Sigma0, for a task that was given a cap to it."""
+    return connect(Sigma0, Connection(pd.sys), SIGMA0)
