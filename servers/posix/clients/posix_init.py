@@ -83,8 +83,9 @@ async def _prepare(libc: Libc) -> None:
     for directory in ("/bin", "/home"):
         if not await _exists(libc, directory):
             await libc.mkdir(directory)
-    if await _exists(libc, "/after"):
+    if await _exists(libc, "/after/note"):
         await libc.unlink("/after/note")
+    if await _exists(libc, "/after"):
         await libc.rmdir("/after")
     for name in PROGRAMS:
         await libc.put(f"/bin/{name}", f"#!capkernel posix_{name}\n".encode())
