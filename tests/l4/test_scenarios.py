@@ -1,9 +1,5 @@
 """The L4 family's scenarios: every claim of the demonstrations l4-1 to l4-6, and the kernel's invariants meanwhile."""
 
-import importlib
-import os
-import subprocess
-import sys
 from importlib.metadata import entry_points
 
 import pytest
@@ -11,7 +7,7 @@ import pytest
 from capkernel.tools.demo.command import DEMOS
 from capkernel.tools.demo.stage import Stage
 from specs.sampling import Sampler
-from tests.scenarios.playing import must_hold
+from tests.scenarios.playing import must_hold, same_in_any_process
 
 MODULES = {point.name: point.value for point in entry_points(group=DEMOS) if point.name.startswith("l4-")}
 SHORT = {"l4-2", "l4-3"}
@@ -23,19 +19,19 @@ def test_there_is_a_demonstration_of_each_scenario() -> None:
 
 @pytest.mark.parametrize("name", sorted(SHORT))
 def test_the_scenario_holds(name: str) -> None:
-    assert must_hold(name, importlib.import_module(MODULES[name])).trace_hash
+    assert must_hold(name).trace_hash
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(MODULES) - SHORT))
 def test_the_scenario_holds_at_a_sample_of_points(name: str) -> None:
-    assert must_hold(name, importlib.import_module(MODULES[name])).trace_hash
+    assert must_hold(name).trace_hash
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_scenario_holds_wherever_somebody_dies_and_with_other_seeds(name: str) -> None:
-    must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
+    must_hold(name, everywhere=True)
 
 
 SYSTEMS = {
@@ -64,10 +60,4 @@ def test_the_kernel_keeps_its_invariants_meanwhile(system: str) -> None:
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
     code = "from capkernel.tools.demo.l4 import l4_1; print(l4_1._play(5).run.trace_hash)"
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(seen) == 1
+    assert same_in_any_process(code)

@@ -1,16 +1,12 @@
 """The scenarios QN-1 to QN-7: every claim of the demonstrations, and the kernel's invariants meanwhile."""
 
-import importlib
-from importlib.metadata import entry_points
 
 import pytest
 
-from capkernel.tools.demo.command import DEMOS
 from capkernel.tools.demo.stage import Stage
 from specs.sampling import Sampler
 from tests.scenarios.playing import must_hold
 
-MODULES = {point.name: point.value for point in entry_points(group=DEMOS)}
 FAST = ["qn-2", "qn-3"]
 SLOW = ["qn-1", "qn-4", "qn-5", "qn-6", "qn-7"]
 SYSTEMS = {
@@ -26,19 +22,19 @@ SYSTEMS = {
 
 @pytest.mark.parametrize("name", FAST)
 def test_the_scenario_holds(name: str) -> None:
-    must_hold(name, importlib.import_module(MODULES[name]))
+    must_hold(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_the_scenario_holds_at_a_sample_of_points(name: str) -> None:
-    must_hold(name, importlib.import_module(MODULES[name]))
+    must_hold(name)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", [*FAST, *SLOW])
 def test_the_scenario_holds_at_every_point(name: str) -> None:
-    must_hold(name, importlib.import_module(MODULES[name]), everywhere=True)
+    must_hold(name, everywhere=True)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -1,8 +1,5 @@
 """The demonstrations as tests, on simulated kernels."""
 
-import os
-import subprocess
-import sys
 from types import ModuleType
 
 import pytest
@@ -11,6 +8,7 @@ pytest.importorskip("biscuit_auth", reason="NOT RUN: there is no biscuit-python 
 
 from capkernel.tools.demo.remote import attacks, two_kernels
 from capkernel.tools.demo.story import Story
+from tests.scenarios.playing import same_in_any_process
 
 
 def told(module: ModuleType, *, is_brief: bool = False, everywhere: bool = False) -> Story:
@@ -48,10 +46,4 @@ def test_the_stories_hold_at_length(module: ModuleType) -> None:
 @pytest.mark.campaign
 def test_the_same_seed_gives_the_same_traces_of_all_machines_in_any_process() -> None:
     code = "from capkernel.tools.demo.remote.two_kernels import STORM, play; print(play(3, STORM).trace_hash)"
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(seen) == 1
+    assert same_in_any_process(code)
