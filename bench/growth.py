@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.growing.growing import KINDS, ROUNDS, SIZES
+from bench.meter import Meter
 from bench.network import MACHINE, WEB, System
 from capkernel.tools.demo.stage import Stage, find_system
 from servers.net.lwip import AVAILABLE, WHY_NOT
@@ -45,22 +46,6 @@ class Growth:
     alone_us: float | None = None
 
 
-class _Meter:
-    """What a system used, from one moment to another."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.system = stage.system
-        self.start = self._now()
-
-    def _now(self) -> tuple[int, int, float]:
-        return self.system.loop.entries, self.system.machine.now(), process_time()
-
-    def growth(self, what: str, number: int, of: str, count: int, alone_us: float | None = None) -> Growth:
-        """So much for each of ``count`` things."""
-        entries, ticks, host = (now - then for now, then in zip(self._now(), self.start, strict=True))
-        return Growth(what, number, of, entries / count, ticks / 10 / count, host * 1e6 / count, alone_us)
-
-
 def files() -> Iterator[Growth]:
     """Opening, making and listing files, by the number of files in the directory."""
     stage = Stage("storage", variant=str(PROGRAMS), programs={"client": "growing.elf"})
@@ -69,10 +54,10 @@ def files() -> Iterator[Growth]:
     for size in SIZES:
         for kind in KINDS:
             _reach(stage, mark := mark + 1)
-            meter = _Meter(stage)
+            meter = Meter(stage)
             _reach(stage, mark := mark + 1)
-            yield meter.growth(f"{kind} a file" if kind != "list" else "list a page", size, "files", ROUNDS,
-                               directly[kind, size])  # fmt: skip
+            what = f"{kind} a file" if kind != "list" else "list a page"
+            yield Growth(what, size, "files", *meter.each(ROUNDS), directly[kind, size])
     stage.close()
 
 
@@ -115,10 +100,10 @@ def clients() -> Iterator[Growth]:
                 return [stage.words(report, 1)[0] for report in reports]
 
             stage.run_until(lambda: min(reads()) > 10, LONGEST_US, SLICE_US)
-            meter, before = _Meter(stage), sum(reads())
+            meter, before = Meter(stage), sum(reads())
             enough = before + READS
             stage.run_until(lambda enough=enough: sum(reads()) >= enough, LONGEST_US, SLICE_US)
-            yield meter.growth("read 512 bytes", number, "clients", sum(reads()) - before)
+            yield Growth("read 512 bytes", number, "clients", *meter.each(sum(reads()) - before))
             stage.close()
 
 
@@ -154,9 +139,9 @@ def connections() -> Iterator[Growth]:
             connection = stack.connect(MACHINE, WEB)
             system.run(lambda connection=connection: connection.connected)
             opened.append(connection)
-        meter = _Meter(stage)
+        meter = Meter(stage)
         system.rounds(ECHOES)
-        yield meter.growth("echo 64 bytes by TCP", number, "open connections", ECHOES)
+        yield Growth("echo 64 bytes by TCP", number, "open connections", *meter.each(ECHOES))
     stage.close()
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
-from time import process_time
 
 from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
+from bench.meter import Meter
 from bench.objects import revoke
 from bench.policing.policing import ANSWERED, ASKED, CHANGES, ENTRIES, HELD, HOLDS, ROUNDS
 from bench.timing import least
@@ -148,22 +148,6 @@ def _judged_anew(grants: int) -> float:
     return least(lambda: made[0].change(read_rules(text)), 1, prepare)
 
 
-class _Meter:
-    """What a system used between two moments."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.system = stage.system
-        self.start = self._now()
-
-    def _now(self) -> tuple[int, int, float]:
-        return self.system.loop.entries, self.system.machine.now(), process_time()
-
-    def row(self, what: str, count: int) -> Row:
-        """So much for each of ``count`` things."""
-        entries, ticks, host = (now - then for now, then in zip(self._now(), self.start, strict=True))
-        return Row(what, None, entries / count, ticks / 10 / count, host * 1e6 / count)
-
-
 def broker() -> Iterator[Row]:
     """Asking a broker in a system, which asks a policy server in turn; and new rules for it."""
     with TemporaryDirectory() as folder:
@@ -174,9 +158,9 @@ def broker() -> Iterator[Row]:
             programs={"alice": "asker.elf", "operator": "changer.elf", "bob": "quiet.elf", "mallory": "quiet.elf"},
         )  # fmt: skip
         _reach(stage, "report_alice", 1)
-        meter = _Meter(stage)
+        meter = Meter(stage)
         _reach(stage, "report_alice", 2)
-        row, engine = meter.row("ask the broker, which asks a policy server", ROUNDS), _engine()
+        row, engine = Row("ask the broker, which asks a policy server", None, *meter.each(ROUNDS)), _engine()
         yield evolve(row, beside="its rules, called directly", ratio=(row.host_us or 0) / engine)
         changes = 0
         for held in HELD:
@@ -222,9 +206,9 @@ def membranes() -> Iterator[Row]:
         with TemporaryDirectory() as folder:
             stage = Stage("membrane", variant=str(_library(Path(folder), server)))
             _reach(stage, "report_borrower", 1)
-            meter = _Meter(stage)
+            meter = Meter(stage)
             _reach(stage, "report_borrower", 2)
-            row = meter.row(f"read 512 bytes {name}", ROUNDS)
+            row = Row(f"read 512 bytes {name}", None, *meter.each(ROUNDS))
             stage.close()
         host = row.host_us or 0.0
         direct = direct or host
