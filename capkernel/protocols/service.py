@@ -300,14 +300,28 @@ class Service:
     async def _caps_of(self, operation: Operation, msg: Message) -> dict[str, Any]:
         """The parameters that are caps. Raises Malformed."""
         values: dict[str, Any] = {}
-        for index, parameter in enumerate(operation.caps):
-            if index >= len(msg.unwrapped):
-                raise Malformed(f"{operation.name} wants a cap as {parameter.name}")
-            badge = msg.unwrapped[index]
-            values[parameter.name] = await (
-                self._foreign(parameter, msg) if badge is None else self._own(parameter, badge)
-            )
+        foreign: list[Any] = []
+        try:
+            for index, parameter in enumerate(operation.caps):
+                if index >= len(msg.unwrapped):
+                    raise Malformed(f"{operation.name} wants a cap as {parameter.name}")
+                badge = msg.unwrapped[index]
+                if badge is None:
+                    foreign.append(await self._foreign(parameter, msg))
+                values[parameter.name] = foreign[-1] if badge is None else await self._own(parameter, badge)
+        except Failure:
+            # Nobody will use what arrived before.
+            for cap in foreign:
+                await self._give_up(cap)
+            raise
         return values
+
+    async def _give_up(self, cap: Any) -> None:
+        """Let a cap of somebody else's go that came with a request."""
+        if isinstance(cap, client.Stub):
+            await cap.forget()
+        elif self._inbox is not None:
+            await self._inbox.discard(cap)
 
     async def _own(self, parameter: Parameter, badge: int) -> Interface:
         """An object of this server, by the badge as which a cap to it arrives."""

@@ -76,6 +76,11 @@ class Bank(Interface, number=60002):
     async def keep(self, what: Cap) -> int:
         """Put something into the safe; the number under which it lies."""
 
+    @operation(3)
+    @abstractmethod
+    async def pledge(self, what: Cap, account: Account) -> int:
+        """The same, for money on an account."""
+
 
 class PlainAccount(Account):
     def __init__(self) -> None:
@@ -121,6 +126,9 @@ class PlainBank(Bank):
     async def keep(self, what: Cap) -> int:
         self.safe.append(what)
         return len(self.safe)
+
+    async def pledge(self, what: Cap, account: Account) -> int:
+        return await self.keep(what)
 
 
 def inbox_of(pd: PD) -> Inbox:
@@ -275,6 +283,21 @@ def test_foreign_caps_of_refused_requests_do_not_fill_the_server(domain: Any, do
             with pytest.raises(NotFound):
                 await mine.transfer(1, OWN_CNODE)
         assert await bank.keep(Cap(OWN_CNODE)) == 1
+
+    play(domain, domains, story)
+
+
+def test_foreign_caps_beside_what_is_missing_or_wrong_do_not_fill_the_server(domain: Any, domains: Any) -> None:
+    async def story(pd: PD, connection: Connection, bank: Bank) -> None:
+        mine: Any = await bank.open("mine")
+        pledge = operations_of(Bank)[3].label
+        # Through a cap that takes caps along: no account at all, two foreign caps, and the bank in place of an account.
+        for others in ((), (OWN_CNODE,), (BASE_ENDPOINT_CAP + BANK,)):
+            for _ in range(100):
+                caps = (OWN_CNODE, *others)
+                answer = await pd.sys.call(BASE_ENDPOINT_CAP + BANK, Message(pledge, (), caps))
+                assert answer.label == Malformed("").label
+        assert await bank.pledge(Cap(OWN_CNODE), mine) == 1
 
     play(domain, domains, story)
 
