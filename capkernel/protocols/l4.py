@@ -100,7 +100,7 @@ class Space(Interface, number=100):
         """Map what this space has in a flexpage to another, there from address ``base`` on, with at most the flexpage's
         rights and its own; returns for how many pages. What this space has not got is left out. What was there is
         unmapped first, with all that came of it, unless it is the same page of this space: then its rights grow.
-        Malformed (``base`` is not aligned; the pages would come of themselves; ``target`` is no space of this mapper's);
+        Malformed (``base`` is not aligned; the pages would come of themselves; ``target`` is none of this mapper's);
         NotPermitted (nobody can map into the root space); QuotaExceeded (the target has as many pages, or page tables,
         as it may; pages that were mapped before the last page table or slot was used up stay).
         """

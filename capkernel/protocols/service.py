@@ -136,7 +136,7 @@ class Service:
         return [closed for entry in gone for closed in self._close(entry)]
 
     def withdraw(self, servant: Interface) -> list[Entry]:
-        """Close all caps to an object as if each were dropped: what was opened through them stays, below their parents."""
+        """Close all caps to an object as if each were dropped: what was opened through them stays."""
         gone = [entry for entry in self.entries() if entry.servant is servant]
         for entry in gone:
             self._lift(entry)
