@@ -17,8 +17,8 @@ SIGKILL, SIGTERM = 9, 15
 
 
 @frozen
-class Outcome:
-    """What init and the witness reported, in their order."""
+class Init:
+    """What the first process reports."""
 
     done: int
     counted: int
@@ -31,10 +31,24 @@ class Outcome:
     victim: int
     kept: int
     again: int
-    witness_rounds: int
-    witness_lost: int
-    witness_errors: int
-    witness_retries: int
+
+
+@frozen
+class Witness:
+    """What who is beside it reports."""
+
+    rounds: int
+    lost: int
+    errors: int
+    retries: int
+
+
+@frozen
+class Outcome:
+    """What came of a run."""
+
+    init: Init
+    witness: Witness
     activated: bool
     steps: dict[str, int]
     trace_hash: str
@@ -42,8 +56,9 @@ class Outcome:
     @property
     def is_right(self) -> bool:
         """Whether all went as it should, however often it had to be begun."""
-        worked = (self.counted, self.exits, self.signalled) == (BYTES, CHILDREN, SIGTERM)
-        return bool(self.done) and worked and (self.errors, self.orphan, self.kept) == (ERRORS, 1, 7)
+        init = self.init
+        worked = (init.counted, init.exits, init.signalled) == (BYTES, CHILDREN, SIGTERM)
+        return bool(init.done) and worked and (init.errors, init.orphan, init.kept) == (ERRORS, 1, 7)
 
 
 def play(seed: int = 0, faults: tuple[Fault, ...] = ()) -> Outcome:
@@ -52,24 +67,28 @@ def play(seed: int = 0, faults: tuple[Fault, ...] = ()) -> Outcome:
     stage.run_until(lambda: bool(stage.words("report_init", 1)[0]), LONGEST_US)
     steps = dict(stage.injector.steps)
     run = stage.run(time_us=SETTLE_US)
-    words = (*stage.words("report_init", 11), *stage.words("report_witness", 4))
+    outcome = Outcome(
+        Init(*stage.words("report_init", 11)), Witness(*stage.words("report_witness", 4)),
+        bool(stage.injector.activated), steps, run.trace_hash,
+    )  # fmt: skip
     stage.close()
-    return Outcome(*words, bool(stage.injector.activated), steps, run.trace_hash)
+    return outcome
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
     """A calm run, then runs in which servers die."""
     calm = play(story.seed)
-    story.claim("cat poem poem | tr a-z A-Z | wc -c", calm.counted == BYTES, f"{calm.counted} bytes")
-    story.claim("each of the three processes ended with 0", calm.exits == CHILDREN)
-    story.claim("a child was ended by a signal, and its parent was told which", calm.signalled == SIGTERM)
-    story.claim("calls that cannot be fail with the errors of POSIX", calm.errors == ERRORS, f"{calm.errors} of them")
-    story.claim("a file without a name goes on for who has it open", bool(calm.orphan))
-    story.claim("a program that was asked for nothing removed the user's diary", not calm.diary, f"{calm.harm} victims")
-    story.claim("and ended a process that it had nothing to do with", calm.victim == SIGKILL)
-    story.claim("POSIX went on, and what was synced is there", calm.kept == 7)
-    unharmed = bool(calm.witness_rounds) and not (calm.witness_lost or calm.witness_errors or calm.witness_retries)
-    story.claim("who does not live under POSIX noticed nothing", unharmed, f"{calm.witness_rounds} rounds of a witness")
+    init, witness = calm.init, calm.witness
+    story.claim("cat poem poem | tr a-z A-Z | wc -c", init.counted == BYTES, f"{init.counted} bytes")
+    story.claim("each of the three processes ended with 0", init.exits == CHILDREN)
+    story.claim("a child was ended by a signal, and its parent was told which", init.signalled == SIGTERM)
+    story.claim("calls that cannot be fail with the errors of POSIX", init.errors == ERRORS, f"{init.errors} of them")
+    story.claim("a file without a name goes on for who has it open", bool(init.orphan))
+    story.claim("a program that was asked for nothing removed the user's diary", not init.diary, f"{init.harm} victims")
+    story.claim("and ended a process that it had nothing to do with", init.victim == SIGKILL)
+    story.claim("POSIX went on, and what was synced is there", init.kept == 7)
+    unharmed = bool(witness.rounds) and not (witness.lost or witness.errors or witness.retries)
+    story.claim("who does not live under POSIX noticed nothing", unharmed, f"{witness.rounds} rounds of a witness")
     for name in MORTALS:
         outcomes = [
             play(story.seed, (Fault(name, step, Kind.CRASH),))
@@ -79,8 +98,8 @@ def story(story: Story, *, everywhere: bool = False) -> None:
         wrong = [outcome for outcome in struck if not outcome.is_right]
         story.claim(f"{name} dies, and all goes well when it is begun anew", bool(struck) and not wrong,
                     f"{len(struck)} deaths" if not wrong else wrong[0])  # fmt: skip
-        lost = [outcome for outcome in struck if outcome.witness_lost or outcome.witness_errors]
-        disturbed = [outcome for outcome in struck if outcome.witness_retries]
+        lost = [outcome for outcome in struck if outcome.witness.lost or outcome.witness.errors]
+        disturbed = [outcome for outcome in struck if outcome.witness.retries]
         story.claim(f"the witness loses nothing when {name} dies", not lost)
         if name != "files":
             story.claim(f"nor has it to ask again when {name} dies", not disturbed)
