@@ -9,6 +9,7 @@ from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
+from policies.clients.trying import works
 
 report: int = 0
 
@@ -44,7 +45,7 @@ class Program:
         for _ in range(ROUNDS):
             for way in self._ways():
                 words[TRIES] += 1
-                words[AFTER] += await _works(way)
+                words[AFTER] += await works(way)
             await pd.compute(PAUSE)
         words[DONE] = 1
         for place, word in enumerate(words):
@@ -89,11 +90,3 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """Nobody does."""
-
-
-async def _works(way: Callable[[], Awaitable[Any]]) -> bool:
-    try:
-        await way()
-    except Failure:
-        return False
-    return True

@@ -15,6 +15,7 @@ from capkernel.protocols.remote_copying import Copier
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
+from policies.clients.trying import works
 
 report: int = 0
 orders: int = 0
@@ -52,7 +53,7 @@ class Program:
             await pd.compute(PAUSE_TICKS)
         for way in self._ways(gateway):
             self.words[TRIES] += 1
-            self.words[AFTER] += await _works(way)
+            self.words[AFTER] += await works(way)
         self.words[DONE] = 1
         await self._tell()
 
@@ -121,11 +122,3 @@ class Program:
 
     async def notified(self, pd: PD, ch: int) -> None:
         """Time passes; nothing to be done."""
-
-
-async def _works(way: Callable[[], Awaitable[Any]]) -> bool:
-    try:
-        await way()
-    except Failure:
-        return False
-    return True
