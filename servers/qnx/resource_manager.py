@@ -125,6 +125,7 @@ class ResourceManager(ABC):
 
     def __init__(self) -> None:
         self.service: Any = None
+        self.inbox: Any = None
         self.attached: list[Attach] = []
         self.numbers: list[int] = []
 
@@ -138,7 +139,14 @@ class ResourceManager(ABC):
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
+        self.inbox = inbox
+        await self.attach(pd)
+
+    async def attach(self, pd: PD) -> None:
+        """Attach, also again when the path manager was started anew. Raises what it answers."""
+        inbox = self.inbox
         paths = connect(PathManager, Connection(pd.sys, inbox), PATHS)
+        self.numbers.clear()
         for index, each in enumerate(self.attached):
             slot = inbox.slots.alloc()
             await stubs.cnode_mint(
@@ -146,8 +154,11 @@ class ResourceManager(ABC):
                 src_index=ENDPOINT, src_depth=inbox.slots.depth, rights=CLIENT_RIGHTS,
                 badge=ENDPOINT_BADGE | FIRST_OPENED + index,
             )  # fmt: skip
-            self.numbers.append(await paths.attach(each.path, Cap(slot), each.place, each.is_directory, each.is_opaque))
-            await inbox.discard(slot)
+            try:
+                number = await paths.attach(each.path, Cap(slot), each.place, each.is_directory, each.is_opaque)
+            finally:
+                await inbox.discard(slot)
+            self.numbers.append(number)
 
     def _root(self, session: int) -> Interface | None:
         index = session - FIRST_OPENED
