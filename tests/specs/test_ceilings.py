@@ -142,7 +142,7 @@ def test_services_that_die_leave_authority_below_the_ceiling() -> None:
     faults = (Fault("broker", 90, Kind.CRASH), Fault("files", 90, Kind.CRASH))
     stage = Stage("policies", faults=faults, devices={"virtio1": virtio_rng(seed=1)})
     graph = graph_of(stage.booted)
-    sampler = CeilingSampler(stage.system, graph, read_ceiling(ceiling, graph), 61)
+    sampler = CeilingSampler(stage.system, graph, read_ceiling(ceiling, graph), 151)
     stage.run(time_us=60_000)
     assert sampler.violations == []
     assert sampler.policy() is not None
