@@ -57,7 +57,10 @@ class Program:
         words[ORPHAN] = await _orphan(libc)
         victim = await libc.spawn("/bin/spinner", ["victim"], [])
         wrecker = await libc.spawn("/bin/wrecker", ["wrecker"], [])
-        words[HARM] = (await libc.waitpid(wrecker)).code
+        ending = await libc.waitpid(wrecker)
+        if ending.signal:
+            raise OSError(Errno.EIO, "the wrecker was killed")
+        words[HARM] = ending.code
         words[VICTIM] = (await libc.waitpid(victim)).signal
         words[DIARY] = await _exists(libc, "/home/diary")
         await libc.mkdir("/after")
