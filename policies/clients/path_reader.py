@@ -13,10 +13,10 @@ from policies.clients.subject import Subject
 
 PATHS: Final = 310
 """The cap to the path manager."""
-DONE, RED, BLUE, REFUSED, CROSSED, KEPT, LATE, READINGS = range(8)
+DONE, RED, BLUE, REFUSED, CROSSED, USED, KEPT, LATE = range(8)
 """Words of the report: the end; lines of each company that it has read; refusals of the competitor's archive; sessions
-that a grant opened behind the other's path; what worked of what it had kept when the lease was over; by how many µs
-the last reading was begun after the end of its lease, at most; how many there were.
+that a grant opened behind the other's path; sessions that it had kept and used when the lease was over, and how many of
+them worked; by how many µs the last reading was begun after the end of its lease, at most.
 """
 LEASE_US, PAUSE_US, LEASES, ASKS, SETTLED_US = 25_000, 25_000, 2, 2, 20_000
 PAUSE: Final = 5_000
@@ -117,7 +117,6 @@ class PathReader:
         line = await session.read(MAX_DATA)
         for name, word in zip(NAMES, (RED, BLUE), strict=True):
             self.words[word] += line.startswith(name.encode())
-        self.words[READINGS] += 1
         self.words[LATE] = max(self.words[LATE], late_us)
 
     async def _cross(self, room: Any) -> None:
@@ -135,6 +134,7 @@ class PathReader:
         """Try what was kept, until a server says that it is over, or it works when it must not."""
         await self.me.pd.compute(10 * SETTLED_US)
         for session in kept:
+            self.words[USED] += 1
             try:
                 await session.seek(0)
                 self.words[KEPT] += 1

@@ -1,4 +1,4 @@
-"""One system of all: MINIX keeps a Hurd translator alive, paged by L4, found by a QNX path, behind a wall and leases."""
+"""One system of all: MINIX keeps a Hurd translator alive, paged by L4, found by a QNX path, granted by lease."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -24,6 +24,7 @@ LONGEST_US, BEAT_US, REBUILT_US = 4_000_000, 2_000, 60_000
 it asks to take something back, is being started anew.
 """
 FIRST, SAMPLE, ALL = 40, 1, 20
+CLIENTS: Final = ("alice", "bob", "mallory")
 
 
 @frozen
@@ -35,9 +36,9 @@ class Reader:
     blue: int
     refused: int
     crossed: int
+    used: int
     kept: int
     late_us: int
-    readings: int
 
 
 @frozen
@@ -89,14 +90,13 @@ class Outcome:
 
 def play(
     faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "", programs: Mapping[str, str] | None = None,
-    watch: Callable[[Stage], None] = lambda stage: None,
+    clients: tuple[str, ...] = CLIENTS, watch: Callable[[Stage], None] = lambda stage: None,
 ) -> Outcome:  # fmt: skip
-    """Run the system once, until all three clients are done. ``watch`` is called when it is ready to run."""
+    """Run the system once, until these clients are done. ``watch`` is called when it is ready to run."""
     devices = {"virtio1": virtio_rng(seed=seed + 1)}
     stage = Stage("composition", faults=faults, seed=seed, variant=variant, devices=devices, programs=programs)
     watch(stage)
-    reports = ("report_alice", "report_bob", "report_mallory")
-    stage.run_until(lambda: all(stage.words(each, 1)[0] for each in reports), LONGEST_US, BEAT_US)
+    stage.run_until(lambda: all(stage.words(f"report_{name}", 1)[0] for name in clients), LONGEST_US, BEAT_US)
     run = stage.run(time_us=100)
     outcome = Outcome(
         Reader(*stage.words("report_alice", 8)), Reader(*stage.words("report_bob", 8)),
@@ -116,7 +116,8 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     story.claim("bob read blue's and was refused red's", bool(bob.blue and bob.refused) and not bob.red)
     story.claim("neither could show the other's path to a grant", not alice.crossed + bob.crossed)
     story.claim("no reading worked after its lease", calm.late_us == 0, f"{calm.late_us} µs late")
-    story.claim("nor any session that was kept", not alice.kept + bob.kept)
+    used = alice.used + bob.used
+    story.claim("nor any session that was kept", used > 0 and not alice.kept + bob.kept, f"{used} were tried")
     seen = ", ".join(str(count) for count in calm.page_faults)
     story.claim("the archives' memory came by page faults", min(calm.page_faults) >= 2, f"{seen} of red, blue")
     story.claim(
@@ -124,9 +125,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
         f"{mallory.places} places, {mallory.tries} tries",
     )  # fmt: skip
     _deaths(story, calm, ALL if everywhere else SAMPLE, SUPERVISED if everywhere else SUPERVISED[:4])
-    bare = play(seed=story.seed, variant=UNWALLED)
+    bare = play(seed=story.seed, variant=UNWALLED, clients=("alice",))
     story.claim("where nobody asks the wall alice reads both", bool(bare.alice.red and bare.alice.blue))
-    bare = play(seed=story.seed, programs=OPEN)
+    bare = play(seed=story.seed, programs=OPEN, clients=("mallory",))
     story.claim("where a path is a grant the same attacker reads both", bare.mallory.read > 0, bare.mallory.read)
     story.figures["page faults of red, blue"] = list(calm.page_faults)
     story.trace_hash = calm.trace_hash
