@@ -14,8 +14,8 @@ from tests.scenarios.playing import must_hold
 
 SEEDS, FAULTS = range(200), 6
 STEPS = {
-    "red": 1000, "blue": 1000, "pager": 110, "paths": 900, "broker": 1100, "wall": 110, "audit": 200, "files": 380,
-    "disk": 800, "entropy": 100, "timer": 150,
+    "red": 740, "blue": 780, "pager": 100, "paths": 660, "broker": 750, "wall": 75, "audit": 180, "files": 330,
+    "disk": 710, "entropy": 50, "timer": 110, "supervisor": 600,
 }  # fmt: skip
 """About what each server does in a calm run: faults are drawn within."""
 

@@ -12,9 +12,6 @@ from capkernel.tools.demo.stage import Stage, find_system
 from capkernel.tools.inject import Fault, Kind
 from specs.ceilings import CeilingSampler
 
-HANGING = frozenset(SUPERVISED)
-"""Whose silence the supervisor notices: it is all of them."""
-
 
 @define
 class Watch:

@@ -18,6 +18,7 @@ OPEN: Final = dict.fromkeys(("red", "blue"), "composition_archive_open.elf")
 """Archives that take a path for a grant."""
 SUPERVISED: Final = (
     "red", "blue", "pager", "paths", "broker", "wall", "audit", "files", "disk", "entropy", "timer",
+    "supervisor",
 )  # fmt: skip
 LONGEST_US, BEAT_US, REBUILT_US = 4_000_000, 2_000, 60_000
 """The longest run; how often it is looked whether it is over; for so long a lease may go on while the broker, or whom
