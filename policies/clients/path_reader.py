@@ -18,9 +18,12 @@ DONE, RED, BLUE, REFUSED, CROSSED, USED, KEPT, LATE = range(8)
 that a grant opened behind the other's path; sessions that it had kept and used when the lease was over, and how many of
 them worked; by how many µs the last reading was begun after the end of its lease, at most.
 """
-LEASE_US, PAUSE_US, LEASES, ASKS, SETTLED_US = 25_000, 25_000, 2, 2, 20_000
-PAUSE: Final = 5_000
-"""Ticks between readings."""
+LEASE_US, PAUSE_US, ASKS = 25_000, 25_000, 2
+"""µs of a lease, and between requests; how often it asks for the other's."""
+READINGS: Final = (8, 1000)
+"""In one session, at most, under the first lease and under the second: it goes on as long as it can."""
+PAUSE, SETTLED = 5_000, 200_000
+"""Ticks between readings; from the end of a lease until it tries what it has kept."""
 NAMES: Final = ("red", "blue")
 
 
@@ -36,8 +39,8 @@ class PathReader:
         self.me = Subject(pd, self.report)
         self.paths: Any = connect(PathManager, self.me.connection, PATHS)
         self.words = [0] * 8
-        for _ in range(LEASES):
-            await self._read(await self._granted())
+        for readings in READINGS:
+            await self._read(await self._granted(), readings)
             await self._ask_for_other()
         self.words[DONE] = 1
         await self.me.tell(*self.words)
@@ -60,7 +63,7 @@ class PathReader:
             except Failure:
                 continue
             else:
-                await self._read(info)
+                await self._read(info, READINGS[0])
                 return
             finally:
                 await self._pause()
@@ -69,33 +72,47 @@ class PathReader:
         with suppress(Failure):
             await self.me.timer.sleep(PAUSE_US)
 
-    async def _read(self, info: GrantInfo) -> None:
+    async def _read(self, info: GrantInfo, readings: int) -> None:
         """Read until the lease is over; what it has kept by then must work no more."""
-        kept: list[Any] = []
-        while True:
-            began = await self.me.now_us()
-            try:
-                cap = await self.me.through(info.number, lambda grant: grant.access())
-            except NotFound:
-                break
-            except Failure:
-                continue
-            room: Any = connect(PathDirectory, self.me.connection, cap, is_owned=True)
+        kept: Any = None
+        while (room := await self._directory(info)) is not None:
             try:
                 session = await self._open(room, info.service)
-                await self._note(session, began - info.until_us)
-                kept = [*kept[-1:], session] if len(kept) < 2 else kept
-                if session not in kept:
-                    await _closed(session)
+                if kept is not None:
+                    await _closed(kept)
+                kept = session
                 await self._cross(room)
+                await self._go_on(session, info.until_us, readings)
             except Failure:
                 # It, or the path manager, is being started anew; or the lease has just ended.
                 pass
             finally:
                 await room.forget()
             await self.me.pd.compute(PAUSE)
-        if await self.me.now_us() > info.until_us:
+        if kept is not None:
             await self._use(kept)
+
+    async def _directory(self, info: GrantInfo) -> Any:
+        """The archive; None when the lease is over."""
+        while True:
+            try:
+                cap = await self.me.through(info.number, lambda grant: grant.access())
+            except NotFound:
+                return None
+            except Failure:
+                continue
+            return connect(PathDirectory, self.me.connection, cap, is_owned=True)
+
+    async def _go_on(self, session: OpenResource, until_us: int, readings: int) -> None:
+        """Read again and again, without asking the broker whether it still may."""
+        for _ in range(readings):
+            began = await self.me.now_us()
+            await session.seek(0)
+            line = await session.read(MAX_DATA)
+            for name, word in zip(NAMES, (RED, BLUE), strict=True):
+                self.words[word] += line.startswith(name.encode())
+            self.words[LATE] = max(self.words[LATE], began - until_us)
+            await self.me.pd.compute(PAUSE)
 
     async def _open(self, room: Any, service: str) -> Any:
         """A session with the first line. Raises failures."""
@@ -113,12 +130,6 @@ class PathReader:
             return candidate.rest, place
         raise NotFound(f"nobody serves {path}")
 
-    async def _note(self, session: OpenResource, late_us: int) -> None:
-        line = await session.read(MAX_DATA)
-        for name, word in zip(NAMES, (RED, BLUE), strict=True):
-            self.words[word] += line.startswith(name.encode())
-        self.words[LATE] = max(self.words[LATE], late_us)
-
     async def _cross(self, room: Any) -> None:
         """Show the competitor's place to the own grant."""
         rest, place = await self._find(f"/srv/{self.other}/1")
@@ -130,17 +141,14 @@ class PathReader:
         finally:
             await place.forget()
 
-    async def _use(self, kept: list[Any]) -> None:
-        """Try what was kept, until a server says that it is over, or it works when it must not."""
-        await self.me.pd.compute(10 * SETTLED_US)
-        for session in kept:
-            self.words[USED] += 1
-            try:
-                await session.seek(0)
-                self.words[KEPT] += 1
-            except (Gone, ServerDied):
-                pass
-            await session.forget()
+    async def _use(self, kept: Any) -> None:
+        """Try the last session, when it is over."""
+        await self.me.pd.compute(SETTLED)
+        self.words[USED] += 1
+        with suppress(Gone, ServerDied):
+            await kept.seek(0)
+            self.words[KEPT] += 1
+        await kept.forget()
 
     async def notified(self, pd: PD, ch: int) -> None:
         """Nobody does."""
