@@ -149,8 +149,9 @@ class PD:
         return BASE_TCB_CAP + child
 
     async def print(self, text: str) -> None:
-        """Write to the debug console."""
-        await self.sys.print(text)
+        """Write to the debug console, if the kernel has one (as ``microkit_dbg_puts``)."""
+        if self.values.debug:
+            await self.sys.print(text)
 
     async def load(self, vaddr: int, size: int = 8) -> int:
         """Load a number of 1, 2, 4 or 8 bytes."""

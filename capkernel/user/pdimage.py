@@ -3,7 +3,7 @@
 | word  | symbol                                                        |
 |------:|---------------------------------------------------------------|
 |  0..7 | ``microkit_name``, 64 bytes padded with zeros                 |
-|     8 | ``microkit_passive``                                          |
+|     8 | ``microkit_passive``; bit 1: the kernel has no debug console  |
 |     9 | ``microkit_irqs``, a bit a channel                            |
 |    10 | ``microkit_notifications``                                    |
 |    11 | ``microkit_pps``                                              |
@@ -36,10 +36,14 @@ def _words(words: Sequence[int]) -> tuple[int, ...]:
 
 @frozen(kw_only=True)
 class PDValues:
-    """What a domain is told: its name, whether it is passive, and bit masks of its channels by use."""
+    """What a domain is told: its name, whether it is passive, and bit masks of its channels by use.
+
+    ``debug`` says whether the kernel has a debug console.
+    """
 
     name: str
     passive: bool = False
+    debug: bool = True
     irqs: int = 0
     notifications: int = 0
     pps: int = 0
@@ -56,7 +60,7 @@ class PDValues:
     def encode(self) -> tuple[int, ...]:
         """The words for the image. Raises ValueError if the name is too long."""
         words = struct.unpack(f"<{_NAME_WORDS}Q", self.name_bytes)
-        return (*words, int(self.passive), self.irqs, self.notifications, self.pps, *self.variables)
+        return (*words, self.passive | (not self.debug) << 1, self.irqs, self.notifications, self.pps, *self.variables)
 
     def symbols(self) -> dict[str, bytes]:
         """What libmicrokit's symbols are set to. Raises ValueError if the name is too long."""
@@ -72,7 +76,7 @@ class PDValues:
         name = struct.pack(f"<{_NAME_WORDS}Q", *words[:_NAME_WORDS]).rstrip(b"\0").decode(errors="replace")
         passive, irqs, notifications, pps = words[_NAME_WORDS:FIRST_VARIABLE]
         return cls(
-            name=name, passive=bool(passive), irqs=irqs, notifications=notifications, pps=pps,
+            name=name, passive=bool(passive & 1), debug=not passive >> 1 & 1, irqs=irqs, notifications=notifications, pps=pps,
             variables=words[FIRST_VARIABLE:],
         )  # fmt: skip
 

@@ -194,7 +194,7 @@ def values_of(plan: Plan, spec: ProtectionDomain) -> PDValues:
     """What a domain is told of itself."""
     ends = [own for own, _ in plan.system.ends(spec.name)]
     return PDValues(
-        name=spec.name, passive=spec.passive, irqs=sum(1 << irq.id for irq in spec.irqs),
+        name=spec.name, passive=spec.passive, debug=plan.debug, irqs=sum(1 << irq.id for irq in spec.irqs),
         notifications=sum(1 << own.id for own in ends if own.notify), pps=sum(1 << own.id for own in ends if own.pp),
     )  # fmt: skip
 
