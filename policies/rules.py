@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from cattrs import Converter
 from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
@@ -69,6 +69,14 @@ class _Walls:
     companies: dict[str, str]
     conflicts: dict[str, str]
 
+    def walls(self) -> Walls:
+        """The walls. Raises RulesError for a conflict of a company that has no service."""
+        known = sorted(set(self.companies.values()))
+        for company in self.conflicts:
+            if company not in known:
+                raise RulesError(f"conflicts.{company}: no service is of that company; they are {', '.join(known)}")
+        return Walls(self.companies, self.conflicts)
+
 
 @frozen
 class _Domains:
@@ -88,19 +96,25 @@ class _Domains:
         return Table(self.domains, self.types, cells)
 
 
+def _not_negative(form: Any, attribute: Any, value: Mapping[str, int]) -> None:
+    for name, number in value.items():
+        if number < 0:
+            raise ValueError(f"{name} = {number} is below 0")
+
+
 @frozen
 class _Longest:
-    longest_us: dict[str, int]
+    longest_us: dict[str, int] = field(validator=_not_negative)
 
 
 @frozen
 class _Most:
-    most: dict[str, int]
+    most: dict[str, int] = field(validator=_not_negative)
 
 
 @frozen
 class _PerSecond:
-    per_second: dict[str, int]
+    per_second: dict[str, int] = field(validator=_not_negative)
 
 
 @frozen
@@ -139,7 +153,7 @@ _KINDS: Final[Mapping[str, tuple[type[Any], Callable[[Any], Model], Callable[[An
     "integrity": (_Lattice, lambda said: Biba(said.labels()), lambda said: (said.subjects, said.services)),
     "chinese wall": (
         _Walls,
-        lambda said: ChineseWall(Walls(said.companies, said.conflicts)),
+        lambda said: ChineseWall(said.walls()),
         lambda said: ((), said.companies),
     ),
     "domain and type": (_Domains, lambda said: DomainAndType(said.table()), lambda said: (said.domains, said.types)),
@@ -177,6 +191,11 @@ def read_rules(text: str) -> RuleSet:
     if unknown or not isinstance(policies, list):
         raise RulesError(f"a policy is a list of [[policy]]; there is {', '.join(sorted(unknown)) or 'one [policy]'}")
     found = [_model(place, said) for place, said in enumerate(policies, 1)]
+    first: dict[str, int] = {}
+    for place, (model, _) in enumerate(found, 1):
+        # What a policy remembers goes to the one of the same name when rules change, so there can be one of each.
+        if first.setdefault(model.name, place) != place:
+            raise RulesError(f"policy {place}, {model.name}: policy {first[model.name]} is of that kind; write one")
     subjects = [name for _, (names, _) in found for name in names]
     services = [name for _, (_, names) in found for name in names]
     return RuleSet([model for model, _ in found], subjects, services)

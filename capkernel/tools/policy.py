@@ -4,17 +4,20 @@
     capkernel policy explain FILE SUBJECT SERVICE RIGHTS     with every reason of every policy
     capkernel policy diff OLD NEW                            each answer that differs, for all whom a file names
 
-The questions are put to a policy that has granted nothing yet. Exit status: 0 it is allowed, or nothing differs; 1 it
-is refused, or something differs; 2 the rules cannot be read, or wrong usage.
+The questions are put to a policy that has granted nothing yet, and to diff for as long as ``--duration`` says, or, if
+it says nothing, for ever and for a millisecond. Files may differ though no such answer does: that is said, and counts
+as a difference. Exit status: 0 it is allowed, or nothing differs; 1 it is refused, or something differs; 2 the rules
+cannot be read, or wrong usage.
 """
 
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, Protocol
+from typing import Annotated, Any, Final, NoReturn, Protocol
 
 import typer
 from attrs import evolve
@@ -26,6 +29,8 @@ from capkernel.protocols.brokering import ALL_RIGHTS, READ, RIGHT_NAMES, WRITE, 
 RULES: Final = "capkernel.rules"
 """The entry point group of functions that read rules."""
 REFUSED, USAGE = 1, 2
+SHORT_US: Final = 1000
+"""A duration that few leases refuse."""
 _RIGHTS: Final = {"read": READ, "write": WRITE, "all": ALL_RIGHTS}
 
 
@@ -65,9 +70,14 @@ def policy(
     if action is Action.DIFF:
         if len(asked) != 1:
             _wrong("to diff there are two files, the old rules and the new ones")
-        differences = list(_differences(rules, _read(Path(asked[0])), pattern))
-        _show_differences(differences, as_json)
-        raise typer.Exit(REFUSED if differences else 0)
+        other = _read(Path(asked[0]))
+        durations = [pattern.duration_us] if duration else [0, SHORT_US]
+        differences = [
+            found for us in durations for found in _differences(rules, other, evolve(pattern, duration_us=us))
+        ]
+        is_same = _document(file) == _document(Path(asked[0]))
+        _show_differences(differences, as_json, is_same=is_same)
+        raise typer.Exit(REFUSED if differences or not is_same else 0)
     if len(asked) != 3 or asked[2] not in _RIGHTS:
         _wrong(f"a question is SUBJECT SERVICE and one of {', '.join(_RIGHTS)}")
     verdict = rules.judge(evolve(pattern, subject=asked[0], service=asked[1], rights=_RIGHTS[asked[2]]))
@@ -92,10 +102,18 @@ def _differences(old: Rules, new: Rules, pattern: Question) -> Iterator[tuple[Qu
                     yield question, before, after
 
 
-def _show_differences(differences: list[tuple[Question, Verdict, Verdict]], as_json: bool) -> None:
+def _document(file: Path) -> dict[str, Any]:
+    """What a file says, without comments and the order of its lines."""
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def _show_differences(
+    differences: list[tuple[Question, Verdict, Verdict]], as_json: bool, *, is_same: bool
+) -> None:
     rows = [
         {
             "subject": question.subject, "service": question.service, "right": RIGHT_NAMES[question.rights],
+            "for": f"{question.duration_us / 1000:g} ms" if question.duration_us else "ever",
             "now": "allowed" if after.allowed else "refused",
             "reasons": list((before if after.allowed else after).reasons),
         }
@@ -105,7 +123,7 @@ def _show_differences(differences: list[tuple[Question, Verdict, Verdict]], as_j
         print(json.dumps(rows, indent=2))
         return
     table = Table()
-    for heading in ("subject", "service", "right", "now", "what was in the way, or is"):
+    for heading in ("subject", "service", "right", "for", "now", "what was in the way, or is"):
         table.add_column(heading)
     for row in rows:
         *words, reasons = row.values()
@@ -113,7 +131,15 @@ def _show_differences(differences: list[tuple[Question, Verdict, Verdict]], as_j
     console = Console(highlight=False)
     if rows:
         console.print(table)
-    console.print(f"{len(rows)} answers differ" if rows else "no answer differs")
+    if rows:
+        console.print(f"{len(rows)} answers differ")
+    elif is_same:
+        console.print("nothing differs")
+    else:
+        console.print(
+            "the files differ, though no answer does that was asked: of a policy that has granted nothing yet, about "
+            "those who are named; what it remembers, other durations and depths may make a difference"
+        )
 
 
 def _read(file: Path) -> Rules:

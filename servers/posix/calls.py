@@ -11,6 +11,7 @@ from capkernel.protocols.failures import Failure, NotFound, QuotaExceeded, Wrong
 from capkernel.protocols.files import READ, Kind
 from capkernel.protocols.posix import (
     KNOWN_FLAGS,
+    MAX_IO,
     O_ACCMODE,
     O_CREAT,
     O_DIRECTORY,
@@ -306,12 +307,14 @@ class Calls(Posix):
             raise PosixError(Errno.ENOTDIR)
         directory = await self.world.tree.directory(found.names)
         try:
-            # The graveyard is the first of the root's names, and counted by nobody.
-            hidden = 1 if not found.names else 0
-            listed = await directory.list(start + hidden if start else 0)
+            listed: list[str] = []
+            while part := await directory.list(len(listed)):
+                listed += [entry.name for entry in part]
         finally:
             await self.world.tree.release(directory)
-        return Names(0, [entry.name for entry in listed if found.names or entry.name != GRAVEYARD])
+        # The graveyard is one of the root's names, and counted by nobody.
+        names = [name for name in listed if found.names or name != GRAVEYARD][start:]
+        return Names(0, _fitting(names))
 
     @_number
     async def spawn(self, path: str, arguments: list[str], fds: list[int]) -> int:
@@ -375,6 +378,17 @@ class Calls(Posix):
     async def getpid(self) -> int:
         """Its number."""
         return self.entry.pid
+
+
+def _fitting(names: list[str]) -> list[str]:
+    """As many of them as fit into a message."""
+    room, found = MAX_IO, []
+    for name in names:
+        room -= len(name.encode()) + 16
+        if room < 0:
+            break
+        found.append(name)
+    return found
 
 
 _START_ERRORS = {WrongKind: Errno.ENOEXEC, NotFound: Errno.ENOEXEC, QuotaExceeded: Errno.EAGAIN}

@@ -108,6 +108,10 @@ def test_a_file_without_policies_allows_nothing() -> None:
         ('[[policy]]\nkind = "lease"\nlongest_us = { files = true }', "True is no number"),
         ('[[policy]]\nkind = "domain and type"\ndomains={}\ntypes={}\nrights.a.b = ["rad"]', "rights.a.b: 'rad' is no"),
         (in_cedar("x", "[]"), "policy 1, cedar: the policies"),
+        (SECRECY + SECRECY, "policy 2, secrecy: policy 1 is of that kind; write one"),
+        ("[[policy]]\nkind = 'chinese wall'\ncompanies = { plans = 'oil a' }\nconflicts = { 'oil aa' = 'oil' }",
+         "policy 1, chinese wall: conflicts.oil aa: no service is of that company; they are oil a"),
+        ("[[policy]]\nkind = 'lease'\nlongest_us = { '*' = -5 }", "* = -5 is below 0"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place(text: str, said: str) -> None:

@@ -100,3 +100,14 @@ def test_the_page_shows_what_a_program_looks_like() -> None:
     source = (root / "servers" / "posix" / "clients" / "upper.py").read_text()
     main = source[source.index("async def main") :].strip()
     assert main in (root / "docs" / "posix.md").read_text()
+
+
+def test_every_name_is_listed_once_whatever_it_begins_with() -> None:
+    calls = first(world())
+    made = sorted(["-00", "!", ".a", ".z", *(f"-{number}-{'x' * 60}" for number in range(20)), *"abc"])
+    for name in made:
+        now(calls.close(now(calls.open(f"/{name}", px.O_CREAT | px.O_WRONLY))))
+    listed: list[str] = []
+    while names := now(calls.readdir("/", len(listed))).names:
+        listed += names
+    assert sorted(listed) == made

@@ -64,3 +64,13 @@ def test_wrong_usage_is_said(words: list[object], said: str) -> None:
     result = ask(*words)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_files_that_differ_are_no_difference_of_nothing(tmp_path: Path) -> None:
+    """A wall that is left out lets nobody have more who has had nothing yet; that it is gone is said all the same."""
+    newer = tmp_path / "newer.toml"
+    newer.write_text("[[policy]]" + BANK.read_text().split("[[policy]]", 2)[2])
+    result = ask("diff", BANK, newer)
+    assert result.exit_code == 1
+    assert "the files differ" in result.stdout
+    assert ask("diff", BANK, BANK).stdout.startswith("nothing differs")
