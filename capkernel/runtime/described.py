@@ -46,8 +46,8 @@ class DescribedSystem:
     the only thing that is not determined by the description; ``devices`` are plugged into the machine by window name.
     ``faults`` lists what the monitor saw: (domain, what it did); ``image`` is the initial task's; ``programs`` are
     those of each domain, its alternatives last; ``threads`` are the TCBs of the domains that have been started and not
-    destroyed, by name; ``lives`` says at which tick which domain was started (True), or destroyed (False). ``memory`` lists
-    which domain or region has what memory, once all have been started, each with a cap to a piece of it.
+    destroyed, by name; ``lives`` says at which tick which domain was started (True), or destroyed (False). ``memory``
+    lists which domain or region has what memory, once all have been started, each with a cap to a piece of it.
     Raises DescriptionError if the machine or the programs are not what the description asks for.
     """
 
