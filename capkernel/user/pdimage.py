@@ -60,7 +60,8 @@ class PDValues:
     def encode(self) -> tuple[int, ...]:
         """The words for the image. Raises ValueError if the name is too long."""
         words = struct.unpack(f"<{_NAME_WORDS}Q", self.name_bytes)
-        return (*words, self.passive | (not self.debug) << 1, self.irqs, self.notifications, self.pps, *self.variables)
+        passive = self.passive | (not self.debug) << 1
+        return (*words, passive, self.irqs, self.notifications, self.pps, *self.variables)
 
     def symbols(self) -> dict[str, bytes]:
         """What libmicrokit's symbols are set to. Raises ValueError if the name is too long."""
