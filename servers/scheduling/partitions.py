@@ -22,6 +22,8 @@ LEASE_US: Final = 5_000
 """The longest lease in budget."""
 SHORT_LEASE_US: Final = 1_000
 """The shortest lease in budget, though less may be left: the rest is missing later within the window."""
+SHORT_LEASE_UNDER_OVERLOAD_US: Final = 500
+"""The same when nobody uses free time. What all others are above their budgets at the same time the last one lacks."""
 FREE_LEASE_US: Final = 1_000
 """In free time: so often the order is looked at."""
 
@@ -135,7 +137,7 @@ class Partitions(Policy):
         if left >= MIN_LEASE_US:
             partition.is_bankrupt = False
             rank = (0, -member.priority, -left / max(partition.budget, 1), self._turn[member.number])
-            return rank, Turn(member.number, min(max(left, SHORT_LEASE_US), LEASE_US))
+            return rank, Turn(member.number, min(max(left, self._short(now)), LEASE_US))
         if member.is_critical:
             critical = partition.critical_left(now)
             if critical >= MIN_LEASE_US:
@@ -146,3 +148,8 @@ class Partitions(Policy):
                 if partition.channel is not None:
                     self._news.append(partition.channel)
         return (1, -member.priority, self._turn[member.number], 0), Turn(member.number, FREE_LEASE_US)
+
+    def _short(self, now: int) -> int:
+        """The shortest lease in budget just now. Who is that far above its budget has used free time."""
+        is_overload = all(each.left(now) >= -SHORT_LEASE_US for each in self.partitions.values())
+        return SHORT_LEASE_UNDER_OVERLOAD_US if is_overload else SHORT_LEASE_US

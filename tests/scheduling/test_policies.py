@@ -46,6 +46,14 @@ def test_the_time_of_a_partition_that_is_idle_goes_to_the_highest_priority() -> 
     assert used[2] / 10_000 == pytest.approx(30, abs=1.5)
 
 
+def test_who_has_little_left_gets_half_a_millisecond_under_overload_and_a_whole_one_while_there_is_free_time() -> None:
+    for elsewhere, lease in ((10_200, 500), (12_000, 1_000)):
+        policy = partitions([70, 20, 10], [1, 1, 2])
+        policy.ran({}, 0)
+        policy.ran({1: 19_800, 2: elsewhere}, 90_000)
+        assert next(turn.lease_us for turn in policy.order(90_000) if turn.member == 1) == lease
+
+
 def test_shares_must_add_up() -> None:
     with pytest.raises(ValueError, match="add up to 90"):
         partitions([70, 20], [0, 0])
