@@ -77,8 +77,8 @@ class PDValues:
         name = struct.pack(f"<{_NAME_WORDS}Q", *words[:_NAME_WORDS]).rstrip(b"\0").decode(errors="replace")
         passive, irqs, notifications, pps = words[_NAME_WORDS:FIRST_VARIABLE]
         return cls(
-            name=name, passive=bool(passive & 1), debug=not passive >> 1 & 1, irqs=irqs, notifications=notifications, pps=pps,
-            variables=words[FIRST_VARIABLE:],
+            name=name, passive=bool(passive & 1), debug=not passive >> 1 & 1, irqs=irqs,
+            notifications=notifications, pps=pps, variables=words[FIRST_VARIABLE:],
         )  # fmt: skip
 
     def set_variables(self, hooks: Any) -> None:
