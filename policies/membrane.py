@@ -67,6 +67,10 @@ class Proxy:
         self.membrane = membrane
         self.target = target
         self.faces = faces
+        self.calls = 0
+        """How many calls underway hand it over."""
+        self.is_settled = False
+        """Whether it came across to stay, and not only with calls that may yet fail."""
 
     async def closed(self) -> None:
         """Nobody has a cap to it."""
@@ -101,17 +105,23 @@ class Membrane:
         """Ask what a proxy stands for, and let arguments and answer pass. Raises what it raises, Gone, NotPermitted."""
         self._check(proxy)
         self._permit(proxy, operation)
-        before = set(self.proxies)
         passed = dict(values)
+        handed: list[Proxy] = []
         try:
             for parameter in operation.caps:
-                passed[parameter.name] = self.passed(values[parameter.name], parameter.interface, proxy.faces)
+                found = self._across(values[parameter.name], parameter.interface, proxy.faces)
+                passed[parameter.name] = found
+                if self._is_own(found):
+                    found.calls += 1
+                    handed.append(found)
             result = await self.reach.ask(proxy.target, operation, passed)
         except Failure:
-            for key in set(self.proxies) - before:
-                await self.forget(self.proxies[key])
+            await self._take_back(handed)
             self._check(proxy)
             raise
+        for each in handed:
+            each.calls -= 1
+            each.is_settled = True
         returned = operation.result
         if returned is None or not returned.is_cap:
             self._check(proxy)
@@ -135,9 +145,24 @@ class Membrane:
         """A proxy is of no use any more. The one with which the membrane begins is found again until that is cut."""
         if proxy is self.root and not self.is_cut:
             return
-        if self.proxies.pop(id(proxy.target), None) is not None:
+        if self.proxies.get(id(proxy.target)) is proxy:
+            del self.proxies[id(proxy.target)]
             self.ended(proxy)
             await self.reach.release(proxy.target)
+
+    async def _take_back(self, handed: list[Proxy]) -> None:
+        """A call failed: what it handed over is forgotten, unless others had it across before or handed it over, too.
+
+        Calls of others may have gone on meanwhile. What came across with those is theirs.
+        """
+        for each in handed:
+            each.calls -= 1
+        for each in handed:
+            if not each.calls and not each.is_settled:
+                await self.forget(each)
+
+    def _is_own(self, found: Any) -> bool:
+        return isinstance(found, Proxy) and found.membrane is self
 
     def _check(self, proxy: Proxy) -> None:
         if self.is_cut or self.proxies.get(id(proxy.target)) is not proxy:
@@ -150,12 +175,18 @@ class Membrane:
             raise NotPermitted(f"{operation.name} may change something, and this is only to be looked at")
 
     def passed(self, found: Any, interface: type[Interface] | None, comes_from: Side) -> Any:
-        """What an object that comes from one side is for the other. Raises NotPermitted."""
+        """What an object that comes from one side is for the other, from now on. Raises NotPermitted."""
+        across = self._across(found, interface, comes_from)
+        if self._is_own(across):
+            across.is_settled = True
+        return across
+
+    def _across(self, found: Any, interface: type[Interface] | None, comes_from: Side) -> Any:
         if self.mode is Mode.CARETAKER:
             return found
         if interface is None:
             raise NotPermitted("what has no interface cannot be wrapped, and does not pass")
-        if isinstance(found, Proxy) and found.membrane is self:
+        if self._is_own(found):
             if found.faces is not comes_from:
                 raise NotPermitted("this is not that side's to hand over")
             self._check(found)

@@ -13,6 +13,7 @@ from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface, operation
 from capkernel.tools.demo.stage import Stage
 from capkernel.user.operations import steps_of
+from capkernel.user.tasks import Condition, Tasks
 from policies.membrane import LOOKING, Membrane, Mode, Proxy, Reach, Side
 from tests.policies.broker_bench import program
 
@@ -259,6 +260,117 @@ def test_what_was_handed_over_in_vain_is_not_kept() -> None:
     with pytest.raises(Busy):
         run(world.membrane.root.learn(Thing(Side.OUTSIDE)))
     assert list(world.membrane.proxies.values()) == [world.membrane.root]
+
+
+class Hesitant(Thing):
+    """It takes what it is handed only when it is told whether to."""
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.answers: dict[int, Condition] = {}
+        self.refused: set[int] = set()
+
+    async def learn(self, other: Node) -> None:
+        number = len(self.answers)
+        self.answers[number] = Condition()
+        await self.answers[number].wait()
+        if number in self.refused:
+            raise Busy("not now")
+
+
+class Released(Reach):
+    """Remembers what is of no use any more."""
+
+    def __init__(self) -> None:
+        self.released: list[Any] = []
+
+    async def release(self, target: Any) -> None:
+        self.released.append(target)
+
+
+class Callers:
+    """Calls that go on at once, through the membrane to an object that hesitates."""
+
+    def __init__(self) -> None:
+        self.inside = Hesitant(Side.INSIDE)
+        self.reach = Released()
+        self.membrane = Membrane(self.inside, Node, Mode.FULL, self.reach)
+        self.tasks = Tasks()
+        self.outcomes: list[Any] = []
+
+    def hand_over(self, thing: Thing) -> None:
+        """Begin a call that hands something over."""
+
+        async def done(result: Any, error: BaseException | None) -> None:
+            self.outcomes.append(error)
+
+        run(self.tasks.start(self.membrane.root.learn(thing), done))
+
+    def end(self, number: int, *, well: bool) -> None:
+        """A call ends."""
+        if not well:
+            self.inside.refused.add(number)
+        self.inside.answers[number].notify()
+        run(self.tasks.run_ready())
+
+    def proxy(self, thing: Thing) -> Any:
+        return self.membrane.proxies.get(id(thing))
+
+
+def test_a_call_that_fails_ends_nothing_that_others_received_meanwhile() -> None:
+    callers = Callers()
+    mine, late = Thing(Side.OUTSIDE), Thing(Side.OUTSIDE)
+    callers.inside.known = [Thing(Side.INSIDE)]
+    callers.hand_over(mine)
+    received = run(callers.membrane.root.follow(0))
+    callers.hand_over(late)
+    callers.end(0, well=False)
+    assert isinstance(callers.outcomes[0], Busy)
+    assert run(received.touch()) == 1
+    assert callers.proxy(mine) is None
+    assert run(callers.proxy(late).touch()) == 1
+    assert callers.reach.released == [mine]
+
+
+@pytest.mark.parametrize("first_well", [True, False])
+@pytest.mark.parametrize("second_well", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_two_calls_hand_over_stays_if_one_of_them_succeeds(
+    first_well: bool, second_well: bool, order: tuple[int, int]
+) -> None:
+    callers = Callers()
+    mine = Thing(Side.OUTSIDE)
+    callers.hand_over(mine)
+    callers.hand_over(mine)
+    proxy = callers.proxy(mine)
+    ends = (first_well, second_well)
+    callers.end(order[0], well=ends[order[0]])
+    assert callers.proxy(mine) is proxy, "a call that goes on still needs it"
+    callers.end(order[1], well=ends[order[1]])
+    assert callers.proxy(mine) is (proxy if any(ends) else None)
+
+
+def test_what_came_across_otherwise_meanwhile_stays_when_the_call_that_was_first_fails() -> None:
+    callers = Callers()
+    mine = Thing(Side.OUTSIDE)
+    callers.hand_over(mine)
+    proxy = callers.membrane.passed(mine, Node, Side.OUTSIDE)
+    callers.end(0, well=False)
+    assert callers.proxy(mine) is proxy
+
+
+def test_a_proxy_that_ended_does_not_end_the_one_that_came_after_it() -> None:
+    callers = Callers()
+    mine = Thing(Side.OUTSIDE)
+    callers.hand_over(mine)
+    old = callers.proxy(mine)
+    run(old.closed())
+    callers.hand_over(mine)
+    new = callers.proxy(mine)
+    assert new is not old
+    callers.end(0, well=False)
+    run(old.closed())
+    assert callers.proxy(mine) is new
 
 
 @pytest.mark.parametrize("interface", [Directory, File])

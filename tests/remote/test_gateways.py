@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from capkernel.protocols.failures import Gone, NotFound, NotPermitted, QuotaExceeded
 from capkernel.protocols.remote import Revoked, Terms, Uncertain, Unreachable
+from capkernel.user.tasks import Condition
 from policies.remote.clients.careless import NUMBERS, CarelessChecks
 from tests.remote.machines import START, Counter, Net, Thing, Wire
 
@@ -277,3 +278,22 @@ def test_a_machine_has_a_limit_to_what_it_uses(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(QuotaExceeded, match="4 objects"):
         net.ask("a", root.child())
     net.ask("a", root.look())
+
+
+def test_a_machine_s_call_that_fails_ends_nothing_that_another_machine_was_lent_meanwhile() -> None:
+    net = Net("a", "b", "c")
+    at_a, at_b = net.lookup("a", "c"), net.lookup("b", "c")
+    until = Condition()
+
+    async def look() -> int:
+        await until.wait()
+        raise NotFound("there is none")
+
+    net["c"].root.look = look
+    failing = net["b"].begin(at_b.look())
+    net.carry()
+    lent = net.ask("a", at_a.child())
+    until.notify()
+    net.carry()
+    assert isinstance(failing[0], NotFound)
+    assert net.ask("a", lent.add(1)) == 1
