@@ -9,14 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 pytest.importorskip("biscuit_auth", reason="NOT RUN: there is no biscuit-python (pip install 'capkernel[remote]')")
 
 from capkernel.tools.link.carrier import TlsPeer
 from capkernel.tools.link.certificates import write_certificates
+from capkernel.tools.link.command import USERS, link
 
 PATIENCE = 60.0
 CAPKERNEL = [sys.executable, "-c", "from capkernel.cli import main; main()", "link"]
@@ -195,6 +199,91 @@ def test_what_is_no_folder_of_a_machine_is_refused_with_what_makes_one(tmp_path:
     found = subprocess.run([*CAPKERNEL, str(tmp_path)], capture_output=True, timeout=PATIENCE, check=False)
     assert found.returncode == 2
     assert b"--new NAME" in found.stderr
+
+
+def refused(*arguments: str) -> str:
+    """What is said about a wrong command."""
+    found = subprocess.run(
+        [*CAPKERNEL, *arguments], capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
+    )
+    assert (found.returncode, found.stdout) == (2, b"")
+    assert found.stderr.startswith(b"capkernel link: ")
+    assert found.stderr.count(b"\n") == 1
+    return found.stderr.decode()
+
+
+def contents(path: Path) -> dict[Path, bytes]:
+    """All that is in a folder."""
+    return {each: each.read_bytes() if each.is_file() else b"" for each in path.rglob("*")}
+
+
+def made(path: Path, *names: str) -> None:
+    options = [word for name in names for word in ("--new", name)]
+    subprocess.run([*CAPKERNEL, str(path), *options], check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+
+
+def test_the_keys_of_a_machine_that_is_there_are_not_replaced(tmp_path: Path) -> None:
+    made(tmp_path, "a", "b")
+    before = contents(tmp_path)
+    said = refused(str(tmp_path), "--new", "c", "--new", "a")
+    assert f"{tmp_path / 'a'} is there already, and its keys are not replaced" in said
+    assert contents(tmp_path) == before, "something was half done"
+    assert {each.name for each in tmp_path.iterdir()} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", ".", "", "a/b", "a b", 'a"', "-a", "a\n", "x" * 33])
+def test_what_is_no_name_makes_nothing_anywhere(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "machines"
+    said = CliRunner().invoke(_app(), [str(folder), "--new", "b", f"--new={name}"])
+    assert said.exit_code == 2
+    assert f"--new {name}: this is no name for a machine" in said.stderr
+    assert str(folder) in said.stderr
+    assert "letters, digits" in said.stderr
+    assert not contents(tmp_path)
+
+
+def test_two_machines_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert "--new a is there 2 times" in refused(str(tmp_path), "--new", "a", "--new", "b", "--new", "a")
+    assert not contents(tmp_path)
+
+
+def test_a_machine_alone_is_refused_when_it_is_made_and_when_it_is_run(tmp_path: Path) -> None:
+    said = refused(str(tmp_path), "--new", "a")
+    assert "it could speak to nobody" in said
+    assert "--new a --new NAME" in said
+    assert not contents(tmp_path)
+    made(tmp_path, "a", "b")
+    (tmp_path / "a" / "others.crt").write_bytes(b"")
+    said = refused(str(tmp_path / "a"))
+    assert f"{tmp_path / 'a'} knows no other machine" in said
+    assert "--new a --new NAME" in said
+
+
+def test_a_user_s_program_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    made(tmp_path, "a", "b")
+    said = refused(str(tmp_path / "a"), "--user", "nobody", "--listen", "127.0.0.1:0")
+    assert "--user nobody: user: its program nobody.elf" in said
+    assert f"--user takes {', '.join(USERS)}" in said
+    assert f"{tmp_path / 'a'}/NAME.py" in said
+
+
+def test_the_programs_for_users_are_installed_and_described() -> None:
+    installed = {point.name for point in entry_points(group="capkernel.programs")}
+    text = (Path(__file__).parents[2] / "docs" / "remote.md").read_text()
+    for name in USERS:
+        assert name in installed
+        assert f"`{name}`" in text
+
+
+def test_if_folders_cannot_be_made_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "none was made" in refused(str(tmp_path / "file"), "--new", "a", "--new", "b")
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(link)
+    return app
 
 
 def test_secret_keys_are_for_their_owner_s_eyes(tmp_path: Path) -> None:
