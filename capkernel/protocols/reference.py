@@ -116,7 +116,9 @@ def _fields(kind: type) -> str:
 
 
 def _failures() -> str:
-    rows = [f"| {kind.code} | `{kind.__name__}` | {inspect.getdoc(kind)} |" for kind in kinds()]
+    # Those of a server's own are its own affair, and known here only if somebody has imported it.
+    common = [kind for kind in kinds() if kind.__module__.startswith(__package__)]
+    rows = [f"| {kind.code} | `{kind.__name__}` | {inspect.getdoc(kind)} |" for kind in common]
     return "\n".join(["## Failures\n", "| code | | |", "|---:|---|---|", *rows, ""])
 
 
