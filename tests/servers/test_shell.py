@@ -1,6 +1,5 @@
 """The shell: lines are edited as one expects, commands do what they say, what was written is there the next time."""
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from hwmodel.block import FileDisk, RamDisk
 from hwmodel.network import NoPeer
 from servers.shell.editor import COLUMNS, Editor, Outcome
 from servers.shell.shell import Program
-from tests.servers.net.wire import needs_lwip
+from tests.servers.net.wire import needs_curl, needs_lwip
 from tests.servers.shell_bench import DISK_BYTES, Terminal
 
 KEYS = st.sampled_from(
@@ -187,7 +186,7 @@ def free_port() -> int:
 
 @pytest.mark.slow
 @needs_lwip
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine: NOT RUN")
+@needs_curl
 def test_the_hosts_curl_gets_what_was_written_at_the_prompt_also_after_the_network_server_died() -> None:
     port, content = free_port(), b"from the inside\n"
     command = [sys.executable, "-m", "capkernel", "shell", "--script", "-", "--net", "user", "--forward", f"{port}:80"]

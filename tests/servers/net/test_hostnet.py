@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from capkernel.runtime.hostnet import GATEWAY, GUEST, LOOPBACK, NAMESERVER, HostNet
 from servers.net.lwip.stack import Connection, Listener, Reason, Stack
-from tests.servers.net.wire import Sender, needs_lwip, used
+from tests.servers.net.wire import Sender, needs_curl, needs_lwip, used
 
 pytestmark = needs_lwip
 
@@ -102,7 +101,7 @@ class Responder:
         return False
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl on this machine: NOT RUN")
+@needs_curl
 def test_curl_of_the_host_fetches_a_page_from_inside() -> None:
     page = random.Random(4).randbytes(300_000)
     with inside(forwards=[(0, 80)]) as guest:

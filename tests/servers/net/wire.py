@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import random
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ import pytest
 from servers.net.lwip import AVAILABLE, WHY_NOT
 from servers.net.lwip.stack import Connection, Listener, Stack, Use
 
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine: NOT RUN")
+"""The host's own: a client that we did not write."""
 needs_lwip = pytest.mark.skipif(not AVAILABLE, reason=WHY_NOT)
 
 CLIENT, SERVER = "10.0.2.15", "10.0.2.2"
