@@ -1,9 +1,15 @@
-"""The command line: ``capkernel COMMAND``. Each command lives in its own module and is imported when it is used."""
+"""The command line: ``capkernel COMMAND``. Each command lives in its own module and is imported when it is used.
+
+Other packages add commands by the entry points ``capkernel.commands``, whose name is the command's and which lead to
+its function; the first line of that function's docstring is the line of help.
+"""
 
 import importlib
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Final
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
 
 import typer
 
@@ -24,14 +30,31 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 """Command → module, function, and one line of help."""
 
 
+def _added() -> dict[str, EntryPoint]:
+    """The commands of other packages."""
+    return {point.name: point for point in sorted(entry_points(group="capkernel.commands"), key=lambda p: p.name)}
+
+
 def _usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {line}" for name, (_, _, line) in COMMANDS.items()]
+    rows = {name: line for name, (_, _, line) in COMMANDS.items()}
+    rows |= {name: (point.load().__doc__ or "").split("\n")[0] for name, point in _added().items()}
+    width = max(map(len, rows))
+    lines = [f"  {name:<{width}}  {line}" for name, line in rows.items()]
     return (
         "usage: capkernel COMMAND [ARGUMENT]...\n\ncommands:\n"
         + "\n".join(lines)
         + ("\n\n`capkernel COMMAND --help` says what a command takes.")
     )
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    """What a command runs; None if there is no such command."""
+    if name in COMMANDS:
+        module, function, _ = COMMANDS[name]
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return found
+    point = _added().get(name)
+    return None if point is None else point.load()
 
 
 def main() -> None:
@@ -41,12 +64,12 @@ def main() -> None:
         print(_usage())
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
-    if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, 1)
+    function = _function(name)
+    if function is None:
+        near = get_close_matches(name, [*COMMANDS, *_added()], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         print(f"capkernel: there is no command {name!r}{hint}\n\n{_usage()}", file=sys.stderr)
         raise SystemExit(2)
-    module, function, _ = COMMANDS[name]
     app = typer.Typer(add_completion=False)
-    app.command(name=name)(getattr(importlib.import_module(module), function))
+    app.command(name=name)(function)
     app(args=arguments[1:], prog_name=f"capkernel {name}")
