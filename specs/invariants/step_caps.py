@@ -1,4 +1,4 @@
-"""What a step may do to caps, watermarks and mappings: T3, and the step parts of G10 and G22.
+"""What a step may do to caps, watermarks, mappings and priorities: T3, T12, and the step parts of G10 and G22.
 
 Catches: a cap that nobody named or had, rights or badges gained on the way, a copied mapping, memory given out again
 while something still lies in it, a mapping that vanished with nobody having asked for it.
@@ -172,9 +172,39 @@ def _unmaps(cap: Cap, asid: int, vaddr: int, paddr: int) -> bool:
     return isinstance(cap, kc.ASIDPoolCap) and cap.base == asid & ~511
 
 
+_PRIORITIES = {
+    labels.TCB_SET_PRIORITY: ("priority",), labels.TCB_SET_MC_PRIORITY: ("mcp",),
+    labels.TCB_SET_SCHED_PARAMS: ("mcp", "priority"),
+}  # fmt: skip
+"""What invocations with an authority set, in the order of their words."""
+
+
+def priorities_are_bounded(step: Step) -> str | None:
+    """T12: a new priority or mcp is at most the mcp of the thread whose cap was passed as authority.
+
+    And nothing else changes either.
+    """
+    target = step.cap(step.request.target) if step.executed else ko.NULL
+    fields = _PRIORITIES.get(step.request.label, ())
+    for thread in step.after.threads:
+        for field in ("priority", "mcp"):
+            old, new = step.before.of(thread, field), getattr(thread, field)
+            if old is None or old == new:
+                continue
+            if field not in fields or not isinstance(target, kc.ThreadCap) or target.tcb is not thread:
+                return f"the {field} of {name_of(thread)} went from {old} to {new}, which nobody asked for"
+            authority = step.cap(step.request.caps[0]) if step.request.caps else ko.NULL
+            bound = step.before.of(authority.tcb, "mcp") if isinstance(authority, kc.ThreadCap) else None
+            if bound is None or new > bound:
+                return f"the {field} of {name_of(thread)} became {new}; the authority's mcp is {bound}"
+    return None
+
+
 CHECKS = (
     StepInvariant("T3", "authority_is_named", "every new cap derives from a cap that the caller named",
                   authority_is_named),
+    StepInvariant("T12", "priorities_are_bounded", "a new priority or mcp lies within the authority's mcp",
+                  priorities_are_bounded),
     StepInvariant("G10b", "watermark_drops_only_at_reset", "the watermark drops only while there are no children",
                   watermark_drops_only_at_reset),
     StepInvariant("G22b", "mappings_do_not_vanish", "a mapping stays until somebody takes it away",

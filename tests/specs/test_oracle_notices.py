@@ -306,6 +306,7 @@ SABOTAGES: dict[str, tuple[Step | tuple[Step, ...], Breaker, Layout]] = {
     "T8": (CALLED, lambda b: flip(b.threads[3], reg.A2), SERVED),
     "T8b": ((Access(op="illegal"), YIELD), t8b, FAULTING),
     "T9": (REFUSED, lambda b: set_attribute(b.threads[1], "mcp", 3), Layout()),
+    "T12": (YIELD, lambda b: set_attribute(b.threads[1], "priority", b.threads[1].priority - 1), Layout()),
     "T13": (SIGNAL, lambda b: set_attribute(b.get("ntfn0"), "badge", 0), Layout()),
     "T15": (YIELD, t15, Layout()),
     "T18": (READ, lambda b: flip(b.threads[0], 9), Layout()),

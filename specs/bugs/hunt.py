@@ -1,0 +1,69 @@
+"""Hunting: programs made up at random, each step under all invariants, until something is violated.
+
+Nothing here, nor in the grammar, knows what any defect looks like; the same hunt on the clean kernel finds nothing.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from specs.check import checked, to_script
+from specs.generate import RandomChooser
+from specs.generate import program as make_program
+from specs.programs import Program
+from specs.shrink import shrink, violated
+
+PROGRAM_STEPS = 40
+"""The most steps of one program."""
+STRIDE = 1_000_000
+"""So many programs belong to one seed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A violation: in which program of the seed, after how many generated steps in all and how many seconds."""
+
+    seed: int
+    number: int
+    steps: int
+    seconds: float
+    violated: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """What is left of a program that shows a violation: how many operations, and as a script."""
+
+    operations: int
+    script: str
+
+
+def program_of(seed: int, number: int) -> Program:
+    """A program of a seed."""
+    return make_program(RandomChooser(seed * STRIDE + number), PROGRAM_STEPS)
+
+
+def hunt(seed: int, most_steps: int, *, first: int = 0, progress: Callable[[int], None] | None = None) -> Found | None:
+    """The first violation in the programs of a seed, from number ``first`` on; None if there is none in so many steps.
+
+    ``progress`` is told after each program how many steps were generated.
+    """
+    begin = time.perf_counter()
+    steps, number = 0, first
+    while steps < most_steps:
+        execution = checked(program_of(seed, number))
+        steps += execution.taken
+        if execution.problem is not None:
+            found = tuple(sorted(violated(execution)))
+            return Found(seed, number, steps, time.perf_counter() - begin, found, execution.problem)
+        if progress is not None:
+            progress(steps)
+        number += 1
+    return None
+
+
+def shrunk(found: Found) -> Shrunk:
+    """The program of a finding, cut to what matters."""
+    program = shrink(program_of(found.seed, found.number), checked)
+    return Shrunk(len(program.steps), to_script(program, checked(program)))

@@ -1,0 +1,57 @@
+"""Running the hunt for one row in a process of its own, and what came of it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+WORKER = "specs.bugs.worker"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one hunt. ``violated`` is empty, and ``script`` too, if nothing was found in ``steps`` steps.
+
+    ``seed`` and ``number`` name the program that showed it; ``operations`` is what is left of that after shrinking.
+    """
+
+    row: str
+    steps: int
+    seconds: float = 0.0
+    seed: int = 0
+    number: int = 0
+    violated: tuple[str, ...] = ()
+    problem: str = ""
+    operations: int = 0
+    script: str = ""
+
+
+class WorkerError(Exception):
+    """The process ended in a way that is no result, such as an anchor that is gone; its last words are the message."""
+
+
+def hunted(
+    row: str, seed: int, most_steps: int, first: int = 0, progress: Callable[[int], None] | None = None
+) -> Outcome:
+    """Hunt for a row (``clean``: for anything, in the kernel as it is). Raises WorkerError."""
+    command = [sys.executable, "-m", WORKER, row, str(seed), str(most_steps), str(first)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said: dict[str, Any] = {}
+        for line in process.stdout:
+            said |= json.loads(line)
+            if progress is not None and "steps" in said:
+                progress(said["steps"])
+        complaint = process.stderr.read().strip()
+    if process.returncode:
+        raise WorkerError(complaint.splitlines()[-1] if complaint else f"exit status {process.returncode}")
+    if "missed" in said:
+        return Outcome(row, said["missed"])
+    found, small = said["found"], said["shrunk"]
+    return Outcome(
+        row, found["steps"], found["seconds"], found["seed"], found["number"], tuple(found["violated"]),
+        found["problem"], small["operations"], small["script"],
+    )  # fmt: skip
