@@ -8,8 +8,9 @@ authority that G29 finds in caps, threads' states and page tables:
 | call, fault                      | caps to send and call; the callee's reply cap, which may delete what it derived |
 | send, grant, notify              | caps to send, to send caps, to signal                                           |
 | receive, wait                    | caps to receive; being bound or waiting there                                   |
-| control, cspace, vspace, retype, | caps to TCBs, CNodes, page tables, untypeds,                                    |
+| control, cspace, vspace,         | caps to TCBs, CNodes, page tables,                                              |
 | assign, schedule, spend          | ASID pools, scheduling contexts                                                 |
+| retype                           | caps to the untyped, and whatever caps to what is made of it give               |
 | read, write, execute, frame-…    | mappings, frame caps                                                            |
 
 Whoever shares an object with another may delete what the other has derived, and any cap to an endpoint resets its
@@ -24,9 +25,12 @@ from capkernel.runtime.described import DescribedSystem
 from capkernel.system.authority import AuthorityGraph, Node, NodeKind, Right
 from capkernel.system.ceiling import Ceiling
 from capkernel.system.closure import Closure
+from capkernel.system.grants import GrantKind
+from hwmodel.cpu.trap import Trap
 from specs.invariants import authority as auth
 from specs.invariants.authority import Edge, Policy
 from specs.invariants.regions import region
+from specs.live_authority import LiveAuthority
 from specs.sampling import Sampler
 
 BOOT = "the initial task"
@@ -49,7 +53,7 @@ _FOUND: dict[Right, tuple[str, ...]] = {
     Right.CSPACE: (auth.CONTROL,),
     Right.FRAME_READ: (auth.READ,),
     Right.FRAME_WRITE: (auth.WRITE,),
-    Right.RETYPE: (auth.CONTROL,),
+    Right.RETYPE: auth.ALL,
     Right.ANSWER: (auth.REPLY,),
     Right.LIFECYCLE: (),
     Right.ASSIGN: (auth.CONTROL,),
@@ -82,7 +86,9 @@ def live_policy(system: DescribedSystem, graph: AuthorityGraph, ceiling: Ceiling
         space.device.request_id: ceiling.label(Node(space.name, NodeKind.IO_SPACE))
         for space in described.io_address_spaces
     }
-    return Policy(areas=areas, edges=edges, lines=lines, devices=devices, default=BOOT)
+    setters = {ceiling.label(Node(g.pd, NodeKind.PD)) for g in graph.grants if g.kind is GrantKind.SCHED_CONTROL}
+    holders = {"sched_control": frozenset(setters)}
+    return Policy(areas=areas, edges=edges, holders=holders, lines=lines, devices=devices, default=BOOT)
 
 
 def _edges(ceiling: Ceiling, labels: list[str]) -> Iterator[Edge]:
@@ -112,16 +118,31 @@ def _merged(areas: Iterable[tuple[int, int, str]]) -> tuple[tuple[int, int, str]
 
 
 class CeilingSampler(Sampler):
-    """Checks all invariants, and a ceiling as soon as the system is built, after every ``every``-th kernel entry."""
+    """Holds live authority against a ceiling after every kernel entry, from when the system is built.
+
+    All invariants are checked after every ``every``-th one, G29 from scratch among them. ``judged`` counts the entries
+    after which the authority was looked at.
+    """
 
     def __init__(self, system: DescribedSystem, graph: AuthorityGraph, ceiling: Ceiling, every: int) -> None:
         super().__init__(system.loop, system.machine, every)
         self._system, self._graph, self._ceiling = system, graph, ceiling
+        self._live: LiveAuthority | None = None
 
-    _policy: Policy | None = None
+    @property
+    def judged(self) -> int:
+        """After how many kernel entries the live authority was held against the ceiling."""
+        return 0 if self._live is None else self._live.looks
 
     def policy(self) -> Policy | None:
         """What G29 is held against; None while the system is being built."""
-        if self._policy is None and self._system.ready:
-            self._policy = live_policy(self._system, self._graph, self._ceiling)
-        return self._policy
+        if self._live is None and self._system.ready:
+            policy = live_policy(self._system, self._graph, self._ceiling)
+            self._live = LiveAuthority(self.loop.state, self.machine, policy)
+        return None if self._live is None else self._live.policy
+
+    def _after(self, trap: Trap) -> None:
+        super()._after(trap)
+        if self.violations or self.policy() is None or self._live is None:
+            return
+        self.violations += [f"at kernel entry {self.loop.entries}: {problem}" for problem in self._live.look()]

@@ -34,6 +34,11 @@ class Sampler:
         found = check_view(View(self.loop.state, self.machine, policy=self.policy()))
         self.violations += [f"at kernel entry {self.loop.entries}: {violation}" for violation in found]
 
+    def stop(self) -> None:
+        """Look no more."""
+        if self._after in self.loop.observers:
+            self.loop.observers.remove(self._after)
+
     def policy(self) -> object:
         """What G27 and G29 are held against; None if nothing was declared."""
         return None

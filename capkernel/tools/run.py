@@ -41,7 +41,7 @@ from hwmodel.board import find_board as find_machine
 
 REFUSED, USAGE = 1, 2
 USUAL_INTERVAL = 20
-"""Kernel entries from one look to the next with ``--policy`` alone."""
+"""Kernel entries from one look at the invariants to the next with ``--policy`` alone; the ceiling is held at each."""
 
 
 @frozen

@@ -6,17 +6,18 @@ ceiling. Catches: any way in which authority reaches a label that the system des
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from capkernel.abi import rights as rt
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
-from capkernel.kernel.objects import Cap
+from capkernel.kernel.objects import Cap, Slot
 from hwmodel import iommu
 from specs.invariants.model import Invariant, first
+from specs.invariants.regions import region
 from specs.invariants.view import View
 
 SEND, RECEIVE, NOTIFY, CALL, GRANT, REPLY = "send", "receive", "notify", "call", "grant", "reply"
@@ -24,6 +25,9 @@ READ, WRITE, CONTROL, DELETE_DERIVED = "read", "write", "control", "delete_deriv
 ACKNOWLEDGE = "acknowledge"
 RESET = "reset"
 """To let threads that are queued start over: any cap to an endpoint or notification can, by being the last deleted."""
+ALL = (
+    SEND, RECEIVE, NOTIFY, CALL, GRANT, REPLY, READ, WRITE, CONTROL, DELETE_DERIVED, ACKNOWLEDGE, RESET,
+)  # fmt: skip
 
 
 class Edge(NamedTuple):
@@ -54,8 +58,16 @@ class Policy:
 
     def label(self, paddr: int) -> str:
         """The label of what lies at a physical address."""
-        starts, labels = self._pieces
-        return labels[bisect_right(starts, paddr)]
+        found = self._found.get(paddr)
+        if found is None:
+            starts, labels = self._pieces
+            found = self._found[paddr] = labels[bisect_right(starts, paddr)]
+        return found
+
+    @cached_property
+    def _found(self) -> dict[int, str]:
+        """Labels by address, of those that were asked for."""
+        return {}
 
     @cached_property
     def _pieces(self) -> tuple[list[int], list[str]]:
@@ -74,6 +86,7 @@ _CONTROL_CAPS = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=1 << 14)
 def conferred(cap: Cap) -> list[str]:
     """What a cap lets its holder do to what it refers to (cap_auth_conferred)."""
     if isinstance(cap, _CONTROL_CAPS):
@@ -92,29 +105,42 @@ def conferred(cap: Cap) -> list[str]:
 
 def authority_graph(view: View, policy: Policy) -> set[Edge]:
     """Who can do what to whom now, by everything that confers authority (state_objs_to_policy)."""
+    states = by_state(view.threads, view.caps_by_kind[kc.ReplyCap], policy)
+    return by_caps(view, policy) | states | by_mapping(view, policy)
+
+
+def by_caps(view: View, policy: Policy) -> set[Edge]:
+    """By the caps in slots, and by what is derived from what."""
+    places = view.tree.places
+    return {edge for slot in view.slots for edge in by_slot(slot, places[id(slot)].parent, policy)}
+
+
+def by_slot(slot: Slot, parent: Slot | None, policy: Policy) -> Iterator[Edge]:
+    """By the cap in one slot, and by its having been derived from what is in another."""
+    cap, label = slot.cap, policy.label
+    holder, where = label(slot.container.paddr), region(cap)
+    if where is not None:
+        target = label(where[0])
+        yield from (Edge(holder, authority, target) for authority in conferred(cap))
+    if isinstance(cap, kc.IRQHandlerCap):
+        yield Edge(holder, ACKNOWLEDGE, policy.lines.get(cap.irq, policy.default))
+    if isinstance(cap, kc.IOSpaceCap):
+        yield Edge(holder, CONTROL, policy.devices.get(cap.request_id, policy.default))
+    if parent is not None:
+        yield Edge(label(parent.container.paddr), DELETE_DERIVED, holder)
+
+
+def by_state(threads: Iterable[ko.TCB], replies: Iterable[Slot], policy: Policy) -> set[Edge]:
+    """By what threads are doing and are bound to, and by who waits in the reply objects that slots have caps to."""
     label = policy.label
-    edges: set[Edge] = set()
-    for slot in view.slots:
-        where = view.region_of.get(id(slot))
-        if where is not None:
-            holder = label(slot.container.paddr)
-            edges |= {Edge(holder, authority, label(where[0])) for authority in conferred(slot.cap)}
-        if isinstance(slot.cap, kc.IRQHandlerCap):
-            edges.add(Edge(label(slot.container.paddr), ACKNOWLEDGE, policy.lines.get(slot.cap.irq, policy.default)))
-        if isinstance(slot.cap, kc.IOSpaceCap):
-            device = policy.devices.get(slot.cap.request_id, policy.default)
-            edges.add(Edge(label(slot.container.paddr), CONTROL, device))
+    edges = {Edge(label(tcb.paddr), authority, label(item.paddr)) for tcb in threads for authority, item in _doing(tcb)}
+    for slot in replies:
         if isinstance(slot.cap, kc.ReplyCap) and slot.cap.reply.tcb is not None:
             edges.add(Edge(label(slot.container.paddr), REPLY, label(slot.cap.reply.tcb.paddr)))
-        parent = view.tree.places[id(slot)].parent
-        if parent is not None:
-            edges.add(Edge(label(parent.container.paddr), DELETE_DERIVED, label(slot.container.paddr)))
-    for tcb in view.threads:
-        edges |= {Edge(label(tcb.paddr), authority, label(item.paddr)) for authority, item in _by_state(tcb)}
-    return edges | _mapped(view, policy)
+    return edges
 
 
-def _by_state(tcb: ko.TCB) -> list[tuple[str, Any]]:
+def _doing(tcb: ko.TCB) -> list[tuple[str, Any]]:
     """What a thread is doing, and is bound to, that is authority in itself."""
     state = tcb.state
     found: list[tuple[str, Any]] = []
@@ -131,8 +157,8 @@ def _by_state(tcb: ko.TCB) -> list[tuple[str, Any]]:
     return found
 
 
-def _mapped(view: View, policy: Policy) -> set[Edge]:
-    """Reading and writing by mapping: whoever owns the root table reaches the page, and so does a device."""
+def by_mapping(view: View, policy: Policy) -> set[Edge]:
+    """By mappings: whoever owns the root table reads and writes the page, and so does a device."""
     edges = set()
     for space in view.spaces.values():
         owner = policy.label(space.root)
@@ -149,16 +175,23 @@ def _mapped(view: View, policy: Policy) -> set[Edge]:
     return edges
 
 
+def is_allowed(edge: Edge, policy: Policy) -> bool:
+    """Whether an edge lies under a ceiling."""
+    return edge.subject in (edge.target, policy.default) or edge in policy.edges
+
+
+def above(edges: Iterable[Edge], policy: Policy) -> list[str]:
+    """What of a graph a ceiling does not allow, in words."""
+    extra = sorted(edge for edge in edges if not is_allowed(edge, policy))
+    return [f"{e.subject} has {e.authority} over {e.target}, which no policy gives it" for e in extra]
+
+
 def pas_refined(view: View) -> str | None:
     """G29 ``pas_refined``: the recomputed authority graph lies under the declared ceiling."""
     policy = view.policy
     if not isinstance(policy, Policy):
         return None
-    extra = sorted(
-        edge for edge in authority_graph(view, policy)
-        if edge.subject not in (edge.target, policy.default) and edge not in policy.edges
-    )  # fmt: skip
-    return first([f"{e.subject} has {e.authority} over {e.target}, which no policy gives it" for e in extra])
+    return first(above(authority_graph(view, policy), policy))
 
 
 GLOBAL_CAPS: dict[str, type[Cap]] = {
@@ -168,19 +201,23 @@ GLOBAL_CAPS: dict[str, type[Cap]] = {
 """Kinds of cap whose use concerns everybody, by their name in ``Policy.holders``."""
 
 
+def misheld(slots: Iterable[Slot], policy: Policy) -> list[str]:
+    """Which of these slots hold such a cap and may not, in words."""
+    problems = []
+    for slot in slots:
+        holder = policy.label(slot.container.paddr)
+        for name, kind in GLOBAL_CAPS.items():
+            if type(slot.cap) is kind and holder not in policy.holders.get(name, ()) and holder != policy.default:
+                problems.append(f"{holder} holds a {name} cap")
+    return problems
+
+
 def global_caps_are_held_as_declared(view: View) -> str | None:
     """G27: Domain, SchedControl, IRQControl and ASIDControl caps are held only where the description allows."""
     policy = view.policy
     if not isinstance(policy, Policy):
         return None
-    problems = []
-    for name, kind in GLOBAL_CAPS.items():
-        allowed = policy.holders.get(name, frozenset())
-        for slot in view.caps_by_kind[kind]:
-            holder = policy.label(slot.container.paddr)
-            if holder not in allowed and holder != policy.default:
-                problems.append(f"{holder} holds a {name} cap")
-    return first(problems)
+    return first(misheld((slot for kind in GLOBAL_CAPS.values() for slot in view.caps_by_kind[kind]), policy))
 
 
 def ill_formed(policy: Policy) -> list[str]:

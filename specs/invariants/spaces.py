@@ -10,6 +10,8 @@ from hwmodel.sv39 import LEVELS, PAGE_SIZES, PTE_R, PTE_V, PTE_W, PTE_X, is_leaf
 
 _ZEROS = bytes(4096)
 _USER_HALF = 1 << 38
+_ADDRESS = ((1 << 52) - 1) & ~0xFFF
+"""The address in an entry of a table of the IOMMU."""
 
 
 class Leaf(NamedTuple):
@@ -129,3 +131,19 @@ def io_devices(machine: Machine) -> list[int]:
 def io_mappings(machine: Machine, request_id: int) -> list[IoMapping]:
     """All pages that a device can reach now, by the tables in RAM."""
     return [] if machine.iommu is None else list(machine.iommu.mappings(request_id))
+
+
+def io_tables(machine: Machine) -> set[int]:
+    """Where all tables lie that lead to what devices can reach now."""
+    iommu = machine.iommu
+    if iommu is None:
+        return set()
+    found = {iommu.tables_paddr}
+    found |= {entry & _ADDRESS for _, entry in read_table(machine, iommu.tables_paddr) if entry & 1}
+    for device in io_devices(machine):
+        context = iommu.context(device)
+        tables = set() if context is None else {context.root_paddr}
+        for _ in range(0 if context is None else context.levels):
+            found |= tables
+            tables = {pte & _ADDRESS for table in tables for _, pte in read_table(machine, table)}
+    return found

@@ -1,16 +1,16 @@
 """One system of all: calm, with faults, and with a layer switched off; invariants and ceiling are on."""
 
+import random
+
 import pytest
 
-from capkernel.system.authority import authority_of
-from capkernel.system.ceiling import read_ceiling
 from capkernel.tools.demo import composition
-from capkernel.tools.demo.composition import LATENCY_US, OPEN, SILENT_US, UNWALLED, Outcome, play
-from capkernel.tools.demo.stage import Stage, find_system
+from capkernel.tools.demo.composition import LATENCY_US, OPEN, SILENT_US, SUPERVISED, UNWALLED, Outcome, play
+from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.virtio import virtio_rng
-from tests.composition.watching import Watched, drawn, watched
 from tests.scenarios.playing import must_hold
+from tests.scenarios.watching import Watch, graph_of, shipped_ceiling
 
 SEEDS, FAULTS = range(200), 6
 STEPS = {
@@ -31,18 +31,28 @@ def promised(outcome: Outcome) -> None:
     assert not outcome.alice.kept + outcome.bob.kept
 
 
-def holds(seen: Watched) -> None:
-    """The same, with the states in between."""
-    promised(seen.outcome)
-    assert seen.checked
-    assert seen.violations == ()
+def check_watched(faults: tuple[Fault, ...], seed: int, every: int) -> Outcome:
+    """Play: all that is promised holds, so do all invariants, and no state lies above the ceiling."""
+    watch = Watch("composition", every)
+    outcome = play(faults, seed, watch=watch)
+    promised(outcome)
+    assert watch.violations == []
+    assert watch.checked
+    return outcome
+
+
+def drawn(seed: int) -> tuple[Fault, ...]:
+    """Crashes and hangs of supervised servers, at random steps within those that they have in a calm run."""
+    chance = random.Random(f"composition {seed}")
+    names = [chance.choice(SUPERVISED) for _ in range(FAULTS)]
+    kinds = (Kind.CRASH, Kind.CRASH, Kind.HANG)
+    return tuple(Fault(name, chance.randint(1, STEPS[name]), chance.choice(kinds), seed) for name in names)
 
 
 def test_the_description_cannot_lead_above_the_ceiling() -> None:
     stage = Stage("composition", devices={"virtio1": virtio_rng(seed=1)})
-    graph = authority_of(stage.system.system, stage.booted.system.extensions.grants)
-    text = (find_system("composition").parent / "composition_ceiling.toml").read_text()
-    assert read_ceiling(text, graph).excesses(graph) == []
+    graph = graph_of(stage.booted)
+    assert shipped_ceiling("composition", graph).excesses(graph) == []
     stage.close()
 
 
@@ -58,9 +68,9 @@ def test_when_nobody_dies_each_reads_his_own() -> None:
 @pytest.mark.slow
 def test_when_archive_pager_and_broker_die_they_come_back_and_all_get_on() -> None:
     faults = (Fault("red", 130, Kind.CRASH), Fault("pager", 14, Kind.CRASH), Fault("broker", 170, Kind.HANG))
-    seen = watched(faults, 0, 1999)
-    holds(seen)
-    assert len(seen.outcome.activated) == len(faults)
+    outcome = play(faults)
+    promised(outcome)
+    assert len(outcome.activated) == len(faults)
 
 
 @pytest.mark.slow
@@ -78,7 +88,7 @@ def test_where_a_path_is_a_grant_the_same_attacker_reads() -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_crashes_and_hangs_leave_all_promises_standing(seed: int) -> None:
-    holds(watched(drawn(seed, FAULTS, STEPS), seed, 101))
+    check_watched(drawn(seed), seed, 101)
 
 
 @pytest.mark.campaign

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from capkernel.tools.demo.stage import Stage
+from capkernel.tools.demo.stage import Stage, Watcher, nobody
 from capkernel.tools.demo.story import Story
 from capkernel.tools.demo.volumes import spread_from
 from capkernel.tools.inject import Fault, Kind
@@ -88,9 +88,10 @@ class Outcome:
         return bool(self.author.done and self.colleague.done and self.operator.done and self.grasper.done)
 
 
-def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "") -> Outcome:
-    """Run the system once."""
+def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "", watch: Watcher = nobody) -> Outcome:
+    """Run the system once. ``watch`` is called when it is ready to run."""
     stage = Stage("policies", faults=faults, seed=seed, variant=variant, devices={"virtio1": virtio_rng(seed=seed + 1)})
+    watch(stage)
     reports = ("report_alice", "report_bob", "report_operator", "report_mallory")
     waited_for = reports[:1] if variant else reports
     stage.run_until(lambda: all(stage.words(each, 1)[0] for each in waited_for), LONGEST_US, 2_000)

@@ -1,11 +1,11 @@
 """One system of all: MINIX keeps a Hurd translator alive, paged by L4, found by a QNX path, granted by lease."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
 
-from capkernel.tools.demo.stage import Stage
+from capkernel.tools.demo.stage import Stage, Watcher, nobody
 from capkernel.tools.demo.story import Story
 from capkernel.tools.demo.volumes import spread_from
 from capkernel.tools.inject import Fault, Kind
@@ -93,7 +93,7 @@ class Outcome:
 
 def play(
     faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "", programs: Mapping[str, str] | None = None,
-    clients: tuple[str, ...] = CLIENTS, watch: Callable[[Stage], None] = lambda stage: None,
+    clients: tuple[str, ...] = CLIENTS, watch: Watcher = nobody,
 ) -> Outcome:  # fmt: skip
     """Run the system once, until these clients are done. ``watch`` is called when it is ready to run."""
     devices = {"virtio1": virtio_rng(seed=seed + 1)}

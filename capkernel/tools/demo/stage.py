@@ -142,3 +142,11 @@ class Stage:
     def close(self) -> None:
         """Give up the programs."""
         self.system.cpu.close()
+
+
+Watcher = Callable[[Stage], None]
+"""Called with a stage when it is ready to run."""
+
+
+def nobody(stage: Stage) -> None:
+    """Watch nothing."""

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from capkernel.tools.demo.broker import UNRULED
-from capkernel.tools.demo.stage import Stage
+from capkernel.tools.demo.stage import Stage, Watcher, nobody
 from capkernel.tools.demo.story import Story
 from capkernel.tools.demo.volumes import spread_from
 from capkernel.tools.inject import Fault, Kind
@@ -70,13 +70,14 @@ class Outcome:
         return max(each.last_us for each in self.consultants)
 
 
-def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = COUNCIL) -> Outcome:
-    """Run the system once."""
+def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = COUNCIL, watch: Watcher = nobody) -> Outcome:
+    """Run the system once. ``watch`` is called when it is ready to run."""
     programs = dict.fromkeys(CONSULTANTS, "consultant.elf") | {"operator": "wall_operator.elf"}
     stage = Stage(
         "policies", faults=faults, seed=seed, variant=variant, devices={"virtio1": virtio_rng(seed=seed + 1)},
         programs=programs,
     )  # fmt: skip
+    watch(stage)
     reports = [f"report_{name}" for name in (*CONSULTANTS, "operator")]
     stage.run_until(lambda: all(stage.words(each, 1)[0] for each in reports), LONGEST_US)
     steps = dict(stage.injector.steps)
