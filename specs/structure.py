@@ -1,5 +1,6 @@
 """A kernel state as plain data: to compare two states, and to show how they differ."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from capkernel.kernel import objects
@@ -11,10 +12,13 @@ Structure = dict[str, dict[str, Any]]
 """Object name → field → value, with references by name: equal exactly if the states are."""
 
 
-def structure(state: State) -> Structure:
-    """The state as plain data, for comparing and for showing what changed. Empty slots are left out."""
+def structure(state: State, keep: Callable[[Any], bool] | None = None, roots: Iterable[Any] = ()) -> Structure:
+    """The state as plain data, for comparing and for showing what changed. Empty slots are left out.
+
+    With ``keep`` only of the objects for which that is true, and that those and the ``roots`` lead to.
+    """
     result: Structure = {}
-    for item, values in save(state):
+    for item, values in save(state, keep, roots):
         if isinstance(item, (objects.Refill, objects.TCBQueue)) or (isinstance(item, Slot) and item.cap is NULL):
             continue
         names = FIELDS[type(item)]

@@ -4,6 +4,7 @@ Everything mutable hangs off ``State``; caps, thread states and faults are value
 saved fields back into the very same objects, so whoever holds one of them still holds the right one.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from capkernel.kernel import objects
@@ -38,15 +39,19 @@ def _copied(value: Any) -> Any:
     return dict(value) if type(value) is dict else value
 
 
-def save(state: State) -> Saved:
-    """Save all kernel state. Costs time for what exists, not for what could (an untouched slot costs nothing)."""
+def save(state: State, keep: Callable[[Any], bool] | None = None, roots: Iterable[Any] = ()) -> Saved:
+    """Save all kernel state. Costs time for what exists, not for what could (an untouched slot costs nothing).
+
+    With ``keep`` only objects for which that is true, and what they lead to; ``roots`` are where to begin beside the
+    state itself.
+    """
     saved: Saved = []
     seen: set[int] = set()
-    work: list[Any] = [state]
+    work: list[Any] = [*roots, state]
     while work:
         item = work.pop()
         names = FIELDS.get(type(item))
-        if names is None or id(item) in seen:
+        if names is None or id(item) in seen or (keep is not None and not keep(item)):
             continue
         seen.add(id(item))
         values = tuple(_copied(getattr(item, name)) for name in names)

@@ -98,12 +98,12 @@ class World:
         self.state.machine = self.machine
 
 
-def booted(layout: Layout) -> World:
+def booted(layout: Layout, num_domains: int = 2) -> World:
     """A world in which nothing is but the root thread."""
     board = find_board(layout.board).with_ram(64 * MIB)
     machine = Machine(board)
     base = KernelConfig(
-        root_cnode_bits=ROOT_BITS, num_domains=2, domain_schedule_length=4, device_top=0x1020_0000,
+        root_cnode_bits=ROOT_BITS, num_domains=num_domains, domain_schedule_length=4, device_top=0x1020_0000,
         work_units_per_preemption=layout.work_units_per_preemption,
     )  # fmt: skip
     config = configure(base, board)

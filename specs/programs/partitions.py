@@ -103,11 +103,20 @@ class PartitionBuilder(Builder):
         self.invoke(page, labels.PAGE_MAP, (CODE, rights.READ, 0), (vspace,))
         return vspace
 
-    def _worker(self, index: int, worker: Worker, partition: tuple[int, int, int]) -> None:
+    def _name(self, index: int) -> str:
+        """A worker's name."""
+        return f"{OWNERS[index]}{index}"
+
+    def _place(self, index: int) -> int:
+        """The n of the slots ``tcbn`` and ``scn`` in which a worker's caps are."""
+        return index
+
+    def _worker(self, index: int, worker: Worker, partition: tuple[int, int, int]) -> int:
+        """A thread of a partition; returns the own slot of its TCB."""
         node, vspace, area = partition
         tcb, sched_context = self._child(area, obj.TCB), self._child(area, obj.SCHED_CONTEXT, 8)
-        self._give(node, f"tcb{index}", tcb)
-        self._give(node, f"sc{index}", sched_context)
+        self._give(node, f"tcb{self._place(index)}", tcb)
+        self._give(node, f"sc{self._place(index)}", sched_context)
         words = (worker.budget, worker.period, worker.extra_refills, 0, 0)
         self.invoke(self.info.sched_control[0], labels.SCHED_CONTROL_CONFIGURE_FLAGS, words, (sched_context,))
         buffer = self._child(area, obj.PAGE)
@@ -119,8 +128,9 @@ class PartitionBuilder(Builder):
         assert isinstance(cap, ThreadCap)
         self.world.threads[index] = cap.tcb
         cap.tcb.registers[reg.FAULT_IP] = cap.tcb.registers[reg.NEXT_IP] = ASK
-        cap.tcb.name = f"{OWNERS[index]}{index}"
+        cap.tcb.name = self._name(index)
         self.invoke(tcb, labels.TCB_RESUME)
+        return tcb
 
     def _stop(self) -> None:
         """The root thread suspends itself; its CSpace stays, and with it what the partitions' caps come from."""
