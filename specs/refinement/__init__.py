@@ -1,0 +1,1 @@
+"""The kernel held against the abstract kernel, step by step: same events, same answers, same states."""

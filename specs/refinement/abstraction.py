@@ -1,0 +1,329 @@
+"""The abstraction function: from a kernel's state and the page tables in RAM to the abstract state.
+
+Reads only. The derivation list becomes a tree (``specs.invariants.tree``, which has its own idea of who begets whom),
+links between objects become addresses, queues tuples, page tables maps. What cannot differ between two states that the
+specification tells apart is left out: flags of empty slots, a notification's word after it was taken, who is in the
+kernel's memory but reached by no cap.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from capkernel.abi.words import MASK
+from capkernel.kernel import caps as kc
+from capkernel.kernel import objects as ko
+from capkernel.kernel import state as ks
+from capkernel.kernel.config import KernelConfig
+from hwmodel.machine import Machine
+from hwmodel.sv39 import PTE_A, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
+from specs.abstract import caps, objects
+from specs.abstract.state import ChooseNewThread, Config, CSlot, ResumeCurrentThread, State
+from specs.invariants.regions import referent
+from specs.invariants.tree import build
+
+TABLE_BYTES = 4096
+_LINKS = attrgetter("cap", "next", "revocable", "first_badged")
+
+
+def abstract_config(config: KernelConfig) -> Config:
+    """The constants of a build."""
+    return Config(
+        num_domains=config.num_domains,
+        retype_fan_out_limit=config.retype_fan_out_limit,
+        timer_irq=config.timer_irq,
+        ticks_per_us=config.ticks_per_us,
+        min_budget_us=config.min_budget_us,
+        max_period_us=config.max_period_us,
+        timer_precision=config.timer_precision_us * config.ticks_per_us,
+        work_units_limit=config.work_units_per_preemption,
+        reset_chunk_bits=config.reset_chunk_bits,
+        debug=config.debug,
+        has_iommu=config.has_iommu,
+    )
+
+
+def _ptr(item: Any) -> int:
+    address: int = item.paddr
+    return address
+
+
+def _ref(item: Any) -> int | None:
+    """A reference to an object, which may lead to none."""
+    return None if item is None else item.paddr
+
+
+_CAPS: dict[type[ko.Cap], Callable[[Any], caps.Cap]] = {
+    ko.NullCap: lambda cap: caps.NULL,
+    kc.UntypedCap: lambda cap: caps.UntypedCap(cap.paddr, cap.size_bits, cap.is_device, cap.free_offset),
+    kc.EndpointCap: lambda cap: caps.EndpointCap(cap.endpoint.paddr, cap.badge, cap.rights),
+    kc.NotificationCap: lambda cap: caps.NotificationCap(cap.notification.paddr, cap.badge, cap.rights),
+    kc.ReplyCap: lambda cap: caps.ReplyCap(cap.reply.paddr, cap.can_grant),
+    kc.CNodeCap: lambda cap: caps.CNodeCap(cap.cnode.paddr, cap.radix, cap.guard, cap.guard_size),
+    kc.ThreadCap: lambda cap: caps.ThreadCap(cap.tcb.paddr),
+    kc.ZombieCap: lambda cap: caps.Zombie(cap.container.paddr, cap.size_bits, cap.number),
+    kc.IRQControlCap: lambda cap: caps.IRQControlCap(),
+    kc.IRQHandlerCap: lambda cap: caps.IRQHandlerCap(cap.irq),
+    kc.DomainCap: lambda cap: caps.DomainCap(),
+    kc.SchedContextCap: lambda cap: caps.SchedContextCap(cap.sched_context.paddr, cap.size_bits),
+    kc.SchedControlCap: lambda cap: caps.SchedControlCap(cap.core),
+    kc.FrameCap: lambda cap: caps.FrameCap(
+        cap.paddr, cap.size_bits, cap.rights, cap.is_device, cap.asid, cap.vaddr, cap.io
+    ),
+    kc.PageTableCap: lambda cap: caps.PageTableCap(cap.paddr, (cap.asid, cap.vaddr) if cap.is_mapped else None),
+    kc.ASIDControlCap: lambda cap: caps.ASIDControlCap(),
+    kc.ASIDPoolCap: lambda cap: caps.ASIDPoolCap(cap.pool.paddr, cap.base),
+    kc.IOSpaceCap: lambda cap: caps.IOSpaceCap(cap.domain_id, cap.request_id),
+    kc.IOPageTableCap: lambda cap: caps.IOPageTableCap(cap.paddr, cap.io, cap.level, cap.ioaddr),
+}
+
+
+@lru_cache(maxsize=1 << 14)
+def abstract_cap(cap: ko.Cap) -> caps.Cap:
+    """A cap; as caps never change, what is said of one is remembered."""
+    return _CAPS[type(cap)](cap)
+
+
+def _thread_state(state: ko.ThreadState) -> objects.ThreadState:
+    match state:
+        case ko.PlainState():
+            return state.name
+        case ko.BlockedOnSend():
+            return objects.BlockedOnSend(
+                state.endpoint.paddr, state.badge, state.can_grant, state.can_grant_reply, state.is_call
+            )
+        case ko.BlockedOnReceive():
+            return objects.BlockedOnReceive(state.endpoint.paddr, _ref(state.reply))
+        case ko.BlockedOnNotification():
+            return objects.BlockedOnNotification(state.notification.paddr)
+        case ko.BlockedOnReply():
+            return objects.BlockedOnReply(state.reply.paddr)
+    raise AssertionError(f"a thread state that is none: {state!r}")
+
+
+def _fault(fault: ko.Fault | None) -> objects.Fault | None:
+    match fault:
+        case None:
+            return None
+        case ko.CapFault():
+            failure = objects.LookupFailure(fault.failure.kind, fault.failure.words)
+            return objects.CapFault(fault.address, fault.in_receive_phase, failure)
+        case ko.UnknownSyscall():
+            return objects.UnknownSyscall(fault.number)
+        case ko.UserException():
+            return objects.UserException(fault.number, fault.code)
+        case ko.VMFault():
+            return objects.VMFault(fault.address, fault.is_fetch, fault.status)
+        case ko.Timeout():
+            return objects.Timeout(fault.badge)
+    raise AssertionError(f"a fault that is none: {fault!r}")
+
+
+def _tcb(tcb: ko.TCB) -> objects.TCB:
+    return objects.TCB(
+        _thread_state(tcb.state), tuple(tcb.registers), _fault(tcb.fault), tcb.priority, tcb.mcp, tcb.domain, tcb.flags,
+        tcb.ipc_buffer, _ref(tcb.sched_context), _ref(tcb.yield_to), _ref(tcb.bound_notification), tcb.name,
+    )  # fmt: skip
+
+
+def _queue(queue: ko.TCBQueue) -> tuple[int, ...]:
+    return tuple(map(_ptr, queue)) if queue.head is not None else ()
+
+
+def _endpoint(endpoint: ko.Endpoint) -> objects.Endpoint:
+    queue = _queue(endpoint.queue)
+    if endpoint.state == ko.EP_RECEIVE:
+        return objects.Endpoint(receivers=queue)
+    return objects.Endpoint(senders=queue)
+
+
+def _notification(notification: ko.Notification) -> objects.Notification:
+    badge = notification.badge if notification.state == ko.NTFN_ACTIVE else None
+    return objects.Notification(
+        badge, _queue(notification.queue), _ref(notification.bound_tcb), _ref(notification.sched_context)
+    )
+
+
+def _sched_context(sc: ko.SchedContext) -> objects.SchedContext:
+    refills = tuple([objects.Refill(refill.time, refill.amount) for refill in sc.refills])
+    stack: list[int] = []
+    reply = sc.reply
+    while reply is not None:
+        stack.append(reply.paddr)
+        reply = reply.prev
+    return objects.SchedContext(
+        sc.size_bits, sc.period, sc.refill_max, refills, sc.consumed, sc.badge, sc.sporadic, _ref(sc.tcb),
+        _ref(sc.notification), tuple(stack), _ref(sc.yield_from),
+    )  # fmt: skip
+
+
+_OBJECTS: dict[type, Callable[[Any], objects.Object]] = {
+    ko.TCB: _tcb,
+    ko.Endpoint: _endpoint,
+    ko.Notification: _notification,
+    ko.Reply: lambda reply: objects.Reply(_ref(reply.tcb)),
+    ko.SchedContext: _sched_context,
+    ko.CNode: lambda cnode: objects.CNode(cnode.radix),
+    ko.ASIDPool: lambda pool: objects.ASIDPool(pool.base, dict(pool.roots)),
+}
+
+
+def _pte(word: int) -> objects.PTE:
+    """A valid entry. One that no kernel should write becomes a value that no specification has."""
+    flags, paddr = word & MASK[10], (word >> 10 & MASK[44]) << 12
+    if flags == PTE_V:
+        return objects.PageTablePTE(paddr)
+    execute = bool(flags & PTE_X)
+    if flags & ~(PTE_R | PTE_W | PTE_X) != PTE_V | PTE_U | PTE_A | PTE_D:
+        return objects.PagePTE(-word, False, False, execute)
+    return objects.PagePTE(paddr, bool(flags & PTE_R), bool(flags & PTE_W), execute)
+
+
+def _words(data: bytes) -> Iterable[tuple[int, int]]:
+    """The words of a table that are not zero, by index."""
+    return ((n, word) for n, word in enumerate(memoryview(data).cast("Q")) if word)
+
+
+def _page_table(data: bytes) -> objects.PageTable:
+    return objects.PageTable({n: _pte(word) for n, word in _words(data) if word & PTE_V})
+
+
+def _io_page_table(data: bytes) -> objects.IOPageTable:
+    return objects.IOPageTable({n: (word & ~MASK[12], word & MASK[12]) for n, word in _words(data)})
+
+
+_TABLES: dict[type, Callable[[bytes], objects.Object]] = {
+    kc.PageTableCap: _page_table, kc.IOPageTableCap: _io_page_table,
+}  # fmt: skip
+
+
+class Abstraction:
+    """The abstraction of one running kernel, again and again; what has not changed is not looked at twice.
+
+    That caps and tree have not changed is told by all slots' caps, links and flags, and that a table has not by its
+    4,096 bytes. All other objects are abstracted each time.
+    """
+
+    def __init__(self, state: ks.State, machine: Machine) -> None:
+        self.state = state
+        self.machine = machine
+        self.config = abstract_config(state.config)
+        self.changed = True
+        """Whether the last ``abstract`` found caps or tree changed since the one before."""
+        # Objects that lie in no memory get addresses of their own.
+        self._names: dict[int, int] = {
+            id(state.idle): objects.IDLE_THREAD, id(state.idle_sc): objects.IDLE_SC,
+            id(state.irq_slots): objects.IRQ_NODE,
+        }  # fmt: skip
+        self._containers: dict[int, ko.SlotContainer] = {}
+        self._links: list[Any] = []
+        self._caps: dict[CSlot, caps.Cap] = {}
+        self._cdt: dict[CSlot, CSlot] = {}
+        self._cdt_list: dict[CSlot, tuple[CSlot, ...]] = {}
+        self._original: set[CSlot] = set()
+        self._live: list[Any] = []
+        self._tables: list[tuple[int, type]] = []
+        self._table_memo: dict[int, tuple[bytes, objects.Object]] = {}
+
+    def abstract(self) -> State:
+        """The abstract state now. Its maps are not to be changed; ``State.copy`` gives one that may be."""
+        self._look_at_slots()
+        new = State(self.config)
+        new.caps, new.cdt, new.cdt_list, new.is_original_cap = self._caps, self._cdt, self._cdt_list, self._original
+        new.kheap = self._heap()
+        self._variables(new)
+        return new
+
+    def _name(self, item: Any) -> int:
+        return self._names.get(id(item)) or _ptr(item)
+
+    # Caps and tree
+
+    def _look_at_slots(self) -> None:
+        state = self.state
+        for container in (state.irq_slots, state.initial, state.current):
+            self._containers.setdefault(id(container), container)
+        links: list[Any] = []
+        for container in self._containers.values():
+            links += map(_LINKS, container.slots.values())
+        self.changed = links != self._links
+        if self.changed:
+            self._gather()
+            self._links = []
+            for container in self._containers.values():
+                self._links += map(_LINKS, container.slots.values())
+
+    def _gather(self) -> None:
+        """All slots that hold caps, from all containers that hold some or that a cap leads to."""
+        found: list[ko.Slot] = []
+        live: dict[int, Any] = {}
+        tables: dict[int, type] = {}
+        work = list(self._containers.values())
+        seen = {id(container) for container in work}
+        while work:
+            for slot in work.pop().slots.values():
+                if slot.cap is ko.NULL:
+                    continue
+                found.append(slot)
+                target = referent(slot.cap)
+                if target is not None:
+                    live[id(target)] = target
+                    if isinstance(target, ko.SlotContainer) and id(target) not in seen:
+                        seen.add(id(target))
+                        self._containers[id(target)] = target
+                        work.append(target)
+                elif isinstance(slot.cap, (kc.PageTableCap, kc.IOPageTableCap)):
+                    tables[slot.cap.paddr] = type(slot.cap)
+        for key, container in list(self._containers.items()):
+            if key not in live and not any(slot.cap is not ko.NULL for slot in container.slots.values()):
+                del self._containers[key]
+        self._live, self._tables = list(live.values()), list(tables.items())
+        self._take_caps(found)
+
+    def _take_caps(self, slots: list[ko.Slot]) -> None:
+        tree = build(slots)
+        name = {slot: (self._name(slot.container), slot.index) for slot in slots}
+        self._caps = {name[slot]: abstract_cap(slot.cap) for slot in slots}
+        self._original = {name[slot] for slot in slots if slot.revocable}
+        self._cdt = {}
+        below: dict[CSlot, list[CSlot]] = {}
+        for chain in tree.chains:
+            for slot in chain:
+                parent = tree.places[id(slot)].parent
+                if parent is not None:
+                    self._cdt[name[slot]] = name[parent]
+                    below.setdefault(name[parent], []).append(name[slot])
+        self._cdt_list = {parent: tuple(children) for parent, children in below.items()}
+
+    # Objects and variables
+
+    def _heap(self) -> dict[int, objects.Object]:
+        state = self.state
+        heap = {item.paddr: _OBJECTS[type(item)](item) for item in self._live}
+        heap[objects.IDLE_THREAD], heap[objects.IDLE_SC] = _tcb(state.idle), _sched_context(state.idle_sc)
+        for paddr, kind in self._tables:
+            data = self.machine.read_bytes(paddr, TABLE_BYTES)
+            known = self._table_memo.get(paddr)
+            if known is None or known[0] != data or type(known[1]).__name__ + "Cap" != kind.__name__:
+                known = self._table_memo[paddr] = data, _TABLES[kind](data)
+            heap[paddr] = known[1]
+        return heap
+
+    def _variables(self, new: State) -> None:
+        state = self.state
+        ready = [(index, _queue(queue)) for index, queue in state.ready.items() if queue.head is not None]
+        new.ready_queues = {divmod(index, ks.PRIORITIES): queue for index, queue in ready}
+        new.release_queue = _queue(state.release)
+        new.irq_states = dict(enumerate(state.irq_states))
+        new.asid_table = {high: pool.paddr for high, pool in state.asid_table.items()}
+        new.io_contexts = dict(state.io_contexts)
+        new.cur_thread, new.cur_sc = self._name(state.current), self._name(state.current_sc)
+        new.scheduler_action = ResumeCurrentThread
+        if state.action != ks.RESUME_CURRENT:
+            new.scheduler_action = ChooseNewThread if state.candidate is None else self._name(state.candidate)
+        new.cur_time, new.consumed_time = state.time, state.consumed
+        new.reprogram_timer, new.work_units = state.reprogram, state.work_units
+        new.cur_domain, new.domain_time = state.domain, state.domain_time
+        new.domain_index, new.domain_start = state.domain_index, state.domain_start
+        new.domain_list = tuple(state.domain_schedule)
