@@ -14,12 +14,12 @@ from specs.abstract.scheduler import (
     set_thread_state,
     tcb_sched_append,
 )
-from specs.abstract.state import Interrupted, State, get_sched_context, irq_is_pending, read_clock
+from specs.abstract.state import Interrupted, State, get_sched_context
 
 
 def update_time_stamp(s: State) -> None:
     """Look at the clock: what has passed is to be charged, and is taken off the domain's turn."""
-    before, s.cur_time = s.cur_time, read_clock(s)
+    before, s.cur_time = s.cur_time, s.answers.clock()
     passed = s.cur_time - before
     s.consumed_time += passed
     if s.config.num_domains > 1:
@@ -87,7 +87,7 @@ def preemption_point(s: State) -> None:
     update_time_stamp(s)
     sc = get_sched_context(s, s.cur_sc)
     spent = sc.refill_max == 0 or not refill_sufficient(s, s.cur_sc, s.consumed_time)
-    if irq_is_pending(s) or s.domain_time == 0 or spent:
+    if s.answers.irq_pending() or s.domain_time == 0 or spent:
         raise Interrupted
 
 

@@ -4,7 +4,7 @@ from capkernel.abi import rights as rt
 from specs.abstract.caps import NotificationCap
 from specs.abstract.notification import send_signal
 from specs.abstract.objects import IRQ_NODE
-from specs.abstract.state import IRQInactive, IRQSignal, IRQTimer, State, claim_irq, get_cap
+from specs.abstract.state import IRQInactive, IRQSignal, IRQTimer, State, get_cap
 
 
 def set_irq_state(s: State, irq: int, use: int) -> None:
@@ -21,7 +21,7 @@ def deleted_irq_handler(s: State, irq: int) -> None:
 
 def check_interrupt(s: State) -> None:
     """Serve the interrupt that waits, if one does."""
-    irq = claim_irq(s)
+    irq = s.answers.claim_irq()
     if irq:
         handle_interrupt(s, irq)
 

@@ -7,7 +7,7 @@ queues are values; only the maps that hold them change.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from specs.abstract.caps import NULL, Cap
 from specs.abstract.objects import (
@@ -63,10 +63,6 @@ class Interrupted(Exception):
     """A long operation was preempted; the system call will be made again."""
 
 
-class OutOfAnswers(Exception):
-    """The specification asks the machine something that it was not asked: clock, pending interrupt, or claim."""
-
-
 @dataclass(frozen=True)
 class Config:
     """The constants of a kernel's build. Times in ticks unless the name says us."""
@@ -94,13 +90,17 @@ class Config:
         return 2**64 - 1 - 5 * self.max_period_us * self.ticks_per_us
 
 
-@dataclass
-class Answers:
-    """What the machine says when it is asked, in order."""
+class Answers(Protocol):
+    """What the machine says when it is asked. The kernel asks at its entry, and between units of long operations."""
 
-    clock: list[int] = field(default_factory=list)
-    irq_pending: list[bool] = field(default_factory=list)
-    claimed: list[int] = field(default_factory=list)
+    def clock(self) -> int:
+        """The time, in ticks."""
+
+    def irq_pending(self) -> bool:
+        """Whether an interrupt waits."""
+
+    def claim_irq(self) -> int:
+        """Take the interrupt that waits; 0 for none."""
 
 
 @dataclass
@@ -144,6 +144,8 @@ class State:
     ``kheap``: address → object. ``caps``: slot → cap, of the slots that hold one. ``cdt``: slot → the slot that it was
     derived from; ``cdt_list``: the same backwards, with the children in the order in which ``revoke`` takes them.
     ``ready_queues``: (domain, priority) → threads. ``consumed_time`` is the time since the last charge.
+
+    ``answers``, ``memory`` and ``out`` are there only during a step: what the machine says, and what it is told.
     """
 
     __slots__ = ("answers", "config", "memory", "out", *MAPS, *VARIABLES)
@@ -172,14 +174,14 @@ class State:
         self.domain_index = 0
         self.domain_start = 0
         self.domain_list: tuple[tuple[int, int], ...] = ()
-        self.answers = Answers()
-        self.memory: Memory = lambda _paddr: 0
-        self.out = Outputs()
+        self.answers: Answers
+        self.memory: Memory
+        self.out: Outputs
 
     def copy(self) -> "State":
         """The same state, to be changed without touching this one."""
         new = object.__new__(State)
-        new.config, new.answers, new.memory, new.out = self.config, self.answers, self.memory, self.out
+        new.config = self.config
         for name in MAPS:
             setattr(new, name, getattr(self, name).copy())
         for name in VARIABLES:
@@ -300,25 +302,3 @@ def store_word(s: State, paddr: int, value: int) -> None:
 def clear_memory(s: State, paddr: int, size: int) -> None:
     """Fill memory with zeros."""
     s.out.cleared.append((paddr, size))
-
-
-def read_clock(s: State) -> int:
-    """The time, in ticks."""
-    if not s.answers.clock:
-        raise OutOfAnswers("the clock is read more often than the kernel reads it")
-    return s.answers.clock.pop(0)
-
-
-def irq_is_pending(s: State) -> bool:
-    """Whether an interrupt waits."""
-    if not s.answers.irq_pending:
-        raise OutOfAnswers("pending interrupts are asked for more often than the kernel asks")
-    return s.answers.irq_pending.pop(0)
-
-
-def claim_irq(s: State) -> int:
-    """Take the interrupt that waits; 0 for none."""
-    if not s.answers.claimed:
-        raise OutOfAnswers("an interrupt is claimed where the kernel claims none")
-    return s.answers.claimed.pop(0)
-

@@ -73,7 +73,7 @@ class Event(NamedTuple):
 def kernel_entry(state: State, event: Event, answers: Answers, memory: Memory) -> tuple[State, Outputs]:
     """One step: the state after, and what was done to the machine. ``state`` is not changed.
 
-    ``answers`` are used up; ``memory`` is user memory as the kernel finds it. Raises OutOfAnswers.
+    ``answers`` says what the machine replies; ``memory`` is user memory as the kernel finds it.
     """
     s = state.copy()
     s.answers, s.memory, s.out = answers, memory, Outputs()

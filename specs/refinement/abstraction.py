@@ -235,6 +235,10 @@ class Abstraction:
         self._variables(new)
         return new
 
+    def live_objects(self) -> list[Any]:
+        """The kernel's objects that some cap led to when it was last looked."""
+        return self._live
+
     def _name(self, item: Any) -> int:
         return self._names.get(id(item)) or _ptr(item)
 

@@ -34,12 +34,6 @@ def differences(out: Outputs, after: State, witness: Witness) -> list[Difference
     return [row for row in rows if row.spec != row.kernel] + _left_over(out, witness)
 
 
-def unanswered(witness_times: int, witness_pending: int, witness_claims: int) -> list[Difference]:
-    """Rows for questions to the machine that the specification did not ask."""
-    counts = (("clock", witness_times), ("pending interrupts", witness_pending), ("claim", witness_claims))
-    return [Difference("machine", f"looks at {name}", "fewer", f"{count} more") for name, count in counts if count]
-
-
 class _Effects:
     """The recorded operations, sorted by kind."""
 

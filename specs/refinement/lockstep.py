@@ -13,19 +13,16 @@ from capkernel.abi.labels import BY_LABEL
 from capkernel.abi.registers import SYSCALL_REGISTER
 from capkernel.abi.words import signed
 from capkernel.runtime.loop import Loop
-from hwmodel.cpu import trap as traps
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 from specs.abstract import Event, Outputs, State, kernel_entry
-from specs.abstract.syscall import EXCEPTION, INTERRUPT, SYSCALL, VM_FAULT
+from specs.abstract.syscall import SYSCALL
 from specs.refinement import effects
 from specs.refinement.abstraction import Abstraction
 from specs.refinement.difference import Difference, differences, equal, same_values
+from specs.refinement.events import event_of
 from specs.refinement.witness import Witness
 
-_KIND = {
-    traps.ECALL: SYSCALL, traps.EXCEPTION: EXCEPTION, traps.PAGE_FAULT: VM_FAULT, traps.INTERRUPTED: INTERRUPT,
-}  # fmt: skip
 MOST_ROWS = 20
 """Of a divergence; the first say enough."""
 
@@ -78,7 +75,7 @@ class Lockstep:
         if self.problem is not None:
             return
         self.entries += 1
-        event = Event(_KIND[trap.kind], self._context, trap.cause, trap.value)
+        event = event_of(trap, self._context)
         answers = self.witness.answers()
         try:
             self.spec, out = kernel_entry(self.spec, event, answers, self.witness.word_before)
@@ -86,7 +83,7 @@ class Lockstep:
             self.problem = f"{self._place(event)}: the specification cannot take the step\n{traceback.format_exc()}"
             return
         found = self._compare(out)
-        found += effects.unanswered(len(answers.clock), len(answers.irq_pending), len(answers.claimed))
+        found += [Difference("machine", f"asked for {what}", 0, more) for what, more in answers.unheard().items()]
         outcome = "" if out.error is None else f"error {out.error}"
         if out.fault is not None:
             outcome = FAULT_NAMES[out.fault]

@@ -4,8 +4,41 @@ from collections.abc import Callable
 from typing import Any
 
 from capkernel.kernel.machine import Machine
-from specs.abstract.state import Answers
 from specs.invariants.recorder import Recorder
+
+
+class OutOfAnswers(Exception):
+    """The specification asks the machine something that the kernel did not ask."""
+
+
+class Testimony:
+    """Recorded replies, given again in their order to whoever asks the same questions."""
+
+    def __init__(self, replies: dict[str, list[Any]]) -> None:
+        self._replies = {question: list(given) for question, given in replies.items()}
+
+    def _next(self, question: str) -> Any:
+        if not self._replies[question]:
+            raise OutOfAnswers(f"it asks for {question} once more than the kernel did")
+        return self._replies[question].pop(0)
+
+    def clock(self) -> int:
+        """The time, in ticks."""
+        time: int = self._next("the clock")
+        return time
+
+    def irq_pending(self) -> bool:
+        """Whether an interrupt waited."""
+        return bool(self._next("pending interrupts"))
+
+    def claim_irq(self) -> int:
+        """The interrupt that was taken."""
+        irq: int = self._next("the interrupt")
+        return irq
+
+    def unheard(self) -> dict[str, int]:
+        """Question → how often the kernel asked it once more than was asked here."""
+        return {question: len(given) for question, given in self._replies.items() if given}
 
 
 class Witness(Recorder):
@@ -45,10 +78,10 @@ class Witness(Recorder):
         self.pending.append(answer)
         return answer
 
-    def answers(self) -> Answers:
-        """All that the machine said, in order."""
-        claimed = [self.claimed] if any(effect[0] == "claim_irq" for effect in self.effects) else []
-        return Answers(list(self.times), list(self.pending), claimed)
+    def answers(self) -> "Testimony":
+        """All that the machine said."""
+        claimed = [self.claimed] if ("claim_irq",) in self.effects else []
+        return Testimony({"the clock": self.times, "pending interrupts": self.pending, "the interrupt": claimed})
 
     def word_before(self, paddr: int) -> int:
         """The word that an aligned address held when the kernel was entered."""

@@ -72,7 +72,7 @@ def replay(program: Program, observers: Iterable[Observer] = ()) -> Outcome:
     operations, divergence = run_steps(program, observers)
     if divergence is None:
         return Outcome(operations, None)
-    return _replay_with_leftovers(program) or Outcome(operations, divergence)
+    return _replay_with_leftovers(program, observers) or Outcome(operations, divergence)
 
 
 def run_steps(
@@ -119,7 +119,7 @@ def _counting(record: Record, found: Differences) -> Differences:
     return found
 
 
-def _replay_with_leftovers(program: Program) -> Outcome | None:
+def _replay_with_leftovers(program: Program, observers: Iterable[Observer]) -> Outcome | None:
     """Replay assuming ``ret`` where a diverging step executes device memory that nobody wrote; None if it is no help.
 
     One assumption may lead to the next step that needs one.
@@ -128,7 +128,7 @@ def _replay_with_leftovers(program: Program) -> Outcome | None:
     assumed: list[str] = []
     while len(assumed) < MAX_ASSUMPTIONS:
         watch = DeviceWatch()
-        operations, divergence = run_steps(program, [watch], leftovers)
+        operations, divergence = run_steps(program, [*observers, watch], leftovers)
         if divergence is None:
             return Outcome(operations, None, assumed)
         new = frozenset(watch.fetched) - leftovers

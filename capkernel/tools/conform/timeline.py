@@ -5,6 +5,7 @@ many, and its times are extrapolated to none. The replay does the same with two 
 must agree exactly, and times to a tenth of a millisecond (two for a rounded sum).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from capkernel.kernel.objects import TCB
 from capkernel.runtime.loop import Costs
 from capkernel.tools.conform.names import RECEIVING, SYSCALL
 from capkernel.tools.conform.populate import configure_sc, configure_thread
-from capkernel.tools.conform.world import HOST_SPUN, IDLE, INSN_PC, ROOT_PRIORITY, SPIN, TEST_BITS, TP, create
+from capkernel.tools.conform.world import HOST_SPUN, IDLE, INSN_PC, ROOT_PRIORITY, SPIN, TEST_BITS, TP, World, create
 
 TICKS_PER_MS = 10_000
 UNIT_TICKS = 5_000
@@ -238,10 +239,17 @@ class Timeline:
         self.world.set_message(thread, words, caps, (0, 0, 0))
 
 
-def replay_timeline(program: dict[str, Any]) -> tuple[int, str | None]:
-    """Run a recorded timeline; returns the number of log entries compared, and the first difference if any."""
-    timeline = Timeline(program, LEAVE_TICKS[0])
-    log = _without_costs(timeline.run(), Timeline(program, LEAVE_TICKS[1]).run())
+def replay_timeline(
+    program: dict[str, Any], begin: Callable[[World], None] = lambda world: None
+) -> tuple[int, str | None]:
+    """Run a recorded timeline; returns the number of log entries compared, and the first difference if any.
+
+    ``begin`` is called with each world in which it runs, when that is ready to start.
+    """
+    timeline, dearer = Timeline(program, LEAVE_TICKS[0]), Timeline(program, LEAVE_TICKS[1])
+    begin(timeline.world)
+    begin(dearer.world)
+    log = _without_costs(timeline.run(), dearer.run())
     expected = program["log"]
     for index, record in enumerate(expected):
         if index >= len(log):
