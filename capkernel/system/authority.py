@@ -6,6 +6,8 @@ address space numbers and time that a grant makes. An ``Edge`` is one right that
 gives, with its reason and place. Grants (see ``grants``) give edges as well, also those of a protection
 domain to itself.
 
+Debug system calls need no cap: on a kernel that answers them everybody may write to the debug console.
+
 What is left out: the initial task and Microkit's monitor, which are trusted; caps that Microkit
 gives a protection domain on itself; and timing. Channel caps are taken to carry the right to
 send only, as the description means them.
@@ -129,6 +131,8 @@ class Edge:
 
 
 FIRMWARE = Node("secure monitor", NodeKind.FIRMWARE)
+DEBUG = Node("debug", NodeKind.FIRMWARE)
+"""The debug console, where debug system calls write; who may make them may also halt the machine."""
 
 _PERM_RIGHTS = (
     (Perms.READ, Right.READ),
@@ -164,9 +168,12 @@ class AuthorityGraph:
         raise LookupError(f"there is no '{name}' in the description; there is: {known}")
 
 
-def authority_of(system: SystemDescription, grants: Sequence[Grant] = ()) -> AuthorityGraph:
-    """The authority graph of a description with its grants."""
-    edges = (*_edges(system), *(edge for grant in grants for edge in _grant_edges(system, grant)))
+def authority_of(
+    system: SystemDescription, grants: Sequence[Grant] = (), *, has_debug_calls: bool = False
+) -> AuthorityGraph:
+    """The authority graph of a description with its grants, on a kernel that answers debug system calls or does not."""
+    granted = [edge for grant in grants for edge in _grant_edges(system, grant)]
+    edges = (*_edges(system), *(_debug_edges(system) if has_debug_calls else ()), *granted)
     nodes = dict.fromkeys(_declared_nodes(system))
     for edge in edges:
         nodes |= dict.fromkeys((edge.subject, edge.object))
@@ -239,6 +246,11 @@ def _family_edges(pd: ProtectionDomain) -> Iterator[Edge]:
         yield Edge(child, Right.FAULT, parent, "parent handles faults", pd.where)
     if pd.smc:
         yield Edge(pd_node(pd.name), Right.CALL, FIRMWARE, "smc", pd.where)
+
+
+def _debug_edges(system: SystemDescription) -> Iterator[Edge]:
+    for pd in system.protection_domains:
+        yield Edge(pd_node(pd.name), Right.WRITE, DEBUG, "debug calls", pd.where)
 
 
 def _guest_edges(system: SystemDescription, pd: ProtectionDomain) -> Iterator[Edge]:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from capkernel.abi import rights as rt
 from capkernel.system.authority import (
+    DEBUG,
     AuthorityGraph,
     Edge,
     Node,
@@ -132,6 +133,8 @@ def unexpected_sharing(graph: AuthorityGraph) -> Iterator[Finding]:
     several drive; memory that crosses domains.
     """
     for region in graph.nodes:
+        if region == DEBUG:
+            continue
         maps = [e for e in graph.edges if e.object == region and e.right in (Right.READ, Right.WRITE)]
         subjects = dict.fromkeys(edge.subject for edge in maps if edge.subject.kind is NodeKind.PD)
         for first, second in combinations(subjects, 2):

@@ -106,7 +106,8 @@ def _load(file: Path, search_path: list[Path], board: str, config: str, shape: F
     """What the description gives. What it names is looked for beside it, and in the working directory last."""
     try:
         system = load(file, search_path=[*search_path, file.parent, Path.cwd()], board=find_board(board), config=config)
-        return authority_of(system, load_extensions(file, system).grants)
+        said = load_extensions(file, system)
+        return authority_of(system, said.grants, has_debug_calls=said.options.debug)
     except DescriptionError as error:
         if shape is Format.JSON:
             reasons = [diagnostic_data(diagnostic) for diagnostic in error.diagnostics]

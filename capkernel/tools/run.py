@@ -156,7 +156,8 @@ def _checker(system: DescribedSystem, every: int | None, policy: Path | None) ->
     """Who looks at the states of the run, if anybody does. Raises BadParameter if the ceiling cannot be read."""
     if policy is None:
         return None if every is None else attach_checker(system.loop, system.machine, every)
-    graph = authority_of(system.system, system.extensions.grants)
+    said = system.extensions
+    graph = authority_of(system.system, said.grants, has_debug_calls=said.options.debug)
     return attach_ceiling(system, graph, ceiling_of(policy, graph), every or USUAL_INTERVAL)
 
 

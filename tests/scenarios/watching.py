@@ -12,7 +12,8 @@ from specs.ceilings import CeilingSampler
 
 def graph_of(booted: Booted) -> AuthorityGraph:
     """What its description gives."""
-    return authority_of(booted.system.system, booted.system.extensions.grants)
+    said = booted.system.extensions
+    return authority_of(booted.system.system, said.grants, has_debug_calls=said.options.debug)
 
 
 def shipped_ceiling(name: str, graph: AuthorityGraph) -> Ceiling:

@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from capkernel.system.authority import DEBUG
 from capkernel.tools.check import check
 
 SYSTEM = """<system>
@@ -72,7 +73,7 @@ def test_graph_formats(run):
 def test_json(run):
     data = json.loads(run("--json").stdout)
     assert data["valid"] is True
-    assert {node["id"] for node in data["nodes"]} == {"pd:client", "pd:server", "region:ring"}
+    assert {node["id"] for node in data["nodes"]} == {"pd:client", "pd:server", "region:ring", DEBUG.full_name}
     assert data["edges"][0]["rights"] == ["read", "write"]
     refused = run("--json", text="<system/>")
     assert refused.exit_code == 1
