@@ -22,9 +22,9 @@ SUPERVISED: Final = (
 )  # fmt: skip
 LONGEST_US, BEAT_US = 4_000_000, 2_000
 """The longest run; how often it is looked whether it is over."""
-LATENCY_US, REBUILT_US, SILENT_US = 1_000, 60_000, 800_000
+LATENCY_US, REBUILT_US, SILENT_US, MANY_US = 1_000, 60_000, 70_000, 150_000
 """For so long a reading may work after its lease: as a rule; if the broker, or whom it asks to take something back, is
-being started anew; if it must first be noticed that the broker is silent.
+being started anew; if it must first be noticed that one of those is silent; if several go wrong at once.
 """
 FIRST, SAMPLE, ALL = 40, 1, 20
 CLIENTS: Final = ("alice", "bob", "mallory")
