@@ -181,7 +181,7 @@ def test_the_driver_in_c_takes_the_place_of_the_one_in_python(built: Path) -> No
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_attacker_gets_no_further_beside_machine_code(built: Path) -> None:
     fortress = EXAMPLES / "fortress.system"
     assert Booted(fortress, search_path=[built]).run().output == Booted(fortress).run().output

@@ -96,7 +96,7 @@ BACK = "async def init(pd): pass\nasync def notified(pd, ch): await pd.notify(1)
 
 
 @pytest.mark.parametrize(
-    "lives", [pytest.param(500, marks=pytest.mark.slow), pytest.param(2_000, marks=pytest.mark.campaign)]
+    "lives", [pytest.param(150, marks=pytest.mark.slow), pytest.param(2_000, marks=pytest.mark.campaign)]
 )
 def test_any_number_of_lives_leaves_nothing_behind(tmp_path: Path, lives: int) -> None:
     """A round is: destroyed, rebuilt, started, told to the other side, who wakes the supervisor again."""

@@ -103,7 +103,7 @@ def caps(draw: st.DrawFn, spec: Spec, target: str, containers: list[str]) -> Cap
     )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(specs())
 def test_reading_a_normalised_text_gives_back_what_it_was_made_from(spec: Spec) -> None:
     text = show(spec)
@@ -112,7 +112,7 @@ def test_reading_a_normalised_text_gives_back_what_it_was_made_from(spec: Spec) 
     assert show(again) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(specs(), st.randoms(use_true_random=False))
 def test_any_damage_is_either_read_or_refused_with_a_place(spec: Spec, random: Random) -> None:
     text = show(spec)
@@ -146,7 +146,7 @@ def referred(spec: Spec) -> set[str]:
     return mapped | held | set(spec.covers) | set(spec.covers.values()) | set(spec.irqs.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(specs(), st.randoms(use_true_random=False))
 def test_arrays_with_different_members_lose_nothing(spec: Spec, random: Random) -> None:
     spec = odd(spec, random)
@@ -180,13 +180,13 @@ SHAPES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(TOKENS | SHAPES, max_size=40), st.booleans())
 def test_any_words_are_either_read_or_refused(words: list[str], is_started: bool) -> None:
     read_or_refused(" ".join([*(["arch riscv objects {"] if is_started else []), *words]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_either_read_or_refused(text: str) -> None:
     read_or_refused(text)

@@ -89,7 +89,7 @@ def test_the_schedule_has_each_kind_at_each_step_and_then_pairs_and_groups(name:
     assert list(batch(subject, LATE, spoilt=True)) != list(batch(subject, LATE + 1, spoilt=True))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_batch_goes_the_same_way_in_every_copy_of_a_system_and_in_one_of_its_own() -> None:
     copied = copies.play("storage", LATE, spoilt=True)
     assert copies.play("storage", LATE, spoilt=True) == copied

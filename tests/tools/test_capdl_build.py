@@ -142,7 +142,7 @@ def disagreement(spec: Spec, found: Spec) -> str:
     return str(wrong) if wrong else ""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_what_is_built_is_what_was_said_or_it_is_refused(choose: Random) -> None:
     spec = parse(show(a_spec(choose)), "a.cdl")
@@ -203,7 +203,7 @@ def changed(spec: Spec, choose: Random) -> Spec:
     return spec
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_a_whole_system_with_a_change_is_built_or_refused(choose: Random) -> None:
     spec = changed(choose.choice(whole_systems()), choose)
