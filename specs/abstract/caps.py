@@ -17,6 +17,8 @@ IOPlace = tuple[int, int]
 class NullCap(NamedTuple):
     """No authority."""
 
+    kind: str = "null"
+
 
 class UntypedCap(NamedTuple):
     """Memory; what lies below ``free_index`` (bytes) is used up."""
@@ -76,6 +78,8 @@ class Zombie(NamedTuple):
 class IRQControlCap(NamedTuple):
     """To issue interrupt lines."""
 
+    kind: str = "irq control"
+
 
 class IRQHandlerCap(NamedTuple):
     """One interrupt line."""
@@ -85,6 +89,8 @@ class IRQHandlerCap(NamedTuple):
 
 class DomainCap(NamedTuple):
     """To set domains and their schedule."""
+
+    kind: str = "domain"
 
 
 class SchedContextCap(NamedTuple):
@@ -121,6 +127,8 @@ class PageTableCap(NamedTuple):
 
 class ASIDControlCap(NamedTuple):
     """To make ASID pools."""
+
+    kind: str = "asid control"
 
 
 class ASIDPoolCap(NamedTuple):

@@ -22,6 +22,7 @@ from specs.abstract.state import CSlot, State, SyscallError, get_cap
 
 def set_cap(s: State, cap: Cap, slot: CSlot) -> None:
     """Put a cap into a slot, which keeps its place in the tree."""
+    s.own_tree()
     s.caps[slot] = cap
 
 
@@ -112,6 +113,7 @@ def create_cap(s: State, cap: Cap, untyped: CSlot, dest: CSlot) -> None:
 
 def cap_move(s: State, new: Cap, src: CSlot, dest: CSlot) -> None:
     """Put ``new`` into ``dest``, which takes the place of ``src`` in the tree."""
+    s.own_tree()
     parent = s.cdt.get(src)
     _replace_child(s, parent, src, (dest,))
     _set_parent(s, dest, parent)
@@ -133,6 +135,7 @@ def _give_children(s: State, src: CSlot, dest: CSlot) -> None:
 
 def cap_swap(s: State, cap1: Cap, slot1: CSlot, cap2: Cap, slot2: CSlot) -> None:
     """Exchange two slots, with their places in the tree; ``cap1`` goes to slot 2 and ``cap2`` to slot 1."""
+    s.own_tree()
     other = {slot1: slot2, slot2: slot1}
 
     def swapped(slot: CSlot) -> CSlot:
@@ -152,6 +155,7 @@ def empty_slot(s: State, slot: CSlot) -> None:
     """Take the cap out of a slot; what was derived from it counts as derived from its parent."""
     if slot not in s.caps:
         return
+    s.own_tree()
     parent = s.cdt.pop(slot, None)
     orphans = s.cdt_list.pop(slot, ())
     _replace_child(s, parent, slot, orphans)

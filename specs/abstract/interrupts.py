@@ -9,7 +9,7 @@ from specs.abstract.state import IRQInactive, IRQSignal, IRQTimer, State, get_ca
 
 def set_irq_state(s: State, irq: int, use: int) -> None:
     """Give an interrupt line a use; without one it is masked."""
-    s.irq_states[irq] = use
+    s.irq_states = (*s.irq_states[:irq], use, *s.irq_states[irq + 1 :])
     s.out.irq.append(("mask", irq, use == IRQInactive))
 
 
@@ -28,7 +28,7 @@ def check_interrupt(s: State) -> None:
 
 def handle_interrupt(s: State, irq: int) -> None:
     """Signal the handler's notification. The line stays claimed until the handler acknowledges."""
-    use = s.irq_states.get(irq, IRQInactive)
+    use = s.irq_states[irq] if irq < len(s.irq_states) else IRQInactive
     if use == IRQSignal:
         cap = get_cap(s, (IRQ_NODE, irq))
         if isinstance(cap, NotificationCap) and cap.rights & rt.WRITE:

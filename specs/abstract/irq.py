@@ -25,7 +25,7 @@ def decode_irq_control_invocation(s: State, call: Call, cap: IRQControlCap) -> I
     where = 2 if says_trigger else 1
     if not 1 <= irq <= s.config.timer_irq:
         raise SyscallError(err.RANGE_ERROR, 1, s.config.timer_irq)
-    if s.irq_states.get(irq, IRQInactive) != IRQInactive:
+    if s.irq_states[irq] != IRQInactive:
         raise SyscallError(err.REVOKE_FIRST)
     root = get_cap(s, call.extra_caps[0])
     dest = lookup_slot_for_cnode_op(s, False, root, call.arg(where), call.arg(where + 1))

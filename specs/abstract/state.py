@@ -130,11 +130,11 @@ class Outputs:
 
 Memory = Callable[[int], int]
 """User memory before the step: the word at an aligned physical address."""
-MAPS: Final = ("kheap", "caps", "cdt", "cdt_list", "is_original_cap", "ready_queues", "irq_states", "asid_table",
-               "io_contexts")  # fmt: skip
+TREE: Final = ("caps", "cdt", "cdt_list", "is_original_cap")
+MAPS: Final = ("kheap", "ready_queues", "asid_table", "io_contexts")
 VARIABLES: Final = (
     "release_queue", "cur_thread", "cur_sc", "scheduler_action", "cur_time", "consumed_time", "reprogram_timer",
-    "work_units", "cur_domain", "domain_time", "domain_index", "domain_start", "domain_list",
+    "work_units", "cur_domain", "domain_time", "domain_index", "domain_start", "domain_list", "irq_states",
 )  # fmt: skip
 
 
@@ -145,10 +145,13 @@ class State:
     derived from; ``cdt_list``: the same backwards, with the children in the order in which ``revoke`` takes them.
     ``ready_queues``: (domain, priority) → threads. ``consumed_time`` is the time since the last charge.
 
+    ``irq_states``: the use of each interrupt line. Caps and tree are shared with the state before until a step changes
+    them.
+
     ``answers``, ``memory`` and ``out`` are there only during a step: what the machine says, and what it is told.
     """
 
-    __slots__ = ("answers", "config", "memory", "out", *MAPS, *VARIABLES)
+    __slots__ = ("answers", "config", "memory", "out", "shares_tree", *TREE, *MAPS, *VARIABLES)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -158,7 +161,6 @@ class State:
         self.cdt_list: dict[CSlot, tuple[CSlot, ...]] = {}
         self.is_original_cap: set[CSlot] = set()
         self.ready_queues: dict[tuple[int, int], tuple[Ptr, ...]] = {}
-        self.irq_states: dict[int, int] = {}
         self.asid_table: dict[int, Ptr] = {}
         self.io_contexts: dict[int, tuple[int, Ptr]] = {}
         self.release_queue: tuple[Ptr, ...] = ()
@@ -174,6 +176,8 @@ class State:
         self.domain_index = 0
         self.domain_start = 0
         self.domain_list: tuple[tuple[int, int], ...] = ()
+        self.irq_states: tuple[int, ...] = ()
+        self.shares_tree = True
         self.answers: Answers
         self.memory: Memory
         self.out: Outputs
@@ -184,9 +188,17 @@ class State:
         new.config = self.config
         for name in MAPS:
             setattr(new, name, getattr(self, name).copy())
-        for name in VARIABLES:
+        for name in TREE + VARIABLES:
             setattr(new, name, getattr(self, name))
+        new.shares_tree = True
         return new
+
+    def own_tree(self) -> None:
+        """Caps and tree are about to change: from now on they are this state's own, if they were not."""
+        if self.shares_tree:
+            for name in TREE:
+                setattr(self, name, getattr(self, name).copy())
+            self.shares_tree = False
 
 
 # Objects, by kind

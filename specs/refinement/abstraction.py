@@ -1,9 +1,8 @@
 """The abstraction function: from a kernel's state and the page tables in RAM to the abstract state.
 
-Reads only. The derivation list becomes a tree (``specs.invariants.tree``, which has its own idea of who begets whom),
-links between objects become addresses, queues tuples, page tables maps. What cannot differ between two states that the
-specification tells apart is left out: flags of empty slots, a notification's word after it was taken, who is in the
-kernel's memory but reached by no cap.
+Reads only. The derivation list becomes a tree (by ``specs.invariants.regions``' idea of who begets whom), links between
+objects become addresses, queues tuples, page tables maps. What cannot tell two states apart is left out: flags of empty
+slots, a notification's word after it was taken, objects that no cap leads to.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,8 +19,7 @@ from hwmodel.machine import Machine
 from hwmodel.sv39 import PTE_A, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
 from specs.abstract import caps, objects
 from specs.abstract.state import ChooseNewThread, Config, CSlot, ResumeCurrentThread, State
-from specs.invariants.regions import referent
-from specs.invariants.tree import build
+from specs.invariants.regions import begets, referent
 
 TABLE_BYTES = 4096
 _LINKS = attrgetter("cap", "next", "revocable", "first_badged")
@@ -198,6 +196,25 @@ _TABLES: dict[type, Callable[[bytes], objects.Object]] = {
 }  # fmt: skip
 
 
+def derivations(slots: list[ko.Slot]) -> dict[ko.Slot, ko.Slot]:
+    """Slot → the slot that it was derived from, in the order of the kernel's lists.
+
+    A list is the tree in prefix order: what stands behind a slot comes from it, or from what that comes from. Slots in
+    a list without head or end are left out where it repeats itself.
+    """
+    parents: dict[ko.Slot, ko.Slot] = {}
+    for head in slots:
+        before, slot = head, head.next if head.prev is None else None
+        while slot is not None and slot not in parents and slot is not head:
+            ancestor: ko.Slot | None = before
+            while ancestor is not None and not begets(ancestor, slot):
+                ancestor = parents.get(ancestor)
+            if ancestor is not None:
+                parents[slot] = ancestor
+            before, slot = slot, slot.next
+    return parents
+
+
 class Abstraction:
     """The abstraction of one running kernel, again and again; what has not changed is not looked at twice.
 
@@ -248,56 +265,53 @@ class Abstraction:
         state = self.state
         for container in (state.irq_slots, state.initial, state.current):
             self._containers.setdefault(id(container), container)
+        if self._all_links() == self._links:
+            self.changed = False
+        else:
+            self.changed = True
+            self._gather()
+            self._links = self._all_links()
+
+    def _all_links(self) -> list[Any]:
+        """Of all slots that hold caps."""
         links: list[Any] = []
         for container in self._containers.values():
             links += map(_LINKS, container.slots.values())
-        self.changed = links != self._links
-        if self.changed:
-            self._gather()
-            self._links = []
-            for container in self._containers.values():
-                self._links += map(_LINKS, container.slots.values())
+        return [link for link in links if link[0] is not ko.NULL]
 
     def _gather(self) -> None:
         """All slots that hold caps, from all containers that hold some or that a cap leads to."""
-        found: list[ko.Slot] = []
         live: dict[int, Any] = {}
         tables: dict[int, type] = {}
+        self._caps, self._original = {}, set()
+        names: dict[ko.Slot, CSlot] = {}
         work = list(self._containers.values())
-        seen = {id(container) for container in work}
-        while work:
-            for slot in work.pop().slots.values():
+        holding: set[int] = set()
+        for container in work:
+            name = self._name(container)
+            for slot in container.slots.values():
                 if slot.cap is ko.NULL:
                     continue
-                found.append(slot)
+                key = names[slot] = name, slot.index
+                holding.add(id(container))
+                self._caps[key] = abstract_cap(slot.cap)
+                if slot.revocable:
+                    self._original.add(key)
                 target = referent(slot.cap)
-                if target is not None:
+                if target is None:
+                    if isinstance(slot.cap, (kc.PageTableCap, kc.IOPageTableCap)):
+                        tables[slot.cap.paddr] = type(slot.cap)
+                elif id(target) not in live:
                     live[id(target)] = target
-                    if isinstance(target, ko.SlotContainer) and id(target) not in seen:
-                        seen.add(id(target))
+                    if isinstance(target, ko.SlotContainer) and id(target) not in self._containers:
                         self._containers[id(target)] = target
                         work.append(target)
-                elif isinstance(slot.cap, (kc.PageTableCap, kc.IOPageTableCap)):
-                    tables[slot.cap.paddr] = type(slot.cap)
-        for key, container in list(self._containers.items()):
-            if key not in live and not any(slot.cap is not ko.NULL for slot in container.slots.values()):
-                del self._containers[key]
+        self._containers = {key: item for key, item in self._containers.items() if key in live or key in holding}
         self._live, self._tables = list(live.values()), list(tables.items())
-        self._take_caps(found)
-
-    def _take_caps(self, slots: list[ko.Slot]) -> None:
-        tree = build(slots)
-        name = {slot: (self._name(slot.container), slot.index) for slot in slots}
-        self._caps = {name[slot]: abstract_cap(slot.cap) for slot in slots}
-        self._original = {name[slot] for slot in slots if slot.revocable}
-        self._cdt = {}
+        self._cdt = {names[slot]: names[parent] for slot, parent in derivations(list(names)).items()}
         below: dict[CSlot, list[CSlot]] = {}
-        for chain in tree.chains:
-            for slot in chain:
-                parent = tree.places[id(slot)].parent
-                if parent is not None:
-                    self._cdt[name[slot]] = name[parent]
-                    below.setdefault(name[parent], []).append(name[slot])
+        for child, parent in self._cdt.items():
+            below.setdefault(parent, []).append(child)
         self._cdt_list = {parent: tuple(children) for parent, children in below.items()}
 
     # Objects and variables
@@ -319,7 +333,7 @@ class Abstraction:
         ready = [(index, _queue(queue)) for index, queue in state.ready.items() if queue.head is not None]
         new.ready_queues = {divmod(index, ks.PRIORITIES): queue for index, queue in ready}
         new.release_queue = _queue(state.release)
-        new.irq_states = dict(enumerate(state.irq_states))
+        new.irq_states = tuple(state.irq_states)
         new.asid_table = {high: pool.paddr for high, pool in state.asid_table.items()}
         new.io_contexts = dict(state.io_contexts)
         new.cur_thread, new.cur_sc = self._name(state.current), self._name(state.current_sc)

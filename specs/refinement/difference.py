@@ -1,13 +1,16 @@
 """How two abstract states differ: object, field, what the specification says, what the kernel has."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from capkernel.abi import registers as reg
 from specs.abstract.objects import IDLE_SC, IDLE_THREAD, IRQ_NODE, TCB
 from specs.abstract.state import VARIABLES, State
 
-_MAPS = ("caps", "cdt", "cdt_list", "ready_queues", "irq_states", "asid_table", "io_contexts")
+_TREE_MAPS = ("caps", "cdt", "cdt_list")
+_MAPS = ("ready_queues", "asid_table", "io_contexts")
+_of_state = attrgetter(*VARIABLES, *_MAPS)
 _NOBODYS = {IDLE_THREAD: "idle thread", IDLE_SC: "idle sc", IRQ_NODE: "irq"}
 NOTHING = "nothing"
 
@@ -39,23 +42,23 @@ def show(value: Any) -> str:
     return str(value) if abs(value) < 4096 else hex(value)
 
 
-def same_values(spec: dict[Any, Any], kernel: dict[Any, Any]) -> bool:
-    """Whether two maps agree, in values and in their types (equal tuples of two types are not the same)."""
-    return spec == kernel and all(type(value) is type(kernel[key]) for key, value in spec.items())
+def same_tree(spec: State, kernel: State) -> bool:
+    """Whether caps and derivation tree agree (of caps also the types: equal tuples of two types are not the same)."""
+    return (
+        all(getattr(spec, name) == getattr(kernel, name) for name in _TREE_MAPS)
+        and spec.is_original_cap == kernel.is_original_cap
+        and all(type(cap) is type(kernel.caps[slot]) for slot, cap in spec.caps.items())
+    )
 
 
-def equal(spec: State, kernel: State) -> bool:
-    """Whether the specification's state is the kernel's. Objects that no cap leads to any more do not count."""
+def same_but_tree(spec: State, kernel: State) -> bool:
+    """Whether objects, queues and variables agree. Objects that no cap leads to any more do not count."""
     heap = spec.kheap
     for ptr, item in kernel.kheap.items():
         mine = heap.get(ptr)
         if mine is not item and (mine != item or type(mine) is not type(item) or not _same_kinds(mine, item)):
             return False
-    return (
-        all(getattr(spec, name) == getattr(kernel, name) for name in VARIABLES)
-        and all(getattr(spec, name) == getattr(kernel, name) for name in _MAPS)
-        and spec.is_original_cap == kernel.is_original_cap
-    )
+    return _of_state(spec) == _of_state(kernel)
 
 
 def _same_kinds(spec: Any, kernel: Any) -> bool:
@@ -94,7 +97,7 @@ def _objects(spec: State, kernel: State) -> Iterator[Difference]:
 
 
 def _maps(spec: State, kernel: State) -> Iterator[Difference]:
-    for name in _MAPS:
+    for name in _TREE_MAPS + _MAPS:
         said, found = getattr(spec, name), getattr(kernel, name)
         for key in sorted(said.keys() | found.keys()):
             mine, theirs = said.get(key, NOTHING), found.get(key, NOTHING)
