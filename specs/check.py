@@ -1,9 +1,12 @@
 """Checking whole programs: run one under the oracle, and print one that fails so that anyone can run it."""
 
 from capkernel.abi.labels import BY_LABEL
+from specs.generate import LAYOUTS, Chooser, Focus
+from specs.generate import step as make_step
 from specs.monitor import Monitor
-from specs.programs import SLOTS, Execution, Program, Step, Syscall, run, world_of
+from specs.programs import SLOTS, Execution, Program, Session, Step, Syscall, run, world_of
 from specs.programs.model import literal
+from specs.sight import Sight
 
 _NAMES = {index: name for name, index in SLOTS.items()}
 _HEAD = """# {problem}
@@ -26,7 +29,27 @@ if __name__ == "__main__":
 def checked(program: Program, *, fresh: bool = False) -> Execution:
     """Run a program with all invariants evaluated at each kernel entry."""
     watcher = Monitor(policy=world_of(program.layout).policy)
-    return run(program, watcher=watcher, fresh=fresh)
+    return run(program, watcher=watcher, fresh=fresh, final=False)
+
+
+def wander(choose: Chooser, most_steps: int) -> Execution:
+    """Run a program that is made up as it goes, each step in sight of what those before it have left.
+
+    All invariants are evaluated at each kernel entry. The execution's program is what was made up, and runs the same
+    again.
+    """
+    layout = choose.of(LAYOUTS)
+    world = world_of(layout)
+    world.rewind()
+    session = Session(world, Monitor(policy=world.policy))
+    sight = Sight(world)
+    focus = Focus(choose, layout, sight=sight)
+    for _ in range(choose.number(1, most_steps)):
+        sight.look()
+        done = session.take(make_step(choose, focus))
+        if done.problem is not None or done.reason != "host":
+            break
+    return session.execution
 
 
 def comment(step: Step, thread: str) -> str:

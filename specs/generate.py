@@ -6,6 +6,7 @@ a plain random generator (which is faster). Nothing here knows what any bug look
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from capkernel.abi import iospace as io
@@ -16,6 +17,7 @@ from capkernel.abi.words import WORD_MASK
 from specs.programs.layout import BUFFERS, FREE, INSN_PC, IRQ_LINE, MAPPED_AT, SLOTS, TEST_BITS
 from specs.programs.model import Access, Compute, Dma, Interrupt, Layout, Program, Step, Syscall, Worker
 from specs.programs.partitions import LAYOUT as PARTITIONED
+from specs.sight import Sight
 
 T = TypeVar("T")
 
@@ -84,13 +86,26 @@ _VICTIMS = (
     IO_TABLES, _slots("iospace", "irq_handler", "irq_control"), _slots("asid_pool1", "asid_pool1", "asid_control"),
 )  # fmt: skip
 """What caps there are to copy, move and destroy."""
-PAGES = (MAPPED_AT, MAPPED_AT, 0x21000, 0x30000, 0x200000, 0x201000, 0x4000_0000, 0x4020_0000, 0x10000)
+PAGES = (
+    MAPPED_AT,
+    MAPPED_AT,
+    0x21000,
+    0x22000,
+    0x30000,
+    0x31000,
+    0x200000,
+    0x201000,
+    0x4000_0000,
+    0x4020_0000,
+    0x10000,
+)
 EDGES = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 4096, (1 << 38) - 4096, 1 << 38, 0x3FFFFFF000, 1 << 63, WORD_MASK)
 ANY_SLOT = tuple(range(64))
 BADGES = (0, 1, 2, 3, 0x55, 1 << 63, 1 << 16 | 0x18)
 _SMALL = (0, 1, 2, 3)
 WORDS: dict[str, tuple[int, ...]] = {
-    "type": (0, 1, 2, 3, 4, 5, 6, 8, 9, 10, io.OBJECT_IO_PAGE_TABLE), "size_bits": (0, 1, 2, 4, 5, 7, 8, 12),
+    "type": (0, 1, 2, 3, 4, 5, 6, 8, 9, 10, io.OBJECT_IO_PAGE_TABLE),
+    "size_bits": (0, 1, 2, 4, 5, 7, 8, 10, 11, 12, 15),
     "node_index": NULLS, "node_depth": (0, 0, 0, TEST_BITS), "node_offset": (*FREE, 0, 1),
     "num_objects": (1, 1, 1, 2, 3), "flags": tuple(range(16)), "count": (1, 2, 4, 20, 32, 34), "clear": _SMALL,
     "set": _SMALL, "cspace_root_data": (0, 0, 48, 6), "vspace_root_data": (0, 0, 0, 1),
@@ -100,7 +115,8 @@ WORDS: dict[str, tuple[int, ...]] = {
     "depth": (TEST_BITS,) * 5 + (1, 2, 64), "src_depth": (TEST_BITS,) * 5 + (1, 2, 64),
     "pivot_depth": (TEST_BITS,) * 5 + (1, 2, 64), "dest_depth": (TEST_BITS,) * 5 + (1, 2, 64),
     "irq": (IRQ_LINE, 1, 6, 7, 96), "trigger": (0, 1), "domain": (0, 1, 1, 2), "duration": (0, 500, 5_000, 20_000),
-    "budget": (20, 50, 500, 1_000, 5_000), "period": (20, 500, 1_000, 5_000, 10_000), "extra_refills": (0, 1, 3, 8),
+    "budget": (20, 50, 500, 1_000, 5_000, 1 << 32), "period": (20, 500, 1_000, 5_000, 10_000, 1 << 33),
+    "extra_refills": (0, 1, 3, 8),
     "vaddr": PAGES, "attr": (0, 0, 1), "ioaddr": (0, 0x1000, 0x20_0000, 0x4000_0000),
 }  # fmt: skip
 """Words that make sense, by their name in the table of invocations."""
@@ -111,6 +127,8 @@ _DEPTHS = {SLOTS["cnode4"]: 2, SLOTS["cnode2"]: 1, SLOTS["own_cnode"]: 64}
 """How deep the slots of a CNode lie, where it is not the test CNode."""
 _DEPTH_OF = {"depth": "", "dest_depth": "", "src_depth": "src_root", "pivot_depth": "pivot_root"}
 """The extra cap below which a depth counts; none means the invoked CNode, or the root for other kinds."""
+_NODE_OF = {"index": "", "dest_index": "", "src_index": "src_root", "pivot_index": "pivot_root"}
+"""The same for indices."""
 
 
 _DESTROYERS = tuple(
@@ -121,10 +139,16 @@ _DESTROYERS = tuple(
 
 
 class Focus:
-    """What one program is about: few invocations, objects and addresses, so that its steps meet each other."""
+    """What one program is about: few invocations, objects and addresses, so that its steps meet each other.
 
-    def __init__(self, choose: Chooser, layout: Layout, *, narrow: bool | None = None) -> None:
+    With ``sight`` its steps name caps where they are, not where they were at the start.
+    """
+
+    def __init__(
+        self, choose: Chooser, layout: Layout, *, narrow: bool | None = None, sight: Sight | None = None
+    ) -> None:
         self.choose = choose
+        self.sight = sight
         specs = tuple(BY_LABEL.values()) if layout.board == "virt_iommu" else labels.INVOCATIONS
         self.narrow = choose.number(0, 3) > 0 if narrow is None else narrow
         count = choose.number(3, 12)
@@ -142,24 +166,43 @@ class Focus:
             kept = self._kept[id(options)] = self.choose.of(options), self.choose.of(options)
         return self.choose.of(kept)
 
+    def cap(self, options: Sequence[int]) -> int:
+        """Where a cap is of a kind that those slots hold at the start."""
+        index = self.of(options)
+        if self.sight is None:
+            return index
+        now = self.sight.like(options)
+        return index if not now or index in now else self.choose.of(now)
+
+    def slot_in(self, node: int, *, empty: bool) -> int | None:
+        """An empty or a used slot of the CNode behind the cap in slot ``node``; None if that cannot be seen."""
+        seen = None if self.sight is None else self.sight.inside(node)
+        found = [] if seen is None else seen[empty]
+        return self.choose.of(found) if found else None
+
 
 def _word(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, cap: int, caps: dict[str, int]) -> int:
     if spec.label in _DOMAIN_SCHEDULE and name == "index":
         return choose.of(_SMALL)
     if name in ("index", "dest_index", "src_index", "pivot_index"):
-        return _index(choose, focus, spec, name)
+        return _index(choose, focus, spec, name, caps.get(_NODE_OF[name] or "root", cap))
     if name in _DEPTH_OF and choose.number(0, 15):
-        return _DEPTHS.get(caps.get(_DEPTH_OF[name] or "root", cap), TEST_BITS)
+        node = caps.get(_DEPTH_OF[name] or "root", cap)
+        seen = None if focus.sight is None else focus.sight.depth(node)
+        return seen or _DEPTHS.get(node, TEST_BITS)
     return focus.of(WORDS[name])
 
 
-def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str) -> int:
+def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, node: int) -> int:
+    """A slot of the CNode behind the cap in slot ``node``."""
     if spec.label == labels.CNODE_CANCEL_BADGED_SENDS and choose.number(0, 1):
         return focus.of(ENDPOINTS)
     fills = name == "dest_index" or spec.label in _FILLS
     if fills and choose.number(0, 5):
-        return focus.of(FREE)
-    return _cap_of(choose, focus, choose.of(_VICTIMS))
+        found = focus.slot_in(node, empty=True) if choose.number(0, 1) else None
+        return focus.of(FREE) if found is None else found
+    found = focus.slot_in(node, empty=False) if not choose.number(0, 3) else None
+    return _cap_of(choose, focus, choose.of(_VICTIMS)) if found is None else found
 
 
 def any_word(choose: Chooser) -> int:
@@ -174,7 +217,7 @@ def _cap_of(choose: Chooser, focus: Focus, options: Sequence[int]) -> int:
     """Mostly where such a cap was at the start; sometimes elsewhere, as caps move."""
     where = choose.number(0, 15)
     if where > 1:
-        return focus.of(options)
+        return focus.cap(options)
     return focus.of(FREE) if where else choose.of(ANY_SLOT)
 
 
@@ -183,19 +226,20 @@ _PARTNERS = {SLOTS[f"sc{n}"]: _slots(f"tcb{n}", "ntfn0", "ntfn1") for n in range
 
 
 def invocation(choose: Chooser, focus: Focus, how: int | None = None) -> Syscall:
-    """One invocation: well-formed, or (one time in four) nearly so, or random."""
+    """One invocation: well-formed, or (one time in six) nearly so, or random."""
     spec = choose.of(focus.specs)
     cap = _cap_of(choose, focus, INVOKED[spec.cap_type])
     named = {name: _cap_of(choose, focus, CAPS[name]) for name in spec.caps}
-    if named and cap in _PARTNERS and choose.number(0, 1):
-        named[next(iter(named))] = choose.of(_PARTNERS[cap])
+    partners = focus.sight.bound_to(cap) if focus.sight is not None else _PARTNERS.get(cap, ())
+    if named and partners and choose.number(0, 1):
+        named[next(iter(named))] = choose.of(partners)
     words = [_word(choose, focus, spec, name, cap, named) for name in spec.words]
     caps = list(named.values())
     if spec.label == labels.TCB_WRITE_REGISTERS:
         words += [choose.of((INSN_PC["ecall"], 0x10000, 0x123456, 0)), *([0x7070] * 20)]
         words[1] = min(words[1], len(words) - 2)
     step = Syscall(sc.CALL, cap, spec.label, tuple(words), tuple(caps))
-    quality = choose.number(0, 7) if how is None else how
+    quality = choose.number(0, 11) if how is None else how
     return step if quality > 1 else _spoilt(choose, step, thoroughly=quality == 0)
 
 
@@ -210,7 +254,7 @@ def _spoilt(choose: Chooser, step: Syscall, *, thoroughly: bool) -> Syscall:
         number = choose.of((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV))
         length, ncaps = choose.of((None, None, 0, 127)), choose.of((None, None, 3))
         return Syscall(number, cap, label, tuple(words), tuple(caps), length, ncaps, step.reply, choose.of(ANY_SLOT))
-    what = choose.number(0, 5)
+    what = choose.number(0, 6)
     length = ncaps = None
     if what == 0 and words:
         words[choose.number(0, len(words) - 1)] = any_word(choose)
@@ -222,9 +266,16 @@ def _spoilt(choose: Chooser, step: Syscall, *, thoroughly: bool) -> Syscall:
         ncaps = len(caps) - 1
     elif what == 4:
         return Syscall(choose.of((sc.SEND, sc.NBSEND)), step.cap, step.label, step.words, step.caps)
+    elif what == 5:
+        return replace(step, cap=choose.of(ANY_SLOT))
     else:
-        return Syscall(step.number, choose.of(ANY_SLOT), step.label, step.words, step.caps)
+        return replace(step, cap=_astray(choose, step.cap), caps=tuple(_astray(choose, cap) for cap in step.caps))
     return Syscall(step.number, step.cap, step.label, tuple(words), tuple(caps), length, ncaps)
+
+
+def _astray(choose: Chooser, address: int) -> int:
+    """A cap address, perhaps with a bit set that leads away from where a cap is."""
+    return address | 1 << choose.number(6, 63) if choose.number(0, 1) else address
 
 
 _SENDS = (sc.CALL, sc.CALL, sc.SEND, sc.NBSEND)
@@ -310,7 +361,7 @@ LAYOUTS = (
     Layout(),
     Layout(board="virt_iommu"),
     Layout(schedule=((0, 20_000), (1, 8_000)), workers=(
-        Worker(priority=120, domain=1), Worker(priority=110, fault=6, budget=1_000, period=4_000),
+        Worker(priority=120, domain=1, mcp=120), Worker(priority=110, mcp=100, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
         Worker(priority=120, passive=True, fault=6, notification=9, serves=(SLOTS["ep0"], SLOTS["reply0"])),
     )),
@@ -318,7 +369,7 @@ LAYOUTS = (
     Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
         Worker(priority=120, budget=100, period=700, extra_refills=4),
         Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
-        Worker(priority=130, budget=50, period=500, sporadic=True, timeout=6, notification=10),
+        Worker(priority=130, mcp=50, budget=50, period=500, sporadic=True, timeout=6, notification=10),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
 )  # fmt: skip

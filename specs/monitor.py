@@ -29,6 +29,7 @@ class Monitor:
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
         self._step: Step | None = None
+        self._view: View | None = None
 
     @property
     def problem(self) -> str | None:
@@ -47,16 +48,32 @@ class Monitor:
         loop.observers.append(self.after)
 
     def before(self, trap: Trap) -> None:
-        """The kernel is about to deal with a trap."""
+        """The kernel is about to deal with a trap.
+
+        Since it dealt with the last one only user code has run, which changes the running thread's registers, and
+        memory where it may.
+        """
         self.recorder.reset()
-        self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
+        view, picture = self._view, None
+        if view is None or self._step is None:
+            view = View(self.state, self.machine, self._cnodes)
+        else:
+            picture = self._step.now
+            picture.refresh(self.state.current)
+        self._step = Step(view, trap, self.recorder, picture)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         self.checked += 1
         view = View(self.state, self.machine, self._cnodes, self.policy)
+        step, same_caps = self._step, False
+        if step is not None:
+            step.finish(view)
+            same_caps = self._view is not None and step.same_caps
+            if same_caps and self._view is not None:
+                view.take_over(self._view)
         self._cnodes = view.live_cnodes()
-        self.violations += [str(violation) for violation in check_view(view)]
-        if self._step is not None:
-            self._step.finish(view)
-            self.violations += [str(violation) for violation in check_step(self._step)]
+        self._view = view
+        self.violations += [str(violation) for violation in check_view(view, same_caps=same_caps)]
+        if step is not None:
+            self.violations += [str(violation) for violation in check_step(step)]

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from specs.check import checked, to_script
+from specs.check import checked, to_script, wander
 from specs.generate import RandomChooser
-from specs.generate import program as make_program
-from specs.programs import Program
+from specs.programs import Execution
 from specs.shrink import shrink, violated
 
 PROGRAM_STEPS = 40
@@ -39,9 +38,9 @@ class Shrunk:
     script: str
 
 
-def program_of(seed: int, number: int) -> Program:
-    """A program of a seed."""
-    return make_program(RandomChooser(seed * STRIDE + number), PROGRAM_STEPS)
+def taken(seed: int, number: int) -> Execution:
+    """Make up a program of a seed, step by step as it runs under the oracle."""
+    return wander(RandomChooser(seed * STRIDE + number), PROGRAM_STEPS)
 
 
 def hunt(seed: int, most_steps: int, *, first: int = 0, progress: Callable[[int], None] | None = None) -> Found | None:
@@ -52,7 +51,7 @@ def hunt(seed: int, most_steps: int, *, first: int = 0, progress: Callable[[int]
     begin = time.perf_counter()
     steps, number = 0, first
     while steps < most_steps:
-        execution = checked(program_of(seed, number))
+        execution = taken(seed, number)
         steps += execution.taken
         if execution.problem is not None:
             found = tuple(sorted(violated(execution)))
@@ -65,5 +64,5 @@ def hunt(seed: int, most_steps: int, *, first: int = 0, progress: Callable[[int]
 
 def shrunk(found: Found) -> Shrunk:
     """The program of a finding, cut to what matters."""
-    program = shrink(program_of(found.seed, found.number), checked)
+    program = shrink(taken(found.seed, found.number).program, checked)
     return Shrunk(len(program.steps), to_script(program, checked(program)))

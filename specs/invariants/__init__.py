@@ -10,9 +10,13 @@ from specs.invariants import (
     devices,
     memory,
     scheduling,
+    step_answers,
     step_caps,
+    step_faults,
     step_ipc,
+    step_objects,
     step_state,
+    step_time,
     threads_and_queues,
     vspace,
 )
@@ -25,14 +29,19 @@ _MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, device
 INVARIANTS: dict[str, Invariant] = {check.id: check for module in _MODULES for check in module.CHECKS}
 
 
-_STEP_MODULES = (step_caps, step_ipc, step_state)
+_STEP_MODULES = (step_caps, step_objects, step_ipc, step_faults, step_answers, step_state, step_time)
 STEP_INVARIANTS: dict[str, StepInvariant] = {check.id: check for module in _STEP_MODULES for check in module.CHECKS}
 
 
-def check_view(view: View) -> list[Violation]:
-    """All invariants that do not hold of a view."""
+def check_view(view: View, *, same_caps: bool = False) -> list[Violation]:
+    """All invariants that do not hold of a view.
+
+    With ``same_caps`` those that only speak of caps are left out: they were found to hold, and no cap has changed.
+    """
     found = []
     for invariant in INVARIANTS.values():
+        if same_caps and invariant.of_caps:
+            continue
         detail = invariant.check(view)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))

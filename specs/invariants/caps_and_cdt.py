@@ -209,14 +209,19 @@ def zombies_final(view: View) -> str | None:
 
 
 CHECKS = (
-    Invariant("G1", "valid_objs", "each cap's type, size and rights fit a live object", valid_objs),
-    Invariant("G3", "mdb_cte_at", "derivation links join slots that hold caps, and agree both ways", mdb_cte_at),
-    Invariant("G4", "no_mloop", "the derivation list has no cycle", no_mloop),
-    Invariant("G5", "descendants_inc", "a child's range, class and rights lie in its parent's", descendants_inc),
-    Invariant("G6", "untyped_mdb", "a cap into an untyped's range is a descendant of that untyped", untyped_mdb),
+    Invariant("G1", "valid_objs", "each cap's type, size and rights fit a live object", valid_objs, of_caps=True),
+    Invariant("G3", "mdb_cte_at", "derivation links join slots that hold caps, and agree both ways",
+              mdb_cte_at, of_caps=True),
+    Invariant("G4", "no_mloop", "the derivation list has no cycle", no_mloop, of_caps=True),
+    Invariant("G5", "descendants_inc", "a child's range, class and rights lie in its parent's",
+              descendants_inc, of_caps=True),
+    Invariant("G6", "untyped_mdb", "a cap into an untyped's range is a descendant of that untyped",
+              untyped_mdb, of_caps=True),
     Invariant("G7", "untyped_inc", "untypeds are nested (then derived, and not in the free part) or disjoint",
-              untyped_inc),
-    Invariant("G8", "valid_ioc", "original caps are non-null; untyped and IRQControl caps are original", valid_ioc),
-    Invariant("G8b", "valid_badges", "where the badge changes, a subtree begins", valid_badges),
-    Invariant("G13", "zombies_final", "no other cap leads to an object that is being destroyed", zombies_final),
+              untyped_inc, of_caps=True),
+    Invariant("G8", "valid_ioc", "original caps are non-null; untyped and IRQControl caps are original",
+              valid_ioc, of_caps=True),
+    Invariant("G8b", "valid_badges", "where the badge changes, a subtree begins", valid_badges, of_caps=True),
+    Invariant("G13", "zombies_final", "no other cap leads to an object that is being destroyed",
+              zombies_final, of_caps=True),
 )  # fmt: skip

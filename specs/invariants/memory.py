@@ -180,13 +180,25 @@ def _overgrown_kernel(view: View) -> list[str]:
     return problems
 
 
+def free_memory_is_nobodys(view: View) -> str | None:
+    """G9c: no untyped covers what is not for user space: the kernel's image, and what the machine keeps back."""
+    taken = [view.config.kernel_image, *view.config.reserved]
+    return first([
+        f"{describe(cap)} covers memory from {start:#x} to {end:#x}, which is kept back"
+        for _, cap in view.untypeds() for start, end in taken
+        if cap.paddr < end and start < cap.paddr + (1 << cap.size_bits)
+    ])  # fmt: skip
+
+
 CHECKS = (
     Invariant("G2", "no_dangling", "every pointer in a live object leads to a live object of the right type",
               no_dangling),
-    Invariant("G9", "pspace_aligned", "objects are aligned to their size", pspace_aligned),
-    Invariant("G9b", "pspace_distinct", "objects are disjoint", pspace_distinct),
+    Invariant("G9", "pspace_aligned", "objects are aligned to their size", pspace_aligned, of_caps=True),
+    Invariant("G9b", "pspace_distinct", "objects are disjoint", pspace_distinct, of_caps=True),
+    Invariant("G9c", "free_memory_is_nobodys", "no untyped covers what is not for user space",
+              free_memory_is_nobodys, of_caps=True),
     Invariant("G10", "untyped_children_below_watermark", "all that was made from an untyped lies below its watermark",
-              untyped_children_below_watermark),
+              untyped_children_below_watermark, of_caps=True),
     Invariant("G11", "live_objects_have_caps", "a live object is reached by some cap", live_objects_have_caps),
     Invariant("G12", "slots_have_owner", "a non-empty slot's CNode or TCB is reached by some cap", slots_have_owner),
     Invariant("G28", "memory_is_paid_for", "kernel memory is bounded by what was paid for it", memory_is_paid_for),

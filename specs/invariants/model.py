@@ -14,12 +14,17 @@ Check = Callable[[View], str | None]
 
 @dataclass(frozen=True)
 class Invariant:
-    """One row of the table: ``name`` is the proofs' own where they have one."""
+    """One row of the table: ``name`` is the proofs' own where they have one.
+
+    ``of_caps`` says that nothing but the caps, their places in the tree, and which objects there are decides: where
+    none of these changed, neither did the answer.
+    """
 
     id: str
     name: str
     statement: str
     check: Check
+    of_caps: bool = False
 
 
 @dataclass(frozen=True)

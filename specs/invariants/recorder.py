@@ -16,13 +16,14 @@ class Recorder:
     """Passes everything on to ``inner``, and keeps what happened since ``reset``.
 
     ``claimed`` is the last interrupt that was taken; ``times`` are the answers to looks at the clock; ``longest`` is
-    the greatest number of operations on the machine between two of them.
+    the greatest number of operations on the machine between two of them; ``looks`` are the machine's two questions,
+    ``now`` and ``irq_pending``, in order.
     """
 
     def __init__(self, inner: Machine) -> None:
         self.inner = inner
-        self.irq_pending, self.read_bytes = inner.irq_pending, inner.read_bytes
-        self._read_word, self._now = inner.read_word, inner.now
+        self.read_bytes = inner.read_bytes
+        self._read_word, self._now, self._irq_pending = inner.read_word, inner.now, inner.irq_pending
         self.reset()
         for name in _EFFECTS:
             setattr(self, name, self._wrapped(name, getattr(inner, name)))
@@ -35,6 +36,7 @@ class Recorder:
         """Forget; the kernel is about to be entered."""
         self.effects: list[Effect] = []
         self.times: list[int] = []
+        self.looks: list[str] = []
         self.claimed = 0
         self.longest = self._operations = 0
 
@@ -58,9 +60,15 @@ class Recorder:
         self._count()
         return self._read_word(paddr)
 
+    def irq_pending(self) -> bool:
+        """Whether an enabled interrupt waits."""
+        self.looks.append("irq_pending")
+        return self._irq_pending()
+
     def now(self) -> int:
         """The clock, in ticks."""
         self._operations = 0
         time = self._now()
         self.times.append(time)
+        self.looks.append("now")
         return time

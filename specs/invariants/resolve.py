@@ -1,7 +1,8 @@
 """From a cap address to a slot, by the manual (section 3.3); the oracle's own reading of it."""
 
+from capkernel.abi import errors as err
 from capkernel.kernel.caps import CNodeCap
-from capkernel.kernel.objects import TCB, Cap, Slot
+from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 
 
 def resolve(root: Cap, address: int, depth: int) -> tuple[Slot | None, int]:
@@ -34,3 +35,23 @@ def slot_in(root: Cap, index: int, depth: int) -> Slot | None:
         return None
     slot, left = resolve(root, index, depth)
     return None if left else slot
+
+
+def failure(root: Cap, address: int) -> tuple[int, ...] | None:
+    """Why a 64-bit cap address leads to no slot: the kind of failure and its words; None if it leads to one."""
+    if not isinstance(root, CNodeCap):
+        return (err.INVALID_ROOT,)
+    digits = f"{address & (1 << 64) - 1:064b}"
+    while True:
+        guard = f"{root.guard:064b}"[64 - root.guard_size :] if root.guard_size else ""
+        if not digits.startswith(guard):
+            return err.GUARD_MISMATCH, len(digits), root.guard, root.guard_size
+        level = root.guard_size + root.radix
+        if level > len(digits):
+            return err.DEPTH_MISMATCH, len(digits), level
+        index = int(digits[root.guard_size : level], 2)
+        digits = digits[level:]
+        inner = root.cnode.slots[index].cap if index in root.cnode.slots else NULL
+        if not digits or not isinstance(inner, CNodeCap):
+            return None
+        root = inner

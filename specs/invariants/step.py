@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from capkernel.abi import labels
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import signed
 from capkernel.kernel import objects as ko
-from capkernel.kernel.caps import FrameCap
+from capkernel.kernel.caps import CNodeCap, FrameCap
 from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
 from specs.invariants.recorder import Recorder
-from specs.invariants.resolve import slot_at
+from specs.invariants.resolve import slot_at, slot_in
 from specs.invariants.view import View, members
 
 _NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind, names in FIELDS.items()}
@@ -51,6 +52,14 @@ class Picture:
         self.mapped = {
             (asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()
         }
+
+    def refresh(self, thread: TCB) -> None:
+        """Look again at a thread: nothing else changes while user code runs."""
+        self.objects[thread] = _fields(thread)
+
+    def same_caps(self, other: "Picture") -> bool:
+        """Whether all caps are the same, in the same slots, with the same links and flags, and so are the objects."""
+        return self.caps == other.caps and self.flags == other.flags and self.objects.keys() == other.objects.keys()
 
     def of(self, item: Any, field: str) -> Any:
         """A field's value then; None if the object did not exist."""
@@ -125,27 +134,44 @@ def request_of(view: View, thread: TCB) -> Request:
 
 
 class Step:
-    """One kernel entry. Made before it; ``finish`` adds what came of it."""
+    """One kernel entry. Made before it; ``finish`` adds what came of it.
+
+    ``before`` is a picture of the view, if there is one already.
+    """
 
     after: View
 
-    def __init__(self, view: View, trap: Trap, recorder: Recorder) -> None:
+    def __init__(self, view: View, trap: Trap, recorder: Recorder, before: Picture | None = None) -> None:
         self.trap = trap
         self.recorder = recorder
         self.state: State = view.state
         self.caller = view.state.current
-        self.before = Picture(view)
+        self.before = before or Picture(view)
         self.is_syscall = trap.kind == ECALL
         self.request = request_of(view, self.caller)
         # What queued senders named, should one of them be served in this step.
         self.queued = {t: request_of(view, t) for t in view.threads if isinstance(t.state, ko.BlockedOnSend)}
         self.buffers = {thread: buffer_of(thread) for thread in view.threads}
         self._slots = {address: slot_at(self.caller, address) for address in self._addresses()}
+        self.operand = self._operand()
+        self.derived = self._derived(view)
 
     def _addresses(self) -> list[int]:
         request = self.request
         registers = (reg.CAP_REGISTER, reg.REPLY_REGISTER, reg.NBSEND_DEST_REGISTER)
         return [*(request.registers[r] for r in registers), *request.caps, request.receive[0]]
+
+    def _operand(self) -> Slot | None:
+        """The slot that a CNode invocation is about, by its first two words."""
+        node, words = self.cap(self.request.target), self.request.words
+        return slot_in(node, words[0], words[1]) if isinstance(node, CNodeCap) and len(words) > 1 else None
+
+    def _derived(self, view: View) -> dict[Slot, Cap]:
+        """What a Revoke is to take away: all that was derived from its operand."""
+        slot = self.operand
+        if slot is None or self.request.label != labels.CNODE_REVOKE or self.before.cap(slot) is NULL:
+            return {}
+        return {other: other.cap for other in view.tree.descendants(slot)}
 
     def finish(self, after: View) -> None:
         """The kernel has returned."""
@@ -165,6 +191,11 @@ class Step:
         return Picture(self.after)
 
     @cached_property
+    def same_caps(self) -> bool:
+        """Whether no cap changed, nor any place in the tree."""
+        return self.now.same_caps(self.before)
+
+    @cached_property
     def executed(self) -> bool:
         """Whether there was time for the system call: enough budget left, and the domain's time not over."""
         if not self.is_syscall or not self.recorder.times:
@@ -176,6 +207,20 @@ class Step:
         if refills and refills[0][1] - kernel["consumed"] - passed < least:
             return False
         return not (config.num_domains > 1 and passed + least >= kernel["domain_time"])
+
+    @cached_property
+    def invoked(self) -> Cap:
+        """The cap that the sending half of a system call invoked; ``NULL`` if there was no time for it, or no cap."""
+        return self.cap(self.request.target) if self.executed and self.request.sends else NULL
+
+    @cached_property
+    def completed(self) -> bool:
+        """Whether an invocation was carried out to its end: no error, no fault, not preempted, its caller runs on."""
+        registers = self.caller.registers
+        if not self.executed or self.invoked is NULL or self.state.refusal is not self.before.refusal:
+            return False
+        # Who is to make a system call again starts at it.
+        return self.caller.state is ko.RUNNING and registers[reg.NEXT_IP] != registers[reg.FAULT_IP]
 
     @cached_property
     def refused(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a step may do to caps, watermarks, mappings and priorities: T3, T12, and the step parts of G10 and G22.
+"""What a step may do to caps, watermarks, mappings and priorities: T3, T4, T12, and the step parts of G10 and G22.
 
 Catches: a cap that nobody named or had, rights or badges gained on the way, a copied mapping, memory given out again
 while something still lies in it, a mapping that vanished with nobody having asked for it.
@@ -130,6 +130,8 @@ def _exceeds_mask(step: Step, new: list[Cap]) -> str | None:
 
 def watermark_drops_only_at_reset(step: Step) -> str | None:
     """G10b: an untyped's watermark drops only while it has no children (a reset)."""
+    if step.same_caps:
+        return None
     known = {id(cap) for cap in step.before.caps.values()}
     for slot, cap in step.now.caps.items():
         old = step.before.caps.get(slot)
@@ -158,18 +160,38 @@ def mappings_do_not_vanish(step: Step) -> str | None:
         if isinstance(old, kc.FrameCap | kc.PageTableCap | kc.ASIDPoolCap) and step.now.caps.get(slot) is not old
     ]  # fmt: skip
     for (asid, vaddr), paddr in gone:
-        if not any(_unmaps(cap, asid, vaddr, paddr) for cap in touched):
+        replaced = (asid, vaddr) in step.now.mapped
+        if not any(_unmaps(cap, asid, vaddr, paddr, replaced=replaced) for cap in touched):
             return f"the mapping of {paddr:#x} at {vaddr:#x} of ASID {asid} vanished"
     return None
 
 
-def _unmaps(cap: Cap, asid: int, vaddr: int, paddr: int) -> bool:
-    """Whether losing or changing this cap can take a mapping away."""
+def _unmaps(cap: Cap, asid: int, vaddr: int, paddr: int, *, replaced: bool) -> bool:
+    """Whether losing or changing this cap can take a mapping away; of other memory only if it takes its place."""
     if isinstance(cap, kc.FrameCap):
-        return (cap.asid, cap.vaddr) == (asid, vaddr)
+        return (cap.asid, cap.vaddr) == (asid, vaddr) and (cap.paddr == paddr or replaced)
     if isinstance(cap, kc.PageTableCap):
         return cap.is_mapped and cap.asid == asid
     return isinstance(cap, kc.ASIDPoolCap) and cap.base == asid & ~511
+
+
+def badges_are_set_once(step: Step) -> str | None:
+    """T4: a badge is set once, from an unbadged cap only: every badge was there before, or is the one asked for.
+
+    A word that is asked for is the sixth of a Mint, whose source has no badge.
+    """
+    if step.same_caps:
+        return None
+    known = {(id(regions.referent(cap)), badge(cap)) for cap in step.before.caps.values() if badge(cap)}
+    for slot, cap in step.now.caps.items():
+        if step.before.caps.get(slot) is cap or not badge(cap) or (id(regions.referent(cap)), badge(cap)) in known:
+            continue
+        old, words = step.before.caps.get(slot), step.request.words
+        if old is not None and regions.referent(old) is regions.referent(cap):
+            return f"the badge of {name_of(slot)} became {badge(cap):#x}"
+        if step.request.label != labels.CNODE_MINT or len(words) < 6 or words[5] != badge(cap):
+            return f"{name_of(slot)} {describe(cap)} has a badge that nobody asked for"
+    return None
 
 
 _PRIORITIES = {
@@ -203,6 +225,7 @@ def priorities_are_bounded(step: Step) -> str | None:
 CHECKS = (
     StepInvariant("T3", "authority_is_named", "every new cap derives from a cap that the caller named",
                   authority_is_named),
+    StepInvariant("T4", "badges_are_set_once", "a badge is set once, from an unbadged cap only", badges_are_set_once),
     StepInvariant("T12", "priorities_are_bounded", "a new priority or mcp lies within the authority's mcp",
                   priorities_are_bounded),
     StepInvariant("G10b", "watermark_drops_only_at_reset", "the watermark drops only while there are no children",

@@ -4,7 +4,7 @@ Catches: a message to the wrong thread, twice, or to nobody although somebody wa
 cap that moves without Grant; a sender queued with other rights than its cap had; a signal that is lost.
 """
 
-from capkernel.abi import faults, labels
+from capkernel.abi import labels
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
@@ -13,6 +13,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import TCB, Cap, Notification
 from specs.invariants.step import COMBINED, Request, Step
+from specs.invariants.step_faults import compare_fault
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View, name_of
 
@@ -112,21 +113,8 @@ def _check_receiving(step: Step, cap: Cap) -> str | None:
     queued = step.before.of(sender, "state")
     fault = step.before.of(sender, "fault")
     if fault is not None:
-        return _compare_fault(step, fault, caller, queued.badge)
+        return compare_fault(step, fault, sender, caller, queued.badge)
     return _compare(step, sender, step.queued[sender], caller, queued.badge, queued.can_grant)
-
-
-_LABELS: dict[type[ko.Fault], int] = {
-    ko.CapFault: faults.CAP_FAULT, ko.UnknownSyscall: faults.UNKNOWN_SYSCALL, ko.VMFault: faults.VM_FAULT,
-    ko.UserException: faults.USER_EXCEPTION, ko.Timeout: faults.TIMEOUT,
-}  # fmt: skip
-
-
-def _compare_fault(step: Step, fault: ko.Fault, receiver: TCB, badge: int) -> str | None:
-    info = receiver.registers[reg.MSG_INFO_REGISTER]
-    if (msg.info_label(info), receiver.registers[reg.BADGE_REGISTER]) != (_LABELS[type(fault)], badge):
-        return f"the fault arrived as info {info:#x}, badge {receiver.registers[reg.BADGE_REGISTER]:#x}"
-    return None
 
 
 def _compare(step: Step, sender: TCB, sent: Request, receiver: TCB, badge: int, can_grant: bool) -> str | None:

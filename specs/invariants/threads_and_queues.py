@@ -171,7 +171,7 @@ def in_one_place(view: View) -> str | None:
     """G18: each thread is in exactly one place.
 
     Current, a ready queue, the release queue, one object's queue, waiting for a reply, inactive; a runnable thread
-    without a (configured) scheduling context is in no queue.
+    without a (configured) scheduling context is in no queue. Who is in no queue has no links.
     """
     problems = []
     places = _places(view)
@@ -185,6 +185,10 @@ def in_one_place(view: View) -> str | None:
             problems.append(f"{name_of(tcb)}, {_doing(tcb)}, is in {found or 'no queue'}")
         elif found and found[0].startswith(("ready", "release", "current")) and not _is_schedulable(tcb):
             problems.append(f"{name_of(tcb)}, {_doing(tcb)}, is in {found}")
+    for tcb in view.threads:
+        queued = any(place != "current" for place in places.get(id(tcb), []))
+        if not queued and (tcb.queue_next is not None or tcb.queue_prev is not None):
+            problems.append(f"{name_of(tcb)} is in no queue but is linked to others")
     if id(view.state.idle) in places:
         problems.append("the idle thread stands in a queue")
     return first(problems + _wrong_marks(view, places))

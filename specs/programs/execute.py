@@ -264,12 +264,18 @@ def _can_receive(cap: Cap | None, reply: Cap | None, thread: TCB) -> bool:
     return cap.notification.bound_tcb in (None, thread)
 
 
-def run(program: Program, *, watcher: Watcher | None = None, garbage: int = 1, fresh: bool = False) -> Execution:
-    """Run a program from its start. ``fresh`` builds the world anew instead of going back to its saved start."""
+def run(
+    program: Program, *, watcher: Watcher | None = None, garbage: int = 1, fresh: bool = False, final: bool = True
+) -> Execution:
+    """Run a program from its start.
+
+    ``fresh`` builds the world anew instead of going back to its saved start; without ``final`` the execution has no
+    final state.
+    """
     world = build(program.layout) if fresh else world_of(program.layout)
     world.rewind()
     session = Session(world, watcher, garbage)
     execution = session.take(*program.steps)
-    if execution.problem is None:
+    if final and execution.problem is None:
         execution.final = structure(session.state)
     return execution

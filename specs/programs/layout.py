@@ -29,7 +29,7 @@ from hwmodel.cpu.scripted import Insn
 from hwmodel.cpu.trap import STOP_ECALL
 from hwmodel.machine import Machine
 from specs.invariants.authority import Policy
-from specs.programs.model import Layout, Worker
+from specs.programs.model import GARBAGE, Layout, Worker
 
 CODE = 0x10000
 ASK = CODE
@@ -209,8 +209,8 @@ class Builder:
         self.copy("cspace", self.at(self.c0))
 
     def _objects(self) -> None:
-        self.make("untyped", obj.UNTYPED, 16)
-        self.make("untyped_page", obj.UNTYPED, 12)
+        self._use(self.make("untyped", obj.UNTYPED, 16))
+        self._use(self.make("untyped_page", obj.UNTYPED, 12))
         self.make("device_untyped", obj.UNTYPED, 13, source=self._untyped(13, device=True))
         for name in ("ep0", "ep1"):
             self.make(name, obj.ENDPOINT)
@@ -232,6 +232,16 @@ class Builder:
                      ("sc_root", bi.CAP_INIT_SCHED_CONTEXT), ("sched_control", self.info.sched_control[0]))  # fmt: skip
         for name, source in boot_caps:
             self.copy(name, self.at(source))
+
+    def _use(self, untyped: int) -> None:
+        """Leave something behind in an untyped: a page of it was written to, and is no more."""
+        slot, self.free = self.free, self.free + 1
+        own = self.at(bi.CAP_INIT_CNODE)
+        self.invoke(untyped, labels.UNTYPED_RETYPE, (obj.PAGE, 0, 0, 0, slot, 1), (own,))
+        cap = self.own.slot(slot).cap
+        assert isinstance(cap, FrameCap)
+        self.machine.write_bytes(cap.paddr, GARBAGE.to_bytes(8, "little") * (obj.PAGE_BYTES // 8))
+        self.invoke(own, labels.CNODE_DELETE, (slot, 64))
 
     def _spaces(self) -> None:
         for name in ("vspace1", "table_low", "table_high", "table_root"):

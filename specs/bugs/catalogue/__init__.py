@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from specs.bugs.catalogue import caps
+from specs.bugs.catalogue import caps, ipc, memory, others, scheduling, vspace
 from specs.bugs.model import Bug, Row
 
-_MODULES = (caps,)
+_MODULES = (caps, memory, vspace, ipc, scheduling, others)
 
 
 def _rows(module: ModuleType) -> list[type[Row]]:
