@@ -199,7 +199,7 @@ def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, node:
         return focus.of(ENDPOINTS)
     fills = name == "dest_index" or spec.label in _FILLS
     if fills and choose.number(0, 5):
-        found = focus.slot_in(node, empty=True) if choose.number(0, 1) else None
+        found = focus.slot_in(node, empty=True) if choose.number(0, 3) else None
         return focus.of(FREE) if found is None else found
     found = focus.slot_in(node, empty=False) if not choose.number(0, 3) else None
     return _cap_of(choose, focus, choose.of(_VICTIMS)) if found is None else found
@@ -215,7 +215,7 @@ def any_word(choose: Chooser) -> int:
 
 def _cap_of(choose: Chooser, focus: Focus, options: Sequence[int]) -> int:
     """Mostly where such a cap was at the start; sometimes elsewhere, as caps move."""
-    where = choose.number(0, 15)
+    where = choose.number(0, 31)
     if where > 1:
         return focus.cap(options)
     return focus.of(FREE) if where else choose.of(ANY_SLOT)
