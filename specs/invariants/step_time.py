@@ -7,7 +7,7 @@ YieldTo after which the wrong thread runs.
 from capkernel.abi import labels
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
-from capkernel.kernel.objects import SchedContext
+from capkernel.kernel.objects import READY_QUEUE, SchedContext
 from capkernel.kernel.state import PRIORITIES
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
@@ -85,12 +85,17 @@ def highest_priority_runs(step: Step) -> str | None:
 
 
 def yielded_to_runs(step: Step) -> str | None:
-    """L1b: after YieldTo, the thread yielded to runs before its caller if its priority is at least as high."""
-    caller = step.caller
-    if caller.yield_to is None or step.before.of(caller, "yield_to") is not None:
+    """L1b: after YieldTo a thread that is ready, of at least the caller's priority, runs before its caller."""
+    caller, cap = step.caller, step.invoked
+    if step.request.label != labels.SCHED_CONTEXT_YIELD_TO or not isinstance(cap, kc.SchedContextCap) or step.refused:
         return None
-    target = caller.yield_to.tcb
-    return "the caller of YieldTo waits for it and runs" if step.state.current is caller and target else None
+    target = step.before.of(cap.sched_context, "tcb")
+    if step.state.current is not caller or target is None or target is caller:
+        return None
+    ready = target.queued == READY_QUEUE and target.domain == step.state.domain
+    if not ready or target.priority < caller.priority:
+        return None
+    return f"{name_of(caller)} yielded to {name_of(target)}, which is ready, and runs on itself"
 
 
 CHECKS = (

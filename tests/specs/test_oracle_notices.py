@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from capkernel.abi import labels
+from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.kernel import caps as kc
@@ -19,10 +20,12 @@ from hwmodel.cpu.trap import Trap
 from specs.generate import LAYOUTS
 from specs.invariants import INVARIANTS, STEP_INVARIANTS, check_all
 from specs.invariants.authority import CONTROL, Edge, Policy
+from specs.invariants.recorder import Recorder
 from specs.invariants.spaces import find_leaf, walk_all
+from specs.invariants.step import Picture
 from specs.monitor import Monitor
 from specs.programs import SLOTS, Access, Layout, Program, Step, Syscall, Worker, run, world_of
-from specs.programs.layout import MAPPED_AT, World
+from specs.programs.layout import BUFFERS, MAPPED_AT, TEST_BITS, World
 from specs.programs.partitions import LAYOUT as PARTITIONED
 
 FREE = 60
@@ -34,6 +37,8 @@ class Broken:
 
     looked = 0
     """How many kernel entries were looked at before."""
+    before: Picture
+    """What there was before the kernel entry."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -81,6 +86,10 @@ def g2(b: Broken) -> None:
 def g4(b: Broken) -> None:
     one, other = b.slot("ep0"), b.slot("ep1")
     one.next, other.next, one.prev, other.prev = other, one, other, one
+
+
+def g9c(b: Broken) -> None:
+    slots.insert_root(kc.UntypedCap(b.state.config.kernel_image[0], 12, True, 0), b.free())
 
 
 def g10(b: Broken) -> None:
@@ -183,6 +192,7 @@ BREAKERS: dict[str, tuple[Breaker, Layout]] = {
     "G8b": (lambda b: set_attribute(b.slot("ep0_badged"), "first_badged", False), Layout()),
     "G9": (lambda b: b.change("frame0", paddr=b.untyped().paddr + 8), Layout()),
     "G9b": (lambda b: b.change("frame0", paddr=b.threads[0].paddr & ~0xFFF), Layout()),
+    "G9c": (g9c, Layout()),
     "G10": (g10, Layout()),
     "G11": (g11, Layout()),
     "G12": (g12, Layout()),
@@ -262,8 +272,14 @@ class Saboteur(Monitor):
     def after(self, trap: Trap) -> None:
         broken = Broken(self.world)
         broken.looked = self.checked
+        assert self._step is not None
+        broken.before = self._step.before
         self.sabotage(broken)
         super().after(trap)
+
+
+def set_register(thread: TCB, register: int, word: int) -> None:
+    thread.registers[register] = word
 
 
 def flip(thread: TCB, register: int) -> None:
@@ -295,20 +311,111 @@ def t8b(b: Broken) -> None:
         b.threads[0].fault, b.threads[0].state = None, ko.RESTART
 
 
+def t4(b: Broken) -> None:
+    cap = b.slot("ep0").cap
+    assert isinstance(cap, kc.EndpointCap)
+    slots.insert_derived(replace(cap, badge=77), b.slot("ep0"), b.free())
+
+
+def t5(b: Broken) -> None:
+    slots.insert_derived(b.before.cap(b.slot("ep0_badged")), b.slot("ep0"), b.slot("ep0_badged"))
+
+
+def t6(b: Broken) -> None:
+    cap = b.before.cap(b.slot("ntfn1"))
+    assert isinstance(cap, kc.NotificationCap)
+    cap.notification.bound_tcb, b.threads[0].bound_notification = b.threads[0], cap.notification
+
+
+def t7b(b: Broken) -> None:
+    frame = b.slot("frame_mapped").cap
+    assert isinstance(frame, kc.FrameCap)
+    b.state.machine.clear(frame.paddr, 8)
+
+
+def t10(b: Broken) -> None:
+    """In the second kernel entry, the caller of the first goes on without an answer."""
+    reply = b.get("reply0")
+    assert isinstance(reply, ko.Reply)
+    if b.looked == 1 and reply.tcb is not None:
+        reply.tcb.state = ko.RESTART
+
+
+def t11b(b: Broken) -> None:
+    for _ in range(2):
+        b.state.machine.irq_pending()
+
+
+def t14(b: Broken) -> None:
+    fault = b.state.refusal
+    assert isinstance(fault, ko.UserException)
+    fault.number += 1
+
+
+def l1(b: Broken) -> None:
+    scheduler.dequeue(b.state, b.threads[1])
+    b.threads[1].priority = 200
+    scheduler.enqueue(b.state, b.threads[1])
+
+
+def l1b(b: Broken) -> None:
+    scheduler.dequeue(b.state, b.threads[0])
+    scheduler.enqueue(b.state, b.threads[1])
+    b.state.current = b.threads[0]
+
+
+def l6(b: Broken) -> None:
+    """In the first kernel entry a thread waits with a timeout, in the second it has another."""
+    thread, reply = b.threads[1], b.get("reply0")
+    assert isinstance(reply, ko.Reply)
+    thread.fault = ko.Timeout(0)
+    if b.looked == 0:
+        scheduler.dequeue(b.state, thread)
+        thread.state, reply.tcb = ko.BlockedOnReply(reply), thread
+
+
+def on_cnode(label: int, name: str) -> Syscall:
+    return Syscall(cap=SLOTS["cnode"], label=label, words=(SLOTS[name], TEST_BITS))
+
+
 YIELD = Syscall(number=sc.YIELD)
 REFUSED = Syscall(cap=SLOTS["tcb1"], label=99)
 CALLED = Syscall(cap=SLOTS["ep0"], label=3, words=(1, 2, 3, 4, 5), thread=1)
 SIGNAL = Syscall(number=sc.NBSEND, cap=SLOTS["ntfn0_badge1"])
 READ = Syscall(cap=SLOTS["tcb1"], label=labels.TCB_SET_FLAGS, words=(0, 0))
 FAULTING = Layout(workers=(Worker(fault=SLOTS["ep0"]),))
+PAIR = Layout(workers=(Worker(priority=120), Worker(priority=120)))
+RETYPE = Syscall(
+    cap=SLOTS["untyped"], label=labels.UNTYPED_RETYPE, words=(obj.PAGE, 0, 0, 0, FREE, 1), caps=(SLOTS["cnode"],)
+)
+SUSPEND = Syscall(cap=SLOTS["tcb_root"], label=labels.TCB_SUSPEND)
+BUFFER = Syscall(cap=SLOTS["tcb1"], label=labels.TCB_SET_IPC_BUFFER, words=(BUFFERS,), caps=(SLOTS["frame0"],))
+YIELD_TO = Syscall(cap=SLOTS["sc1"], label=labels.SCHED_CONTEXT_YIELD_TO)
 SABOTAGES: dict[str, tuple[Step | tuple[Step, ...], Breaker, Layout]] = {
     "T3": (YIELD, lambda b: slots.insert_derived(b.slot("ep0").cap, b.slot("ep0"), b.free()), Layout()),
+    "T4": (YIELD, t4, Layout()),
+    "T5": (on_cnode(labels.CNODE_REVOKE, "ep0"), t5, Layout()),
+    "T6": (on_cnode(labels.CNODE_DELETE, "ntfn1"), t6, Layout()),
+    "T6b": (YIELD, lambda b: slots.unlink(b.slot("ep1_badged")), Layout()),
+    "T7": (RETYPE, lambda b: b.machine.write_word(b.untyped().paddr, 1), Layout()),
+    "T7b": (YIELD, t7b, Layout()),
     "T8": (CALLED, lambda b: flip(b.threads[3], reg.A2), SERVED),
     "T8b": ((Access(op="illegal"), YIELD), t8b, FAULTING),
     "T9": (REFUSED, lambda b: set_attribute(b.threads[1], "mcp", 3), Layout()),
+    "T10": ((CALLED, YIELD), t10, SERVED),
+    "T11": (YIELD, lambda b: set_attribute(b.get("sc1"), "consumed", 5), Layout()),
+    "T11b": (YIELD, t11b, Layout()),
     "T12": (YIELD, lambda b: set_attribute(b.threads[1], "priority", b.threads[1].priority - 1), Layout()),
     "T13": (SIGNAL, lambda b: set_attribute(b.get("ntfn0"), "badge", 0), Layout()),
+    "T13b": (YIELD, lambda b: cast(Recorder, b.state.machine).effects.append(("mask_irq", 0, True)), Layout()),
+    "T14": (Access(op="illegal"), t14, FAULTING),
     "T15": (YIELD, t15, Layout()),
+    "T16": (SUSPEND, lambda b: flip(b.threads[-1], reg.FAULT_IP), Layout()),
+    "T18b": (READ, lambda b: set_register(b.threads[0], reg.BADGE_REGISTER, 5), Layout()),
+    "T18c": (BUFFER, lambda b: set_attribute(b.threads[1], "ipc_buffer", 8), Layout()),
+    "L1": (YIELD, l1, Layout()),
+    "L1b": (YIELD_TO, l1b, PAIR),
+    "L6": ((YIELD, YIELD), l6, Layout()),
     "T18": (READ, lambda b: flip(b.threads[0], 9), Layout()),
     "G10b": (YIELD, g10, Layout()),
     "G21b": (YIELD, g21b, Layout()),

@@ -419,8 +419,8 @@ class S48(Bug):
     """
 
     origin = "seL4 0f78e4e95"
-    caught_by = ("T13b", "H1", "H3")
-    note = "H1 and H3 compare two runs; T13b sees in one that a line is touched which did not fire."
+    caught_by = ("T13b", "T15", "H1", "H3")
+    note = "H1 and H3 compare two runs; in one, T13b sees a line touched that did not fire, and the controller objects."
     edits = (
         Edit(
             _SYSCALL,
