@@ -111,13 +111,13 @@ WORDS: dict[str, tuple[int, ...]] = {
     "set": _SMALL, "cspace_root_data": (0, 0, 48, 6), "vspace_root_data": (0, 0, 0, 1),
     "buffer": (0, BUFFERS, BUFFERS + 0x400, BUFFERS + 0x1C00, BUFFERS + 8), "tls_base": (0, 0x1000),
     "priority": (0, 1, 50, 100, 110, 120, 200), "mcp": (0, 1, 100, 255, 255),
-    "rights": (0, 1, 2, 3, 7, 8, 15, 15, 15), "badge": BADGES, "dest_badge": BADGES, "pivot_badge": BADGES,
+    "rights": (0, 1, 2, 3, 3, 7, 8, 15, 15), "badge": BADGES, "dest_badge": BADGES, "pivot_badge": BADGES,
     "depth": (TEST_BITS,) * 5 + (1, 2, 64), "src_depth": (TEST_BITS,) * 5 + (1, 2, 64),
     "pivot_depth": (TEST_BITS,) * 5 + (1, 2, 64), "dest_depth": (TEST_BITS,) * 5 + (1, 2, 64),
-    "irq": (IRQ_LINE, 1, 6, 7, 96), "trigger": (0, 1), "domain": (0, 1, 1, 2), "duration": (0, 500, 5_000, 20_000),
+    "irq": (IRQ_LINE, 1, 6, 7, 96, 97), "trigger": (0, 1), "domain": (0, 1, 1, 2), "duration": (0, 500, 5_000, 20_000),
     "budget": (20, 50, 500, 1_000, 5_000, 1 << 32), "period": (20, 500, 1_000, 5_000, 10_000, 1 << 33),
     "extra_refills": (0, 1, 3, 8),
-    "vaddr": PAGES, "attr": (0, 0, 1), "ioaddr": (0, 0x1000, 0x20_0000, 0x4000_0000),
+    "vaddr": PAGES, "attr": (0, 1), "ioaddr": (0, 0x1000, 0x20_0000, 0x4000_0000),
 }  # fmt: skip
 """Words that make sense, by their name in the table of invocations."""
 _FILLS = frozenset((labels.IRQ_CONTROL_GET, labels.IRQ_CONTROL_GET_TRIGGER, labels.ASID_CONTROL_MAKE_POOL))
@@ -371,6 +371,12 @@ LAYOUTS = (
         Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=130, mcp=50, budget=50, period=500, sporadic=True, timeout=6, notification=10),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
+    )),
+    Layout(lends=((SLOTS["sc_spare"], SLOTS["ntfn1"]),), workers=(
+        Worker(priority=120, fault=6, budget=1_000, period=5_000, extra_refills=1),
+        Worker(priority=130, passive=True, own_vspace=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=120, passive=True, serves=(SLOTS["ntfn1"], 0)),
+        Worker(priority=110, passive=True, serves=(SLOTS["ep0"], SLOTS["reply1"])),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

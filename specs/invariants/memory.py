@@ -115,7 +115,7 @@ def untyped_children_below_watermark(view: View) -> str | None:
 
 def memory_is_paid_for(view: View) -> str | None:
     """G28: kernel memory is bounded by the untyped it was paid from; no queue and no number is unbounded."""
-    problems = _wrong_places(view)
+    problems = list(view.once(_wrong_places))
     for node in view.of_kind(ko.CNode):
         problems += [f"{name_of(node)} has slot {n}" for n in node.slots if not 0 <= n < 1 << node.radix]
     for tcb in view.threads:
@@ -200,6 +200,7 @@ CHECKS = (
     Invariant("G10", "untyped_children_below_watermark", "all that was made from an untyped lies below its watermark",
               untyped_children_below_watermark, of_caps=True),
     Invariant("G11", "live_objects_have_caps", "a live object is reached by some cap", live_objects_have_caps),
-    Invariant("G12", "slots_have_owner", "a non-empty slot's CNode or TCB is reached by some cap", slots_have_owner),
+    Invariant("G12", "slots_have_owner", "a non-empty slot's CNode or TCB is reached by some cap", slots_have_owner,
+              of_caps=True),
     Invariant("G28", "memory_is_paid_for", "kernel memory is bounded by what was paid for it", memory_is_paid_for),
 )  # fmt: skip

@@ -72,7 +72,7 @@ def overlap(pages: list[tuple[int, int]], taken: list[tuple[regions.Region, str]
 
 def no_kernel_memory_mapped(view: View) -> str | None:
     """G23: no kernel object is ever mapped, and every mapped page is a user page."""
-    taken = _kernel_regions(view)
+    taken = view.once(_kernel_regions)
     leaves = [leaf for space in view.spaces.values() for leaf in space.leaves.values()]
     pages = sorted({(leaf.paddr, leaf.size) for leaf in leaves})
     problems = overlap(pages, taken)

@@ -18,7 +18,7 @@ class Worker:
 
     ``fault`` and ``timeout`` are slots of handler endpoints, ``notification`` of one to be bound; 0 means none. A
     ``passive`` thread starts without its context. One that ``serves`` starts in a receive with those slots of endpoint
-    and reply object.
+    (or notification) and reply object.
     """
 
     priority: int = 100
@@ -54,6 +54,8 @@ class Layout:
     root_priority: int = 10
     partitioned: bool = False
     """Two labels with a policy between them (``partitions``) instead of one CSpace for all."""
+    lends: tuple[tuple[int, int], ...] = ()
+    """Slots of scheduling contexts and notifications, bound to each other: who is woken so has that time."""
     schedule: tuple[tuple[int, int], ...] = ()
     work_units_per_preemption: int = 100
     syscall_ticks: int = 5

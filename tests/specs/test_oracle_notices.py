@@ -359,9 +359,9 @@ def l1(b: Broken) -> None:
 
 
 def l1b(b: Broken) -> None:
-    scheduler.dequeue(b.state, b.threads[0])
-    scheduler.enqueue(b.state, b.threads[1])
-    b.state.current = b.threads[0]
+    scheduler.dequeue(b.state, b.threads[1])
+    scheduler.enqueue(b.state, b.threads[0])
+    b.state.current = b.threads[1]
 
 
 def l6(b: Broken) -> None:
@@ -390,7 +390,7 @@ RETYPE = Syscall(
 )
 SUSPEND = Syscall(cap=SLOTS["tcb_root"], label=labels.TCB_SUSPEND)
 BUFFER = Syscall(cap=SLOTS["tcb1"], label=labels.TCB_SET_IPC_BUFFER, words=(BUFFERS,), caps=(SLOTS["frame0"],))
-YIELD_TO = Syscall(cap=SLOTS["sc1"], label=labels.SCHED_CONTEXT_YIELD_TO)
+YIELD_TO = Syscall(cap=SLOTS["sc0"], label=labels.SCHED_CONTEXT_YIELD_TO, thread=1)
 SABOTAGES: dict[str, tuple[Step | tuple[Step, ...], Breaker, Layout]] = {
     "T3": (YIELD, lambda b: slots.insert_derived(b.slot("ep0").cap, b.slot("ep0"), b.free()), Layout()),
     "T4": (YIELD, t4, Layout()),
