@@ -342,6 +342,8 @@ class Builder:
     def _let_go(self) -> None:
         for index, (domain, ticks) in enumerate(self.world.layout.schedule):
             self.invoke(SLOTS["domain"], labels.DOMAIN_SCHEDULE_CONFIGURE, (index, domain, ticks))
+        for sched_context, notification in self.world.layout.lends:
+            self.invoke(sched_context, labels.SCHED_CONTEXT_BIND, (), (notification,))
         for index, worker in enumerate(self.world.layout.workers):
             if not worker.serves[0]:
                 self.invoke(SLOTS[f"tcb{index}"], labels.TCB_RESUME)
