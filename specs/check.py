@@ -1,10 +1,14 @@
 """Checking whole programs: run one under the oracle, and print one that fails so that anyone can run it."""
 
+from collections.abc import Callable
+
 from capkernel.abi.labels import BY_LABEL
 from specs.generate import LAYOUTS, Chooser, Focus
 from specs.generate import step as make_step
 from specs.monitor import Monitor
 from specs.programs import SLOTS, Execution, Program, Session, Step, Syscall, run, world_of
+from specs.programs.execute import Watcher
+from specs.programs.layout import World
 from specs.programs.model import literal
 from specs.sight import Sight
 
@@ -32,16 +36,20 @@ def checked(program: Program, *, fresh: bool = False) -> Execution:
     return run(program, watcher=watcher, fresh=fresh, final=False)
 
 
-def wander(choose: Chooser, most_steps: int) -> Execution:
+def _monitor(world: World) -> Watcher:
+    return Monitor(policy=world.policy)
+
+
+def wander(choose: Chooser, most_steps: int, watcher_of: Callable[[World], Watcher] = _monitor) -> Execution:
     """Run a program that is made up as it goes, each step in sight of what those before it have left.
 
-    All invariants are evaluated at each kernel entry. The execution's program is what was made up, and runs the same
-    again.
+    Unless another watcher is wanted, all invariants are evaluated at each kernel entry. The execution's program is what
+    was made up, and runs the same again.
     """
     layout = choose.of(LAYOUTS)
     world = world_of(layout)
     world.rewind()
-    session = Session(world, Monitor(policy=world.policy))
+    session = Session(world, watcher_of(world))
     sight = Sight(world)
     focus = Focus(choose, layout, sight=sight)
     for _ in range(choose.number(1, most_steps)):

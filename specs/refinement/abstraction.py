@@ -22,7 +22,7 @@ from specs.abstract.state import ChooseNewThread, Config, CSlot, ResumeCurrentTh
 from specs.invariants.regions import begets, referent
 
 TABLE_BYTES = 4096
-_LINKS = attrgetter("cap", "next", "revocable", "first_badged")
+_LINKS = attrgetter("cap", "container", "index", "next", "revocable", "first_badged")
 
 
 def abstract_config(config: KernelConfig) -> Config:
