@@ -7,7 +7,7 @@ an entry of somebody who is no source leaves its view alone (local respect), and
 in both (the scheduler sees no partition's state).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from capkernel.abi.labels import BY_LABEL
@@ -56,15 +56,20 @@ class Company(Session):
         self._actor = ""
         self.loop.before.append(self._before)
         self.loop.observers.append(self._after)
-        self.until = self.machine.now() + wiring.rounds * sum(ticks for _, ticks in wiring.turns)
+        # The last turn ends where a pause begins: then nobody is in the middle of anything.
+        self.all_turns = wiring.rounds * len(wiring.turns)
+        self.loop.stop_reason = self._over
 
     def go(self) -> Execution:
         """Run to the end."""
         try:
-            self.execution.reason = self.loop.run(until=self.until)
+            self.execution.reason = self.loop.run()
         except Exception as error:  # Whatever comes out of the kernel is a finding, not ours to judge.
             self.execution.problem = f"T15 total: {type(error).__name__}: {error}"
         return self.execution
+
+    def _over(self) -> str | None:
+        return "turns" if len(self.turns) >= self.all_turns else None
 
     def _on_host(self, thread: TCB, what: int) -> bool:
         label = self.policy.label(thread.paddr)
@@ -127,29 +132,44 @@ def steps_of(choose: Chooser, world: FlowWorld, most: int, plant: Plant | None =
     return tuple(item for item in drawn if not isinstance(item, Interrupt | Dma))
 
 
+def random_steps(wiring: Wiring, seed: int, most: int = 25, plant: Plant | None = None) -> Steps:
+    """Up to ``most`` random steps for each party, about what a plant's steps are about."""
+    return _random_steps(RandomChooser(seed), flow_world(wiring), most, plant)
+
+
+def _random_steps(choose: Chooser, world: FlowWorld, most: int, plant: Plant | None) -> Steps:
+    return {name: steps_of(choose, world, most, plant) for name in PARTIES}
+
+
+def company(
+    wiring: Wiring, steps: Steps, watched: Iterable[str] = PARTIES, garbage: Mapping[str, int] | None = None
+) -> Company:
+    """Run to the end, and keep what the ``watched`` labels see."""
+    world = flow_world(wiring)
+    world.rewind()
+    domain = dict(zip(PARTIES, wiring.domains, strict=True))
+    eyes = [Eye(name, domain[name], world.declared, world.roots[name]) for name in sorted(watched)]
+    run = Company(world, wiring, steps, garbage or {}, eyes)
+    run.go()
+    return run
+
+
 def compare(wiring: Wiring, label: str, one: Steps, other: Steps) -> Pair:
     """Two runs, in which the labels that are no sources of ``label`` take the steps of ``one`` and of ``other``."""
-    world = flow_world(wiring)
-    trusted = sources(label, world.declared.edges) & set(PARTIES)
+    trusted = sources(label, flow_world(wiring).declared.edges) & set(PARTIES)
     runs = []
     for number, steps in enumerate((one, other), 1):
-        world.rewind()
-        domain = dict(zip(PARTIES, wiring.domains, strict=True))
-        eyes = [Eye(name, domain[name], world.declared, world.roots[name]) for name in sorted(trusted)]
         garbage = {name: 1 if name in trusted else 100 * number for name in PARTIES}
-        own = {name: one[name] if name in trusted else steps[name] for name in PARTIES}
-        run = Company(world, wiring, own, garbage, eyes)
-        run.go()
-        runs.append(run)
+        runs.append(company(wiring, {**steps, **{name: one[name] for name in trusted}}, trusted, garbage))
     pair = Pair(label, trusted, (runs[0], runs[1]))
-    pair.leak = _judge(pair)
+    pair.leak = _judge(pair, dict(zip(PARTIES, wiring.domains, strict=True)))
     return pair
 
 
 def random_pair(wiring: Wiring, label: str, seed: int, most: int = 25, plant: Plant | None = None) -> Pair:
     """Two runs from a seed, of up to ``most`` steps for each party, about what a plant's steps are about."""
     choose, world = RandomChooser(seed), flow_world(wiring)
-    one, other = ({name: steps_of(choose, world, most, plant) for name in PARTIES} for _ in range(2))
+    one, other = (_random_steps(choose, world, most, plant) for _ in range(2))
     return compare(wiring, label, one, other)
 
 
@@ -158,7 +178,7 @@ def planted_pair(plant: Plant, seed: int) -> Pair:
     return random_pair(plant.wiring, "alice", seed, plant=plant)
 
 
-def _judge(pair: Pair) -> Leak | None:
+def _judge(pair: Pair, domains: Mapping[str, int]) -> Leak | None:
     for run in pair.runs:
         if run.execution.problem is not None:
             return Leak("T15", pair.label, run.execution.problem)
@@ -170,6 +190,9 @@ def _judge(pair: Pair) -> Leak | None:
     if turns[0] != turns[1]:
         return Leak("H3", pair.label, f"domains in the order {turns[0]} in one run, {turns[1]} in the other")
     for label in sorted(pair.sources):
+        own = [[ticks for domain, ticks in run.turns if domain == domains[label]] for run in pair.runs]
+        if own[0] != own[1]:
+            return Leak("H10", label, f"turns of {own[0]} ticks in one run, {own[1]} in the other")
         here, there = one.seen[label].views, other.seen[label].views
         for number, (a, b) in enumerate(zip(here, there, strict=False)):
             if a != b:

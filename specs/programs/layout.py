@@ -98,13 +98,13 @@ class World:
         self.state.machine = self.machine
 
 
-def booted(layout: Layout, num_domains: int = 2) -> World:
+def booted(layout: Layout, num_domains: int = 2, domain_schedule_length: int = 4) -> World:
     """A world in which nothing is but the root thread."""
     board = find_board(layout.board).with_ram(64 * MIB)
     machine = Machine(board)
     base = KernelConfig(
-        root_cnode_bits=ROOT_BITS, num_domains=num_domains, domain_schedule_length=4, device_top=0x1020_0000,
-        work_units_per_preemption=layout.work_units_per_preemption,
+        root_cnode_bits=ROOT_BITS, num_domains=num_domains, device_top=0x1020_0000,
+        domain_schedule_length=domain_schedule_length, work_units_per_preemption=layout.work_units_per_preemption,
     )  # fmt: skip
     config = configure(base, board)
     state = boot(config, machine, RootImage(CODE, ((CODE, b"", 4096),)))
