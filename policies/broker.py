@@ -40,16 +40,6 @@ from policies.ledger import Ledger
 from policies.office import Entry
 from policies.vault import Offer, Slots, Vault
 
-names: int = 0
-names_size: int = 0x1000
-rules: int = 0
-rules_size: int = 0x1000
-ledger: int = 0
-ledger_size: int = 0x4_0000
-operator_region: int = 0
-operator_region_size: int = 0x1000
-"""Memory that is shared with whoever answers for the policy: rules do not fit into a message."""
-
 TIMER, SUPERVISOR, CLIENTS, AUDIT, OPERATOR, POLICIES = 0, 1, range(2, 30), 40, 41, range(42, 50)
 """Channels; the timer signals its own."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
@@ -84,14 +74,16 @@ class Counter:
         if after < 0:
             raise Malformed(f"grants have numbers from 1 on, not {after}")
         room, found = LIST_BYTES, []
-        for number, entry in sorted(self.desk.ledger.office.entries.items()):
-            if number <= after or subject not in (None, entry.question.subject):
+        ledger = self.desk.ledger
+        infos = [entry.info for entry in ledger.office.entries.values()]
+        infos += [offer.info for offer in ledger.offers.values()]
+        for info in sorted(infos, key=lambda info: info.number):
+            if info.number <= after or subject not in (None, info.subject):
                 continue
-            texts = (entry.question.subject, entry.question.service, entry.question.purpose)
-            room -= 7 * 8 + sum(len(text.encode()) + 8 for text in texts)
+            room -= 8 * 8 + sum(len(text.encode()) + 8 for text in (info.subject, info.service, info.purpose))
             if room < 0:
                 break
-            found.append(entry.info)
+            found.append(info)
         return found
 
     def close(self) -> None:
@@ -119,10 +111,8 @@ class GrantServant(Grant):
         return self.counter.desk.entry(self.which).info
 
     async def delegate(self, subject: str, rights: int, purpose: str, duration_us: int) -> None:
-        """Let another have it."""
-        desk = self.counter.desk
-        service = desk.entry(self.which).question.service
-        await desk.request(subject, service, rights, purpose, duration_us, self.which)
+        """Offer it to another."""
+        await self.counter.desk.offer(self.which, subject, rights, purpose, duration_us)
 
     async def closed(self) -> None:
         """Nobody has a cap to it: it is given up."""
@@ -160,8 +150,11 @@ class BrokerServant(Broker):
         """One of them."""
         if number < 0:
             raise Malformed(f"grants have numbers from 1 on, not {number}")
-        entry = self.counter.desk.ledger.office.entries.get(number)
-        if entry is None or entry.question.subject != self.subject:
+        desk = self.counter.desk
+        entry = desk.ledger.office.entries.get(number)
+        if entry is None:
+            entry = await desk.accept(self.subject, number)
+        if entry.question.subject != self.subject:
             raise NotFound(f"{self.subject} has no grant {number}")
         return self.counter.grant(entry)
 
@@ -208,6 +201,17 @@ def read_offers(text: str) -> dict[str, Offer]:
 class Program:
     """The server."""
 
+    names: int = 0
+    names_size: int = 0x1000
+    rules: int = 0
+    rules_size: int = 0x1000
+    ledger: int = 0
+    ledger_size: int = 0x4_0000
+    operator_region: int = 0
+    operator_region_size: int = 0x1000
+    """Memory that is shared with whoever answers for the policy: rules do not fit into a message."""
+    desk = Desk
+
     def __init__(self) -> None:
         self.counter: Any = None
         self.roots: dict[int, Interface] = {}
@@ -215,22 +219,23 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Go on with what was granted; first take back what should not be there."""
-        text = await _text(pd, names, names_size)
+        text = await _text(pd, self.names, self.names_size)
         subjects = {ch: name for ch, name in read_channel_names(text, "subjects").items() if ch in CLIENTS}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        book = Ledger(SharedRegion(ledger, ledger_size))
-        await book.open(await _text(pd, rules, rules_size))
+        book = Ledger(SharedRegion(self.ledger, self.ledger_size))
+        await book.open(await _text(pd, self.rules, self.rules_size))
         timer = connect(Timer, Connection(pd.sys), BASE_ENDPOINT_CAP + TIMER)
         audit = connect(Audit, Connection(pd.sys), BASE_ENDPOINT_CAP + AUDIT)
         self.policies = {ch: name for ch, name in read_channel_names(text, "policies").items() if ch in POLICIES}
         council = Council(
             {name: connect(Policy, Connection(pd.sys), BASE_ENDPOINT_CAP + ch) for ch, name in self.policies.items()}
         )
-        desk = Desk(book, Vault(inbox, KEPT_SLOTS, read_offers(text)), audit, timer, subjects, council)
+        desk = self.desk(book, Vault(inbox, KEPT_SLOTS, read_offers(text)), audit, timer, subjects, council)
         self.counter = Counter(desk)
         self.roots = {channel: BrokerServant(self.counter, subject) for channel, subject in subjects.items()}
         self.roots[OPERATOR] = ControlServant(self.counter)
-        regions = {OPERATOR: SharedRegion(operator_region, operator_region_size)} if operator_region else {}
+        shared = SharedRegion(self.operator_region, self.operator_region_size)
+        regions = {OPERATOR: shared} if self.operator_region else {}
         self.counter.service = Service(pd, roots=self.roots.get, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.counter.service.open()
         await desk.clean_up()

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from attrs import evolve
+
 from capkernel.protocols.audit import MAX_BATCH, MAX_TEXT, Audit
 from capkernel.protocols.brokering import ALL_RIGHTS, RIGHT_NAMES, Question, Verdict
 from capkernel.protocols.clocks import MAX_US, Timer
@@ -25,7 +27,7 @@ from capkernel.protocols.failures import (
 from capkernel.protocols.interface import Cap
 from capkernel.user.operations import clock
 from policies.council import Council
-from policies.ledger import Ledger, Place
+from policies.ledger import Ledger, Offer, Place
 from policies.models.approval import Approval, TwoPersons
 from policies.models.limits import EVERYBODY, Rate
 from policies.office import Entry
@@ -58,20 +60,21 @@ class Desk:
     # What clients want
 
     async def request(
-        self, subject: str, service: str, rights: int, purpose: str, duration_us: int, parent: int = 0
-    ) -> Entry:
-        """Decide, and make the caps. Raises what ``Broker.request`` and ``Grant.delegate`` raise."""
+        self, subject: str, service: str, rights: int, purpose: str, duration_us: int, parent: int = 0,
+        offer: Offer | None = None,
+    ) -> Entry:  # fmt: skip
+        """Decide, and make the caps; with ``offer`` it is what was offered, and ends when that said. Raises what
+        ``Broker.request`` raises.
+        """
         giver = self.entry(parent).question.subject if parent else subject
         question = await self._question(subject, service, rights, purpose, duration_us, parent)
-        self._limit(giver, question.now_us)
-        # What cannot be recorded is not done.
-        await self._say()
-        verdict = await self._judge(question, parent)
-        if not verdict.allowed:
-            self._note(f"refused: {_told(question, giver)}", _why(verdict))
-            await self._save_and_say()
-            raise NotPermitted("; ".join(verdict.reasons) or "there is no policy that could allow it")
-        place = self._free_place(giver)
+        if offer is not None:
+            left = max(1, offer.until_us - question.now_us) if offer.until_us else 0
+            question = evolve(question, number=offer.question.number, duration_us=left)
+        self._limit(subject, question.now_us)
+        verdict = await self._decided(question, giver, parent)
+        place = self._free_place(giver, question.number)
+        self.ledger.offers.pop(question.number, None)
         entry = self.ledger.office.enter(question, parent)
         self.ledger.places[place] = Place(place, entry.number, service)
         self._note(f"grant {entry.number} from {parent}: {_told(question, giver)}", _why(verdict))
@@ -85,6 +88,36 @@ class Desk:
             raise
         await self.arm()
         return entry
+
+    async def offer(self, parent: int, subject: str, rights: int, purpose: str, duration_us: int) -> None:
+        """Keep something of a grant for another, who is asked by it and bound by nothing; he takes it by ``accept``.
+
+        One offers oneself nothing: that is had at once. Raises what ``Grant.delegate`` raises.
+        """
+        above = self.entry(parent).question
+        if subject == above.subject:
+            await self.request(subject, above.service, rights, purpose, duration_us, parent)
+            return
+        question = await self._question(subject, above.service, rights, purpose, duration_us, parent)
+        self._limit(above.subject, question.now_us)
+        verdict = await self._decided(question, above.subject, parent)
+        self._free_place(above.subject)
+        question = evolve(question, number=self.ledger.office.number())
+        until_us = question.now_us + duration_us if duration_us else 0
+        self.ledger.offers[question.number] = Offer(question, parent, until_us)
+        self._note(f"offer {question.number} from {parent}: {_told(question, above.subject)}", _why(verdict))
+        await self.ledger.save()
+        with suppress(Failure):
+            await self._say()
+
+    async def accept(self, subject: str, number: int) -> Entry:
+        """Let a subject have what was offered to it. Raises NotFound, and what ``request`` raises."""
+        await self.end_due()
+        offer = self.ledger.offers.get(number)
+        if offer is None or offer.question.subject != subject:
+            raise NotFound(f"{subject} has no grant {number}, and was offered none")
+        asked = offer.question
+        return await self.request(subject, asked.service, asked.rights, asked.purpose, 0, offer.parent, offer)
 
     async def explain(self, subject: str, service: str, rights: int, purpose: str, duration_us: int) -> Verdict:
         """What would be answered."""
@@ -121,14 +154,22 @@ class Desk:
     # Ends
 
     async def end(self, number: int, why: str) -> int:
-        """A grant is over, with all that was delegated from it; returns how many. Raises Gone."""
+        """A grant is over, with all that was delegated from it, or an offer is; returns how many. Raises Gone."""
+        if self.ledger.offers.pop(number, None) is not None:
+            self._note(f"offer {number} ended: {why}")
+            await self.ledger.save()
+            return 1
         self.entry(number)
         return await self._over(self.ledger.office.end(number), why)
 
     async def end_due(self) -> None:
         """End what has had its time, and try again what did not work before."""
         ended: list[Entry] = []
-        for number in self.ledger.office.due(await self._now()):
+        now_us = await self._now()
+        self.ledger.offers = {
+            number: offer for number, offer in self.ledger.offers.items() if not 0 < offer.until_us <= now_us
+        }
+        for number in self.ledger.office.due(now_us):
             if number in self.ledger.office.entries:
                 ended += self.ledger.office.end(number)
         if ended:
@@ -191,6 +232,8 @@ class Desk:
         """Write down that grants are over, then take back their caps."""
         for entry in ended:
             self._note(f"grant {entry.number} of {entry.question.subject} to {entry.question.service} ended: {why}")
+        over = {entry.number for entry in ended}
+        self.ledger.offers = {n: offer for n, offer in self.ledger.offers.items() if offer.parent not in over}
         await self.ledger.save()
         self.ended += [entry.number for entry in ended]
         await self._take_back()
@@ -240,6 +283,17 @@ class Desk:
             self.entry(parent)
         return await self.council.judge(question, self.ledger.office.judge(question, parent))
 
+    async def _decided(self, question: Question, giver: str, parent: int) -> Verdict:
+        """The verdict of all, if they allow it. Raises NotPermitted, which is recorded."""
+        # What cannot be recorded is not done.
+        await self._say()
+        verdict = await self._judge(question, parent)
+        if not verdict.allowed:
+            self._note(f"refused: {_told(question, giver)}", _why(verdict))
+            await self._save_and_say()
+            raise NotPermitted("; ".join(verdict.reasons) or "there is no policy that could allow it")
+        return verdict
+
     def _limit(self, asking: str, now_us: int) -> None:
         """Raises QuotaExceeded if somebody asks too often."""
         asked = Question(0, asking, "", 0, now_us=now_us)
@@ -247,10 +301,17 @@ class Desk:
             raise QuotaExceeded(f"{asking} asks more than {ASKS_PER_SECOND} times a second")
         self.asking.granted(asked)
 
-    def _free_place(self, giver: str) -> int:
-        """A place for caps. Each subject has the same number of them, for what it asks for and what it delegates."""
+    def _free_place(self, giver: str, number: int = 0) -> int:
+        """A place for caps. Each subject has the same number of them, for what it asks for and what it delegates; what
+        it offers counts, but for the offer of that ``number``, which is just taken.
+        """
         most = len(self.vault.places) // len(self.subjects)
-        held = sum(_giver(entry) == giver for entry in self.ledger.office.entries.values())
+        entries = self.ledger.office.entries
+        held = sum(_giver(entry) == giver for entry in entries.values())
+        held += sum(
+            each != number and entries[offer.parent].question.subject == giver
+            for each, offer in self.ledger.offers.items()
+        )
         free = [place for place in self.vault.places if place not in self.ledger.places]
         if held >= most or not free:
             raise QuotaExceeded(f"{giver} has {held} grants of {most}")

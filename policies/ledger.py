@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from capkernel.protocols.brokering import GrantInfo, Question
 from capkernel.protocols.failures import NoSpace
 from capkernel.user.kept import KeptValue
 from capkernel.user.messages import SharedRegion
@@ -34,12 +35,34 @@ class Place:
 
 
 @frozen
+class Offer:
+    """What somebody wants to let another have, of grant ``parent``; nobody has it until the other takes it.
+
+    ``until_us`` is 0 if no time ends it.
+    """
+
+    question: Question
+    parent: int
+    until_us: int
+
+    @property
+    def info(self) -> GrantInfo:
+        """As clients see it."""
+        asked = self.question
+        return GrantInfo(
+            asked.number, self.parent, asked.subject, asked.service, asked.rights, asked.purpose, self.until_us,
+            is_offer=True,
+        )  # fmt: skip
+
+
+@frozen
 class Kept:
     """All of it."""
 
     rules: str
     book: Written
     places: list[Place]
+    offers: list[Offer]
     unsaid: list[str]
 
 
@@ -52,6 +75,7 @@ class Ledger:
         self.rules = ""
         self.office = Office(RuleSet([], [], []))
         self.places: dict[int, Place] = {}
+        self.offers: dict[int, Offer] = {}
         self.unsaid: list[str] = []
 
     async def open(self, rules: str) -> None:
@@ -72,7 +96,8 @@ class Ledger:
         """
         places = list(self.places.values())
         try:
-            await self.kept.save(Kept(self.rules, self.office.written(), places, self.unsaid))
+            offers = list(self.offers.values())
+            await self.kept.save(Kept(self.rules, self.office.written(), places, offers, self.unsaid))
         except ValueError:
             last = await self.kept.load()
             if last is not None:
@@ -99,4 +124,5 @@ class Ledger:
             raise LedgerError(f"the ledger contradicts itself: {error}") from None
         self.rules, self.office = kept.rules, office
         self.places = {place.number: place for place in kept.places}
+        self.offers = {offer.question.number: offer for offer in kept.offers}
         self.unsaid = list(kept.unsaid)

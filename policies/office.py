@@ -74,6 +74,11 @@ class Office:
         depth = self.entries[parent].question.depth + 1 if parent else 0
         return Question(self.next_number, subject, service, rights, purpose, duration_us, now_us, depth)
 
+    def number(self) -> int:
+        """A number for something that may become a grant."""
+        self.next_number += 1
+        return self.next_number - 1
+
     def judge(self, question: Question, parent: int = 0) -> Verdict:
         """What the policies say; beyond what its parent has, or longer, nothing can be granted. Nothing changes."""
         above = self.entries[parent] if parent else None

@@ -58,7 +58,10 @@ class Verdict:
 
 @frozen
 class GrantInfo:
-    """A grant: who has what from which grant (0: the broker's own cap), for what, until when (0: until it ends)."""
+    """A grant: who has what from which grant (0: the broker's own cap), for what, until when (0: until it ends).
+
+    An offer is what one wants to let another have: the other has it when he takes it.
+    """
 
     number: int
     parent: int
@@ -67,6 +70,7 @@ class GrantInfo:
     rights: int
     purpose: str
     until_us: int
+    is_offer: bool = False
 
 
 class Grant(Interface, number=65):
@@ -87,8 +91,9 @@ class Grant(Interface, number=65):
     @operation(3)
     @abstractmethod
     async def delegate(self, subject: str, rights: int, purpose: str, duration_us: int) -> None:
-        """Let another subject have no more than this, for no longer; it is decided as if he asked. He finds it by
-        ``Broker.take``. It ends when this grant does. NotPermitted with the reasons; NotFound for a stranger.
+        """Offer another subject no more than this, for no longer, counted from now. He finds it by ``Broker.grants``;
+        when he takes it, it is decided as if he asked, and until then it counts for him nowhere. It ends when this
+        grant does. NotPermitted with the reasons if it would be refused now; NotFound for a stranger.
         """
 
 
@@ -118,12 +123,16 @@ class Broker(Interface, number=64):
     @operation(4)
     @abstractmethod
     async def grants(self, after: int) -> list[GrantInfo]:
-        """The subject's grants with a number above ``after``, as many as fit; none when there are no more."""
+        """The subject's grants and what is offered to it, with numbers above ``after``, as many as fit; none when there
+        are no more.
+        """
 
     @operation(5)
     @abstractmethod
     async def take(self, number: int) -> Grant:
-        """A grant of this subject's, by its number, also one that was delegated to him. NotFound."""
+        """A grant of this subject's, by its number, or what is offered to it: then it is granted now, or NotPermitted
+        with the reasons, and what else ``request`` answers. NotFound.
+        """
 
     @operation(6)
     @abstractmethod

@@ -1,6 +1,6 @@
 """The system of policies with clients whose stories are a test's: alice, bob and mallory ask, the operator rules."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,15 @@ async def play_story(pd: PD, region: int) -> None:
         _ENDED.add(pd.name)
 
 
-def play(*, longest_us: int = 500_000, faults: tuple[Fault, ...] = (), **stories: Story) -> Stage:
-    """Play stories by the names of the clients, until all have come to their end."""
+def play(
+    *, longest_us: int = 500_000, faults: tuple[Fault, ...] = (), others: Mapping[str, str] | None = None,
+    **stories: Story,
+) -> Stage:  # fmt: skip
+    """Play stories by the names of the clients, until all have come to their end; ``others`` have other programs."""
     _STORIES.clear()
     _STORIES.update(stories)
     _ENDED.clear()
-    programs = dict.fromkeys((*SUBJECTS, OPERATOR), "story.elf")
+    programs = dict.fromkeys((*SUBJECTS, OPERATOR), "story.elf") | dict(others or {})
     stage = Stage(
         "policies", variant=str(HERE / "clients"), programs=programs, faults=faults,
         devices={"virtio1": virtio_rng(seed=1)},

@@ -108,6 +108,36 @@ def test_what_is_delegated_is_found_by_its_number_and_ends_with_what_it_came_fro
     play(alice=alice, mallory=mallory)
 
 
+WALL = """
+[[policy]]
+kind = "chinese wall"
+companies = { plans = "red", bulletin = "blue" }
+conflicts = { red = "paint", blue = "paint" }
+"""
+
+
+@pytest.mark.parametrize(("broker", "is_served"), [("broker.elf", True), ("hasty_broker.elf", False)])
+def test_nobody_is_kept_from_his_work_by_what_an_attacker_gives_him(broker: str, is_served: bool) -> None:
+    """Where what one is offered counts as one's own, mallory's present puts bob behind the wall."""
+    seen: list[bool] = []
+
+    async def operator(me: Person) -> None:
+        await me.control.change(WALL)
+
+    async def bob(me: Person) -> None:
+        while not me.stage.words("report_mallory", 1)[0]:
+            await me.timer.sleep(500)
+        assert me.stage.words("report_mallory", 2)[1] > 0
+        try:
+            await me.have("bulletin", READ)
+            seen.append(True)
+        except NotPermitted:
+            seen.append(False)
+
+    play(bob=bob, operator=operator, others={"mallory": "poisoner.elf", "broker": broker})
+    assert seen == [is_served]
+
+
 def test_new_rules_take_effect_at_once_and_the_trail_tells_it_all() -> None:
     """When the change is answered, nothing works any more that the new rules refuse; wrong rules change nothing."""
     state: dict[str, object] = {}

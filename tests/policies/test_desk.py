@@ -7,14 +7,14 @@ that outlives it, too. A crash is an exception between any two things that the b
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE
-from capkernel.protocols.failures import Failure, Gone, NoSpace, NotPermitted, QuotaExceeded, ServerDied
+from capkernel.protocols.failures import Failure, Gone, NoSpace, NotFound, NotPermitted, QuotaExceeded, ServerDied
 from capkernel.user import operations as ops
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import steps_of
@@ -182,6 +182,25 @@ class Lives(RuleBasedStateMachine):
             ]
             assert told, "what is handed out was recorded before"
 
+    @rule(
+        subject=st.sampled_from(SUBJECTS), us=st.sampled_from([100, 600, 0]), place=st.integers(0, 9), steps=steps,
+        rights=st.sampled_from([READ, ALL_RIGHTS]),
+    )  # fmt: skip
+    def offers(self, subject: str, us: int, place: int, steps: int | None, rights: int) -> None:
+        entries = list(self.desk.ledger.office.entries)
+        if entries:
+            self.do(self.desk.offer(entries[place % len(entries)], subject, rights, "look", us), steps)
+
+    @rule(subject=st.sampled_from(SUBJECTS), place=st.integers(0, 9), steps=steps)
+    def accepts(self, subject: str, place: int, steps: int | None) -> None:
+        offers = list(self.desk.ledger.offers.values())
+        offer = offers[place % len(offers)] if offers else None
+        got = None if offer is None else self.do(self.desk.accept(subject, offer.question.number), steps)
+        if got is not None and offer is not None:
+            assert got.question.subject == offer.question.subject == subject
+            assert got.until_us == offer.until_us
+            assert got.number not in self.desk.ledger.offers
+
     @rule(steps=steps, place=st.integers(0, 9))
     def ends(self, steps: int | None, place: int) -> None:
         numbers = list(self.desk.ledger.office.entries)
@@ -224,6 +243,13 @@ class Lives(RuleBasedStateMachine):
             assert not entry.until_us or entry.until_us > self.world.now_us or self.world.left is not None
 
     @invariant()
+    def an_offer_comes_from_a_grant_that_there_is_and_is_none(self) -> None:
+        ledger = self.desk.ledger
+        for number, offer in ledger.offers.items():
+            assert offer.parent in ledger.office.entries
+            assert number not in ledger.office.entries
+
+    @invariant()
     def what_was_written_down_is_what_is(self) -> None:
         again = Ledger(SharedRegion(0, SIZE))
         self.world.run(again.open(""))
@@ -249,7 +275,8 @@ def test_at_every_step_at_which_the_broker_can_die_no_cap_is_without_a_grant() -
 
     def history(desk: Desk, world: World) -> None:
         first = world.run(desk.request("alice", "news", ALL_RIGHTS, "", 900))
-        world.run(desk.request("bob", "news", READ, "", 500, first.number))
+        world.run(desk.offer(first.number, "bob", READ, "", 500))
+        world.run(desk.accept("bob", 2))
         world.run(desk.request("alice", "news", WRITE, "", 900))
         world.run(desk.change(STRICTER))
         world.run(desk.end(first.number, ""))
@@ -271,6 +298,74 @@ def test_at_every_step_at_which_the_broker_can_die_no_cap_is_without_a_grant() -
         assert set(world.caps) == held
         assert {place.grant for place in again.ledger.places.values()} == set(again.ledger.office.entries)
     assert deaths > 30
+
+
+WALL = """
+[[policy]]
+kind = "chinese wall"
+companies = { plans = "red", news = "blue" }
+conflicts = { red = "paint", blue = "paint" }
+[[policy]]
+kind = "quota"
+most = { "*" = 2 }
+[[policy]]
+kind = "rate"
+per_second = { "*" = 1000 }
+"""
+DEEDS = st.lists(
+    st.tuples(
+        st.sampled_from(["request", "offer", "end", "wait"]), st.sampled_from(SUBJECTS), st.sampled_from(SERVICES),
+        st.sampled_from([READ, WRITE]), st.integers(0, 5),
+    ), max_size=25,
+)  # fmt: skip
+
+
+def answers_to_bob(deeds: list[tuple[str, str, str, int, int]], *, with_offers: bool) -> list[object]:
+    """What bob is answered, if alice offers him things that he never takes, and if she does not."""
+    world = World()
+    desk = begin(world, WALL)
+    answers: list[object] = []
+    for deed, subject, service, rights, place in deeds:
+        held = [n for n, entry in desk.ledger.office.entries.items() if entry.question.subject == subject]
+        world.now_us += 100_000
+        if deed == "request":
+            answer: object = None
+            try:
+                answer = world.run(desk.request(subject, service, rights, "", 0)).question.service
+            except Failure as failure:
+                answer = str(failure)
+            answers += [answer] if subject == "bob" else []
+        elif deed == "end" and held:
+            world.run(desk.end(held[place % len(held)], ""))
+        elif deed == "offer" and subject == "alice" and held and with_offers:
+            try:
+                world.run(desk.offer(held[place % len(held)], "bob", rights, "", 0))
+            except Failure:
+                continue
+    return answers
+
+
+@settings(max_examples=40, deadline=None)
+@given(deeds=DEEDS)
+def test_what_one_is_offered_and_does_not_take_changes_nothing_for_him(deeds: Any) -> None:
+    assert answers_to_bob(deeds, with_offers=True) == answers_to_bob(deeds, with_offers=False)
+
+
+def test_what_one_takes_counts() -> None:
+    world = World()
+    desk = begin(world, WALL)
+    first = world.run(desk.request("alice", "plans", READ, "", 0))
+    world.run(desk.offer(first.number, "bob", READ, "", 0))
+    world.run(desk.offer(first.number, "bob", READ, "", 0))
+    assert world.run(desk.accept("bob", 2)).question.subject == "bob"
+    with pytest.raises(NotPermitted, match="competes"):
+        world.run(desk.request("bob", "news", READ, "", 0))
+    with pytest.raises(NotFound):
+        world.run(desk.accept("alice", 3))
+    world.run(desk.end(first.number, ""))
+    assert not desk.ledger.offers
+    with pytest.raises(NotFound):
+        world.run(desk.accept("bob", 3))
 
 
 def test_what_a_dead_service_did_not_take_back_is_taken_back_when_it_answers() -> None:
@@ -318,7 +413,7 @@ def test_nobody_uses_up_anothers_places_nor_the_trail() -> None:
     with pytest.raises(QuotaExceeded, match="4 grants of 4"):
         world.run(desk.request("alice", "news", READ, "", 10**9))
     with pytest.raises(QuotaExceeded):
-        world.run(desk.request("bob", "news", READ, "", 10**6, entry.number))
+        world.run(desk.offer(entry.number, "bob", READ, "", 10**6))
     for _ in range(4):
         world.run(desk.request("bob", "news", READ, "", 10**9))
     recorded = len(world.trail)
