@@ -6,7 +6,9 @@ slots, a notification's word after it was taken, objects that no cap leads to.
 """
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -22,7 +24,10 @@ from specs.abstract.state import ChooseNewThread, Config, CSlot, ResumeCurrentTh
 from specs.invariants.regions import begets, referent
 
 TABLE_BYTES = 4096
-_LINKS = attrgetter("cap", "container", "index", "next", "revocable", "first_badged")
+_LINKS = tuple(attrgetter(name) for name in ("cap", "next", "revocable", "first_badged"))
+_REFILL = attrgetter("time", "amount")
+_TCB_FIELDS = attrgetter(*(name for name in ko.TCB.__slots__ if name != "registers"))
+_SC_FIELDS = attrgetter(*(name for name in ko.SchedContext.__slots__ if name != "refills"))
 
 
 def abstract_config(config: KernelConfig) -> Config:
@@ -215,11 +220,53 @@ def derivations(slots: list[ko.Slot]) -> dict[ko.Slot, ko.Slot]:
     return parents
 
 
-class Abstraction:
-    """The abstraction of one running kernel, again and again; what has not changed is not looked at twice.
+class _Family:
+    """Objects of one kind that rarely change: which of them must be abstracted again is told by their fields."""
 
-    That caps and tree have not changed is told by all slots' caps, links and flags, and that a table has not by its
-    4,096 bytes. All other objects are abstracted each time.
+    def __init__(self, abstract: Callable[[Any], objects.Object], fields: Callable[[Any], Any]) -> None:
+        self.abstract, self._fields = abstract, fields
+        self.items: list[Any] = []
+        self._seen: list[Any] = []
+        self._abstract: list[objects.Object] = []
+
+    def take(self, items: list[Any]) -> None:
+        """Be about these objects from now on."""
+        if items != self.items:
+            self.items, self._seen, self._abstract = items, [None] * len(items), [objects.Reply()] * len(items)
+
+    def all(self) -> list[objects.Object]:
+        """The abstractions, in the order of the items."""
+        seen = [*map(self._fields, self.items)]
+        if seen != self._seen:
+            pairs = zip(self.items, seen, self._seen, self._abstract, strict=True)
+            self._abstract = [old if now == before else self.abstract(item) for item, now, before, old in pairs]
+            self._seen = seen
+        return self._abstract
+
+
+_BLOCKED: dict[type, Callable[[Any], Any]] = {
+    kind: attrgetter(*kind.__slots__)
+    for kind in (ko.BlockedOnSend, ko.BlockedOnReceive, ko.BlockedOnNotification, ko.BlockedOnReply)
+}
+
+
+def _all_of_tcb(tcb: ko.TCB) -> tuple[Any, ...]:
+    """All that a thread's abstraction depends on."""
+    blocked = _BLOCKED.get(type(tcb.state))
+    return _TCB_FIELDS(tcb), tuple(tcb.registers), blocked and blocked(tcb.state)
+
+
+def _all_of_sc(sc: ko.SchedContext) -> tuple[Any, ...]:
+    """All that a scheduling context's abstraction depends on."""
+    stack = _sched_context(sc).replies if sc.reply is not None else ()
+    return _SC_FIELDS(sc), [*map(_REFILL, sc.refills)], stack
+
+
+class Abstraction:
+    """The abstraction of one running kernel, again and again; what has not changed is not taken apart twice.
+
+    That caps and tree have not changed is told by all slots' caps, links and flags; of a table by its 4,096 bytes; of a
+    thread or scheduling context by all of its fields.
     """
 
     def __init__(self, state: ks.State, machine: Machine) -> None:
@@ -234,14 +281,16 @@ class Abstraction:
             id(state.irq_slots): objects.IRQ_NODE,
         }  # fmt: skip
         self._containers: dict[int, ko.SlotContainer] = {}
-        self._links: list[Any] = []
+        self._slots: list[ko.Slot] = []
+        self._links: list[list[Any]] = []
         self._caps: dict[CSlot, caps.Cap] = {}
         self._cdt: dict[CSlot, CSlot] = {}
         self._cdt_list: dict[CSlot, tuple[CSlot, ...]] = {}
         self._original: set[CSlot] = set()
-        self._live: list[Any] = []
+        self._others: list[Any] = []
         self._tables: list[tuple[int, type]] = []
         self._table_memo: dict[int, tuple[bytes, objects.Object]] = {}
+        self._tcbs, self._scs = _Family(_tcb, _all_of_tcb), _Family(_sched_context, _all_of_sc)
 
     def abstract(self) -> State:
         """The abstract state now. Its maps are not to be changed; ``State.copy`` gives one that may be."""
@@ -252,9 +301,16 @@ class Abstraction:
         self._variables(new)
         return new
 
-    def live_objects(self) -> list[Any]:
-        """The kernel's objects that some cap led to when it was last looked."""
-        return self._live
+    def fork(self) -> "Abstraction":
+        """Another of the same kernel, which knows what this one does and goes its own way."""
+        other = copy(self)
+        other._containers = self._containers.copy()
+        other._table_memo, other._tcbs, other._scs = self._table_memo.copy(), copy(self._tcbs), copy(self._scs)
+        return other
+
+    def threads(self) -> list[ko.TCB]:
+        """The threads that some cap led to when it was last looked, and the idle thread."""
+        return self._tcbs.items
 
     def _name(self, item: Any) -> int:
         return self._names.get(id(item)) or _ptr(item)
@@ -265,19 +321,19 @@ class Abstraction:
         state = self.state
         for container in (state.irq_slots, state.initial, state.current):
             self._containers.setdefault(id(container), container)
-        if self._all_links() == self._links:
-            self.changed = False
-        else:
-            self.changed = True
+        self.changed = not self._links_are_known()
+        if self.changed:
             self._gather()
-            self._links = self._all_links()
+            self._links_are_known()
 
-    def _all_links(self) -> list[Any]:
-        """Of all slots that hold caps."""
-        links: list[Any] = []
-        for container in self._containers.values():
-            links += map(_LINKS, container.slots.values())
-        return [link for link in links if link[0] is not ko.NULL]
+    def _links_are_known(self) -> bool:
+        """Whether all slots that hold caps are as they were when this was last asked."""
+        slots = [*chain.from_iterable([container.slots.values() for container in self._containers.values()])]
+        slots = [slot for slot in slots if slot.cap is not ko.NULL]
+        links = [[*map(link, slots)] for link in _LINKS]
+        known = slots == self._slots and links == self._links
+        self._slots, self._links = slots, links
+        return known
 
     def _gather(self) -> None:
         """All slots that hold caps, from all containers that hold some or that a cap leads to."""
@@ -307,7 +363,13 @@ class Abstraction:
                         self._containers[id(target)] = target
                         work.append(target)
         self._containers = {key: item for key, item in self._containers.items() if key in live or key in holding}
-        self._live, self._tables = list(live.values()), list(tables.items())
+        self._tables = list(tables.items())
+        kinds: dict[type, list[Any]] = {ko.TCB: [self.state.idle], ko.SchedContext: [self.state.idle_sc]}
+        for item in live.values():
+            kinds.setdefault(type(item), []).append(item)
+        self._tcbs.take(kinds.pop(ko.TCB))
+        self._scs.take(kinds.pop(ko.SchedContext))
+        self._others = [*chain.from_iterable(kinds.values())]
         self._cdt = {names[slot]: names[parent] for slot, parent in derivations(list(names)).items()}
         below: dict[CSlot, list[CSlot]] = {}
         for child, parent in self._cdt.items():
@@ -317,9 +379,9 @@ class Abstraction:
     # Objects and variables
 
     def _heap(self) -> dict[int, objects.Object]:
-        state = self.state
-        heap = {item.paddr: _OBJECTS[type(item)](item) for item in self._live}
-        heap[objects.IDLE_THREAD], heap[objects.IDLE_SC] = _tcb(state.idle), _sched_context(state.idle_sc)
+        heap = {item.paddr: _OBJECTS[type(item)](item) for item in self._others}
+        for family in (self._tcbs, self._scs):
+            heap.update(zip(map(self._name, family.items), family.all(), strict=True))
         for paddr, kind in self._tables:
             data = self.machine.read_bytes(paddr, TABLE_BYTES)
             known = self._table_memo.get(paddr)

@@ -46,10 +46,11 @@ class Lockstep:
     """A watcher that lets the specification take every step that the kernel takes.
 
     ``differences`` are those found at the first entry that diverges; ``problem`` is the same as text. ``counts`` says
-    what was done how often.
+    what was done how often. ``known`` is an abstraction of the same kernel that may have seen its state before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Abstraction | None = None) -> None:
+        self._known = known
         self.differences: list[Difference] = []
         self.problem: str | None = None
         self.entries = 0
@@ -60,7 +61,9 @@ class Lockstep:
         self.kernel = loop.state
         self.witness = Witness(loop.state.machine)
         loop.state.machine = self.witness.as_machine()
-        self.abstraction = Abstraction(loop.state, machine)
+        known = self._known
+        fits = known is not None and known.state is loop.state
+        self.abstraction = known.fork() if known is not None and fits else Abstraction(loop.state, machine)
         self.spec: State = self.abstraction.abstract()
         self._caps = self.spec.caps
         loop.before.append(self.before)

@@ -4,7 +4,6 @@ The kernel's objects are left as puppets: threads whose registers the CPU loads,
 specification pulls the strings, and does to the machine what its steps say: words, page tables, timer, interrupts.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -41,9 +40,10 @@ class SpecLoop(Loop):
         self, puppets: Any, machine: Machine, cpu: CPU, costs: Costs, on_host: HostHandler | None = None
     ) -> None:
         super().__init__(puppets, machine, cpu, Costs(costs.syscall, 0, costs.interrupt, costs.leave), on_host)
-        self.spec: State = Abstraction(puppets, machine).abstract()
+        abstraction = Abstraction(puppets, machine)
+        self.spec: State = abstraction.abstract()
         self._answers = LiveAnswers(machine)
-        self._threads = {thread.paddr: thread for thread in _threads_of(puppets)}
+        self._threads = {thread.paddr: thread for thread in abstraction.threads()}
         self.shown: list[ko.CNode] = []
         """CNodes whose caps are to be seen by kind after each entry."""
 
@@ -117,13 +117,6 @@ class SpecLoop(Loop):
             cap = self.spec.caps.get((node.paddr, index), ac.NULL)
             kind = _CLASS_OF[CAP_TYPE[type(cap)]]
             node.slot(index).cap = object.__new__(kind)
-
-
-def _threads_of(state: Any) -> Iterable[ko.TCB]:
-    """All threads that a cap leads to."""
-    abstraction = Abstraction(state, state.machine)
-    abstraction.abstract()
-    return [item for item in abstraction.live_objects() if isinstance(item, ko.TCB)]
 
 
 def _pte_word(pte: PTE | None) -> int:
