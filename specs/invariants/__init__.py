@@ -11,7 +11,9 @@ from specs.invariants import (
     memory,
     scheduling,
     step_answers,
+    step_authority,
     step_caps,
+    step_destroyed,
     step_faults,
     step_ipc,
     step_objects,
@@ -29,7 +31,9 @@ _MODULES = (caps_and_cdt, memory, threads_and_queues, scheduling, vspace, device
 INVARIANTS: dict[str, Invariant] = {check.id: check for module in _MODULES for check in module.CHECKS}
 
 
-_STEP_MODULES = (step_caps, step_objects, step_ipc, step_faults, step_answers, step_state, step_time)
+_STEP_MODULES = (
+    step_authority, step_caps, step_objects, step_destroyed, step_ipc, step_faults, step_answers, step_state, step_time,
+)  # fmt: skip
 STEP_INVARIANTS: dict[str, StepInvariant] = {check.id: check for module in _STEP_MODULES for check in module.CHECKS}
 
 

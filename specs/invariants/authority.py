@@ -103,10 +103,15 @@ def conferred(cap: Cap) -> list[str]:
     return []
 
 
-def authority_graph(view: View, policy: Policy) -> set[Edge]:
+def authority_graph(view: View, policy: Policy) -> frozenset[Edge]:
     """Who can do what to whom now, by everything that confers authority (state_objs_to_policy)."""
+    if view.authority is not None and policy is view.policy:
+        return view.authority
     states = by_state(view.threads, view.caps_by_kind[kc.ReplyCap], policy)
-    return by_caps(view, policy) | states | by_mapping(view, policy)
+    graph = frozenset(by_caps(view, policy) | states | by_mapping(view, policy))
+    if policy is view.policy:
+        view.authority = graph
+    return graph
 
 
 def by_caps(view: View, policy: Policy) -> set[Edge]:

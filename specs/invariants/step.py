@@ -146,6 +146,7 @@ class Step:
         self.recorder = recorder
         self.state: State = view.state
         self.caller = view.state.current
+        self.authority = view.authority
         self.before = before or Picture(view)
         self.is_syscall = trap.kind == ECALL
         self.request = request_of(view, self.caller)

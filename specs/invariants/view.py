@@ -60,6 +60,8 @@ class View:
         """Slots without cap that are linked or flagged nevertheless."""
         self.caps_to: dict[int, list[Slot]] = {}
         self._work: list[Any] = []
+        self.authority: frozenset[Any] | None = None
+        """The authority graph for ``policy``, once it was asked for."""
         self._made: dict[Any, Any] = {}
         self._gather(extra_roots)
 

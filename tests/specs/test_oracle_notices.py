@@ -374,6 +374,18 @@ def l6(b: Broken) -> None:
         thread.state, reply.tcb = ko.BlockedOnReply(reply), thread
 
 
+def t17(b: Broken) -> None:
+    """A notification is left bound to the thread that the step destroyed."""
+    cap = b.before.cap(b.slot("tcb_fresh"))
+    assert isinstance(cap, kc.ThreadCap)
+    set_attribute(b.get("ntfn1"), "bound_tcb", cap.tcb)
+
+
+def t2(b: Broken) -> None:
+    if b.looked:
+        g29(b)
+
+
 def on_cnode(label: int, name: str) -> Syscall:
     return Syscall(cap=SLOTS["cnode"], label=label, words=(SLOTS[name], TEST_BITS))
 
@@ -392,6 +404,8 @@ SUSPEND = Syscall(cap=SLOTS["tcb_root"], label=labels.TCB_SUSPEND)
 BUFFER = Syscall(cap=SLOTS["tcb1"], label=labels.TCB_SET_IPC_BUFFER, words=(BUFFERS,), caps=(SLOTS["frame0"],))
 YIELD_TO = Syscall(cap=SLOTS["sc0"], label=labels.SCHED_CONTEXT_YIELD_TO, thread=1)
 SABOTAGES: dict[str, tuple[Step | tuple[Step, ...], Breaker, Layout]] = {
+    "T1": (YIELD, lambda b: set_attribute(b.threads[2], "mcp", 3), PARTITIONED),
+    "T2": ((YIELD, YIELD), t2, PARTITIONED),
     "T3": (YIELD, lambda b: slots.insert_derived(b.slot("ep0").cap, b.slot("ep0"), b.free()), Layout()),
     "T4": (YIELD, t4, Layout()),
     "T5": (on_cnode(labels.CNODE_REVOKE, "ep0"), t5, Layout()),
@@ -411,6 +425,7 @@ SABOTAGES: dict[str, tuple[Step | tuple[Step, ...], Breaker, Layout]] = {
     "T14": (Access(op="illegal"), t14, FAULTING),
     "T15": (YIELD, t15, Layout()),
     "T16": (SUSPEND, lambda b: flip(b.threads[-1], reg.FAULT_IP), Layout()),
+    "T17": (on_cnode(labels.CNODE_DELETE, "tcb_fresh"), t17, Layout()),
     "T18b": (READ, lambda b: set_register(b.threads[0], reg.BADGE_REGISTER, 5), Layout()),
     "T18c": (BUFFER, lambda b: set_attribute(b.threads[1], "ipc_buffer", 8), Layout()),
     "L1": (YIELD, l1, Layout()),
