@@ -74,3 +74,30 @@ def test_files_that_differ_are_no_difference_of_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "the files differ" in result.stdout
     assert ask("diff", BANK, BANK).stdout.startswith("nothing differs")
+
+
+@pytest.mark.parametrize(
+    ("file", "question", "is_allowed", "reason"),
+    [
+        ("secrecy", "alice bulletin write", False, "secrecy: no write down: alice is secret/crypto, bulletin is public"),
+        ("secrecy", "alice plans all", True, "secrecy: alice is secret/crypto, plans is secret/crypto"),
+        ("integrity", "network programs write", False, "integrity: no write up: network is untrusted, programs is"),
+        ("integrity", "updater programs write", True, "integrity: updater is system, programs is system"),
+        ("quota", "guest files read", False, "quota: guest holds 0 of 0 already"),
+        ("quota", "alice files read", True, "quota: alice holds 0 of 2"),
+        ("rate", "crawler files read", False, "rate: crawler is granted nothing"),
+        ("rate", "robot files read", True, "rate: robot has 1 of 1 grants a second left"),
+        ("two_persons", "alice vault read", False, "two persons: vault needs the approval of bob"),
+        ("two_persons", "alice files read", True, "two persons: files needs nobody's approval"),
+        ("cedar", "bob archive write", False, "cedar: write is permitted by no rule"),
+        ("cedar", "alice archive all", True, "cedar: write is permitted by trusted-write-backups"),
+    ],
+)
+def test_each_example_tells_whom_it_allows_and_why(file: str, question: str, is_allowed: bool, reason: str) -> None:
+    if file == "cedar":
+        pytest.importorskip("cedarpy", reason="Cedar comes with capkernel[policy]")
+    path = BANK.parent / f"{file}.toml"
+    assert ask("test", path, *question.split()).stdout == ("allowed\n" if is_allowed else "refused\n")
+    said = ask("explain", path, *question.split())
+    assert said.exit_code == (not is_allowed)
+    assert reason in said.stdout
