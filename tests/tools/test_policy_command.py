@@ -79,7 +79,7 @@ def test_files_that_differ_are_no_difference_of_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "question", "is_allowed", "reason"),
     [
-        ("secrecy", "alice bulletin write", False, "secrecy: no write down: alice is secret/crypto, bulletin is public"),
+        ("secrecy", "alice bulletin write", False, "secrecy: no write down: alice is secret/crypto, bulletin is"),
         ("secrecy", "alice plans all", True, "secrecy: alice is secret/crypto, plans is secret/crypto"),
         ("integrity", "network programs write", False, "integrity: no write up: network is untrusted, programs is"),
         ("integrity", "updater programs write", True, "integrity: updater is system, programs is system"),
