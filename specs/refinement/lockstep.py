@@ -99,7 +99,7 @@ class Lockstep:
             self.problem = "\n".join([f"{self._place(event)}, {kind_of(event, out)}:", *rows, *more])
 
     def _place(self, event: Event) -> str:
-        return f"kernel entry {self.entries} ({event.kind})"
+        return f"refinement: kernel entry {self.entries} ({event.kind})"
 
     def _compare(self, out: Outputs) -> list[Difference]:
         now = self.abstraction.abstract()

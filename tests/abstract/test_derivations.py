@@ -75,7 +75,8 @@ def test_a_state_and_its_copy_do_not_share_what_changes(s: State) -> None:
     assert slot(2) in s.caps
 
 
-OPERATIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9), st.integers(0, 3)), max_size=30)
+SLOTS = st.integers(0, 9)
+OPERATIONS = st.lists(st.tuples(st.integers(0, 3), SLOTS, SLOTS, st.integers(0, 3)), max_size=30)
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)

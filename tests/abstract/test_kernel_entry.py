@@ -33,7 +33,7 @@ from specs.abstract.syscall import INTERRUPT, SYSCALL
 CONFIG = Config(1, 256, 96, 10, 20, 10**6, 10, 4, 8, True, False)
 NODE, CLIENT, SERVER, ENDPOINT, REPLY, TIME = 0x1000, 0x2000, 0x3000, 0x4000, 0x4100, 0x5000
 MEMORY = 0x10000
-"""Cap addresses are the slots of the one CNode: 1 endpoint, 2 reply, 3 the client, 4 the CNode, 5 an untyped, 6 time."""
+"""Cap addresses are slots of the one CNode: 1 endpoint, 2 reply, 3 the client, 4 the CNode, 5 an untyped, 6 time."""
 
 
 class Clock:

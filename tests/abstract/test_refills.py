@@ -1,5 +1,7 @@
 """The arithmetic of refills, by its laws."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +31,7 @@ def total(refills: Refills) -> int:
 
 def is_ordered(refills: Refills) -> bool:
     """Whether each refill ends before the next begins."""
-    return all(a.time + a.amount <= b.time for a, b in zip(refills, refills[1:], strict=False))
+    return all(a.time + a.amount <= b.time for a, b in pairwise(refills))
 
 
 @QUICK
