@@ -44,8 +44,8 @@ PLAYS: dict[str, tuple[Play, str]] = {
 }
 POINTS, CLOSE, LOOKS = 10, 400, 300
 MORTALS = {
-    "broker": {"broker": 250, "files": 300, "audit": 160, "timer": 90},
-    "policy servers": {"wall": 120, "broker": 400},
+    "broker": {"broker": 290, "files": 700, "audit": 190, "timer": 49},
+    "policy servers": {"wall": 65, "broker": 700},
     "composition": {"red": 250, "pager": 80, "broker": 240, "paths": 150, "supervisor": 500},
 }
 """Who dies, and within how many steps."""
@@ -53,7 +53,7 @@ SWEEP = [
     (name, Fault(mortal, step, Kind.CRASH))
     for name, mortals in MORTALS.items()
     for mortal, last in mortals.items()
-    for step in spread_from(30, last, POINTS)
+    for step in spread_from(20, last, POINTS)
 ]
 
 

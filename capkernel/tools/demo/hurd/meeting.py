@@ -6,6 +6,7 @@ from attrs import frozen
 
 from capkernel.tools.demo.hurd.notes import is_over, notes_of
 from capkernel.tools.demo.stage import Stage
+from capkernel.tools.inject import Fault
 from capkernel.tools.tour_systems import Run
 
 LONGEST_US = 200_000
@@ -22,9 +23,9 @@ class Met:
     run: Run
 
 
-def meet(seed: int = 0, programs: Mapping[str, str] | None = None) -> Met:
+def meet(seed: int = 0, programs: Mapping[str, str] | None = None, faults: tuple[Fault, ...] = ()) -> Met:
     """Run until both have come to their ends."""
-    stage = Stage("hurd_auth", seed=seed, programs=programs)
+    stage = Stage("hurd_auth", seed=seed, programs=programs, faults=faults)
     over = stage.run_until(lambda: all(is_over(stage, report) for report in REPORTS), LONGEST_US, 200, growth=1.5)
     run = stage.run(time_us=1)
     alice, mallory = (notes_of(stage, report) for report in REPORTS)

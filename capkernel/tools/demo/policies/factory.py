@@ -4,6 +4,7 @@ from attrs import frozen
 
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
+from capkernel.tools.inject import Fault
 
 TITLE = "a factory says which ways out its processes have, and a builder finds no other way to put one in"
 LONGEST_US = 500_000
@@ -33,9 +34,11 @@ class Requester:
     leaks: int
 
 
-def play(seed: int = 0, requester: str = "requester.elf") -> tuple[Builder, Requester, str]:
+def play(
+    seed: int = 0, requester: str = "requester.elf", faults: tuple[Fault, ...] = ()
+) -> tuple[Builder, Requester, str]:
     """Run the system once; with the hash of its trace."""
-    stage = Stage("factory", seed=seed, programs={"requester": requester})
+    stage = Stage("factory", seed=seed, programs={"requester": requester}, faults=faults)
     stage.run_until(lambda: bool(stage.words("report_requester", 1)[0]), LONGEST_US)
     run = stage.run(time_us=5_000)
     builder, seen = Builder(*stage.words("report_builder", 5)), Requester(*stage.words("report_requester", 7))

@@ -4,6 +4,7 @@ from attrs import frozen
 
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
+from capkernel.tools.inject import Fault
 
 TITLE = "a sealed box goes through untrusted hands; who has the unsealer gets more out of it than who carries it"
 LONGEST_US = 200_000
@@ -29,9 +30,11 @@ class Editor:
     edited: int
 
 
-def play(seed: int = 0, author: str = "seal_author.elf") -> tuple[Carrier, Editor, str]:
+def play(
+    seed: int = 0, author: str = "seal_author.elf", faults: tuple[Fault, ...] = ()
+) -> tuple[Carrier, Editor, str]:
     """Run the system once; with the hash of its trace."""
-    stage = Stage("sealer", seed=seed, programs={"author": author})
+    stage = Stage("sealer", seed=seed, programs={"author": author}, faults=faults)
     stage.run_until(lambda: all(stage.words(f"report_{name}", 1)[0] for name in ("carrier", "editor")), LONGEST_US)
     carrier, editor = Carrier(*stage.words("report_carrier", 5)), Editor(*stage.words("report_editor", 3))
     run = stage.run(time_us=100)
