@@ -3,10 +3,10 @@
 from dataclasses import replace
 from functools import lru_cache
 
-from specs.comparisons.model import Comparison
 from specs.flow.twin import Leak, company, random_pair, random_steps
 from specs.flow.view import difference
 from specs.flow.worlds import ISOLATED, PARTIES, PAUSE, WIRINGS
+from specs.trials.model import Trial
 
 BACKWARD = replace(ISOLATED, turns=(PAUSE, *reversed(ISOLATED.turns[1:])))
 """As ``ISOLATED``, but the domains take their turns the other way round."""
@@ -72,10 +72,10 @@ def independent_calls_commute(seed: int) -> str | None:
 
 
 CHECKS = (
-    Comparison("H1", "nonleakage", "who is no source of a label changes nothing that it sees", nonleakage),
-    Comparison("H2", "confidentiality_u", "a stranger's step leaves a label's view alone", local_respect),
-    Comparison("H3", "scheduler_confidentiality", "the scheduler sees no partition's state", scheduler_is_blind),
-    Comparison("H7", "independent_calls_commute", "calls of labels that share nothing commute",
+    Trial("H1", "nonleakage", "who is no source of a label changes nothing that it sees", nonleakage),
+    Trial("H2", "confidentiality_u", "a stranger's step leaves a label's view alone", local_respect),
+    Trial("H3", "scheduler_confidentiality", "the scheduler sees no partition's state", scheduler_is_blind),
+    Trial("H7", "independent_calls_commute", "calls of labels that share nothing commute",
                independent_calls_commute),
-    Comparison("H10", "time_is_isolated", "a domain's time does not depend on the others", time_is_ones_own),
+    Trial("H10", "time_is_isolated", "a domain's time does not depend on the others", time_is_ones_own),
 )  # fmt: skip

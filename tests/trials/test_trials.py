@@ -1,4 +1,4 @@
-"""Two runs compared: each statement holds of some seeds here (of many in a campaign), and each can fail."""
+"""Trials of whole runs: each statement holds of some seeds here (of many in a campaign), and each can fail."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,24 +9,39 @@ import pytest
 
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
-from capkernel.kernel import deletion, scheduler, syscall
+from capkernel.kernel import budget, deletion, refills, scheduler, syscall
 from capkernel.kernel.objects import SchedContext
 from capkernel.kernel.state import State
 from capkernel.runtime import snapshot
-from specs.comparisons import COMPARISONS
+from hwmodel.machine import Machine as HardwareMachine
 from specs.flow.worlds import flow_world
 from specs.programs import world_of
+from specs.trials import TRIALS
 
 CAMPAIGN = int(os.environ.get("CAPKERNEL_CAMPAIGN", "0"))
 SEED = int(os.environ.get("CAPKERNEL_SEED", "0"))
-SEEDS = {"H1": 0, "H2": 0, "H3": 0, "H10": 0, "H7": 2, "H4": 10, "H6": 40, "H8": 40, "H9": 60}
+SEEDS = {
+    "H1": 0,
+    "H2": 0,
+    "H3": 0,
+    "H10": 0,
+    "H7": 2,
+    "H4": 10,
+    "H6": 40,
+    "H8": 40,
+    "H9": 60,
+    "L3": 30,
+    "L4": 3,
+    "L5": 10,
+    "L6": 60,
+}
 """How many in `make test`: the four of ``specs.flow.twin`` come of the same runs, which tests/flow makes."""
 
 
-@pytest.mark.parametrize("name", [name for name in COMPARISONS if SEEDS[name] or CAMPAIGN])
+@pytest.mark.parametrize("name", [name for name in TRIALS if SEEDS[name] or CAMPAIGN])
 def test_the_statement_holds(name: str) -> None:
     for seed in range(SEED, SEED + (CAMPAIGN // 4 or SEEDS[name])):
-        assert COMPARISONS[name].check(seed) is None, f"seed {seed}"
+        assert TRIALS[name].check(seed) is None, f"seed {seed}"
 
 
 @pytest.fixture
@@ -40,7 +55,7 @@ def worlds() -> Iterator[None]:
 
 
 def fails(name: str, seeds: int) -> bool:
-    return any(COMPARISONS[name].check(seed) is not None for seed in range(seeds))
+    return any(TRIALS[name].check(seed) is not None for seed in range(seeds))
 
 
 def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,3 +101,32 @@ def test_a_field_that_a_snapshot_forgets_is_noticed(worlds: None, monkeypatch: p
 def test_a_mapping_that_outlives_its_cap_is_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletion, "_unmap_frame", lambda state, cap: None)
     assert fails("H9", 200)
+
+
+def test_refills_that_come_late_are_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = refills._schedule_used
+
+    def late(sc: SchedContext, time: int, amount: int) -> None:
+        original(sc, time + sc.period // 10, amount)
+
+    monkeypatch.setattr(refills, "_schedule_used", late)
+    assert fails("L3", 10)
+
+
+def test_a_revoke_that_finds_no_end_is_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not fails("L4", 1)
+    monkeypatch.setattr(deletion, "delete", lambda state, slot, exposed=True: budget.preemption_point(state))
+    assert fails("L4", 1)
+
+
+def test_an_interrupt_that_stays_masked_is_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not fails("L5", 1)
+    monkeypatch.setattr(HardwareMachine, "mask_irq", lambda machine, irq, masked: None)
+    monkeypatch.setattr(HardwareMachine, "complete_irq", lambda machine, irq: None)
+    assert fails("L5", 3)
+
+
+def test_a_caller_who_is_forgotten_with_the_reply_is_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not fails("L6", 1)
+    monkeypatch.setattr(deletion, "_finalise_reply", lambda state, reply: None)
+    assert fails("L6", 60)

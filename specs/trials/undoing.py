@@ -5,7 +5,6 @@ from typing import Any
 from capkernel.abi import labels, rights
 from capkernel.abi import syscalls as sc
 from capkernel.kernel import caps as kc
-from specs.comparisons.model import Comparison
 from specs.direct import Direct
 from specs.generate import (
     CNODES,
@@ -24,6 +23,7 @@ from specs.invariants.view import View
 from specs.programs import SLOTS, Layout, Syscall
 from specs.programs.layout import FREE, TEST_BITS
 from specs.structure import Structure
+from specs.trials.model import Trial
 
 GIVEN = (ENDPOINTS, NOTIFICATIONS, FRAMES, THREADS, SCHED_CONTEXTS, UNTYPEDS, CNODES)
 """What there is to give."""
@@ -103,5 +103,5 @@ def leaves_nothing(seed: int) -> str | None:
 
 
 CHECKS = (
-    Comparison("H9", "grant_then_revoke", "what was given and revoked leaves nothing behind", leaves_nothing),
+    Trial("H9", "grant_then_revoke", "what was given and revoked leaves nothing behind", leaves_nothing),
 )  # fmt: skip

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from capkernel.runtime.checkpoint import checkpoint
 from specs.check import to_script
-from specs.comparisons.model import Comparison
 from specs.generate import RandomChooser, program
 from specs.programs import Execution, Program, Session, run, world_of
 from specs.structure import structure
+from specs.trials.model import Trial
 
 MOST_STEPS = 40
 
@@ -109,8 +109,8 @@ def in_two(made: Program, step: int) -> Execution:
 
 
 CHECKS = (
-    Comparison("H4", "deterministic", "the same inputs give the same run", repeats),
-    Comparison("H6", "fastpath_refines_slowpath", "the fast path answers as the slow path", paths_agree),
-    Comparison("H8", "crash_and_replay", "saved at any step and restored, a run goes on as without it",
+    Trial("H4", "deterministic", "the same inputs give the same run", repeats),
+    Trial("H6", "fastpath_refines_slowpath", "the fast path answers as the slow path", paths_agree),
+    Trial("H8", "crash_and_replay", "saved at any step and restored, a run goes on as without it",
                survives_a_crash),
 )  # fmt: skip
