@@ -82,23 +82,15 @@ CAPS: dict[str, tuple[int, ...]] = {
 """Where to find an extra cap, by its name in the table of invocations."""
 
 _VICTIMS = (
-    ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS, CNODES,
-    IO_TABLES, _slots("iospace", "irq_handler", "irq_control"), _slots("asid_pool1", "asid_pool1", "asid_control"),
+    ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS,
+    CNODES, IO_TABLES, _slots("iospace", "irq_handler", "irq_control"),
+    _slots("asid_pool1", "asid_pool1", "asid_control"),
 )  # fmt: skip
 """What caps there are to copy, move and destroy."""
 PAGES = (
-    MAPPED_AT,
-    MAPPED_AT,
-    0x21000,
-    0x22000,
-    0x30000,
-    0x31000,
-    0x200000,
-    0x201000,
-    0x4000_0000,
-    0x4020_0000,
-    0x10000,
-)
+    *(MAPPED_AT,) * 2, 0x21000, *(0x22000,) * 3, *(0x30000,) * 3, 0x31000, 0x31000, 0x200000, 0x201000, 0x4000_0000,
+    0x4020_0000, 0x10000,
+)  # fmt: skip
 EDGES = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 4096, (1 << 38) - 4096, 1 << 38, 0x3FFFFFF000, 1 << 63, WORD_MASK)
 ANY_SLOT = tuple(range(64))
 BADGES = (0, 1, 2, 3, 0x55, 1 << 63, 1 << 16 | 0x18)
@@ -138,6 +130,24 @@ _DESTROYERS = tuple(
 """What nearly every program should do to something."""
 
 
+_OFTEN: dict[int, int] = {
+    labels.UNTYPED_RETYPE: 6, labels.CNODE_COPY: 2, labels.CNODE_MINT: 3, labels.CNODE_DELETE: 2,
+    labels.CNODE_REVOKE: 2,
+    labels.PAGE_MAP: 4, labels.PAGE_TABLE_MAP: 2, labels.PAGE_UNMAP: 2, io.PAGE_MAP_IO: 2,
+    labels.SCHED_CONTEXT_BIND: 3, labels.SCHED_CONTEXT_UNBIND_OBJECT: 2, labels.SCHED_CONTEXT_YIELD_TO: 3,
+    labels.SCHED_CONTROL_CONFIGURE_FLAGS: 2, labels.TCB_SET_PRIORITY: 2, labels.TCB_SET_SCHED_PARAMS: 2,
+    labels.TCB_RESUME: 2, labels.TCB_SUSPEND: 2, labels.TCB_BIND_NOTIFICATION: 2,
+}  # fmt: skip
+"""Invocations that make, join and part things, on which what the others do depends: how much more often they come."""
+
+
+def _weighted(specs: Sequence[InvocationSpec]) -> tuple[InvocationSpec, ...]:
+    return tuple(spec for spec in specs for _ in range(_OFTEN.get(spec.label, 1)))
+
+
+_ALL, _ALL_WITH_IO = _weighted(labels.INVOCATIONS), _weighted(tuple(BY_LABEL.values()))
+
+
 class Focus:
     """What one program is about: few invocations, objects and addresses, so that its steps meet each other.
 
@@ -149,7 +159,7 @@ class Focus:
     ) -> None:
         self.choose = choose
         self.sight = sight
-        specs = tuple(BY_LABEL.values()) if layout.board == "virt_iommu" else labels.INVOCATIONS
+        specs = _ALL_WITH_IO if layout.board == "virt_iommu" else _ALL
         self.narrow = choose.number(0, 3) > 0 if narrow is None else narrow
         count = choose.number(3, 12)
         few = tuple(choose.of(specs) for _ in range(count)) + choose.of(_DESTROYERS)
@@ -168,11 +178,18 @@ class Focus:
 
     def cap(self, options: Sequence[int]) -> int:
         """Where a cap is of a kind that those slots hold at the start."""
-        index = self.of(options)
         if self.sight is None:
-            return index
-        now = self.sight.like(options)
+            return self.of(options)
+        index = self.of(options)
+        if not self.sight.knows(index):
+            index = self.choose.of([other for other in options if self.sight.knows(other)] or options)
+        now = self.sight.like(index)
         return index if not now or index in now else self.choose.of(now)
+
+    def unbound(self, index: int) -> int:
+        """Like the cap in a slot, but with nothing bound to what it leads to, if there is such a one."""
+        found = () if self.sight is None else self.sight.unbound(index)
+        return self.choose.of(found) if found else index
 
     def slot_in(self, node: int, *, empty: bool) -> int | None:
         """An empty or a used slot of the CNode behind the cap in slot ``node``; None if that cannot be seen."""
@@ -186,6 +203,9 @@ def _word(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, cap: i
         return choose.of(_SMALL)
     if name in ("index", "dest_index", "src_index", "pivot_index"):
         return _index(choose, focus, spec, name, caps.get(_NODE_OF[name] or "root", cap))
+    if name == "node_offset" and choose.number(0, 3):
+        found = focus.slot_in(caps["root"], empty=True)
+        return focus.of(WORDS[name]) if found is None else found
     if name in _DEPTH_OF and choose.number(0, 15):
         node = caps.get(_DEPTH_OF[name] or "root", cap)
         seen = None if focus.sight is None else focus.sight.depth(node)
@@ -221,6 +241,11 @@ def _cap_of(choose: Chooser, focus: Focus, options: Sequence[int]) -> int:
     return focus.of(FREE) if where else choose.of(ANY_SLOT)
 
 
+_BINDS = {
+    labels.SCHED_CONTEXT_BIND: ("cap",), labels.TCB_BIND_NOTIFICATION: ("notification",),
+    labels.TCB_SET_SCHED_PARAMS: ("sched_context",),
+}  # fmt: skip
+"""Invocations that bind things, of which neither may be bound already: which extra cap is the other one."""
 _PARTNERS = {SLOTS[f"sc{n}"]: _slots(f"tcb{n}", "ntfn0", "ntfn1") for n in range(4)}
 """What a scheduling context may be bound to at the start."""
 
@@ -230,8 +255,11 @@ def invocation(choose: Chooser, focus: Focus, how: int | None = None) -> Syscall
     spec = choose.of(focus.specs)
     cap = _cap_of(choose, focus, INVOKED[spec.cap_type])
     named = {name: _cap_of(choose, focus, CAPS[name]) for name in spec.caps}
+    if spec.label in _BINDS and choose.number(0, 3):
+        cap = focus.unbound(cap)
+        named |= {name: focus.unbound(named[name]) for name in spec.caps if name in _BINDS[spec.label]}
     partners = focus.sight.bound_to(cap) if focus.sight is not None else _PARTNERS.get(cap, ())
-    if named and partners and choose.number(0, 1):
+    if named and partners and spec.label not in _BINDS and choose.number(0, 1):
         named[next(iter(named))] = choose.of(partners)
     words = [_word(choose, focus, spec, name, cap, named) for name in spec.words]
     caps = list(named.values())
@@ -283,8 +311,26 @@ _RECEIVES = (sc.RECV, sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT)
 _BOTH = (sc.REPLY_RECV, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT)
 
 
+def _turn(choose: Chooser, focus: Focus, sight: Sight, step: Syscall) -> Syscall:
+    """Whose turn it is in a conversation: who owes an answer often gives it, who is waited for often comes."""
+    owed, expected = sight.owed(), sight.expected()
+    if owed and choose.number(0, 1):
+        reply = choose.of(owed)
+        number = choose.of((sc.REPLY_RECV, sc.REPLY_RECV, sc.SEND, sc.NBSEND_RECV))
+        cap = reply if number == sc.SEND else focus.cap(ENDPOINTS)
+        return replace(step, number=number, cap=cap, reply=reply, dest=reply)
+    if expected and choose.number(0, 1):
+        return replace(step, number=choose.of(_SENDS), cap=choose.of(expected))
+    return step
+
+
 def message(choose: Chooser, focus: Focus) -> Syscall:
     """A system call on an endpoint, notification or reply: send, receive, or both."""
+    step = _any_message(choose, focus)
+    return step if focus.sight is None else _turn(choose, focus, focus.sight, step)
+
+
+def _any_message(choose: Chooser, focus: Focus) -> Syscall:
     words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 1, 4, 5, 9))))
     caps = tuple(_cap_of(choose, focus, choose.of(_VICTIMS)) for _ in range(choose.of((0, 0, 1, 2, 3))))
     slot = choose.of((focus.of(FREE), choose.of(ANY_SLOT)))
@@ -333,7 +379,8 @@ def noise(choose: Chooser) -> Syscall:
 
 
 KINDS = (
-    "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiaaaaaaacdddd", "iiiiiiiiiiiiiiiiadd", "iiiimmmmccccccootta",
+    "iiiiiiiiimmmmoacctd", "iiiiiimmmmmmmmmmcct", "iiiiiiiiaaaaacddd", "iiiiiiiiiiiiiiiiadd", "iiiiimmmmmcccotta",
+    "iiiiiiiiiimmmmmmmmc",
 )  # fmt: skip
 """Mixtures of steps: invocation, message, other system call, access, computing, interrupt (t), DMA."""
 
@@ -360,7 +407,7 @@ def step(choose: Chooser, focus: Focus) -> Step:
 LAYOUTS = (
     Layout(),
     Layout(board="virt_iommu"),
-    Layout(schedule=((0, 20_000), (1, 8_000)), workers=(
+    Layout(work_units_per_preemption=2, work_unit_ticks=300, schedule=((0, 20_000), (1, 8_000)), workers=(
         Worker(priority=120, domain=1, mcp=120), Worker(priority=110, mcp=100, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
         Worker(priority=120, passive=True, fault=6, notification=9, serves=(SLOTS["ep0"], SLOTS["reply0"])),
@@ -372,11 +419,11 @@ LAYOUTS = (
         Worker(priority=130, mcp=50, budget=50, period=500, sporadic=True, timeout=6, notification=10),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
-    Layout(lends=((SLOTS["sc_spare"], SLOTS["ntfn1"]),), workers=(
-        Worker(priority=120, fault=6, budget=1_000, period=5_000, extra_refills=1),
-        Worker(priority=130, passive=True, own_vspace=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+    Layout(work_units_per_preemption=2, work_unit_ticks=400, lends=((SLOTS["sc_spare"], SLOTS["ntfn1"]),), workers=(
+        Worker(priority=120, fault=6, budget=200, period=2_000, extra_refills=1),
+        Worker(priority=130, passive=True, own_vspace=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=120, passive=True, serves=(SLOTS["ntfn1"], 0)),
-        Worker(priority=110, passive=True, serves=(SLOTS["ep0"], SLOTS["reply1"])),
+        Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply1"])),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

@@ -30,6 +30,7 @@ class Monitor:
         self._cnodes: tuple[CNode, ...] = ()
         self._step: Step | None = None
         self._view: View | None = None
+        self._roots: tuple[CNode, ...] = ()
 
     @property
     def problem(self) -> str | None:
@@ -55,7 +56,7 @@ class Monitor:
         """
         self.recorder.reset()
         view, picture = self._view, None
-        if view is None or self._step is None:
+        if view is None or self._step is None or self._roots != self._cnodes:
             view = View(self.state, self.machine, self._cnodes)
         else:
             picture = self._step.now
@@ -66,6 +67,7 @@ class Monitor:
         """The kernel has dealt with a trap."""
         self.checked += 1
         view = View(self.state, self.machine, self._cnodes, self.policy)
+        self._roots = self._cnodes
         step, same_caps = self._step, False
         if step is not None:
             step.finish(view)

@@ -6,11 +6,16 @@ It looks at nothing but the CSpace of whoever runs, as that thread could by aski
 from collections.abc import Sequence
 
 from capkernel.kernel import caps as kc
-from capkernel.kernel.objects import NULL, Cap, CNode
+from capkernel.kernel.objects import NULL, BlockedOnReply, Cap, CNode
 from specs.invariants.regions import referent
 from specs.invariants.resolve import slot_at
 from specs.programs.layout import World
 
+_JOINED: dict[type[Cap], tuple[str, ...]] = {
+    kc.SchedContextCap: ("tcb", "notification"), kc.ThreadCap: ("sched_context",),
+    kc.NotificationCap: ("bound_tcb", "sched_context"),
+}  # fmt: skip
+"""Fields that say what an object is bound to, if to anything."""
 _BOUND = ("tcb", "sched_context", "notification", "bound_notification", "bound_tcb", "yield_from")
 """Fields by which objects are bound to each other."""
 
@@ -20,26 +25,41 @@ class Sight:
 
     def __init__(self, world: World) -> None:
         self._state = world.state
-        self._first: dict[int, type[Cap]] = {}
+        self._first: dict[int, tuple[type[Cap], bool]] = {}
         self._node: CNode | None = None
         self.look()
 
     def look(self) -> None:
-        """Look again; what is seen first decides which kinds of cap a slot stands for."""
+        """Look again; what is seen first decides which kind of cap a slot stands for."""
         slot = slot_at(self._state.current, 0)
         container = None if slot is None else slot.container
         self._node = container if isinstance(container, CNode) else None
         if self._node is not None:
             for index, found in self._node.slots.items():
                 if found.cap is not NULL:
-                    self._first.setdefault(index, type(found.cap))
+                    self._first.setdefault(index, _kind(found.cap))
 
-    def like(self, options: Sequence[int]) -> Sequence[int]:
-        """The slots that now hold caps of the kinds that those had; none if nothing can be seen."""
-        if self._node is None:
+    def knows(self, index: int) -> bool:
+        """Whether a slot ever held a cap when it was looked at."""
+        return index in self._first
+
+    def like(self, index: int) -> Sequence[int]:
+        """The slots that now hold caps of the kind that this one held first; none if nothing can be seen."""
+        kind = self._first.get(index)
+        if self._node is None or kind is None:
             return ()
-        kinds = frozenset(self._first[index] for index in options if index in self._first)
-        return [index for index, slot in self._node.slots.items() if type(slot.cap) in kinds]
+        return [other for other, slot in self._node.slots.items() if _kind(slot.cap) == kind]
+
+    def unbound(self, index: int) -> Sequence[int]:
+        """The slots that hold caps of the kind that this one holds, to something to which nothing is bound."""
+        cap = self._cap(index)
+        fields = _JOINED.get(type(cap), ())
+        if self._node is None or not fields:
+            return ()
+        return [
+            n for n, slot in self._node.slots.items()
+            if type(slot.cap) is type(cap) and not any(getattr(referent(slot.cap), field) for field in fields)
+        ]  # fmt: skip
 
     def inside(self, index: int) -> tuple[list[int], list[int]] | None:
         """Used and empty indices of the CNode behind the cap at an index, the first 64 of them; None if it is none."""
@@ -67,6 +87,23 @@ class Sight:
             if (other := referent(slot.cap)) is not None and any(other is item for item in bound)
         ]  # fmt: skip
 
+    def owed(self) -> list[int]:
+        """The slots that hold caps to reply objects on which somebody waits for an answer."""
+        slots = {} if self._node is None else self._node.slots
+        replies = [(n, s.cap.reply.tcb) for n, s in slots.items() if isinstance(s.cap, kc.ReplyCap)]
+        return [n for n, tcb in replies if tcb is not None and isinstance(tcb.state, BlockedOnReply)]
+
+    def expected(self) -> list[int]:
+        """The slots that hold caps to endpoints and notifications on which somebody waits."""
+        slots = {} if self._node is None else self._node.slots
+        kinds = kc.EndpointCap, kc.NotificationCap
+        return [n for n, s in slots.items() if isinstance(s.cap, kinds) and referent(s.cap).queue.head is not None]
+
     def _cap(self, index: int) -> Cap:
         slot = None if self._node is None else self._node.slots.get(index)
         return NULL if slot is None else slot.cap
+
+
+def _kind(cap: Cap) -> tuple[type[Cap], bool]:
+    """What a cap is good for: its class, and whether it is in use in an address space."""
+    return type(cap), isinstance(cap, kc.PageTableCap) and cap.is_mapped

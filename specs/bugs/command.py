@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from specs.bugs import records
 from specs.bugs.catalogue import BUGS, ROWS
 from specs.bugs.model import Bug, Elsewhere, Faithful, Impossible, Row
 from specs.bugs.run import Outcome, WorkerError, hunted
@@ -31,6 +32,7 @@ def bugs(
     seed: Annotated[int, typer.Option(min=0, help="Which programs are made up.")] = 1,
     as_list: Annotated[bool, typer.Option("--list", help="Show the catalogue, run nothing.")] = False,
     program: Annotated[bool, typer.Option("--program", help="Print the shrunk program as a script.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Keep what was found, for the tests.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Plant real kernels' defects in this one, and see each caught by an invariant."""
@@ -40,6 +42,8 @@ def bugs(
         return
     console = Console(stderr=as_json or program)
     outcomes = _hunt_all([row for row in rows if issubclass(row, Bug)], seed, steps, console)
+    if record:
+        records.keep([outcome for outcome in outcomes if is_caught(outcome)])
     if as_json:
         print(json.dumps({"outcomes": [asdict(o) for o in outcomes], "rest": [_described(r) for r in _rest(rows)]}))
     if program:

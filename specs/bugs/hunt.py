@@ -12,7 +12,7 @@ from specs.generate import RandomChooser
 from specs.programs import Execution
 from specs.shrink import shrink, violated
 
-PROGRAM_STEPS = 40
+PROGRAM_STEPS = 60
 """The most steps of one program."""
 STRIDE = 1_000_000
 """So many programs belong to one seed."""

@@ -36,7 +36,7 @@ def hunted(
     row: str, seed: int, most_steps: int, first: int = 0, progress: Callable[[int], None] | None = None
 ) -> Outcome:
     """Hunt for a row (``clean``: for anything, in the kernel as it is). Raises WorkerError."""
-    command = [sys.executable, "-m", WORKER, row, str(seed), str(most_steps), str(first)]
+    command = [sys.executable, "-m", WORKER, "hunt", row, str(seed), str(most_steps), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -55,3 +55,15 @@ def hunted(
         row, found["steps"], found["seconds"], found["seed"], found["number"], tuple(found["violated"]),
         found["problem"], small["operations"], small["script"],
     )  # fmt: skip
+
+
+def shown_again(programs: list[tuple[str, int, int]]) -> dict[str, tuple[str, ...]]:
+    """Run one program (row, seed, number) for each row; returns what it violates, by row. Raises WorkerError."""
+    arguments = [str(word) for program in programs for word in program]
+    command = [sys.executable, "-m", WORKER, "again", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    errors = [f"{line['row']} {line['error']}" for line in said if "error" in line]
+    if done.returncode or errors:
+        raise WorkerError("\n".join([*errors, done.stderr]))
+    return {line["row"]: tuple(line["violated"]) for line in said}
