@@ -265,6 +265,9 @@ class Builder:
         self.invoke(self.at(page), labels.PAGE_MAP, (CODE, 3, 0), (vspace,))
         self.invoke(SLOTS["frame_mapped"], labels.PAGE_MAP, (MAPPED_AT, 3, 0), (SLOTS["vspace_root"],))
         self.invoke(SLOTS["frame0_readonly"], labels.PAGE_MAP, (MAPPED_AT + 0x1000, 3, 0), (SLOTS["vspace_root"],))
+        if not self.world.config.has_iommu:
+            # Mapped with no rights at all: the cap says so, but there is no entry.
+            self.invoke(SLOTS["frame1"], labels.PAGE_MAP, (MAPPED_AT + 0x2000, 0, 1), (SLOTS["vspace_root"],))
 
     def _devices(self) -> None:
         own, test = self.at(bi.CAP_INIT_CNODE), self.at(self.test)
