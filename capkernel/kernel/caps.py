@@ -288,6 +288,11 @@ def badge_of(cap: Cap) -> int:
     return cap.badge if isinstance(cap, (EndpointCap, NotificationCap)) else 0
 
 
+def brand_of(cap: Cap) -> int:
+    """What a Mint has set: a badge, or the device of an IOSpace; 0 for a cap of which it may still be set."""
+    return cap.request_id if isinstance(cap, IOSpaceCap) else badge_of(cap)
+
+
 def mask_vm_rights(rights: int, mask: int) -> int:
     """Frame rights after masking: read-write, read-only, or none; write alone means nothing (maskVMRights)."""
     if not rights & mask & rt.READ:

@@ -15,7 +15,7 @@ from capkernel.kernel.caps import (
     PageTableCap,
     UntypedCap,
     ZombieCap,
-    badge_of,
+    brand_of,
     is_revocable,
     same_object_as,
     same_region_as,
@@ -28,8 +28,8 @@ def is_parent_of(parent: Slot, child: Slot) -> bool:
     """Whether ``child``, standing behind ``parent``, was derived from it (isMDBParentOf)."""
     if not parent.revocable or not same_region_as(parent.cap, child.cap):
         return False
-    badge = badge_of(parent.cap)
-    return badge == 0 or (badge == badge_of(child.cap) and not child.first_badged)
+    brand = brand_of(parent.cap)
+    return brand == 0 or (brand == brand_of(child.cap) and not child.first_badged)
 
 
 def has_children(slot: Slot) -> bool:

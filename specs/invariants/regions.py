@@ -89,7 +89,9 @@ def covers(parent: Cap, child: Cap) -> bool:
 
 
 def badge(cap: Cap) -> int:
-    """The badge of an endpoint or notification cap; 0 for all others."""
+    """What a Mint has set: the badge of an endpoint or notification cap, the device of an IOSpace; 0 for all others."""
+    if isinstance(cap, kc.IOSpaceCap):
+        return cap.request_id
     return cap.badge if isinstance(cap, kc.EndpointCap | kc.NotificationCap) else 0
 
 

@@ -8,6 +8,7 @@ from capkernel.abi import bootinfo as bi
 from capkernel.abi import errors as err
 from capkernel.abi import iospace as io
 from capkernel.abi import objects as obj
+from capkernel.kernel.objects import NULL
 from hwmodel.dma import CONTROL, DESTINATION, DONE, ERROR, LENGTH, SOURCE, START, STATUS, transfer_ticks
 from tests.kernel.rootcalls import CNODE, Root
 
@@ -117,3 +118,15 @@ def test_without_an_iommu_the_kernel_knows_none_of_it() -> None:
     assert root.call(frame, "Page_MapIO", 3, 0, caps=(frame,)) == (err.ILLEGAL_OPERATION, [])
     assert root.call(bi.CAP_IO_SPACE, "IOPageTable_Unmap") == (err.INVALID_CAPABILITY, [0])
     assert root.info.num_io_pt_levels == 0
+
+
+def test_a_second_mint_for_one_device_does_not_beget_the_first() -> None:
+    """Both come from the master: to revoke what came of one leaves the other."""
+    device = Device()
+    again, error = device.root.mint(bi.CAP_IO_SPACE, DOMAIN << 16 | DEVICE)
+    assert error == 0
+    device.root.do(CNODE, "CNode_Revoke", again, 64)
+    assert device.root.cap(device.space) is not NULL
+    device.root.do(CNODE, "CNode_Revoke", bi.CAP_IO_SPACE, 64)
+    assert not device.copies()
+    assert device.root.cap(device.space) is device.root.cap(again) is NULL
