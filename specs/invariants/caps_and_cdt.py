@@ -184,7 +184,7 @@ def valid_ioc(view: View) -> str | None:
 
 
 def valid_badges(view: View) -> str | None:
-    """G8 ``valid_badges``: where the badge changes along the list, a subtree of its own begins.
+    """G8b ``valid_badges``: where the badge changes along the list, a subtree of its own begins.
 
     If not, Revoke of one badge would take another's caps away, or leave some of its own.
     """

@@ -90,7 +90,7 @@ def pspace_aligned(view: View) -> str | None:
 
 
 def pspace_distinct(view: View) -> str | None:
-    """G9 ``pspace_distinct``: no two objects share memory."""
+    """G9b ``pspace_distinct``: no two objects share memory."""
     problems = []
     order = sorted(view.once(_placed).items(), key=lambda item: item[0][:2])
     for ((before, *_), one), ((after, *_), other) in pairwise(order):

@@ -44,7 +44,7 @@ _OWN_SLOTS = (ko.TCB, ko.SlotContainer)
 
 
 def caps_vanish_only_when_asked(step: Step) -> str | None:
-    """T6: a cap goes only if somebody deletes it, revokes what it was derived from, or destroys what it lies in."""
+    """T6b: a cap goes only if somebody deletes it, revokes what it was derived from, or destroys what it lies in."""
     if step.same_caps:
         return None
     gone = [(slot, cap) for slot, cap in step.before.caps.items() if slot.cap is not cap and slot not in step.now.caps]

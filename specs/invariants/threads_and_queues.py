@@ -84,7 +84,7 @@ def valid_endpoints(view: View) -> str | None:
 
 
 def queues_are_ordered(view: View) -> str | None:
-    """G15: an endpoint's or notification's queue is ordered by priority, highest first."""
+    """G15b: an endpoint's or notification's queue is ordered by priority, highest first."""
     problems = []
     for item in view.of_kind(Endpoint) + view.of_kind(Notification):
         priorities = [tcb.priority for tcb in members(item.queue)[0]]

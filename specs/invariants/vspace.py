@@ -81,7 +81,7 @@ def no_kernel_memory_mapped(view: View) -> str | None:
 
 
 def no_excess_rights(view: View) -> str | None:
-    """G23: no writable mapping of a read-only grant: some frame cap in the system allows what the entry allows.
+    """G23b: no writable mapping of a read-only grant: some frame cap in the system allows what the entry allows.
 
     Corrected: "W^X where the cap says so" has nothing to look at: a frame cap does not say it. Execute-never is an
     attribute of the mapping; no check of ours looks at it yet.

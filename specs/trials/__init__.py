@@ -8,8 +8,6 @@ from specs.trials import company, progress, repeating, undoing
 from specs.trials.model import Trial
 
 _MODULES = (company, progress, repeating, undoing)
-TRIALS: dict[str, Trial] = {
-    check.id: check for check in sorted((c for m in _MODULES for c in m.CHECKS), key=lambda c: (c.id[0], int(c.id[1:])))
-}
+TRIALS: dict[str, Trial] = {check.id: check for module in _MODULES for check in module.CHECKS}
 
 __all__ = ["TRIALS", "Trial"]

@@ -156,7 +156,7 @@ _MOVING = frozenset((
 
 
 def callers_are_answered_or_failed(seed: int) -> str | None:
-    """L6: whoever waits for a reply is answered, or fails when a supervisor takes the reply objects away.
+    """L6b: whoever waits for a reply is answered, or fails when a supervisor takes the reply objects away.
 
     After a random conversation the root thread, as supervisor, deletes the reply objects; then nobody waits for a reply
     any more. Catches: S4, S27, S45.
@@ -197,6 +197,6 @@ CHECKS = (
     Trial("L3", "admissible_sets_are_served", "an admissible set gets its budget each period", budgets_are_served),
     Trial("L4", "revoke_terminates", "Revoke ends under concurrent derivation", revoke_ends),
     Trial("L5", "interrupts_come_again", "an acknowledged interrupt is delivered again", interrupts_come_again),
-    Trial("L6", "callers_are_answered_or_failed", "whoever waits for a reply is answered or failed by a supervisor",
+    Trial("L6b", "callers_are_answered_or_failed", "whoever waits for a reply is answered or failed by a supervisor",
           callers_are_answered_or_failed),
 )  # fmt: skip

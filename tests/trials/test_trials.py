@@ -33,7 +33,7 @@ SEEDS = {
     "L3": 30,
     "L4": 3,
     "L5": 10,
-    "L6": 60,
+    "L6b": 60,
 }
 """How many in `make test`: the four of ``specs.flow.twin`` come of the same runs, which tests/flow makes."""
 
@@ -127,6 +127,6 @@ def test_an_interrupt_that_stays_masked_is_noticed(worlds: None, monkeypatch: py
 
 
 def test_a_caller_who_is_forgotten_with_the_reply_is_noticed(worlds: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not fails("L6", 1)
+    assert not fails("L6b", 1)
     monkeypatch.setattr(deletion, "_finalise_reply", lambda state, reply: None)
-    assert fails("L6", 60)
+    assert fails("L6b", 60)

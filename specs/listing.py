@@ -1,0 +1,101 @@
+"""``capkernel invariants``: every statement that is checked, its name in the proofs, and what it has caught."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from specs.bugs.catalogue import BUGS
+from specs.invariants import INVARIANTS, STEP_INVARIANTS
+from specs.trials import TRIALS
+
+GROUPS = {"G": "each state", "T": "each step", "L": "liveness", "H": "two runs compared"}
+NOT_YET = {
+    "G30": "what the host's kernel shows equals the model (process CPU)",
+    "L7": "revoked or dead within the deadline (process CPU)",
+    "H5": "one program on two CPU models gives the same kernel trace (process CPU)",
+}
+"""Statements about a CPU model that does not exist yet."""
+_ORDER = re.compile(r"([GTLH])(\d+)([a-z]*)")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One row: ``how`` it is checked, ``catches`` the rows of the bug catalogue that it is to notice."""
+
+    id: str
+    name: str
+    statement: str
+    how: str
+    catches: tuple[str, ...]
+    story: str
+
+
+def statements() -> list[Statement]:
+    """All that is checked, in the order of the table."""
+    rows = [
+        *((item, "each state") for item in INVARIANTS.values()),
+        *((item, "each step") for item in STEP_INVARIANTS.values()),
+        *((item, "whole runs") for item in TRIALS.values()),
+    ]
+    return sorted((_statement(item, how) for item, how in rows), key=lambda row: _place(row.id))
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    found = _ORDER.fullmatch(name)
+    if found is None:
+        raise ValueError(f"no statement is called {name!r}; names are a letter of {', '.join(GROUPS)} and a number")
+    return list(GROUPS).index(found[1]), int(found[2]), found[3]
+
+
+def _statement(item: Any, how: str) -> Statement:
+    catches = tuple(name for name, bug in BUGS.items() if item.id in bug.caught_by)
+    return Statement(item.id, item.name, item.statement, how, catches, _story(item.check))
+
+
+def _story(check: Callable[..., Any]) -> str:
+    return inspect.getdoc(check) or ""
+
+
+def invariants(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Such as G22; none: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print data instead of a table.")] = False,
+) -> None:
+    """List what is checked of every state, step and run, with its name in the proofs."""
+    rows = statements()
+    unknown = [name for name in names or () if name not in {row.id for row in rows}]
+    if unknown:
+        raise typer.BadParameter(
+            f"there is no {', '.join(unknown)}" + (f": {NOT_YET[unknown[0]]}" if unknown[0] in NOT_YET else "")
+        )
+    rows = [row for row in rows if not names or row.id in names]
+    if as_json:
+        print(json.dumps({"statements": [asdict(row) for row in rows], "not_yet": NOT_YET}, indent=2))
+        return
+    for line in _told(rows) if names else ():
+        print(line)
+    if not names:
+        _show(rows)
+
+
+def _told(rows: list[Statement]) -> Iterator[str]:
+    for row in rows:
+        yield f"{row.id} {row.name} ({row.how}): {row.statement}"
+        yield f"  {row.story}".replace("\n", "\n  ")
+        yield f"  catches of the catalogue: {', '.join(row.catches) or 'no row names it'}\n"
+
+
+def _show(rows: list[Statement]) -> None:
+    table = Table("", "name", "statement", "checked of", "catches", show_lines=False)
+    for row in rows:
+        table.add_row(row.id, row.name, row.statement, row.how, " ".join(row.catches))
+    console = Console()
+    console.print(table)
+    console.print(f"{len(rows)} statements; not yet: {', '.join(NOT_YET)} (they are about the process CPU).")
+    console.print("`capkernel invariants NAME` tells one; `capkernel run SYSTEM --check all|sample:N` checks a run.")
