@@ -1,7 +1,7 @@
 """What a label can see: its objects, caps and memory, its threads' registers, and its own turn's clock.
 
 This is the equivalence ``~u~`` of the proofs (Murray et al. 2013, ``uwr``): two states look the same to a label if
-their views are equal. Absolute time is not part of it, only the time since the label's turn began; docs/assurance.md
+their views are equal. Absolute time is not part of it, only the time since the label's turn began; docs/information-flow.md
 says what follows from that.
 """
 

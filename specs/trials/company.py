@@ -26,7 +26,7 @@ def nonleakage(seed: int) -> str | None:
     """H1 ``nonleakage``: randomise all that lies outside a label's sources, and its views stay what they were.
 
     Catches: S16 (old data in new memory), S48, and any object shared that no policy mentions. What is claimed, and
-    which channels this cannot see, is in docs/assurance.md.
+    which channels this cannot see, is in docs/information-flow.md.
     """
     return _first(seed, "H1")
 
