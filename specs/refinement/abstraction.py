@@ -162,12 +162,9 @@ def _sched_context(sc: ko.SchedContext) -> objects.SchedContext:
 
 
 _OBJECTS: dict[type, Callable[[Any], objects.Object]] = {
-    ko.TCB: _tcb,
     ko.Endpoint: _endpoint,
     ko.Notification: _notification,
     ko.Reply: lambda reply: objects.Reply(_ref(reply.tcb)),
-    ko.SchedContext: _sched_context,
-    ko.CNode: lambda cnode: objects.CNode(cnode.radix),
     ko.ASIDPool: lambda pool: objects.ASIDPool(pool.base, dict(pool.roots)),
 }
 
@@ -196,11 +193,6 @@ def _io_page_table(data: bytes) -> objects.IOPageTable:
     return objects.IOPageTable({n: (word & ~MASK[12], word & MASK[12]) for n, word in _words(data)})
 
 
-_TABLES: dict[type, Callable[[bytes], objects.Object]] = {
-    kc.PageTableCap: _page_table, kc.IOPageTableCap: _io_page_table,
-}  # fmt: skip
-
-
 def derivations(slots: list[ko.Slot]) -> dict[ko.Slot, ko.Slot]:
     """Slot → the slot that it was derived from, in the order of the kernel's lists.
 
@@ -226,22 +218,25 @@ class _Family:
     def __init__(self, abstract: Callable[[Any], objects.Object], fields: Callable[[Any], Any]) -> None:
         self.abstract, self._fields = abstract, fields
         self.items: list[Any] = []
+        self._names: list[int] = []
         self._seen: list[Any] = []
-        self._abstract: list[objects.Object] = []
+        self._abstract: list[Any] = []
 
-    def take(self, items: list[Any]) -> None:
-        """Be about these objects from now on."""
-        if items != self.items:
-            self.items, self._seen, self._abstract = items, [None] * len(items), [objects.Reply()] * len(items)
+    def take(self, named: dict[int, Any]) -> None:
+        """Be about these objects from now on, by their addresses."""
+        known = dict(zip(self.items, zip(self._seen, self._abstract, strict=True), strict=True))
+        self.items, self._names = list(named.values()), list(named)
+        pairs = [known.get(item, (None, None)) for item in self.items]
+        self._seen, self._abstract = [seen for seen, _ in pairs], [abstract for _, abstract in pairs]
 
-    def all(self) -> list[objects.Object]:
-        """The abstractions, in the order of the items."""
+    def all(self) -> Iterable[tuple[int, objects.Object]]:
+        """The abstractions by address."""
         seen = [*map(self._fields, self.items)]
         if seen != self._seen:
             pairs = zip(self.items, seen, self._seen, self._abstract, strict=True)
             self._abstract = [old if now == before else self.abstract(item) for item, now, before, old in pairs]
             self._seen = seen
-        return self._abstract
+        return zip(self._names, self._abstract, strict=True)
 
 
 _BLOCKED: dict[type, Callable[[Any], Any]] = {
@@ -288,9 +283,13 @@ class Abstraction:
         self._cdt_list: dict[CSlot, tuple[CSlot, ...]] = {}
         self._original: set[CSlot] = set()
         self._others: list[Any] = []
-        self._tables: list[tuple[int, type]] = []
-        self._table_memo: dict[int, tuple[bytes, objects.Object]] = {}
-        self._tcbs, self._scs = _Family(_tcb, _all_of_tcb), _Family(_sched_context, _all_of_sc)
+        self._families = {
+            ko.TCB: _Family(_tcb, _all_of_tcb),
+            ko.SchedContext: _Family(_sched_context, _all_of_sc),
+            ko.CNode: _Family(lambda cnode: objects.CNode(cnode.radix), attrgetter("radix")),
+            kc.PageTableCap: _Family(lambda paddr: _page_table(self._table(paddr)), self._table),
+            kc.IOPageTableCap: _Family(lambda paddr: _io_page_table(self._table(paddr)), self._table),
+        }
 
     def abstract(self) -> State:
         """The abstract state now. Its maps are not to be changed; ``State.copy`` gives one that may be."""
@@ -305,12 +304,12 @@ class Abstraction:
         """Another of the same kernel, which knows what this one does and goes its own way."""
         other = copy(self)
         other._containers = self._containers.copy()
-        other._table_memo, other._tcbs, other._scs = self._table_memo.copy(), copy(self._tcbs), copy(self._scs)
+        other._families = {kind: copy(family) for kind, family in self._families.items()}
         return other
 
     def threads(self) -> list[ko.TCB]:
         """The threads that some cap led to when it was last looked, and the idle thread."""
-        return self._tcbs.items
+        return self._families[ko.TCB].items
 
     def _name(self, item: Any) -> int:
         return self._names.get(id(item)) or _ptr(item)
@@ -363,13 +362,7 @@ class Abstraction:
                         self._containers[id(target)] = target
                         work.append(target)
         self._containers = {key: item for key, item in self._containers.items() if key in live or key in holding}
-        self._tables = list(tables.items())
-        kinds: dict[type, list[Any]] = {ko.TCB: [self.state.idle], ko.SchedContext: [self.state.idle_sc]}
-        for item in live.values():
-            kinds.setdefault(type(item), []).append(item)
-        self._tcbs.take(kinds.pop(ko.TCB))
-        self._scs.take(kinds.pop(ko.SchedContext))
-        self._others = [*chain.from_iterable(kinds.values())]
+        self._take(live.values(), tables)
         self._cdt = {names[slot]: names[parent] for slot, parent in derivations(list(names)).items()}
         below: dict[CSlot, list[CSlot]] = {}
         for child, parent in self._cdt.items():
@@ -378,16 +371,26 @@ class Abstraction:
 
     # Objects and variables
 
+    def _take(self, live: Iterable[Any], tables: dict[int, type]) -> None:
+        """Sort what caps lead to by kind: tables by their caps', all others by their own."""
+        state = self.state
+        kinds: dict[type, dict[int, Any]] = {kind: {} for kind in self._families}
+        kinds[ko.TCB][objects.IDLE_THREAD], kinds[ko.SchedContext][objects.IDLE_SC] = state.idle, state.idle_sc
+        for item in live:
+            kinds.setdefault(type(item), {})[item.paddr] = item
+        for paddr, kind in tables.items():
+            kinds[kind][paddr] = paddr
+        for kind, family in self._families.items():
+            family.take(kinds.pop(kind))
+        self._others = [*chain.from_iterable(named.values() for named in kinds.values())]
+
+    def _table(self, paddr: int) -> bytes:
+        return self.machine.read_bytes(paddr, TABLE_BYTES)
+
     def _heap(self) -> dict[int, objects.Object]:
         heap = {item.paddr: _OBJECTS[type(item)](item) for item in self._others}
-        for family in (self._tcbs, self._scs):
-            heap.update(zip(map(self._name, family.items), family.all(), strict=True))
-        for paddr, kind in self._tables:
-            data = self.machine.read_bytes(paddr, TABLE_BYTES)
-            known = self._table_memo.get(paddr)
-            if known is None or known[0] != data or type(known[1]).__name__ + "Cap" != kind.__name__:
-                known = self._table_memo[paddr] = data, _TABLES[kind](data)
-            heap[paddr] = known[1]
+        for family in self._families.values():
+            heap.update(family.all())
         return heap
 
     def _variables(self, new: State) -> None:

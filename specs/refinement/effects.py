@@ -19,19 +19,19 @@ def differences(out: Outputs, after: State, witness: Witness) -> list[Difference
     """Rows for all that was done differently. ``after`` is the specification's state after the step."""
     found = _Effects(after, witness)
     rows = [
-        Difference("machine", "deadline", out.deadline, found.deadline),
-        Difference("machine", "vspace", out.vspace, found.vspace),
-        Difference("machine", "interrupt controller", out.irq, found.irq),
-        Difference("machine", "iommu", out.iommu, found.iommu),
-        Difference("machine", "halted", out.halted, found.halted),
-        Difference("memory", "cleared", _merged(out.cleared), _merged(found.cleared)),
+        Difference("machine", name, said, done)
+        for name in ("deadline", "vspace", "irq", "iommu", "halted")
+        if (said := getattr(out, name)) != (done := getattr(found, name))
     ]
-    if out.text:
+    if out.text and out.text != found.text:
         rows.append(Difference("machine", "console", out.text, found.text))
     for paddr in sorted(out.writes.keys() | found.writes):
-        held = witness.inner.read_word(paddr) if paddr in found.writes else None
-        rows.append(Difference("memory", hex(paddr), out.writes.get(paddr), held))
-    return [row for row in rows if row.spec != row.kernel] + _left_over(out, witness)
+        said, held = out.writes.get(paddr), witness.inner.read_word(paddr) if paddr in found.writes else None
+        if said != held:
+            rows.append(Difference("memory", hex(paddr), said, held))
+    if out.cleared or found.cleared:
+        rows += _differently_cleared(out, found.cleared, witness)
+    return rows
 
 
 class _Effects:
@@ -89,9 +89,10 @@ def _merged(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _left_over(out: Outputs, witness: Witness) -> list[Difference]:
-    """Cleared memory that does not read as zero afterwards, but where something was written since."""
-    rows = []
+def _differently_cleared(out: Outputs, done: list[tuple[int, int]], witness: Witness) -> list[Difference]:
+    """Other memory was cleared, or it does not read as zero afterwards, though nothing was written there since."""
+    said, found = _merged(out.cleared), _merged(done)
+    rows = [Difference("memory", "cleared", said, found)] if said != found else []
     for start, size in out.cleared:
         if any(witness.inner.read_bytes(start, size)) and not any(start <= at < start + size for at in out.writes):
             rows.append(Difference("memory", hex(start), "zeros", "something else"))
