@@ -30,6 +30,10 @@ class KernelConfig:
     """Answer the debug system calls; without it they are unknown system calls."""
     fastpath: bool = True
     """Take the short way where a message allows it; it makes no difference but for speed."""
+    fix_send_to_passive: bool = False
+    """Let a plain Send lend its time to a receiver that has none, as a Call does; else that never runs (issue 1616)."""
+    fix_atomic_cancel: bool = False
+    """Let the emptying of an endpoint's or notification's queue be preempted (seL4 issues 1736 and 1737)."""
     has_iommu: bool = False
     ram: tuple[Region, ...] = ((0x80200000, 0x140000000),)
     """Memory that untypeds are cut from, ascending."""

@@ -143,7 +143,7 @@ def _finalise_last(state: State, cap: Cap) -> ZombieCap | None:
     """The object's last cap goes: disconnect the object from everything."""
     match cap:
         case EndpointCap():
-            endpoints.cancel_all_ipc(state, cap.endpoint)
+            endpoints.cancel_all_ipc(state, cap.endpoint, _pause(state))
         case NotificationCap():
             _finalise_notification(state, cap.notification)
         case ReplyCap():
@@ -171,12 +171,17 @@ def _finalise_last(state: State, cap: Cap) -> ZombieCap | None:
     return None
 
 
+def _pause(state: State) -> notification.Pause | None:
+    """What comes between two threads of a queue that is emptied: nothing, as in seL4, unless it is to be mended."""
+    return preemption_point if state.config.fix_atomic_cancel else None
+
+
 def _finalise_notification(state: State, gone: Notification) -> None:
     if gone.sched_context is not None:
         schedcontext.unbind_notification(gone.sched_context)
     if gone.bound_tcb is not None:
         notification.unbind(gone.bound_tcb)
-    notification.cancel_all_signals(state, gone)
+    notification.cancel_all_signals(state, gone, _pause(state))
 
 
 def _finalise_reply(state: State, reply: Reply) -> None:

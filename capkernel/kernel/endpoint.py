@@ -5,6 +5,7 @@ from capkernel.kernel import notification as notifications
 from capkernel.kernel import refills, schedcontext, scheduler
 from capkernel.kernel import reply as replies
 from capkernel.kernel.cancel import cancel_ipc
+from capkernel.kernel.notification import Pause
 from capkernel.kernel.objects import (
     EP_IDLE,
     EP_RECEIVE,
@@ -98,6 +99,8 @@ def _receive_from_queue(state: State, thread: TCB, endpoint: Endpoint, reply: Re
         can_donate = not isinstance(sender.fault, Timeout)
         _await_reply(state, sender, thread, reply, answerable=answerable, can_donate=can_donate)
     else:
+        if state.config.fix_send_to_passive and thread.sched_context is None and sender.sched_context is not None:
+            schedcontext.donate(state, sender.sched_context, thread)
         scheduler.set_thread_state(state, sender, RUNNING)
         scheduler.possible_switch_to(state, sender)
 
@@ -116,17 +119,23 @@ def _restart_queued(state: State, endpoint: Endpoint, thread: TCB) -> None:
     scheduler.possible_switch_to(state, thread)
 
 
-def cancel_all_ipc(state: State, endpoint: Endpoint) -> None:
-    """The endpoint goes away: all its threads make their system call again (cancelAllIPC)."""
+def cancel_all_ipc(state: State, endpoint: Endpoint, pause: Pause | None = None) -> None:
+    """The endpoint goes away: all its threads make their system call again (cancelAllIPC).
+
+    ``pause`` is called after each; what it raises leaves the rest for the next time.
+    """
     if endpoint.state == EP_IDLE:
         return
     while endpoint.queue.head is not None:
         _restart_queued(state, endpoint, endpoint.queue.head)
+        if pause is not None:
+            scheduler.reschedule_required(state)
+            pause(state)
     scheduler.reschedule_required(state)
 
 
-def cancel_badged_sends(state: State, endpoint: Endpoint, badge: int) -> None:
-    """Senders queued with this badge make their system call again (cancelBadgedSends)."""
+def cancel_badged_sends(state: State, endpoint: Endpoint, badge: int, pause: Pause | None = None) -> None:
+    """Senders queued with this badge make their system call again (cancelBadgedSends); ``pause`` as above."""
     if endpoint.state != EP_SEND:
         return
     thread = endpoint.queue.head
@@ -134,5 +143,8 @@ def cancel_badged_sends(state: State, endpoint: Endpoint, badge: int) -> None:
         following = thread.queue_next
         if isinstance(thread.state, BlockedOnSend) and thread.state.badge == badge:
             _restart_queued(state, endpoint, thread)
+            if pause is not None:
+                scheduler.reschedule_required(state)
+                pause(state)
         thread = following
     scheduler.reschedule_required(state)

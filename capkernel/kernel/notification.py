@@ -1,5 +1,7 @@
 """Notifications: signals that are never lost and never wait (manual, chapter 5)."""
 
+from collections.abc import Callable
+
 from capkernel.abi.registers import BADGE_REGISTER
 from capkernel.kernel import refills, schedcontext, scheduler
 from capkernel.kernel.cancel import cancel_ipc
@@ -92,8 +94,15 @@ def _take_badge(notification: Notification, thread: TCB) -> None:
     notification.state = NTFN_IDLE
 
 
-def cancel_all_signals(state: State, notification: Notification) -> None:
-    """The notification goes away: all who wait make their system call again (cancelAllSignals)."""
+Pause = Callable[[State], None]
+"""A preemption point, for what may be interrupted between two threads."""
+
+
+def cancel_all_signals(state: State, notification: Notification, pause: Pause | None = None) -> None:
+    """The notification goes away: all who wait make their system call again (cancelAllSignals).
+
+    ``pause`` is called after each; what it raises leaves the rest for the next time.
+    """
     if notification.state != NTFN_WAITING:
         return
     while (thread := notification.queue.head) is not None:
@@ -101,6 +110,9 @@ def cancel_all_signals(state: State, notification: Notification) -> None:
         scheduler.set_thread_state(state, thread, RESTART)
         refills.sporadic_unblock(state, thread.sched_context)
         scheduler.possible_switch_to(state, thread)
+        if pause is not None:
+            scheduler.reschedule_required(state)
+            pause(state)
     scheduler.reschedule_required(state)
 
 

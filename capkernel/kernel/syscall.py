@@ -183,13 +183,13 @@ def _lookup_reply(thread: TCB) -> tuple[Reply, int]:
 
 
 def _send(state: State, thread: TCB) -> None:
-    cptr = thread.registers[reg.CAP_REGISTER]
-    _invoke(state, thread, cptr, blocking=True, is_call=False, can_donate=False, first_phase=False)
+    cptr, lends = thread.registers[reg.CAP_REGISTER], state.config.fix_send_to_passive
+    _invoke(state, thread, cptr, blocking=True, is_call=False, can_donate=lends, first_phase=False)
 
 
 def _nbsend(state: State, thread: TCB) -> None:
-    cptr = thread.registers[reg.CAP_REGISTER]
-    _invoke(state, thread, cptr, blocking=False, is_call=False, can_donate=False, first_phase=False)
+    cptr, lends = thread.registers[reg.CAP_REGISTER], state.config.fix_send_to_passive
+    _invoke(state, thread, cptr, blocking=False, is_call=False, can_donate=lends, first_phase=False)
 
 
 def _call(state: State, thread: TCB) -> None:

@@ -6,6 +6,7 @@ from capkernel.abi import errors as err
 from capkernel.abi import labels
 from capkernel.abi import rights as rt
 from capkernel.kernel import deletion, endpoint, slots
+from capkernel.kernel.budget import preemption_point
 from capkernel.kernel.caps import CNodeCap, EndpointCap, mask_cap_rights, update_cap_data
 from capkernel.kernel.cspace import lookup_cnode_slot
 from capkernel.kernel.errors import failed_lookup, illegal_operation, truncated_message
@@ -111,4 +112,5 @@ def _decode_cancel_badged_sends(state: State, dest: Slot) -> Invocation:
 def perform_cancel_badged_sends(state: State, cap: EndpointCap) -> None:
     """Senders through caps of this badge start over; an unbadged cap means nobody."""
     if cap.badge:
-        endpoint.cancel_badged_sends(state, cap.endpoint, cap.badge)
+        pause = preemption_point if state.config.fix_atomic_cancel else None
+        endpoint.cancel_badged_sends(state, cap.endpoint, cap.badge, pause)
