@@ -1,12 +1,12 @@
 """Checking whole programs: run one under the oracle, and print one that fails so that anyone can run it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from capkernel.abi.labels import BY_LABEL
 from specs.generate import LAYOUTS, Chooser, Focus
 from specs.generate import step as make_step
 from specs.monitor import Monitor
-from specs.programs import SLOTS, Execution, Program, Session, Step, Syscall, run, world_of
+from specs.programs import SLOTS, Execution, Layout, Program, Session, Step, Syscall, run, world_of
 from specs.programs.execute import Watcher
 from specs.programs.layout import World
 from specs.programs.model import literal
@@ -40,13 +40,16 @@ def _monitor(world: World) -> Watcher:
     return Monitor(policy=world.policy)
 
 
-def wander(choose: Chooser, most_steps: int, watcher_of: Callable[[World], Watcher] = _monitor) -> Execution:
+def wander(
+    choose: Chooser, most_steps: int, watcher_of: Callable[[World], Watcher] = _monitor,
+    layouts: Sequence[Layout] = LAYOUTS,
+) -> Execution:  # fmt: skip
     """Run a program that is made up as it goes, each step in sight of what those before it have left.
 
     Unless another watcher is wanted, all invariants are evaluated at each kernel entry. The execution's program is what
-    was made up, and runs the same again.
+    was made up, and runs the same again. It begins in one of the ``layouts``.
     """
-    layout = choose.of(LAYOUTS)
+    layout = choose.of(layouts)
     world = world_of(layout)
     world.rewind()
     session = Session(world, watcher_of(world))

@@ -8,6 +8,7 @@ from specs.invariants import check_step, check_view
 from specs.invariants.authority import Policy, ill_formed
 from specs.invariants.recorder import Recorder
 from specs.invariants.step import Step
+from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View
 
 
@@ -15,16 +16,19 @@ class Monitor:
     """Attached to a loop, evaluates the oracle at each kernel entry and keeps the first thing that is wrong.
 
     ``steps`` says whether the step invariants are evaluated too; ``policy`` is the ceiling
-    for G27 and G29. While it is attached the kernel sees the machine
+    for G27 and G29; ``also`` are further step invariants. While it is attached the kernel sees the machine
     through a recorder. Raises ValueError if the policy is not well-formed.
     """
 
-    def __init__(self, *, steps: bool = True, policy: Policy | None = None) -> None:
+    def __init__(
+        self, *, steps: bool = True, policy: Policy | None = None, also: tuple[StepInvariant, ...] = ()
+    ) -> None:
         problems = [] if policy is None else ill_formed(policy)
         if problems:
             raise ValueError("the policy can hold of no system: " + "; ".join(problems))
         self.steps = steps
         self.policy = policy
+        self.also = also
         self.checked = 0
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
@@ -78,4 +82,4 @@ class Monitor:
         self._view = view
         self.violations += [str(violation) for violation in check_view(view, same_caps=same_caps)]
         if step is not None:
-            self.violations += [str(violation) for violation in check_step(step)]
+            self.violations += [str(violation) for violation in check_step(step, self.also)]

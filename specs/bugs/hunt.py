@@ -43,15 +43,22 @@ def taken(seed: int, number: int) -> Execution:
     return wander(RandomChooser(seed * STRIDE + number), PROGRAM_STEPS)
 
 
-def hunt(seed: int, most_steps: int, *, first: int = 0, progress: Callable[[int], None] | None = None) -> Found | None:
+def hunt(
+    seed: int,
+    most_steps: int,
+    *,
+    first: int = 0,
+    progress: Callable[[int], None] | None = None,
+    make: Callable[[int, int], Execution] = taken,
+) -> Found | None:
     """The first violation in the programs of a seed, from number ``first`` on; None if there is none in so many steps.
 
-    ``progress`` is told after each program how many steps were generated.
+    ``progress`` is told after each program how many steps were generated; ``make`` makes up and runs a program.
     """
     begin = time.process_time()
     steps, number = 0, first
     while steps < most_steps:
-        execution = taken(seed, number)
+        execution = make(seed, number)
         steps += execution.taken
         if execution.problem is not None:
             found = tuple(sorted(violated(execution)))

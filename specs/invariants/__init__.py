@@ -52,10 +52,10 @@ def check_view(view: View, *, same_caps: bool = False) -> list[Violation]:
     return found
 
 
-def check_step(step: Step) -> list[Violation]:
-    """All step invariants that do not hold of a finished step."""
+def check_step(step: Step, also: tuple[StepInvariant, ...] = ()) -> list[Violation]:
+    """All step invariants, and ``also`` those, that do not hold of a finished step."""
     found = []
-    for invariant in STEP_INVARIANTS.values():
+    for invariant in (*STEP_INVARIANTS.values(), *also):
         detail = invariant.check(step)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))

@@ -16,7 +16,8 @@ def destruction_is_complete(step: Step) -> str | None:
     """T17: nothing that lives refers to a destroyed thread.
 
     Corrected: time that was lent to it is free, not back with its lender: that waits on the reply object, and has its
-    time back when that is destroyed, too (``reply_remove``). A kernel entry in between is a step like any other: that G1–G29 hold at each preemption is what they say.
+    time back when that is destroyed, too (``reply_remove``). A kernel entry in between is a step like any other: that
+    G1–G29 hold at each preemption is what they say.
     """
     caps = step.after.caps_to
     gone = [item for item in step.before.objects if isinstance(item, TCB) and item.paddr and id(item) not in caps]

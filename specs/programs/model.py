@@ -57,6 +57,8 @@ class Layout:
     lends: tuple[tuple[int, int], ...] = ()
     """Slots of scheduling contexts and notifications, bound to each other: who is woken so has that time."""
     schedule: tuple[tuple[int, int], ...] = ()
+    fixes: tuple[str, ...] = ()
+    """Names of kernel options (``fix_…``) that are on."""
     work_units_per_preemption: int = 100
     syscall_ticks: int = 5
     work_unit_ticks: int = 1

@@ -33,24 +33,38 @@ class S55(Elsewhere):
 
 
 class S58(Faithful):
-    """A plain Send hangs a passive server for ever."""
+    """A plain Send hangs a passive server for ever.
+
+    A passive server runs on its caller's time. A Send lends none: the server has the message, leaves the queue, and
+    never runs again, whoever calls. Anybody with a cap to send can do that to it.
+    """
 
     origin = "seL4 issue 1616"
     caught_by = ("L6",)
+    mended_by = "fix_send_to_passive"
 
 
 class S59(Faithful):
-    """Budget is amplified through passive servers."""
+    """Budget is amplified through passive servers.
+
+    When lent time ends while a server of high priority runs on it, the next refill may be used at once, since nobody
+    else has that priority. The caller goes on in front of its equals with a budget that is full again.
+    """
 
     origin = "seL4 issue 1365"
     caught_by = ("T11",)
 
 
 class S60(Faithful):
-    """One long atomic call starves the others."""
+    """One long atomic call starves the others.
+
+    The queue of an endpoint or notification has no bound, and is emptied in one piece when that is destroyed or a
+    badge's sends are cancelled. Whoever can make many threads can keep everybody waiting.
+    """
 
     origin = "seL4 issues 1736, 1737"
     caught_by = ("T15", "L3")
+    mended_by = "fix_atomic_cancel"
 
 
 class S61(Elsewhere):
