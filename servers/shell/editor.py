@@ -18,6 +18,8 @@ class Outcome(Enum):
 
 
 _ESCAPES = {"[A": "up", "[B": "down", "[C": "right", "[D": "left", "[H": "home", "[F": "end", "[3~": "delete"}
+SPECIAL = " '\"\\#"
+"""Characters for which a name is put into quotation marks."""
 MAX_HISTORY = 200
 COLUMNS = 79
 """Of a terminal, whose width nobody tells: a serial line has no such message."""
@@ -91,7 +93,9 @@ class Editor:
 
     def complete(self, choices: Sequence[str]) -> list[str]:
         """Go on with the word at the cursor as far as the choices agree; returns those that remain, if many."""
-        word = self.text[: self.cursor].rpartition(" ")[2].rpartition("=")[2].rpartition("/")[2]
+        start, typed = self._argument()
+        path = typed.rpartition("=")[2]
+        word = path.rpartition("/")[2]
         fitting = sorted(choice for choice in choices if choice.startswith(word))
         if not fitting:
             return []
@@ -100,8 +104,30 @@ class Editor:
             while not choice.startswith(common):
                 common = common[:-1]
         is_done = len(fitting) == 1 and not common.endswith("/")
-        self.insert(common[len(word) :] + " " * is_done)
+        whole = path + common[len(word) :]
+        if any(each in SPECIAL for each in whole) or self.text[start : self.cursor] != typed:
+            # A quotation mark stays open as long as something may follow.
+            mark = '"' if "'" in whole else "'"
+            self._cut(start, self.cursor)
+            self.insert(typed.removesuffix(path) + mark + whole + mark * is_done + " " * is_done)
+        else:
+            self.insert(common[len(word) :] + " " * is_done)
         return fitting if len(fitting) > 1 else []
+
+    def words(self) -> list[str]:
+        """The words up to the cursor, without quotation marks; the last is the one that is being typed."""
+        found, rest = [], self.text[: self.cursor]
+        while (parted := _first_word(rest)) is not None:
+            found.append(_bare(parted[0]))
+            rest = parted[1]
+        return [*found, _bare(rest)]
+
+    def _argument(self) -> tuple[int, str]:
+        """Where the word at the cursor begins, and what it says so far."""
+        rest = self.text[: self.cursor]
+        while (parted := _first_word(rest)) is not None:
+            rest = parted[1]
+        return self.cursor - len(rest), _bare(rest)
 
     def _edit(self, key: str) -> None:
         if key in ("\x7f", "\b"):
@@ -144,3 +170,27 @@ class Editor:
         self._place = min(max(self._place + step, 0), len(self.history))
         self.text = self._kept if self._place == len(self.history) else self.history[self._place]
         self.cursor = len(self.text)
+
+
+def _first_word(text: str) -> tuple[str, str] | None:
+    """What comes before the first blank that is not quoted, and behind it; None if there is none."""
+    mark = ""
+    for place, each in enumerate(text):
+        if each == mark:
+            mark = ""
+        elif not mark and each in "'\"":
+            mark = each
+        elif not mark and each == " ":
+            return text[:place], text[place + 1 :]
+    return None
+
+
+def _bare(word: str) -> str:
+    """Without the quotation marks."""
+    mark, found = "", ""
+    for each in word:
+        if each == mark or (not mark and each in "'\""):
+            mark = "" if each == mark else each
+        else:
+            found += each
+    return found

@@ -394,7 +394,7 @@ class Program:
 
     async def _complete(self) -> None:
         """Complete a command, or a path."""
-        words = self.editor.text[: self.editor.cursor].split(" ")
+        words = self.editor.words()
         choices = sorted(COMMANDS) if len(words) == 1 else await self._choices(words)
         fitting = self.editor.complete(choices)
         if fitting:

@@ -247,6 +247,12 @@ def test_two_machines_of_one_name_are_refused(tmp_path: Path) -> None:
     assert not contents(tmp_path)
 
 
+def test_more_machines_than_have_addresses_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    names = [word for number in range(256) for word in ("--new", f"m{number}")]
+    assert "at most 255 machines" in refused(str(tmp_path / "new"), *names)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_machine_alone_is_refused_when_it_is_made_and_when_it_is_run(tmp_path: Path) -> None:
     said = refused(str(tmp_path), "--new", "a")
     assert "it could speak to nobody" in said

@@ -1,5 +1,6 @@
 """The shell: lines are edited as one expects, commands do what they say, what was written is there the next time."""
 
+import shlex
 import socket
 import subprocess
 import sys
@@ -97,6 +98,26 @@ def test_a_word_is_completed_as_far_as_the_choices_agree() -> None:
     assert editor.text == "cat docs/"
     assert editor.complete(["a"]) == []
     assert editor.text == "cat docs/a "
+
+
+@given(st.text("ab '#", min_size=1, max_size=8), st.data())
+def test_a_completed_name_is_one_word_with_that_name(name: str, data: st.DataObject) -> None:
+    mark = '"' if "'" in name else "'"
+    size = data.draw(st.integers(0, len(name)))
+    editor = typed(f"cp 'a b' to=docs/{mark}{name[:size]}")
+    assert editor.words() == ["cp", "a b", f"to=docs/{name[:size]}"]
+    assert editor.complete([name]) == []
+    assert shlex.split(editor.text + mark * (not editor.text.endswith(" "))) == ["cp", "a b", f"to=docs/{name}"]
+
+
+def test_a_directory_s_name_with_a_blank_leaves_its_quotation_mark_open() -> None:
+    editor = typed("cat my")
+    assert editor.complete(["my papers/", "mystery"]) == ["my papers/", "mystery"]
+    editor = typed("cat 'my p")
+    editor.complete(["my papers/", "mystery"])
+    assert editor.text == "cat 'my papers/"
+    editor.complete(["list"])
+    assert editor.text == "cat 'my papers/list' "
 
 
 def test_a_line_ends_in_one_of_three_ways() -> None:

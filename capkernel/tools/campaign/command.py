@@ -1,13 +1,16 @@
 """``capkernel campaign``: faults without end, one after the other, while clients work; what was not survived is said.
 
-It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage. With
-``--corruption``, data may be lost, but nothing else may happen.
+It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage, 130 it was
+stopped by ^C. With ``--corruption``, data may be lost, but nothing else may happen.
 """
 
 import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import cycle
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,7 +25,7 @@ from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.report import show
 from capkernel.tools.campaign.subjects import SUBJECTS
 
-FAILED: Final = 1
+FAILED, STOPPED = 1, 130
 ALL: Final = "all"
 TOLERATED: Final = frozenset((Harm.ERROR, Harm.LOST))
 """What programs may do that are spoilt and go on."""
@@ -67,8 +70,12 @@ def campaign(
         raise typer.Exit(_replay(system, replay, corruption, as_json))
     campaigns = [Campaign(name, corruption) for name in (SUBJECTS if system == ALL else (system,))]
     kept = Record(record)
-    for each, number, batch in _played(campaigns, faults, kept, workers):
-        kept.add(each.name, number, batch)
+    try:
+        for each, number, batch in _played(campaigns, faults, kept, workers):
+            kept.add(each.name, number, batch)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command goes on from what is kept in {record}", err=True)
+        raise typer.Exit(STOPPED) from None
     found = {each.name: kept.of(each.name) for each in campaigns}
     if as_json:
         print(json.dumps({name: sums.data() for name, sums in found.items()}, indent=2))
@@ -85,13 +92,26 @@ def _replay(system: str, number: int, corruption: bool, as_json: bool) -> int:
     return FAILED if result.failed else 0
 
 
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave it to this one to hear ^C, and end with it then."""
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
+
+
 def _played(
     campaigns: list[Campaign], faults: int, kept: Record, workers: int
 ) -> Iterator[tuple[Campaign, int, dict[str, Any]]]:
     """Each batch as it ends, of one campaign after the other in turn, until each has so many faults that happened."""
     columns = TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     numbers = {each: kept.of(each.name).missing() for each in campaigns}
-    with Progress(*columns, console=Console(stderr=True)) as progress, ProcessPoolExecutor(workers) as pool:
+    with Progress(*columns, console=Console(stderr=True)) as progress, _pool(workers) as pool:
         task = progress.add_task("", total=faults * len(campaigns))
         running: dict[Future[dict[str, Any]], tuple[Campaign, int]] = {}
         for each in cycle(campaigns):

@@ -60,6 +60,9 @@ def _answer(batch: Batch, number: int, spoilt: bool, writer: int) -> None:
         data = json.dumps(batch.play(number, spoilt=spoilt).data()).encode()
         with os.fdopen(writer, "wb") as answers:
             answers.write(data)
+    except BrokenPipeError:
+        # Nobody waits for the answer: the campaign was stopped.
+        os._exit(1)
     except BaseException:
         traceback.print_exc()
         os._exit(1)

@@ -27,7 +27,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.tools.demo.remote.keys import SECRET, SECRET_BYTES, SETTINGS, Offered, Plan
+from capkernel.tools.demo.remote.keys import MOST_MACHINES, SECRET, SECRET_BYTES, SETTINGS, Offered, Plan
 from capkernel.tools.demo.remote.machines import OFFERS, SYSTEM
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.link.carrier import Address, TlsPeer
@@ -167,6 +167,8 @@ _TOGETHER: Final = "machines know those with which they were made, so name all i
 
 
 def _check_names(folder: Path, names: list[str]) -> None:
+    if len(names) > MOST_MACHINES:
+        _refuse(f"--new is there {len(names)} times; at most {MOST_MACHINES} machines know each other")
     for name in names:
         if not NAME.fullmatch(name):
             _refuse(

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 SETTINGS, SECRET = "gateway.toml", "gateway.key"
 """The files that a description with a gateway wants."""
 SECRET_BYTES = 32
+MOST_MACHINES = 255
+"""That one plan has addresses for."""
 
 
 @frozen
