@@ -5,7 +5,8 @@ authority that G29 finds in caps, threads' states and page tables:
 
 | a right in a description         | what may be found                                                               |
 |----------------------------------|---------------------------------------------------------------------------------|
-| call, fault                      | caps to send and call; the callee's reply cap, which may delete what it derived |
+| call, fault                      | caps to send and call; the callee's reply cap, which may bring caps, and delete |
+|                                  | what it derived                                                                 |
 | send, grant, notify              | caps to send, to send caps, to signal                                           |
 | receive, wait                    | caps to receive; being bound or waiting there                                   |
 | control, cspace, vspace,         | caps to TCBs, CNodes, page tables,                                              |
@@ -100,6 +101,7 @@ def _edges(ceiling: Ceiling, labels: list[str]) -> Iterator[Edge]:
         yield from (Edge(subject, name, object_) for name in found)
         if any(right in _ANSWERED for right in rights):
             yield Edge(object_, auth.REPLY, subject)
+            yield Edge(object_, auth.GRANT, subject)
             yield Edge(object_, auth.DELETE_DERIVED, subject)
     for one, other in product(labels, labels):
         if reaches[one] & reaches[other]:
