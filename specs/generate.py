@@ -406,7 +406,10 @@ def step(choose: Chooser, focus: Focus) -> Step:
 
 LAYOUTS = (
     Layout(),
-    Layout(board="virt_iommu"),
+    Layout(board="virt_iommu", workers=(
+        Worker(priority=120), Worker(priority=120, budget=1_000, period=5_000, extra_refills=2, fault=6),
+        Worker(priority=120, budget=500, period=10_000, sporadic=True, timeout=6), Worker(priority=120, fault=7),
+    )),
     Layout(work_units_per_preemption=2, work_unit_ticks=300, schedule=((0, 20_000), (1, 8_000)), workers=(
         Worker(priority=120, domain=1, mcp=120), Worker(priority=110, mcp=100, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from specs.check import checked, to_script, wander
 from specs.generate import RandomChooser
-from specs.programs import Execution
+from specs.programs import Execution, Program
 from specs.shrink import shrink, violated
 
 PROGRAM_STEPS = 60
@@ -69,7 +69,7 @@ def hunt(
     return None
 
 
-def shrunk(found: Found) -> Shrunk:
-    """The program of a finding, cut to what matters."""
-    program = shrink(taken(found.seed, found.number).program, checked)
-    return Shrunk(len(program.steps), to_script(program, checked(program)))
+def shrunk(program: Program, again: Callable[[Program], Execution] = checked) -> Shrunk:
+    """A program that shows a violation, cut to what matters; ``again`` runs it under the oracle."""
+    small = shrink(program, again)
+    return Shrunk(len(small.steps), to_script(small, again(small)))

@@ -26,6 +26,8 @@ class Outcome:
     problem: str = ""
     operations: int = 0
     script: str = ""
+    mended: bool | None = None
+    """Of a row that is as in real seL4: whether its option removes it."""
 
 
 class WorkerError(Exception):
@@ -36,7 +38,16 @@ def hunted(
     row: str, seed: int, most_steps: int, first: int = 0, progress: Callable[[int], None] | None = None
 ) -> Outcome:
     """Hunt for a row (``clean``: for anything, in the kernel as it is). Raises WorkerError."""
-    command = [sys.executable, "-m", WORKER, "hunt", row, str(seed), str(most_steps), str(first)]
+    return _outcome(row, ["hunt", row, str(seed), str(most_steps), str(first)], progress)
+
+
+def demonstrated(row: str, seed: int, most_steps: int, progress: Callable[[int], None] | None = None) -> Outcome:
+    """Show a row that is as in real seL4, and whether its option mends it. Raises WorkerError."""
+    return _outcome(row, ["known", row, str(seed), str(most_steps)], progress)
+
+
+def _outcome(row: str, task: list[str], progress: Callable[[int], None] | None) -> Outcome:
+    command = [sys.executable, "-m", WORKER, *task]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -53,7 +64,7 @@ def hunted(
     found, small = said["found"], said["shrunk"]
     return Outcome(
         row, found["steps"], found["seconds"], found["seed"], found["number"], tuple(found["violated"]),
-        found["problem"], small["operations"], small["script"],
+        found["problem"], small["operations"], small["script"], said["mended"] is None if "mended" in said else None,
     )  # fmt: skip
 
 

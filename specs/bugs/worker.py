@@ -3,6 +3,9 @@
 ``python -m specs.bugs.worker hunt ROW SEED STEPS [FIRST]`` says {"steps": n} now and then, at last {"found": …} and
 {"shrunk": …}, or {"missed": n}. The row ``clean`` plants nothing.
 
+``python -m specs.bugs.worker known ROW SEED STEPS`` demonstrates a row that is as in real seL4: the same, and then
+{"mended": …}, which is null if the option helps for as many steps, else what is violated all the same.
+
 ``python -m specs.bugs.worker again ROW SEED PROGRAM [ROW SEED PROGRAM]…`` runs one program for each row and says
 {"row": …, "violated": […]}. Each row has a process of its own, forked before the kernel is imported.
 """
@@ -47,14 +50,14 @@ def hunt_for(row: str, seed: int, most_steps: int, first: int = 0) -> None:
     if row != CLEAN:
         plant(BUGS[row])
     # Only now, as this imports the kernel.
-    from specs.bugs.hunt import hunt, shrunk
+    from specs.bugs.hunt import hunt, shrunk, taken
 
     found = hunt(seed, most_steps, first=first, progress=_Progress())
     if found is None:
         _say({"missed": most_steps})
     else:
         _say({"found": asdict(found)})
-        _say({"shrunk": asdict(shrunk(found))})
+        _say({"shrunk": asdict(shrunk(taken(found.seed, found.number).program))})
 
 
 def show_again(row: str, seed: int, number: int) -> None:
@@ -73,9 +76,29 @@ def show_again(row: str, seed: int, number: int) -> None:
     os._exit(0)
 
 
+def demonstrate(row: str, seed: int, most_steps: int) -> None:
+    """Show a row that is as in real seL4, without its option and with it."""
+    from specs.bugs.hunt import shrunk
+    from specs.bugs.known import Watching
+
+    watching = Watching(row)
+    found = watching.shown(seed, most_steps)
+    if found is None:
+        _say({"missed": most_steps})
+        return
+    _say({"found": asdict(found)})
+    program = watching.taken(found.seed, found.number, mended=False).program
+    _say({"shrunk": asdict(shrunk(program, watching.again))})
+    mended = watching.mended(seed, most_steps)
+    _say({"mended": None if mended is None else asdict(mended)})
+
+
 def main() -> None:
     """Do what the arguments say."""
     task, arguments = sys.argv[1], sys.argv[2:]
+    if task == "known":
+        demonstrate(arguments[0], *map(int, arguments[1:]))
+        return
     if task == "hunt":
         hunt_for(arguments[0], *map(int, arguments[1:]))
         return

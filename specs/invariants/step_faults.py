@@ -8,6 +8,7 @@ from capkernel.abi import errors as err
 from capkernel.abi import faults, labels
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
+from capkernel.abi import rights as rt
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel import caps as kc
@@ -94,9 +95,12 @@ def _wrong_cap_fault(step: Step, fault: ko.CapFault) -> str | None:
     request = step.request
     registers = request.registers
     if fault.in_receive_phase:
-        addresses = [registers[reg.CAP_REGISTER]]
+        source, addresses = step.cap(registers[reg.CAP_REGISTER]), [registers[reg.CAP_REGISTER]]
         if request.number in _WITH_REPLY:
-            addresses.append(registers[reg.REPLY_REGISTER])
+            # With an endpoint to receive from, only the reply object can be what is missing.
+            receives = isinstance(source, kc.EndpointCap) and source.rights & rt.READ
+            plain = request.number not in COMBINED
+            addresses = [registers[reg.REPLY_REGISTER], *([] if receives and plain else addresses)]
     else:
         addresses = [request.target, *request.caps]
     if fault.address not in addresses:

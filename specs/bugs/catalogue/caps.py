@@ -187,24 +187,24 @@ class S10(Bug):
 class S22(Bug):
     """Two caps are to the same object if two booleans are equal.
 
-    A comparison of the form (a is X) == (b is X) is also true when both are false, or, as here, when both are just of
-    the right kind. The last cap to an endpoint then looks like one of several if its neighbour is a cap to another
-    endpoint: it is deleted and the endpoint is not, with threads still in its queue.
+    A comparison of the form (a is X) == (b is X) is also true when both are false, and does not look at which object
+    it is. The last cap to a thread then looks like one of several if its neighbour in the derivation list is a cap to
+    another thread: the cap goes, the thread stays, and nobody can stop it any more.
     """
 
     origin = "seL4 1ec7ce865"
-    caught_by = ("T6", "G2", "G11")
+    caught_by = ("T6", "G2", "G11", "G26")
     note = "G5 looks at derivation, which is right here; what is wrong is who is counted as the last."
     edits = (
         Edit(
             _CAPS,
             """\
-    if isinstance(one, EndpointCap):
-        return isinstance(other, EndpointCap) and one.endpoint is other.endpoint
-    if type(one)""",
+        return isinstance(other, IOSpaceCap) and one.request_id == other.request_id
+    return same_region_as(one, other)
+""",
             """\
-    if isinstance(one, EndpointCap):
-        return isinstance(other, EndpointCap) == isinstance(one, EndpointCap)
-    if type(one)""",
+        return isinstance(other, IOSpaceCap) and one.request_id == other.request_id
+    return isinstance(one, ThreadCap) == isinstance(other, ThreadCap)
+""",
         ),
     )
