@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from capkernel.runtime.described import DescribedSystem
-from capkernel.system.authority import AuthorityGraph, Node, NodeKind, Right
+from capkernel.system.authority import DEBUG, AuthorityGraph, Node, NodeKind, Right
 from capkernel.system.ceiling import Ceiling
 from capkernel.system.closure import Closure
 from capkernel.system.grants import GrantKind
@@ -141,7 +141,18 @@ class CeilingSampler(Sampler):
         if self._live is None and self._system.ready:
             policy = live_policy(self._system, self._graph, self._ceiling)
             self._live = LiveAuthority(self.loop.state, self.machine, policy)
+            self.violations += self._debug_calls()
         return None if self._live is None else self._live.policy
+
+    def _debug_calls(self) -> list[str]:
+        """Who may make them and should not: they need no cap, so nothing is to be seen of them in the state."""
+        edges = [edge for edge in self._graph.edges if edge.object == DEBUG]
+        label = self._ceiling.label
+        return [
+            f"{edge.subject} may make debug calls, which the ceiling does not allow"
+            for edge in edges
+            if not self._ceiling.allows(label(edge.subject), edge.right, label(edge.object))
+        ]
 
     def _after(self, trap: Trap) -> None:
         super()._after(trap)

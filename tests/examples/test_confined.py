@@ -6,6 +6,7 @@ import pytest
 
 from capkernel.system.ceiling import read_ceiling
 from capkernel.tools.tour_systems import Booted
+from specs.ceilings import CeilingSampler
 from tests.scenarios.watching import graph_of
 
 DIRECTORY = Path(__file__).parents[2] / "examples" / "confined"
@@ -43,3 +44,13 @@ def test_a_ceiling_does_not_hold_of_a_description_whose_kernel_answers_debug_cal
     above = read_ceiling((DIRECTORY / "confined.toml").read_text(), graph).excesses(graph)
     assert {str(each.fact.object) for each in above} == ({"firmware:debug"} if debug == "on" else set())
     assert len(above) == (3 if debug == "on" else 0)
+
+
+def test_nor_of_the_system_when_it_runs(switched: tuple[str, Booted]) -> None:
+    debug, booted = switched
+    graph = graph_of(booted)
+    ceiling = read_ceiling((DIRECTORY / "confined.toml").read_text(), graph)
+    sampler = CeilingSampler(booted.system, graph, ceiling, 50)
+    booted.run(time_us=1000)
+    assert len([each for each in sampler.violations if "debug calls" in each]) == (3 if debug == "on" else 0)
+    assert len(sampler.violations) == (3 if debug == "on" else 0)
