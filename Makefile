@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILED := build/compiled
 FAULTS ?= 10000
 
-.PHONY: run test check bench campaign compiled compiler lwip clean
+.PHONY: run test check bench campaign compiled compiler lwip proofs clean
 
 run: lwip $(VENV)/.core
 	$(BIN)/capkernel tour
@@ -46,6 +46,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.policies
 	$(BIN)/python -m bench.remote
+
+# Proofs are checked by Coq, which is installed where it may be; without it this says that nothing was run.
+proofs: $(VENV)/.dev
+	@command -v coqc >/dev/null || { $(call installed,Coq,coq); } || true
+	$(BIN)/python -m specs.proofs
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
