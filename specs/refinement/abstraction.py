@@ -31,7 +31,9 @@ _SC_FIELDS = attrgetter(*(name for name in ko.SchedContext.__slots__ if name != 
 
 
 def abstract_config(config: KernelConfig) -> Config:
-    """The constants of a build."""
+    """The constants of a build. Raises ValueError for one that departs from seL4, of which nothing is specified."""
+    if config.fix_send_to_passive or config.fix_atomic_cancel:
+        raise ValueError("the specification says what seL4 does, not what a kernel with fix_… options does")
     return Config(
         num_domains=config.num_domains,
         retype_fan_out_limit=config.retype_fan_out_limit,
