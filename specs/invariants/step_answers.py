@@ -28,19 +28,19 @@ def kernel_answers_are_whole(step: Step) -> str | None:
     """
     running = step.state.current
     if step.before.of(running, "yield_to") is not None and running.yield_to is None:
-        return _malformed(running, 1) if step.trap is not None and running is not step.caller else None
+        return _malformed(running, 1, 1) if running is not step.caller else None
     answered = step.caller.state in (ko.RUNNING, ko.RESTART) and (step.completed or step.refused)
     is_call = step.is_syscall and step.executed and step.request.number == sc.CALL
     if is_call and answered and not isinstance(step.invoked, _MESSAGES) and step.caller.yield_to is None:
-        return _malformed(step.caller, msg.MSG_MAX_LENGTH)
+        return _malformed(step.caller, 0, msg.MSG_MAX_LENGTH)
     return None
 
 
-def _malformed(thread: ko.TCB, longest: int) -> str | None:
+def _malformed(thread: ko.TCB, shortest: int, longest: int) -> str | None:
     info, badge = thread.registers[reg.MSG_INFO_REGISTER], thread.registers[reg.BADGE_REGISTER]
     if badge:
         return f"{name_of(thread)} was answered by the kernel with badge {badge:#x}"
-    whole = msg.info_label(info) < len(ERROR_NAMES) and info & msg.LENGTH_MASK <= longest
+    whole = msg.info_label(info) < len(ERROR_NAMES) and shortest <= info & msg.LENGTH_MASK <= longest
     caps = msg.info_extra_caps(info) or msg.info_caps_unwrapped(info)
     return None if whole and not caps else f"{name_of(thread)} was answered by the kernel with info {info:#x}"
 

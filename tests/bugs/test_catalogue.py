@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from capkernel.kernel.config import KernelConfig
 from specs.bugs import records
 from specs.bugs.catalogue import BUGS, ROWS
 from specs.bugs.hook import AnchorError, edited, plant
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parent.parent.parent
 GAPS = (15, 49)
 """Numbers that the table of the design does not use."""
 RECORDS = records.load()
+ESCAPING: set[str] = set()
+"""Rows that no hunt has caught yet."""
 GROUPS = 4
 CAMPAIGN = int(os.environ.get("CAPKERNEL_CAMPAIGN", "0"))
 
@@ -90,11 +93,15 @@ def test_the_kernel_contains_no_trace_of_the_catalogue() -> None:
         assert not re.search(r"\bS[1-9]\d?\b(?!-)|specs\.bugs", path.read_text()), path
 
 
-def test_every_planted_row_has_a_record_that_names_its_invariant() -> None:
-    assert RECORDS.keys() == BUGS.keys()
+def test_a_record_names_an_invariant_of_its_row_and_is_small() -> None:
     for row, record in RECORDS.items():
         assert set(record.violated) & set(BUGS[row].caught_by), row
         assert record.operations <= 15, row
+
+
+def test_the_rows_without_record_are_those_that_are_known_to_escape() -> None:
+    """A row leaves this set when ``capkernel bugs ROW --record`` has caught it; none may come in."""
+    assert BUGS.keys() - RECORDS.keys() == ESCAPING
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
@@ -159,6 +166,6 @@ def test_rows_of_other_kinds_say_why() -> None:
         if issubclass(row, Impossible):
             assert (ROOT / row.shown_by).exists(), row.id()
         elif issubclass(row, Faithful):
-            assert row.mended_by.startswith("fix_"), row.id()
+            assert not row.mended_by or hasattr(KernelConfig(), row.mended_by), row.id()
         elif not issubclass(row, Bug):
             assert getattr(row, "reason", ""), row.id()

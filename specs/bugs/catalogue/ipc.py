@@ -113,11 +113,11 @@ class S23(Bug):
 
 
 class S24(Bug):
-    """The answer to YieldTo comes with a badge that nobody set.
+    """The answer to YieldTo comes without badge and message info.
 
-    When the caller of YieldTo runs again it is told how much the other thread consumed. Of the three things that went
-    wrong in the real kernel (answers to plain sends, the badge, a crash on a read-only buffer) this is the badge: the
-    register keeps what was in it, which a server takes for who is talking to it.
+    When the caller of YieldTo runs again it is told how much the other thread consumed. Of what went wrong with that in
+    the real kernel (answers to plain sends, a badge that nobody set, a crash on a read-only buffer) this is the second:
+    the registers that say who answers, and how many words, keep what was in them.
     """
 
     origin = "seL4 90dafb2e7"
@@ -126,8 +126,14 @@ class S24(Bug):
     edits = (
         Edit(
             _SCHEDCONTEXT,
-            "    registers[BADGE_REGISTER] = 0\n",
-            "",
+            """\
+    registers[BADGE_REGISTER] = 0
+    registers[MSG_REGISTERS[0]] = take_consumed(state, yielder.yield_to)
+    registers[MSG_INFO_REGISTER] = msg.message_info(0, 1)
+""",
+            """\
+    registers[MSG_REGISTERS[0]] = take_consumed(state, yielder.yield_to)
+""",
         ),
     )
 

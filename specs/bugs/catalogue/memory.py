@@ -70,7 +70,7 @@ class S14(Bug):
     """
 
     origin = "seL4 1c28462eb"
-    caught_by = ("G9", "G9b")
+    caught_by = ("G9", "G9b", "G10")
     edits = (
         Edit(
             _UNTYPED,
