@@ -34,12 +34,17 @@ class LiveAnswers:
 
 
 class SpecLoop(Loop):
-    """A loop that gives every trap to the specification. ``state`` holds the puppets; ``spec`` is the state."""
+    """A loop that gives every trap to the specification. ``state`` holds the puppets; ``spec`` is the state.
+
+    Raises ValueError for a machine with an IOMMU, as none of those that were recorded.
+    """
 
     def __init__(
         self, puppets: Any, machine: Machine, cpu: CPU, costs: Costs, on_host: HostHandler | None = None
     ) -> None:
         super().__init__(puppets, machine, cpu, Costs(costs.syscall, 0, costs.interrupt, costs.leave), on_host)
+        if machine.iommu is not None:
+            raise ValueError("a specification in the kernel's place does not drive an IOMMU")
         abstraction = Abstraction(puppets, machine)
         self.spec: State = abstraction.abstract()
         self._answers = LiveAnswers(machine)

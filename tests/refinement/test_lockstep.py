@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from capkernel.kernel import syscall
+from capkernel.tools.conform.replay import replay
+from capkernel.tools.conform.world import World
 from specs import strategies
 from specs.generate import LAYOUTS
 from specs.programs import Layout, Program, world_of
@@ -22,6 +25,7 @@ from specs.refinement.abstraction import Abstraction
 from specs.refinement.campaign import Sums, play
 from specs.refinement.check import beside, script
 from specs.refinement.difference import differences, same_but_tree, same_tree
+from specs.refinement.stand_in import StandIn
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GROUPS = ("capspace", "vspace", "tcb", "ipc", "memory", "faults", "time")
@@ -95,6 +99,20 @@ def test_specification_kernel_and_reality_agree(group: str) -> None:
     assert (found.against_reality, found.against_kernel) == ([], [])
     assert found.programs == len(programs)
     assert found.entries >= found.operations > 0
+
+
+def test_no_kernel_is_behind_the_specification_that_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alone(StandIn):
+        def begin(self, world: World) -> None:
+            super().begin(world)
+            for name in ("handle_syscall", "handle_vm_fault", "handle_user_exception", "handle_interrupt"):
+                monkeypatch.setattr(syscall, name, None)
+
+    with gzip.open(GOLDEN / "faults.jsonl.gz", "rt") as lines:
+        program = json.loads(next(iter(lines)))
+    outcome = replay(program, [Alone()])
+    assert outcome.divergence is None
+    assert outcome.operations == len(program["ops"])
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "4711"])
