@@ -81,7 +81,7 @@ def _check_reply(step: Step, cap: kc.ReplyCap) -> str | None:
     waiting = step.before.of(receiver, "state")
     if not isinstance(waiting, ko.BlockedOnReply) or step.before.of(receiver, "fault") is not None:
         return None
-    if isinstance(receiver.state, ko.BlockedOnReply) and receiver.state.reply is cap.reply:
+    if receiver.state is waiting:
         return f"{name_of(receiver)} still waits for the answer"
     if receiver.fault is not None:
         return None  # Answered, and at once faulted for want of budget: the message is in its registers all the same.
