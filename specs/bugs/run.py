@@ -58,7 +58,8 @@ def _outcome(row: str, task: list[str], progress: Callable[[int], None] | None) 
                 progress(said["steps"])
         complaint = process.stderr.read().strip()
     if process.returncode:
-        raise WorkerError(complaint.splitlines()[-1] if complaint else f"exit status {process.returncode}")
+        # The last exception's own words, which may be several lines.
+        raise WorkerError(complaint[complaint.rfind("Error: ") + 7 :] or f"exit status {process.returncode}")
     if "missed" in said:
         return Outcome(row, said["missed"])
     found, small = said["found"], said["shrunk"]
