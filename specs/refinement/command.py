@@ -23,6 +23,8 @@ from specs.refinement.campaign import Record, Sums, played
 from specs.refinement.golden import Group, by_group, programs_in, replay_all
 
 DIVERGED, USAGE = 1, 2
+WIDTH: Final = 100
+"""Columns of a report that goes to a file."""
 KINDS: Final = (*BY_NAME, *sc.NAMES.values(), "unknown system call", "exception", "vm fault", "interrupt")
 """All that a kernel entry can be."""
 
@@ -97,6 +99,8 @@ def _golden(path: Path, workers: int) -> dict[str, Group]:
 
 def _print(sums: Sums, groups: dict[str, Group]) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
     if groups:
         _print_groups(console, groups)
     if sums.programs:
