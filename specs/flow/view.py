@@ -1,8 +1,8 @@
 """What a label can see: its objects, caps and memory, its threads' registers, and its own turn's clock.
 
 This is the equivalence ``~u~`` of the proofs (Murray et al. 2013, ``uwr``): two states look the same to a label if
-their views are equal. Absolute time is not part of it, only the time since the label's turn began; docs/information-flow.md
-says what follows from that.
+their views are equal. Absolute time is not part of it, only the time since the label's turn began; what follows from
+that is in docs/information-flow.md.
 """
 
 import hashlib
