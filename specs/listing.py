@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from specs.bugs.catalogue import BUGS
 from specs.invariants import INVARIANTS, STEP_INVARIANTS
 from specs.trials import TRIALS
 
-GROUPS = {"G": "each state", "T": "each step", "L": "liveness", "H": "two runs compared"}
+GROUPS = "GTLH"
 NOT_YET = {
     "G30": "what the host's kernel shows equals the model (process CPU)",
     "L7": "revoked or dead within the deadline (process CPU)",
@@ -51,7 +52,7 @@ def _place(name: str) -> tuple[int, int, str]:
     found = _ORDER.fullmatch(name)
     if found is None:
         raise ValueError(f"no statement is called {name!r}; names are a letter of {', '.join(GROUPS)} and a number")
-    return list(GROUPS).index(found[1]), int(found[2]), found[3]
+    return GROUPS.index(found[1]), int(found[2]), found[3]
 
 
 def _statement(item: Any, how: str) -> Statement:
@@ -91,6 +92,23 @@ def _told(rows: list[Statement]) -> Iterator[str]:
         yield f"  catches of the catalogue: {', '.join(row.catches) or 'no row names it'}\n"
 
 
+BEGIN, END = "<!-- statements: written by python -m specs.listing -->\n", "<!-- end of statements -->\n"
+
+
+def page(text: str) -> str:
+    """The text of ``docs/invariants.md`` with its tables as they should be."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n".join(_tables()) + END + rest.split(END)[1]
+
+
+def _tables() -> Iterator[str]:
+    for how, title in (("each state", "Of every state"), ("each step", "Of every kernel entry"),
+                       ("whole runs", "Of whole runs")):  # fmt: skip
+        yield f"\n## {title}\n\n| id | name | what must hold |\n|---|---|---|"
+        yield from (f"| {row.id} | {row.name} | {row.statement} |" for row in statements() if row.how == how)
+    yield "\n"
+
+
 def _show(rows: list[Statement]) -> None:
     table = Table("", "name", "statement", "checked of", "catches", show_lines=False)
     for row in rows:
@@ -99,3 +117,8 @@ def _show(rows: list[Statement]) -> None:
     console.print(table)
     console.print(f"{len(rows)} statements; not yet: {', '.join(NOT_YET)} (they are about the process CPU).")
     console.print("`capkernel invariants NAME` tells one; `capkernel run SYSTEM --check all|sample:N` checks a run.")
+
+
+if __name__ == "__main__":
+    DOC = Path(__file__).parent.parent / "docs" / "invariants.md"
+    DOC.write_text(page(DOC.read_text()))

@@ -1,11 +1,12 @@
 """``capkernel invariants``: the whole table is there, each row with its statement and story."""
 
 import json
+from pathlib import Path
 
 from typer import Typer
 from typer.testing import CliRunner
 
-from specs.listing import NOT_YET, invariants, statements
+from specs.listing import NOT_YET, invariants, page, statements
 
 TABLE = [*(f"G{n}" for n in range(1, 33)), *(f"T{n}" for n in range(1, 19)), *(f"L{n}" for n in range(1, 8)),
          *(f"H{n}" for n in range(1, 11))]  # fmt: skip
@@ -42,6 +43,11 @@ def test_data_for_programs() -> None:
     data = json.loads(runner.invoke(app, ["--json"]).output)
     assert {row["id"] for row in data["statements"]} == {row.id for row in statements()}
     assert data["not_yet"] == NOT_YET
+
+
+def test_the_page_has_the_table() -> None:
+    path = Path(__file__).parents[2] / "docs" / "invariants.md"
+    assert path.read_text() == page(path.read_text()), "python -m specs.listing writes it"
 
 
 def test_an_unknown_name_is_an_error() -> None:
