@@ -31,7 +31,7 @@ STRIDE = 1 << 32
 NOISE_EVERY = 10
 """One program in so many has random words everywhere."""
 MOST_KEPT = 10
-"""Divergences that are kept with their programs; more are only counted."""
+"""Divergences that are kept with their programs, one of a batch at most; more are only counted."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _noise(choose: Chooser) -> Program:
 
 
 def play(seed: int, first: int, programs: int) -> Sums:
-    """Run so many programs of a seed, from number ``first`` on, on both kernels."""
+    """Run so many programs of a seed, from number ``first`` on; the first that diverges is cut down."""
     sums = Sums()
     for number in range(first, first + programs):
         execution, lockstep = run(seed, number)
@@ -88,6 +88,7 @@ def play(seed: int, first: int, programs: int) -> Sums:
                 sums.refused[kind] += times
         if execution.problem is not None:
             sums.diverged += 1
+        if execution.problem is not None and not sums.divergences:
             sums.divergences.append((number, execution.problem, script(shrunk(execution.program))))
     return sums
 

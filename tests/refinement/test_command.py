@@ -10,10 +10,19 @@ from typer.testing import CliRunner, Result
 
 from specs.abstract import syscall
 from specs.abstract.state import State
-from specs.refinement.campaign import BATCH, Record, play
+from specs.refinement import campaign
+from specs.refinement.campaign import Record, play
 from specs.refinement.command import refine
 
 GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+BATCH = 12
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "BATCH", BATCH)
 
 
 def invoke(*arguments: object) -> Result:
@@ -24,7 +33,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def test_a_short_campaign_says_what_it_did_and_ends_well(tmp_path: Path) -> None:
-    result = invoke("--steps", 500, "--record", tmp_path / "r.json")
+    result = invoke("--steps", 100, "--record", tmp_path / "r.json")
     assert result.exit_code == 0, result.output
     assert "CNode_Revoke" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("0 recorded programs, 0 divergences")
@@ -32,8 +41,8 @@ def test_a_short_campaign_says_what_it_did_and_ends_well(tmp_path: Path) -> None
 
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     record = tmp_path / "r.json"
-    first = json.loads(invoke("--steps", 500, "--record", record, "--json").stdout)
-    same = json.loads(invoke("--steps", 500, "--record", record, "--json").stdout)
+    first = json.loads(invoke("--steps", 100, "--record", record, "--json").stdout)
+    same = json.loads(invoke("--steps", 100, "--record", record, "--json").stdout)
     more = json.loads(invoke("--steps", first["operations"] + 1, "--record", record, "--json").stdout)
     assert first == same
     assert first["programs"] == BATCH
@@ -43,8 +52,8 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_other_sources_or_another_seed_start_afresh(tmp_path: Path) -> None:
     record = tmp_path / "r.json"
-    invoke("--steps", 500, "--record", record)
-    result = invoke("--steps", 500, "--record", record, "--seed", 1, "--json")
+    invoke("--steps", 100, "--record", record)
+    result = invoke("--steps", 100, "--record", record, "--seed", 1, "--json")
     assert "starting afresh" in result.stderr
     data = json.loads(record.read_text())
     assert data["sums"]["programs"] == BATCH

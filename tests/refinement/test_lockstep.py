@@ -29,7 +29,7 @@ from specs.refinement.stand_in import StandIn
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GROUPS = ("capspace", "vspace", "tcb", "ipc", "memory", "faults", "time")
-EACH = 1 if os.environ.get("CAPKERNEL_CAMPAIGN") else 60
+EACH = 1 if os.environ.get("CAPKERNEL_CAMPAIGN") else 90
 """Every so many recorded programs; a campaign takes them all."""
 BATCHES, OPERATIONS = 10, 20_000
 SEED = 7
