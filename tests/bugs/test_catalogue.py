@@ -153,7 +153,7 @@ def test_the_command_says_what_caught_a_row_and_prints_its_program() -> None:
     record = RECORDS["S12"]
     code, text = invoke("S12", "S53", "--json", "--seed", str(record.seed))
     assert code == 0
-    report = json.loads(text.splitlines()[0])
+    report = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
     assert set(report["outcomes"][0]["violated"]) & set(BUGS["S12"].caught_by)
     assert [row["id"] for row in report["rest"]] == ["S53"]
     code, text = invoke("S6", "--steps", "1")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.interface import Interface
@@ -51,6 +51,7 @@ def test_the_mapper_answers_everything_and_a_session_reaches_its_own_space_only(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(hostile_requests(ObjectFactory), max_size=6))
+@example([Message(0x6601, [0, 4, int.from_bytes(b"gate", "little"), 0])])
 def test_a_factory_answers_everything_and_keeps_its_books(requests: list[Message]) -> None:
     factory = FactoryServant(memory_with(FakeKernel()))
     ask = serve({HOSTILE: factory})

@@ -412,7 +412,7 @@ class S47(Bug):
 
 
 class S48(Bug):
-    """A spurious interrupt is handled in one way at entry and in another at a preemption point.
+    """A spurious interrupt is handled one way at entry and another at a preemption point.
 
     At a preemption point there need be no interrupt: the budget may have ended. Served as if there were one, a line
     that is none is completed and masked, and whether that happens depends on how long somebody's operation was.
