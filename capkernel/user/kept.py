@@ -16,6 +16,11 @@ T = TypeVar("T")
 _HEADER: Final = struct.Struct("<QII")
 
 
+def _checksum(version: int, data: bytes) -> int:
+    """Of the header, too: half of one in memory that was never used would else stand for no bytes at all."""
+    return zlib.crc32(data, zlib.crc32(struct.pack("<QI", version, len(data))))
+
+
 class Kept:
     """The bytes in a ``region`` as this program maps it."""
 
@@ -36,7 +41,7 @@ class Kept:
         self.version += 1
         place = self.region.vaddr + self.version % 2 * self._half
         await write(place + _HEADER.size, data)
-        await write(place, _HEADER.pack(self.version, len(data), zlib.crc32(data)))
+        await write(place, _HEADER.pack(self.version, len(data), _checksum(self.version, data)))
 
     @property
     def _half(self) -> int:
@@ -49,7 +54,7 @@ class Kept:
         if not version or size > self._half - _HEADER.size:
             return 0, None
         data = await read(start + _HEADER.size, size)
-        return (version, data) if zlib.crc32(data) == checksum else (0, None)
+        return (version, data) if _checksum(version, data) == checksum else (0, None)
 
 
 class KeptValue(Generic[T]):

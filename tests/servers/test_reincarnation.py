@@ -1,7 +1,7 @@
 """When services are started anew: back-off, heartbeats, orders, updates; a table that survives its writer."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capkernel.protocols.supervision import Order, State
@@ -196,6 +196,7 @@ class Memory:
 
 
 @given(ACTS, st.integers(0, 3000))
+@example([], 321)
 def test_a_table_is_whole_or_what_it_was_before_wherever_its_writer_dies(
     acts: list[tuple[object, ...]], left: int
 ) -> None:
