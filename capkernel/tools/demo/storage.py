@@ -93,7 +93,9 @@ def unnoticed(calm: Outcome) -> Claims:
 
 
 def spread(count: int, points: int) -> list[int]:
-    """Numbers from 1 to ``count``, ``points`` of them or all, evenly spread."""
+    """Numbers from 1 to ``count``, ``points`` of them or all, evenly spread; of one it is the middle."""
     if points >= count:
         return list(range(1, count + 1))
+    if points == 1:
+        return [1 + count // 2]
     return sorted({1 + n * (count - 1) // (points - 1) for n in range(points)})
