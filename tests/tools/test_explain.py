@@ -541,7 +541,7 @@ def test_what_recorded_programs_are_refused_can_be_given(group: str) -> None:
     assert sum(tally.helped.values()) > 3 * sum(tally.contradictory.values())
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_every_kind_of_refusal_in_the_recordings_can_be_helped() -> None:
     tally = Tally()
     for group in GROUPS:

@@ -5,7 +5,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a disk driver dies in mid-write; its client sees no error"
-POINTS, FEW = 5, 3
+POINTS, FEW = 8, 3
 """How many points of each kind are tried unless all are asked for, and when the story is to be brief."""
 
 

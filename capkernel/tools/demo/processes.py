@@ -9,7 +9,7 @@ from capkernel.tools.inject import Fault, Kind
 
 TITLE = "processes with just the caps that they are given; their servers may die at any point"
 SERVERS = "memory", "pager", "processes", "files", "disk"
-POINTS = 1
+POINTS = 2
 LONGEST_US = 5_000_000
 PAGES, FRAMES = 64, 8
 SUM = PAGES * (PAGES + 1) // 2
