@@ -81,7 +81,7 @@ CAPS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 """Where to find an extra cap, by its name in the table of invocations."""
 
-_VICTIMS = (
+VICTIMS = (
     ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS,
     CNODES, IO_TABLES, _slots("iospace", "irq_handler", "irq_control"),
     _slots("asid_pool1", "asid_pool1", "asid_control"),
@@ -145,7 +145,7 @@ def _weighted(specs: Sequence[InvocationSpec]) -> tuple[InvocationSpec, ...]:
     return tuple(spec for spec in specs for _ in range(_OFTEN.get(spec.label, 1)))
 
 
-_ALL, _ALL_WITH_IO = _weighted(labels.INVOCATIONS), _weighted(tuple(BY_LABEL.values()))
+_ALL, ALL_WITH_IO = _weighted(labels.INVOCATIONS), _weighted(tuple(BY_LABEL.values()))
 
 
 class Focus:
@@ -159,7 +159,7 @@ class Focus:
     ) -> None:
         self.choose = choose
         self.sight = sight
-        specs = _ALL_WITH_IO if layout.board == "virt_iommu" else _ALL
+        specs = ALL_WITH_IO if layout.board == "virt_iommu" else _ALL
         self.narrow = choose.number(0, 3) > 0 if narrow is None else narrow
         count = choose.number(3, 12)
         few = tuple(choose.of(specs) for _ in range(count)) + choose.of(_DESTROYERS)
@@ -222,7 +222,7 @@ def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, node:
         found = focus.slot_in(node, empty=True) if choose.number(0, 3) else None
         return focus.of(FREE) if found is None else found
     found = focus.slot_in(node, empty=False) if not choose.number(0, 3) else None
-    return _cap_of(choose, focus, choose.of(_VICTIMS)) if found is None else found
+    return _cap_of(choose, focus, choose.of(VICTIMS)) if found is None else found
 
 
 def any_word(choose: Chooser) -> int:
@@ -332,7 +332,7 @@ def message(choose: Chooser, focus: Focus) -> Syscall:
 
 def _any_message(choose: Chooser, focus: Focus) -> Syscall:
     words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 1, 4, 5, 9))))
-    caps = tuple(_cap_of(choose, focus, choose.of(_VICTIMS)) for _ in range(choose.of((0, 0, 1, 2, 3))))
+    caps = tuple(_cap_of(choose, focus, choose.of(VICTIMS)) for _ in range(choose.of((0, 0, 1, 2, 3))))
     slot = choose.of((focus.of(FREE), choose.of(ANY_SLOT)))
     receive = choose.of(((0, 0, 0), (1, slot, TEST_BITS), (1, slot, TEST_BITS)))
     length = choose.of((None, None, None, None, None, 127))
@@ -348,22 +348,29 @@ def _any_message(choose: Chooser, focus: Focus) -> Syscall:
     return Syscall(choose.of(_BOTH), cap, 0, words, caps, length, reply=reply, dest=dest, receive=receive)
 
 
+OTHER_NUMBERS = (
+    sc.YIELD, sc.YIELD, sc.DEBUG_CAP_IDENTIFY, sc.DEBUG_PUT_CHAR, sc.DEBUG_DUMP_SCHEDULER, sc.DEBUG_SNAPSHOT,
+    0, 0xC1, -18, 1 << 62,
+)  # fmt: skip
+"""System calls that carry no message: Yield, debug calls, and numbers that mean nothing."""
+
+
 def _other_syscall(choose: Chooser) -> Syscall:
     """Yield, a debug system call (but not the one that stops the machine), or one that does not exist."""
-    number = choose.of((
-        sc.YIELD, sc.YIELD, sc.DEBUG_CAP_IDENTIFY, sc.DEBUG_PUT_CHAR, sc.DEBUG_DUMP_SCHEDULER, sc.DEBUG_SNAPSHOT,
-        0, 0xC1, -18, 1 << 62,
-    ))  # fmt: skip
+    number = choose.of(OTHER_NUMBERS)
     return Syscall(number, choose.of(ANY_SLOT))
 
 
-_ACCESSES = ("ld8", "ld8", "st8", "st8", "ld1", "st4", "exec", "ebreak", "illegal", "fadd", "amoadd", "lrd")
-_OFFSETS = (0, 0, 0, 8, 4, 1, 0xFF8)
+ACCESSES = ("ld8", "ld8", "st8", "st8", "ld1", "st4", "exec", "ebreak", "illegal", "fadd", "amoadd", "lrd")
+OFFSETS = (0, 0, 0, 8, 4, 1, 0xFF8)
+TICKS = (1, 50, 400, 6_000, 60_000)
+IO_ADDRESSES = (0x1000, *WORDS["ioaddr"])
+LINES = (IRQ_LINE, IRQ_LINE, 1, 6)
 
 
 def _access(choose: Chooser, focus: Focus) -> Access:
-    address = focus.of(PAGES) + choose.of(_OFFSETS) if choose.number(0, 7) else any_word(choose)
-    return Access(choose.of(_ACCESSES), address, choose.number(0, 255))
+    address = focus.of(PAGES) + choose.of(OFFSETS) if choose.number(0, 7) else any_word(choose)
+    return Access(choose.of(ACCESSES), address, choose.number(0, 255))
 
 
 def noise(choose: Chooser) -> Syscall:
@@ -397,11 +404,11 @@ def step(choose: Chooser, focus: Focus) -> Step:
         case "a":
             return _access(choose, focus)
         case "c":
-            return Compute(choose.of((1, 50, 400, 6_000, 60_000)))
+            return Compute(choose.of(TICKS))
         case "d":
-            return Dma(choose.of((0x1000, *WORDS["ioaddr"])), bool(choose.number(0, 1)))
+            return Dma(choose.of(IO_ADDRESSES), bool(choose.number(0, 1)))
         case _:
-            return Interrupt(choose.of((IRQ_LINE, IRQ_LINE, 1, 6)))
+            return Interrupt(choose.of(LINES))
 
 
 LAYOUTS = (

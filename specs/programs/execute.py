@@ -7,6 +7,7 @@ would happen: what would block it is made the non-blocking call of the same kind
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from capkernel.abi import message as msg
@@ -157,7 +158,9 @@ class Session:
         """Begin a step; true if the thread is to go on (else the next step is taken at once)."""
         match step:
             case Syscall():
-                number = step.number if thread is not self.world.guardian else harmless_number(step, thread)
+                number = step.number
+                if thread is self.world.guardian:
+                    number = harmless_number(number, step.cap, step.caps, step.reply, thread)
                 load_syscall(self.machine, thread, step, self.garbage, number)
             case Access():
                 fill(self.machine, thread, self.garbage)
@@ -192,58 +195,72 @@ def fill(machine: Machine, thread: TCB, garbage: int) -> int:
 
     Returns where the thread's IPC buffer lies.
     """
-    base = GARBAGE | garbage << 32
-    for register in range(1, reg.FAULT_IP):
-        thread.registers[register] = base | register
-    thread.registers[T6] = 1  # What ``compute`` counts down, should somebody send the thread there.
+    registers, content = _garbage(garbage)
+    thread.registers[1 : reg.FAULT_IP] = registers
     buffer = ipc_buffer(thread, for_writing=True)
     if buffer:
-        words = [base | 64 + n for n in range(BUFFER_WORDS)]
-        machine.write_bytes(buffer, b"".join(word.to_bytes(8, "little") for word in words))
+        machine.write_bytes(buffer, content)
     return buffer
+
+
+@lru_cache(maxsize=8)
+def _garbage(garbage: int) -> tuple[list[int], bytes]:
+    """Garbage for all registers, and for an IPC buffer."""
+    base = GARBAGE | garbage << 32
+    registers = [base | register for register in range(1, reg.FAULT_IP)]
+    registers[T6 - 1] = 1  # What ``compute`` counts down, should somebody send the thread there.
+    return registers, b"".join((base | 64 + n).to_bytes(8, "little") for n in range(BUFFER_WORDS))
 
 
 def load_syscall(machine: Machine, thread: TCB, step: Syscall, garbage: int = 1, number: int | None = None) -> None:
     """Put a system call into a thread's registers and IPC buffer, garbage into the rest, and its pc before it."""
+    load_fields(
+        machine, thread, garbage, number, step.number, step.cap, step.label, step.words, step.caps, step.length,
+        step.ncaps, step.reply, step.dest, step.receive,
+    )  # fmt: skip
+
+
+def load_fields(
+    machine: Machine, thread: TCB, garbage: int, instead: int | None, number: int, cap: int, label: int,
+    words: tuple[int, ...], caps: tuple[int, ...], length: int | None, ncaps: int | None, reply: int, dest: int,
+    receive: tuple[int, int, int],
+) -> None:  # fmt: skip
+    """``load_syscall`` by the fields of a ``Syscall``; ``instead`` is another number for it."""
     buffer = fill(machine, thread, garbage)
-    length = (len(step.words) if step.length is None else step.length) & msg.LENGTH_MASK
-    ncaps = (len(step.caps) if step.ncaps is None else step.ncaps) & 3
+    length = (len(words) if length is None else length) & msg.LENGTH_MASK
+    ncaps = (len(caps) if ncaps is None else ncaps) & 3
     registers = thread.registers
-    registers[reg.SYSCALL_REGISTER] = (step.number if number is None else number) & WORD_MASK
-    registers[reg.CAP_REGISTER] = step.cap & WORD_MASK
-    registers[reg.MSG_INFO_REGISTER] = msg.message_info(step.label, length, ncaps)
-    registers[reg.REPLY_REGISTER] = (step.dest if step.number == sc.NBSEND_WAIT else step.reply) & WORD_MASK
-    registers[reg.NBSEND_DEST_REGISTER] = step.dest & WORD_MASK
+    registers[reg.SYSCALL_REGISTER] = (number if instead is None else instead) & WORD_MASK
+    registers[reg.CAP_REGISTER] = cap & WORD_MASK
+    registers[reg.MSG_INFO_REGISTER] = msg.message_info(label, length, ncaps)
+    registers[reg.REPLY_REGISTER] = (dest if number == sc.NBSEND_WAIT else reply) & WORD_MASK
+    registers[reg.NBSEND_DEST_REGISTER] = dest & WORD_MASK
     # What the message info announces is an input, whether the program says what it is or not.
-    words = [w & WORD_MASK for w in step.words] + [0] * (length - len(step.words))
-    for register, word in zip(reg.MSG_REGISTERS, words, strict=False):
-        registers[register] = word
+    count = min(max(length, len(words)), msg.MSG_MAX_LENGTH)
+    for index in range(count):
+        word = words[index] & WORD_MASK if index < len(words) else 0
+        if index < msg.N_MSG_REGISTERS:
+            registers[reg.MSG_REGISTERS[index]] = word
+        elif buffer:
+            machine.write_word(buffer + msg.BUFFER_MSG + 8 * index, word)
     if buffer:
-        _write_buffer(machine, step, buffer, words[: msg.MSG_MAX_LENGTH], ncaps)
+        for index in range(ncaps):
+            extra = caps[index] & WORD_MASK if index < len(caps) else 0
+            machine.write_word(buffer + msg.BUFFER_CAPS + 8 * index, extra)
+        for index, word in enumerate(receive):
+            machine.write_word(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
     registers[reg.NEXT_IP] = INSN_PC["ecall"]
 
 
-def _write_buffer(machine: Machine, step: Syscall, buffer: int, words: list[int], ncaps: int) -> None:
-    write = machine.write_word
-    for index in range(msg.N_MSG_REGISTERS, len(words)):
-        write(buffer + msg.BUFFER_MSG + 8 * index, words[index])
-    for index in range(ncaps):
-        cap = step.caps[index] if index < len(step.caps) else 0
-        write(buffer + msg.BUFFER_CAPS + 8 * index, cap & WORD_MASK)
-    for index, word in enumerate(step.receive):
-        write(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
-
-
-def harmless_number(step: Syscall, thread: TCB) -> int:
-    """The number of the call to be made by a thread that must not stop."""
-    if step.number == sc.CALL:
-        caps = [_cap_at(thread, address) for address in (step.cap, *step.caps)]
-        return sc.NBSEND if None in caps or isinstance(caps[0], EndpointCap) else sc.CALL
-    number = _NON_BLOCKING.get(step.number, step.number)
+def harmless_number(number: int, cap: int, caps: tuple[int, ...], reply: int, thread: TCB) -> int:
+    """The number of the call to be made by a thread that must not stop, instead of this one with these addresses."""
+    if number == sc.CALL:
+        found = [_cap_at(thread, address) for address in (cap, *caps)]
+        return sc.NBSEND if None in found or isinstance(found[0], EndpointCap) else sc.CALL
+    number = _NON_BLOCKING.get(number, number)
     if number not in (sc.NBRECV, sc.NBWAIT):
         return number if number in _SAFE else sc.YIELD
-    can = _can_receive(_cap_at(thread, step.cap), _cap_at(thread, step.reply), thread)
-    return number if can else sc.YIELD
+    return number if _can_receive(_cap_at(thread, cap), _cap_at(thread, reply), thread) else sc.YIELD
 
 
 def _cap_at(thread: TCB, address: int) -> Cap | None:
