@@ -5,6 +5,7 @@ would happen: what would block it is made the non-blocking call of the same kind
 """
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -89,7 +90,7 @@ class Session:
         self.state, self.machine = world.state, world.machine
         self.watcher = watcher
         self.garbage = garbage
-        self.steps: list[Step] = []
+        self.steps: Sequence[Step] = []
         self.execution = Execution(Program(world.layout))
         self._last_step = 0
         layout = world.layout
@@ -102,9 +103,13 @@ class Session:
 
     def take(self, *steps: Step) -> Execution:
         """Run until these steps are taken too, or nothing can happen any more, or something is wrong."""
-        self.steps += steps
+        self.steps = [*self.steps, *steps]
+        self.execution.program = Program(self.world.layout, tuple(self.steps))
+        return self.go_on()
+
+    def go_on(self) -> Execution:
+        """Run until all steps are taken, or nothing can happen any more, or something is wrong."""
         done = self.execution
-        done.program = Program(self.world.layout, tuple(self.steps))
         try:
             self._run()
         except Exception as error:  # Whatever comes out of the kernel is a finding, not ours to judge.
@@ -119,7 +124,7 @@ class Session:
         done = self.execution
         self._last_step = self.loop.entries
         while done.problem is None:
-            done.reason = self.loop.run(max_entries=1)
+            done.reason = self._turn()
             if self.watcher is not None:
                 done.problem = self.watcher.problem
             if done.reason != "entries":
@@ -127,6 +132,10 @@ class Session:
             if self.loop.entries - self._last_step > QUIET_ENTRIES:
                 done.reason = "quiet"
                 break
+
+    def _turn(self) -> str:
+        """Let a thread run until the kernel was entered once; returns why it stopped."""
+        return self.loop.run(max_entries=1)
 
     def _record(self, trap: Trap) -> None:
         current = self.state.current
