@@ -36,9 +36,10 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from policies.council import Council, fitting
 from policies.desk import Desk
+from policies.lasting import Slots
 from policies.ledger import Ledger
 from policies.office import Entry
-from policies.vault import Offer, Slots, Vault
+from policies.vault import Offer, Vault
 
 TIMER, SUPERVISOR, CLIENTS, AUDIT, OPERATOR, POLICIES = 0, 1, range(2, 30), 40, 41, range(42, 50)
 """Channels; the timer signals its own."""

@@ -3,7 +3,9 @@
 What it knows, it knows by itself or from a server that it trusts: a file to read is opened anew by the file server,
 with READ alone, and what the builder had is given up; a factory of its own is recognised by its badge. All else is a
 hole.
-A process gets memory and time from this server's launcher, and no way to receive caps. Factories end with this server.
+A process gets memory and time from this server's launcher, and no way to receive caps (``yard``). What is in factories
+lies in slots that outlive this server, and is written down before any answer goes out (``factory_record``): who has a
+cap to a factory has it in the next life, with the same certificate.
 
 The program's text and the files may be changed by their owner afterwards: so something can come in at any time, and
 nothing out. Covert channels are not looked at: how busy the file server is, how long the process takes, its exit code,
@@ -12,94 +14,43 @@ which goes to who asked for it.
 
 from typing import Any, Final
 
-from attrs import define, field
-
-from capkernel.protocols.client import Connection, Stub, connect
+from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.confinement import Certificate, Factories, Factory, Workshop
 from capkernel.protocols.failures import AlreadyExists, Malformed, QuotaExceeded, Refused
-from capkernel.protocols.files import READ, Directory, File
+from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.processes import Launcher, Process
 from capkernel.protocols.service import Service
-from capkernel.protocols.spawn import spawn
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import NAME
 from capkernel.user.inbox import Inbox
+from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from policies.factory_record import Kept, What, restored, written
+from policies.lasting import NOWHERE, Lockers, Slots
+from policies.yard import PROCESSES, Parts, Yard
+
+record: int = 0
+record_size: int = 0x4_0000
+"""Memory that lasts."""
 
 SUPERVISOR, CLIENTS = 1, range(2, 10)
 ENDPOINT, OWN_CNODE, FILES, LAUNCHER, FIRST_SLOT, END_SLOT = 300, 301, 310, 311, 320, 510
-PROCESSES: Final = 64
-"""The session of processes, to whom factories are given as components."""
+KEPT_SLOTS: Final = Slots(cnode=302, address=1 << 58, count=1024)
+"""The granted CNode for what is in factories: in slot 302, at 1."""
 MAX_COMPONENTS: Final = 16
-
-
-@define
-class Parts:
-    """What is put into a factory. ``files`` were opened for this server, ``holes`` are addresses of caps."""
-
-    program: Any = None
-    files: dict[str, Any] = field(factory=dict)
-    holes: dict[str, Cap] = field(factory=dict)
-    factories: "dict[str, FactoryServant]" = field(factory=dict)
-    is_sealed: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """Of all components."""
-        return [*self.files, *self.holes, *self.factories]
-
-    @property
-    def outward(self) -> list[str]:
-        """The names of the holes, those of factories in it included."""
-        below = [f"{name}/{hole}" for name, each in self.factories.items() for hole in each.parts.outward]
-        return [*self.holes, *below]
-
-
-class Yard:
-    """What factories need: a trusted file server, a launcher, a way to hand out caps to themselves."""
-
-    def __init__(self, files: Directory, launcher: Launcher, inbox: Inbox | None = None) -> None:
-        self.files = files
-        self.launcher = launcher
-        self.inbox = inbox
-        self.service: Any = None
-
-    async def opened(self, file: File) -> File:
-        """A file of a stranger's, opened anew to be read. Raises Malformed if it is none of the trusted server's."""
-        opened = await self.files.adopt(file, READ)
-        if isinstance(file, Stub):
-            await file.forget()
-        return opened
-
-    async def run(self, parts: Parts) -> Process:
-        """A process with these parts and nothing else."""
-        caps: dict[str, Any] = {name: await file.derive() for name, file in parts.files.items()}
-        made: list[int] = []
-        try:
-            for name, factory in parts.factories.items():
-                made.append(await self._cap(factory))
-                caps[name] = made[-1]
-            return await spawn(self.launcher, parts.program, [], {**caps, **parts.holes}, name="confined")
-        finally:
-            for stub in caps.values():
-                if isinstance(stub, Stub):
-                    await stub.forget()
-            for slot in made:
-                if self.inbox is not None:
-                    await self.inbox.discard(slot)
-
-    async def _cap(self, factory: "FactoryServant") -> int:
-        if self.inbox is None:
-            raise Refused("there is no place to make a cap in")
-        slot = self.inbox.slots.alloc()
-        await self.service.mint(self.service.give(factory, PROCESSES), slot)
-        return slot
+SHARE: Final = 100
+"""Components in all factories of a client: those of all clients find room in the slots, and in the record."""
+OBJECTS: Final = 64
+"""That a client may have open."""
 
 
 class FactoryServant(Factory):
     """A sealed factory."""
+
+    what = What.FACTORY
 
     def __init__(self, yard: Yard, parts: Parts) -> None:
         self.yard = yard
@@ -117,14 +68,16 @@ class FactoryServant(Factory):
 class WorkshopServant(Workshop):
     """A factory that is being built."""
 
-    def __init__(self, yard: Yard) -> None:
+    what = What.WORKSHOP
+
+    def __init__(self, yard: Yard, parts: Parts) -> None:
         self.yard = yard
-        self.parts = Parts()
-        self.sealed: FactoryServant | None = None
+        self.parts = parts
 
     def _check(self, name: str | None = None) -> None:
-        if self.parts.is_sealed:
+        if self.parts.factory is not None:
             raise Refused("this factory is sealed")
+        self.yard.check(self.parts.owner)
         if name is None:
             return
         if not NAME.fullmatch(name):
@@ -149,34 +102,37 @@ class WorkshopServant(Workshop):
         try:
             self._check(name)
         except Exception:
-            if self.yard.inbox is not None:
-                await self.yard.inbox.discard(cap)
+            await self.yard.lockers.inbox.discard(cap)
             raise
-        self.parts.holes[name] = cap
+        self.parts.holes[name] = await self.yard.lockers.put(cap)
 
     async def factory(self, name: str, factory: Factory) -> None:
         """A factory of this server's."""
         self._check(name)
-        self.parts.factories[name] = genuine(factory)
+        self.parts.factories[name] = genuine(factory).parts
 
     async def seal(self) -> Factory:
         """From now on it is as it is."""
-        if self.parts.program is None:
+        if self.parts.program == NOWHERE:
             raise Refused("there is no program in it")
-        self.parts.is_sealed = True
-        self.sealed = self.sealed or FactoryServant(self.yard, self.parts)
-        return self.sealed
+        sealed = self.parts.factory
+        if not isinstance(sealed, FactoryServant):
+            sealed = self.parts.factory = FactoryServant(self.yard, self.parts)
+        return sealed
 
 
 class FactoriesServant(Factories):
-    """Where factories are built, for one client."""
+    """Where factories are built, for the client of a session."""
 
-    def __init__(self, yard: Yard) -> None:
+    what = What.FACTORIES
+
+    def __init__(self, yard: Yard, session: int) -> None:
         self.yard = yard
+        self.session = session
 
     async def make(self) -> Workshop:
         """Another."""
-        return WorkshopServant(self.yard)
+        return WorkshopServant(self.yard, Parts(self.session))
 
     async def adopt(self, factory: Factory) -> Factory:
         """One that is known."""
@@ -194,6 +150,45 @@ def genuine(factory: Factory) -> FactoryServant:
     return factory
 
 
+class Premises:
+    """The server's objects, and their record in memory that lasts."""
+
+    def __init__(self, pd: PD, yard: Yard, region: SharedRegion) -> None:
+        self.yard = yard
+        self.roots: dict[int, Interface] = {session: FactoriesServant(yard, session) for session in CLIENTS}
+        self.roots[PROCESSES] = Processes()
+        self.service = yard.service = Service(
+            pd, roots=self.roots.get, endpoint=ENDPOINT, inbox=yard.lockers.inbox, limit=OBJECTS, settle=self.settle
+        )
+        self._record = KeptValue(Kept, region)
+        self._last: Kept | None = None
+
+    async def open(self) -> None:
+        """Go on where a former life was."""
+        found = self._last = await self._record.load()
+        if found is not None:
+            self.yard.alive = restored(found, self.service, self.roots.__getitem__, self._workshop, self._factory)
+        await self.yard.lockers.open(self._slots())
+        await self.service.open()
+
+    async def settle(self) -> None:
+        """Write down what has changed; then let go what is in factories that nobody has any more."""
+        now, self.yard.alive = written(self.service)
+        if now != self._last:
+            await self._record.save(now)
+            self._last = now
+        await self.yard.lockers.settle(self._slots())
+
+    def _slots(self) -> list[int]:
+        return [slot for parts in self.yard.alive for slot in parts.slots]
+
+    def _workshop(self, parts: Parts) -> WorkshopServant:
+        return WorkshopServant(self.yard, parts)
+
+    def _factory(self, parts: Parts) -> FactoryServant:
+        return FactoryServant(self.yard, parts)
+
+
 class Program:
     """The server."""
 
@@ -204,12 +199,11 @@ class Program:
         """Serve."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
-        launcher = connect(Launcher, connection, LAUNCHER)
-        yard = Yard(connect(Directory, connection, FILES), launcher, inbox)
-        roots: dict[int, Interface] = {channel: FactoriesServant(yard) for channel in CLIENTS}
-        roots[PROCESSES] = Processes()
-        self.service = yard.service = Service(pd, roots=roots.get, endpoint=ENDPOINT, inbox=inbox)
-        await self.service.open()
+        files, launcher = connect(Directory, connection, FILES), connect(Launcher, connection, LAUNCHER)
+        yard = Yard(files, launcher, Lockers(inbox, KEPT_SLOTS), SHARE)
+        premises = Premises(pd, yard, SharedRegion(record, record_size))
+        await premises.open()
+        self.service = premises.service
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life."""

@@ -25,20 +25,12 @@ from capkernel.protocols.interface import Cap, Interface
 from capkernel.user import stubs
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
+from policies.lasting import LastingSlots, Slots
 
 TRIES: Final = 4
 """How often a service is asked that dies each time."""
 RESTRICTABLE: Final[tuple[type[Interface], ...]] = (Directory, File)
 """Services that can be had with part of their rights: their numbers for these are those of brokering."""
-
-
-@frozen
-class Slots:
-    """Slots that last: the cap to their CNode, the cap address of slot 0, how many there are."""
-
-    cnode: int
-    address: int
-    count: int
 
 
 @frozen
@@ -49,12 +41,11 @@ class Offer:
     cap: int
 
 
-class Vault:
+class Vault(LastingSlots):
     """The slots. Place n is the pair of slots 2n (the guard) and 2n + 1 (what is given)."""
 
     def __init__(self, inbox: Inbox, slots: Slots, offers: Mapping[str, Offer]) -> None:
-        self.inbox = inbox
-        self.slots = slots
+        super().__init__(inbox, slots)
         self.offers = offers
         self.connection = Connection(inbox.sys, inbox)
 
@@ -75,9 +66,9 @@ class Vault:
             try:
                 own: Any = connect(offer.interface, self.connection, offer.cap)
                 guard = await (own.derive() if rights == ALL_RIGHTS else own.restrict(rights))
-                await self._keep(guard.cap, 2 * place)
+                await self.move(guard.cap, 2 * place)
                 given = await self._at(offer, 2 * place).derive()
-                await self._keep(given.cap, 2 * place + 1)
+                await self.move(given.cap, 2 * place + 1)
             except (ServerDied, Gone):
                 await self.take_back(place, service)
             else:
@@ -95,7 +86,7 @@ class Vault:
             except Gone:
                 await self.take_back(place, service)
                 await self.fill(place, service, rights)
-            return Cap(self._address(2 * place + 1))
+            return self.address(2 * place + 1)
         raise ServerDied(f"{service} does not answer")
 
     async def take_back(self, place: int, service: str) -> None:
@@ -105,7 +96,7 @@ class Vault:
             for ask in (guard.revoke, guard.drop):
                 await self._until_answered(ask, service)
         for slot in (2 * place + 1, 2 * place):
-            await stubs.cnode_delete(self.inbox.sys, self.slots.cnode, index=slot, depth=WORD_BITS)
+            await self.empty(slot)
 
     async def is_whole(self, place: int) -> bool:
         """Whether both caps are there."""
@@ -119,20 +110,8 @@ class Vault:
                 return
         raise ServerDied(f"{service} does not answer")
 
-    def _address(self, slot: int) -> int:
-        return self.slots.address | slot
-
     def _at(self, offer: Offer, slot: int) -> Any:
-        return connect(offer.interface, self.connection, self._address(slot))
-
-    async def _keep(self, cap: int, slot: int) -> None:
-        """Move a cap that was received into a slot that lasts."""
-        near = self.inbox.slots
-        await stubs.cnode_move(
-            self.inbox.sys, self.slots.cnode, dest_index=slot, dest_depth=WORD_BITS, src_root=near.cnode,
-            src_index=cap, src_depth=near.depth,
-        )  # fmt: skip
-        near.free(cap)
+        return connect(offer.interface, self.connection, self.address(slot))
 
     async def _is_filled(self, slot: int) -> bool:
         """Whether there is a cap in a slot: an empty one cannot be copied."""

@@ -16,7 +16,7 @@ and a request through it is answered with ``Gone``. What is opened through a cap
 closes what is below.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from attrs import define, field
@@ -83,7 +83,8 @@ class Service:
 
     ``endpoint`` is the address of a cap to the server's own endpoint without a badge, with all rights. ``roots`` says
     what a session's own cap leads to. ``regions`` is memory shared with a session's client. No session may have more
-    than ``limit`` objects open.
+    than ``limit`` objects open. ``settle`` is awaited when a request was carried out and is not answered yet: what it
+    writes down is never less than what clients know.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class Service:
         inbox: Inbox | None = None,
         regions: Mapping[int, SharedRegion] | None = None,
         limit: int = OBJECT_LIMIT,
+        settle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.pd = pd
         self.tasks = Tasks()
         self.limit = limit
+        self._settle = settle
         self._roots = roots
         self._endpoint = endpoint
         self._inbox = inbox
@@ -238,12 +241,15 @@ class Service:
     # One request
 
     async def _serve(self, msg: Message) -> "_Answer":
-        """What to answer a request. Raises only what a servant raises by mistake."""
+        """What to answer a request. Raises only what a servant or ``settle`` raises by mistake."""
         try:
             request = await self._decode(msg)
-            return await self._perform(*request)
+            answer = await self._perform(*request)
         except Failure as failure:
-            return _Answer(await pack_failure(failure))
+            answer = _Answer(await pack_failure(failure))
+        if self._settle is not None:
+            await self._settle()
+        return answer
 
     async def _decode(self, msg: Message) -> "tuple[Entry, int, Operation | None, dict[str, Any]]":
         """Where a request goes, the number of its operation, and its arguments. Raises Gone, Malformed."""

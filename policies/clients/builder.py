@@ -8,7 +8,7 @@ from capkernel.protocols.files import READ_WRITE, Directory, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Pigeonhole
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party, insist, works
 
 report: int = 0
 memory: int = 0
@@ -34,17 +34,17 @@ class Program:
         diary = await files.create("diary")
         factories: Any = self.me.at(Factories, FACTORIES)
         open_one = await self._begun(factories, program)
-        await open_one.hole("out", Cap(OUT))
-        with_hole = await open_one.seal()
+        await insist(open_one.hole, "out", Cap(OUT))
+        with_hole = await insist(open_one.seal)
         tight = await self._begun(factories, program)
         # A file that it may write itself; what the process gets is to be read only.
-        await tight.file("diary", await files.open("diary", READ_WRITE))
+        await insist(tight.file, "diary", await files.open("diary", READ_WRITE))
         tries = [
             tight.file("out", self.me.at(File, OUT)), tight.file("shared", self.me.at(File, FRAME)),
             tight.factory("tool", self.me.at(Factory, OUT)), tight.program(self.me.at(File, OUT)),
             tight.file("out/hole", diary), tight.file("diary", diary),
         ]  # fmt: skip
-        sealed = await tight.seal()
+        sealed: Any = await insist(tight.seal)
         tries += [tight.hole("late", Cap(OUT)), tight.file("late", diary), tight.program(diary)]
         tries += [self.me.at(factories.interface, sealed.cap).make()]
         for attempt in tries:
@@ -62,9 +62,9 @@ class Program:
 
     async def _begun(self, factories: Any, program: Any) -> Any:
         """A workshop with the program in it, and the pages of a book to look things up in."""
-        workshop = await factories.make()
-        await workshop.program(await program.derive())
-        await workshop.file("book", await program.derive())
+        workshop: Any = await insist(factories.make)
+        await insist(workshop.program, await program.derive())
+        await insist(workshop.file, "book", await program.derive())
         return workshop
 
     async def _hear(self) -> bool:

@@ -6,7 +6,7 @@ from capkernel.protocols.files import READ, READ_WRITE, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.sealing import Box, Brands
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party, insist, works
 
 report: int = 0
 
@@ -25,9 +25,10 @@ class Program:
         reader = await me.take(FROM_AUTHOR, File)
         box = await me.take(FROM_AUTHOR, Box)
         words[READINGS] = await reader.read(0, 5) == b"draft"
-        brand = await me.at(Brands, SEALS).make()
-        sealer, unsealer = await brand.sealer(), await brand.unsealer()
-        for opened in (box, sealer, unsealer, brand, reader, await sealer.seal(Cap(reader.cap))):
+        brand: Any = await insist(me.at(Brands, SEALS).make)
+        sealer: Any = await insist(brand.sealer)
+        unsealer: Any = await insist(brand.unsealer)
+        for opened in (box, sealer, unsealer, brand, reader, await insist(sealer.seal, Cap(reader.cap))):
             words[TRIES] += 1
             if await works(_opened_and_used(me, unsealer, opened)):
                 words[OPENED] += 1
@@ -38,7 +39,7 @@ class Program:
             words[WRITTEN] += await works(file.write(0, b"forged"))
             words[WRITTEN] += await works(_widened(file))
         for _ in range(FORGERIES):
-            await me.put(TO_EDITOR, await sealer.seal(Cap(reader.cap)))
+            await me.put(TO_EDITOR, await insist(sealer.seal, Cap(reader.cap)))
         await me.put(TO_EDITOR, reader)
         await works(me.put(TO_EDITOR, box))
         words[DONE] = 1

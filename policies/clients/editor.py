@@ -1,10 +1,12 @@
 """Has an unsealer, and may change what comes in a box that was sealed with its brand, whoever brings it."""
 
+from typing import Any
+
 from capkernel.protocols.failures import NotPermitted
 from capkernel.protocols.files import File
 from capkernel.protocols.sealing import Box, Unsealer
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party
+from policies.clients.exchange import Party, insist
 
 report: int = 0
 
@@ -25,7 +27,8 @@ class Program:
         while True:
             box = await me.take(FROM_CARRIER, Box)
             try:
-                file = me.at(File, await unsealer.open(box), is_owned=True)
+                opened: Any = await insist(unsealer.open, box)
+                file = me.at(File, opened, is_owned=True)
                 break
             except NotPermitted:
                 refused += 1

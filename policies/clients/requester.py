@@ -8,7 +8,7 @@ from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.processes import State
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party
+from policies.clients.exchange import Party, insist
 
 report: int = 0
 
@@ -34,11 +34,12 @@ class Program:
         await secret.write(0, b"secret: 42")
         for _ in range(OFFERED):
             try:
-                factory = await factories.adopt(await me.take(FROM_BUILDER, Factory))
+                factory: Any = await insist(factories.adopt, await me.take(FROM_BUILDER, Factory))
             except Failure:
                 words[REFUSED] += 1
                 continue
-            is_tight = not (await factory.certificate()).holes
+            certificate: Any = await insist(factory.certificate)
+            is_tight = not certificate.holes
             words[TIGHT if is_tight else HOLES] += 1
             if is_tight or not self.is_careful:
                 words[RUNS] += 1
@@ -50,7 +51,7 @@ class Program:
 
     async def _used(self, factory: Any, secret: Any) -> Any:
         """Have a process made, and trust it with the secret."""
-        process = await factory.create()
+        process: Any = await insist(factory.create)
         given = await secret.derive()
         await process.give("secret", Cap(given.cap))
         await given.forget()

@@ -6,7 +6,7 @@ from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.sealing import Brands
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party
+from policies.clients.exchange import Party, insist
 
 FILES, SEALS, TO_EDITOR, TO_CARRIER = 310, 311, 312, 313
 """Slots: the directory; the server of brands; pigeonholes, the second of which anybody may look into."""
@@ -23,12 +23,12 @@ class Program:
         me = Party(pd, 0)
         document = await me.at(Directory, FILES).create("document")
         await document.write(0, b"draft ")
-        brand = await me.at(Brands, SEALS).make()
-        sealer: Any = await brand.sealer()
-        await me.put(TO_EDITOR, await brand.unsealer())
+        brand: Any = await insist(me.at(Brands, SEALS).make)
+        sealer: Any = await insist(brand.sealer)
+        await me.put(TO_EDITOR, await insist(brand.unsealer))
         await me.put(TO_CARRIER, await document.restrict(READ))
         inside = await document.derive()
-        await me.put(TO_CARRIER, await sealer.seal(Cap(inside.cap)) if self.is_sealing else inside)
+        await me.put(TO_CARRIER, await insist(sealer.seal, Cap(inside.cap)) if self.is_sealing else inside)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """Nobody does."""

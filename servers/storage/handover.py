@@ -1,12 +1,12 @@
 """The caps to files and directories that a file server has given out, written down for the program after it.
 
-What a cap is to its client stays: its number in the badge, its session, what it is below, its rights, and where what it
-leads to is now. A cap that was closed or revoked is not written down, and leads to nothing afterwards, too.
+What a cap is to its client stays (``protocols.given``), with its rights, and where what it leads to is now.
 """
 
 from attrs import frozen
 
 from capkernel.protocols.files import Kind
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.service import Service
 from servers.storage.tree import Node, Tree, TreeDirectory, TreeFile
 
@@ -22,36 +22,16 @@ class KeptObject:
 
 
 @frozen
-class KeptCap:
-    """A cap: its number, its session, the number of what it is below, which object it leads to."""
-
-    number: int
-    session: int
-    parent: int
-    is_derived: bool
-    servant: int
-
-
-@frozen
 class KeptCaps:
     """All that a file server has given out."""
 
     objects: list[KeptObject]
-    caps: list[KeptCap]
+    caps: list[GivenCap]
 
 
 def keep_caps(service: Service) -> KeptCaps:
-    """What is open in a file server. Its sessions' own caps are not part of it: the next program has them, too."""
-    entries = sorted((entry for entry in service.entries() if entry.number), key=lambda entry: entry.number)
-    servants = list({id(entry.servant): entry.servant for entry in entries}.values())
-    places = {id(servant): place for place, servant in enumerate(servants)}
-    caps = [
-        KeptCap(
-            entry.number, entry.session, entry.parent.number if entry.parent else 0, entry.is_derived,
-            places[id(entry.servant)],
-        )
-        for entry in entries
-    ]  # fmt: skip
+    """What is open in a file server."""
+    servants, caps = given_caps(service)
     return KeptCaps([_object(servant) for servant in servants], caps)
 
 
@@ -64,9 +44,7 @@ def _object(servant: object) -> KeptObject:
 
 def restore_caps(kept: KeptCaps, tree: Tree, service: Service) -> None:
     """Let the caps lead where they led. Raises ValueError if no former life can have written this down."""
-    servants = [_servant(tree, each) for each in kept.objects]
-    for cap in kept.caps:
-        service.restore(servants[cap.servant], cap.session, cap.number, cap.parent, is_derived=cap.is_derived)
+    restore_given(service, [_servant(tree, each) for each in kept.objects], kept.caps)
 
 
 def _servant(tree: Tree, kept: KeptObject) -> TreeFile | TreeDirectory:

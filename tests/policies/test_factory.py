@@ -1,5 +1,8 @@
-"""Factories: over any history, what a process holds is what it was sealed with, and what is no hole cannot speak."""
+"""Factories: over any history of requests and deaths of their server, what a process holds is what it was sealed with,
+and what is no hole cannot speak.
+"""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,16 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.confinement import Certificate, Factories, Factory, Workshop
-from capkernel.protocols.failures import Failure, Malformed, Refused
+from capkernel.protocols.failures import Failure, Malformed, QuotaExceeded, Refused, ServerDied
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.protocols.strategies import hostile_requests
 from capkernel.user.loop import ANSWERED, ENDPOINT_BADGE, PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.pdimage import PDValues
 from capkernel.user.syscalls import Message
-from policies.factory import FactoriesServant, FactoryServant, Yard, genuine
-from tests.policies.test_desk import World
+from policies.factory import SHARE, FactoriesServant, FactoryServant, Premises, genuine
+from policies.yard import Parts, Yard
+from tests.policies.lives import Server, Shelf
+from tests.policies.test_desk import SIZE, World
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "", "a/b"])
 PICK = st.integers(0, 20)
@@ -66,16 +72,45 @@ class Nursery:
 
 
 class Place(Yard):
-    """A yard without a kernel: a cap to a factory is the factory itself."""
+    """A yard without a kernel: a cap is what it leads to, and a cap to a factory is the factory itself."""
 
-    async def _cap(self, factory: FactoryServant) -> Any:
-        return factory
+    def __init__(self, shelf: Shelf) -> None:
+        files: Any = Cabinet()
+        launcher: Any = Nursery()
+        super().__init__(files, launcher, shelf, SHARE)
+        self.shelf = shelf
+
+    async def opened(self, file: Any) -> int:
+        opened: Any = await self.files.adopt(file, READ)
+        return await self.lockers.put(opened)
+
+    def _file(self, slot: int) -> Any:
+        return self.shelf.contents[slot]
+
+    async def _cap(self, parts: Parts) -> Any:
+        return parts.factory
+
+    async def run(self, parts: Parts) -> Any:
+        """What the process was given, with the caps in slots in place of the slots."""
+        child: Any = await super().run(parts)
+        child.caps = {name: self.shelf.contents.get(cap, cap) if isinstance(cap, int) else cap
+                      for name, cap in child.caps.items()}  # fmt: skip
+        return child
 
 
 def yard() -> Place:
-    files: Any = Cabinet()
-    launcher: Any = Nursery()
-    return Place(files, launcher)
+    return Place(Shelf(World(), {}))
+
+
+def premises() -> tuple[Server, Callable[[], Premises]]:
+    """The server of factories, and what it is in its present life."""
+    lives: list[Premises] = []
+
+    def live(pd: PD, shelf: Shelf) -> tuple[Service, Any]:
+        lives.append(Premises(pd, Place(shelf), SharedRegion(0, SIZE)))
+        return lives[-1].service, lives[-1].open()
+
+    return Server(live), lambda: lives[-1]
 
 
 def speaks(cap: Any) -> bool:
@@ -87,58 +122,83 @@ def speaks(cap: Any) -> bool:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["make", "program", "file", "fake", "hole", "factory", "stranger", "seal"]), PICK, PICK, NAMES
-    ), max_size=40,
+        st.sampled_from(["make", "program", "file", "fake", "hole", "factory", "stranger", "seal"]), PICK, PICK, NAMES,
+        st.none() | st.none() | st.integers(0, 6),
+    ), max_size=30,
 )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
-def test_a_process_holds_what_was_sealed_and_a_certificate_without_holes_means_that_nothing_speaks(
-    steps: list[tuple[str, int, int, str]],
+def test_a_process_holds_what_was_sealed_and_a_certificate_without_holes_means_that_nothing_speaks_in_whatever_life(
+    steps: list[tuple[str, int, int, str, int | None]],
 ) -> None:
-    world, place = World(), yard()
-    shops: list[Any] = [world.run(FactoriesServant(place).make())]
-    sealed: list[tuple[Any, Certificate]] = []
-    for what, first, second, name in steps:
+    server, now = premises()
+    shops = [server.ask(server.root(2), "make")[0]]
+    sealed: dict[int, Certificate] = {}
+
+    def servant(badge: int) -> Any:
+        return now().service.servant(badge)
+
+    for what, first, second, name, dies in steps:
         shop = shops[first % len(shops)]
-        was_sealed = shop.parts.is_sealed
-        names = list(shop.parts.names)
+        was_sealed = servant(shop).parts.factory is not None
+        names = list(servant(shop).parts.names)
         try:
             if what == "make":
-                shops.append(world.run(FactoriesServant(place).make()))
+                shops.append(server.ask(server.root(2 + first % 2), "make", dies=dies)[0])
             elif what == "program":
-                world.run(shop.program(Sheet(READ)))
+                server.ask(shop, "program", Sheet(READ), dies=dies)
             elif what in ("file", "fake"):
-                world.run(shop.file(name, Sheet(READ_WRITE, what == "file")))
+                server.ask(shop, "file", name, Sheet(READ_WRITE, what == "file"), dies=dies)
                 assert what == "file"
             elif what == "hole":
-                world.run(shop.hole(name, 1000 + second))
+                server.ask(shop, "hole", name, 10_000 + second, dies=dies)
             elif what == "stranger":
-                world.run(shop.factory(name, Sheet(READ)))
+                server.ask(shop, "factory", name, Sheet(READ))
                 raise AssertionError("a stranger's factory was taken")
             elif what == "factory" and sealed:
-                world.run(shop.factory(name, sealed[second % len(sealed)][0]))
+                server.ask(shop, "factory", name, servant(list(sealed)[second % len(sealed)]), dies=dies)
             elif what == "seal":
-                factory = world.run(shop.seal())
-                if not any(factory is each for each, _ in sealed):
-                    sealed.append((factory, world.run(factory.certificate())))
+                factory = server.ask(shop, "seal", dies=dies)[0]
+                sealed[factory] = server.ask(factory, "certificate")[1]
+        except ServerDied:
+            assert set(names) <= set(servant(shop).parts.names) <= {*names, name}
         except Failure:
-            assert shop.parts.names == names
+            assert servant(shop).parts.names == names
         if was_sealed:
-            assert shop.parts.names == names
-    for factory, certificate in sealed:
-        assert world.run(factory.certificate()) == certificate, "what was certified has changed"
-        child: Any = world.run(factory.create())
-        assert sorted(child.caps) == sorted(factory.parts.names)
-        assert len(child.caps) == certificate.components
-        speaking = {name for name, cap in child.caps.items() if speaks(cap)}
-        assert speaking == {hole.partition("/")[0] for hole in certificate.holes}
+            assert servant(shop).parts.names == names
+    for _ in range(2):
+        for factory, certificate in sealed.items():
+            assert server.ask(factory, "certificate")[1] == certificate, "what was certified has changed"
+            child: Any = server.ask(factory, "create")[1]
+            assert sorted(child.caps) == sorted(servant(factory).parts.names)
+            assert len(child.caps) == certificate.components
+            speaking = {name for name, cap in child.caps.items() if speaks(cap)}
+            assert speaking == {hole.partition("/")[0] for hole in certificate.holes}
+        in_use = {slot for parts in now().yard.alive for slot in parts.slots}
+        assert in_use == set(server.contents), "what nobody has any more takes no slot"
+        server.restart()
+
+
+def test_no_client_can_take_all_the_room_with_factories() -> None:
+    server, _ = premises()
+    shops = [server.ask(server.root(2), "make")[0] for _ in range(SHARE // 10)]
+    requests = [(shop, name) for shop in shops for name in "abcdefghi"]
+    for shop, name in requests:
+        server.ask(shop, "hole", name, 10_000)
+    with pytest.raises(QuotaExceeded):
+        server.ask(shops[0], "hole", "k", 10_000)
+    other = server.ask(server.root(3), "make")[0]
+    server.ask(other, "hole", "a", 10_000)
+    server.ask(shops[0], "drop")
+    server.ask(shops[1], "hole", "k", 10_000)
+    assert len(server.contents) == len(requests) - 9 + 2
 
 
 def test_nothing_is_put_in_after_the_seal_and_nothing_is_sealed_without_a_program() -> None:
     world = World()
-    shop: Any = world.run(FactoriesServant(yard()).make())
+    shop: Any = world.run(FactoriesServant(yard(), 2).make())
     with pytest.raises(Refused):
         world.run(shop.seal())
     world.run(shop.program(Sheet(READ)))
@@ -165,9 +225,9 @@ def test_somebody_elses_factory_is_not_even_asked() -> None:
 @given(st.data())
 def test_no_request_kills_the_server_of_factories(data: st.DataObject) -> None:
     world, place = World(), yard()
-    shop: Any = world.run(FactoriesServant(place).make())
+    shop: Any = world.run(FactoriesServant(place, 2).make())
     world.run(shop.program(Sheet(READ)))
-    roots: dict[int, Interface] = {2: FactoriesServant(place), 3: shop, 4: world.run(shop.seal())}
+    roots: dict[int, Interface] = {2: FactoriesServant(place, 2), 3: shop, 4: world.run(shop.seal())}
     service = Service(PD(PDValues(name="factory")), roots=roots.get)
     requests = hostile_requests(Factories) | hostile_requests(Workshop) | hostile_requests(Factory)
     for request in data.draw(st.lists(requests, max_size=12)):

@@ -4,10 +4,12 @@ from attrs import frozen
 
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
-from capkernel.tools.inject import Fault
+from capkernel.tools.demo.volumes import spread_from
+from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a factory says which ways out its processes have, and a builder finds no other way to put one in"
 LONGEST_US = 500_000
+FIRST, SAMPLE, ALL = 2, 2, 2_000
 
 
 @frozen
@@ -34,26 +36,61 @@ class Requester:
     leaks: int
 
 
-def play(
-    seed: int = 0, requester: str = "requester.elf", faults: tuple[Fault, ...] = ()
-) -> tuple[Builder, Requester, str]:
-    """Run the system once; with the hash of its trace."""
+@frozen
+class Outcome:
+    """What came of a run; how often the factory server died, and how many steps it took."""
+
+    builder: Builder
+    requester: Requester
+    deaths: int
+    steps: int
+    trace_hash: str
+
+    @property
+    def came_out(self) -> int:
+        """Of the secret, by any way."""
+        return self.builder.sneaked + self.builder.heard + self.builder.written + self.requester.leaks
+
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """What the requester took for tight, for leaky, for no factory."""
+        return self.requester.tight, self.requester.holes, self.requester.refused
+
+    @property
+    def is_over(self) -> bool:
+        """Whether builder and requester came to their end, and the process did its work."""
+        return bool(self.builder.done and self.requester.done) and self.requester.runs == self.requester.useful == 1
+
+
+def play(seed: int = 0, requester: str = "requester.elf", faults: tuple[Fault, ...] = ()) -> Outcome:
+    """Run the system once."""
     stage = Stage("factory", seed=seed, programs={"requester": requester}, faults=faults)
     stage.run_until(lambda: bool(stage.words("report_requester", 1)[0]), LONGEST_US)
+    deaths, steps = len(stage.injector.activated), stage.injector.steps["factory"]
     run = stage.run(time_us=5_000)
     builder, seen = Builder(*stage.words("report_builder", 5)), Requester(*stage.words("report_requester", 7))
     stage.close()
-    return builder, seen, run.trace_hash
+    return Outcome(builder, seen, deaths, steps, run.trace_hash)
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
-    """One run; one with a requester who does not look."""
-    builder, requester, story.trace_hash = play(story.seed)
-    story.claim("the builder could put no way out into a factory that seems tight", not builder.sneaked, builder.tries)
-    told = requester.tight, requester.holes, requester.refused
-    story.claim("the requester told tight, leaky and false factories apart", told == (1, 1, 1), told)
-    story.claim("the confined process did its work", requester.runs == requester.useful == 1)
-    came_out = builder.heard + builder.written + requester.leaks
-    story.claim("the secret did not come out", bool(requester.done and builder.done) and not came_out)
-    careless, blind, _ = play(story.seed, "careless_requester.elf")
-    story.claim("of a requester who does not look at the certificate it came out", bool(careless.heard and blind.leaks))
+    """A calm run; runs in which the factory server dies; one with a requester who does not look."""
+    calm = play(story.seed)
+    story.trace_hash = calm.trace_hash
+    hidden = not calm.builder.sneaked
+    story.claim("the builder could put no way out into a factory that seems tight", hidden, calm.builder.tries)
+    story.claim("the requester told tight, leaky and false factories apart", calm.told == (1, 1, 1), calm.told)
+    hidden = calm.is_over and not calm.came_out
+    story.claim("the confined process did its work, and the secret did not come out", hidden)
+    played = [
+        (step, play(story.seed, faults=(Fault("factory", step, Kind.CRASH),)))
+        for step in spread_from(FIRST, calm.steps, ALL if everywhere else SAMPLE)
+    ]
+    story.claim("the factory server died", all(each.deaths for _, each in played), f"at {len(played)} points")
+    lost = [step for step, each in played if not each.is_over or each.told != (1, 1, 1)]
+    story.claim("each time all factories were what they had been", not lost, lost or "")
+    loose = [step for step, each in played if each.came_out]
+    story.claim("and nothing came out", not loose, loose or "")
+    blind = play(story.seed, "careless_requester.elf")
+    told = bool(blind.builder.heard and blind.requester.leaks)
+    story.claim("of a requester who does not look at the certificate it came out", told)

@@ -4,10 +4,12 @@ from attrs import frozen
 
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
-from capkernel.tools.inject import Fault
+from capkernel.tools.demo.volumes import spread_from
+from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a sealed box goes through untrusted hands; who has the unsealer gets more out of it than who carries it"
-LONGEST_US = 200_000
+LONGEST_US = 400_000
+FIRST, SAMPLE, ALL = 2, 3, 1_000
 
 
 @frozen
@@ -30,25 +32,54 @@ class Editor:
     edited: int
 
 
-def play(
-    seed: int = 0, author: str = "seal_author.elf", faults: tuple[Fault, ...] = ()
-) -> tuple[Carrier, Editor, str]:
-    """Run the system once; with the hash of its trace."""
+@frozen
+class Outcome:
+    """What came of a run; how often the server of boxes died, and how many steps it took."""
+
+    carrier: Carrier
+    editor: Editor
+    deaths: int
+    steps: int
+    trace_hash: str
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether the carrier tried everything, in vain."""
+        return bool(self.carrier.done) and not self.carrier.opened and not self.carrier.written
+
+    @property
+    def came_through(self) -> bool:
+        """Whether the editor got the author's box, among others, and what was in it."""
+        return bool(self.carrier.readings and self.editor.edited) and self.editor.refused > 1
+
+
+def play(seed: int = 0, author: str = "seal_author.elf", faults: tuple[Fault, ...] = ()) -> Outcome:
+    """Run the system once."""
     stage = Stage("sealer", seed=seed, programs={"author": author}, faults=faults)
     stage.run_until(lambda: all(stage.words(f"report_{name}", 1)[0] for name in ("carrier", "editor")), LONGEST_US)
     carrier, editor = Carrier(*stage.words("report_carrier", 5)), Editor(*stage.words("report_editor", 3))
+    deaths, steps = len(stage.injector.activated), stage.injector.steps["seals"]
     run = stage.run(time_us=100)
     stage.close()
-    return carrier, editor, run.trace_hash
+    return Outcome(carrier, editor, deaths, steps, run.trace_hash)
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
-    """One run; one with an author who does not seal."""
-    carrier, editor, story.trace_hash = play(story.seed)
+    """A calm run; runs in which the server of boxes dies; one with an author who does not seal."""
+    calm = play(story.seed)
+    carrier, editor, story.trace_hash = calm.carrier, calm.editor, calm.trace_hash
     story.claim("the carrier could read the document", bool(carrier.done and carrier.readings))
-    came_to_nothing = bool(carrier.done) and not carrier.opened and not carrier.written
-    story.claim("it neither opened the box nor changed anything", came_to_nothing, f"{carrier.tries} tries")
+    story.claim("it neither opened the box nor changed anything", calm.came_to_nothing, f"{carrier.tries} tries")
     story.claim("the editor took none of the carrier's boxes for the author's", editor.refused > 1, editor.refused)
     story.claim("the editor opened the author's, and could change the document then", bool(editor.edited))
-    careless, _, _ = play(story.seed, "careless_author.elf")
+    played = [
+        (step, play(story.seed, faults=(Fault("seals", step, Kind.CRASH),)))
+        for step in spread_from(FIRST, calm.steps, ALL if everywhere else SAMPLE)
+    ]
+    story.claim("the server of boxes died", all(each.deaths for _, each in played), f"at {len(played)} points")
+    lost = [step for step, each in played if not each.came_through]
+    story.claim("each time the author's box was opened all the same, and no other", not lost, lost or "")
+    loose = [step for step, each in played if not each.came_to_nothing]
+    story.claim("and the carrier came to nothing", not loose, loose or "")
+    careless = play(story.seed, "careless_author.elf").carrier
     story.claim("where the cap is not sealed the same carrier changes it", bool(careless.written), careless.written)
