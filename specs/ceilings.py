@@ -154,8 +154,9 @@ class CeilingSampler(Sampler):
             if not self._ceiling.allows(label(edge.subject), edge.right, label(edge.object))
         ]
 
-    def _after(self, trap: Trap) -> None:
-        super()._after(trap)
+    def after(self, trap: Trap) -> None:
+        """The kernel has dealt with a trap."""
+        super().after(trap)
         if self.violations or self.policy() is None or self._live is None:
             return
         self.violations += [f"at kernel entry {self.loop.entries}: {problem}" for problem in self._live.look()]

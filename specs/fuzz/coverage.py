@@ -1,7 +1,6 @@
 """What kinds of kernel entries a run has had: what was asked for, of what, and what was answered."""
 
 from collections import Counter
-from functools import lru_cache
 
 from capkernel.abi import message as msg
 from capkernel.abi import registers as reg
@@ -68,7 +67,6 @@ def _asked(thread: TCB) -> str:
     return _named(number, type(cap), msg.info_label(registers[reg.MSG_INFO_REGISTER]))
 
 
-@lru_cache(maxsize=1 << 12)
 def _named(number: int, kind: type[Cap], label: int) -> str:
     """A sending system call, by the cap that it names."""
     if kind in _MESSAGES:

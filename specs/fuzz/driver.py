@@ -43,9 +43,9 @@ class Driver(Session):
         self._mmu, self._timer, self._events = machine.mmu, machine.timer, machine.events
         self._irq_pending = machine.irqchip.pending
 
-    def _turn(self) -> str:
+    def _until_entry(self) -> str:
         """The short cut if that can be taken, else the whole way."""
-        return "entries" if self._short_cut() else super()._turn()
+        return "entries" if self._short_cut() else super()._until_entry()
 
     def _short_cut(self) -> bool:
         """Take the next step, if it is a system call, and enter the kernel; false if anything else may come first."""

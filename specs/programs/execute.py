@@ -124,7 +124,7 @@ class Session:
         done = self.execution
         self._last_step = self.loop.entries
         while done.problem is None:
-            done.reason = self._turn()
+            done.reason = self._until_entry()
             if self.watcher is not None:
                 done.problem = self.watcher.problem
             if done.reason != "entries":
@@ -133,7 +133,7 @@ class Session:
                 done.reason = "quiet"
                 break
 
-    def _turn(self) -> str:
+    def _until_entry(self) -> str:
         """Let a thread run until the kernel was entered once; returns why it stopped."""
         return self.loop.run(max_entries=1)
 
