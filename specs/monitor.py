@@ -5,8 +5,10 @@ from capkernel.runtime.loop import Loop
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 from specs.invariants import check_step, check_view
-from specs.invariants.authority import Policy, ill_formed
+from specs.invariants.authority import AUTHORITY, Policy, ill_formed
+from specs.invariants.changes import Look, by_kind
 from specs.invariants.model import Violation
+from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES
 from specs.invariants.recorder import Recorder
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
@@ -18,11 +20,14 @@ class Monitor:
 
     ``policy`` is the ceiling for G27 and G29; ``also`` are further step invariants. While it is attached the kernel
     sees the machine through a recorder. ``checked`` counts the entries looked at, ``violations`` says what was wrong at
-    the last. Raises ValueError if the policy is not well-formed, or if ``every`` is not positive.
+    the last. Where it looks at every entry, it compares the state with what it saw last and evaluates what depends on
+    what has changed; with ``incremental`` false, always everything, from scratch. Raises ValueError if the policy is
+    not well-formed, or if ``every`` is not positive.
     """
 
     def __init__(
-        self, *, policy: Policy | None = None, also: tuple[StepInvariant, ...] = (), every: int = 1
+        self, *, policy: Policy | None = None, also: tuple[StepInvariant, ...] = (), every: int = 1,
+        incremental: bool = True,
     ) -> None:  # fmt: skip
         problems = [] if policy is None else ill_formed(policy)
         if problems:
@@ -32,13 +37,14 @@ class Monitor:
         self._policy = policy
         self.also = also
         self.every = every
+        self.incremental = incremental
         self.checked = 0
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
         self._step: Step | None = None
         self._view: View | None = None
-        """What was seen last, if that was after the entry before this one."""
-        self._roots: tuple[CNode, ...] = ()
+        self._look: Look | None = None
+        """What was seen after the entry before this one; None if nobody looked."""
 
     @property
     def problem(self) -> str | None:
@@ -77,35 +83,52 @@ class Monitor:
         """
         self.recorder.reset()
         if not self._is_due():
-            self._step = self._view = None
+            self._step = self._look = None
             return
-        view, picture = self._view, None
-        if view is None or self._step is None or self._roots != self._cnodes:
-            view = View(self.state, self.machine, self._cnodes)
-        else:
-            picture = self._step.now
-            picture.refresh(self.state.current)
-        self._step = Step(view, trap, self.recorder, picture)
+        if self._look is None or self._view is None or self._step is None:
+            self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
+            return
+        picture = self._step.now
+        self._look.refresh(self.state.current)
+        picture.refresh(self.state.current)
+        self._step = Step(self._view, trap, self.recorder, picture)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         if not self._is_due():
             return
         self.checked += 1
-        view = View(self.state, self.machine, self._cnodes, self.policy())
-        self._roots = self._cnodes
-        step, same_caps = self._step, False
-        if step is not None:
-            step.finish(view)
-            same_caps = self._view is not None and step.same_caps
-            if same_caps and self._view is not None:
-                view.take_over(self._view)
-        self._cnodes = view.live_cnodes()
-        self._view = view
-        found = check_view(view, same_caps=same_caps)
-        if step is not None:
-            found += check_step(step, self.also)
+        found = self._incremental() if self.incremental and self._look is not None else None
+        if found is None:
+            found = self._from_scratch()
         self.violations += [self.said(violation) for violation in found]
+
+    def _from_scratch(self) -> list[Violation]:
+        """Gather everything anew, and evaluate everything."""
+        view = View(self.state, self.machine, self._cnodes, self.policy())
+        self._view, self._look = view, Look(view) if self.every == 1 else None
+        self._cnodes = view.live_cnodes()
+        found = check_view(view)
+        if self._step is not None:
+            self._step.finish(view)
+            found += check_step(self._step, self.also)
+        return found
+
+    def _incremental(self) -> list[Violation] | None:
+        """Look at what has changed, and evaluate what depends on that; None if everything has to be gathered anew."""
+        view, look, step = self._view, self._look, self._step
+        if view is None or look is None or step is None or view.policy is not self.policy():
+            return None
+        changed, touched = look.changes()
+        if changed & (CAPS | CONSTANTS) or (changed & REFERENCES and not view.refer_again()):
+            return None
+        view.only = by_kind(look.objects, self.state)
+        if look.mask & AUTHORITY:
+            view.authority = None
+        step.finish(view, step.before.later(view, changed, touched))
+        found = check_view(view, look.mask) + check_step(step, self.also)
+        look.settle()
+        return found
 
     def said(self, violation: Violation) -> str:
         """How a violation is told."""

@@ -23,6 +23,7 @@ from specs.invariants import (
     vspace,
 )
 from specs.invariants.model import Invariant, Violation
+from specs.invariants.parts import ALL
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View
@@ -37,14 +38,14 @@ _STEP_MODULES = (
 STEP_INVARIANTS: dict[str, StepInvariant] = {check.id: check for module in _STEP_MODULES for check in module.CHECKS}
 
 
-def check_view(view: View, *, same_caps: bool = False) -> list[Violation]:
+def check_view(view: View, changed: int = ALL) -> list[Violation]:
     """All invariants that do not hold of a view.
 
-    With ``same_caps`` those that only speak of caps are left out: they were found to hold, and no cap has changed.
+    Those that read none of the ``changed`` parts are left out: they were found to hold before those changed.
     """
     found = []
     for invariant in INVARIANTS.values():
-        if same_caps and invariant.of_caps:
+        if not changed & invariant.reads:
             continue
         detail = invariant.check(view)
         if detail is not None:

@@ -14,6 +14,7 @@ from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap, Slot
 from specs.invariants import regions
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import CAPS
 from specs.invariants.regions import describe
 from specs.invariants.view import View, name_of
 
@@ -209,19 +210,19 @@ def zombies_final(view: View) -> str | None:
 
 
 CHECKS = (
-    Invariant("G1", "valid_objs", "each cap's type, size and rights fit a live object", valid_objs, of_caps=True),
+    Invariant("G1", "valid_objs", "each cap's type, size and rights fit a live object", valid_objs, reads=CAPS),
     Invariant("G3", "mdb_cte_at", "derivation links join slots that hold caps, and agree both ways",
-              mdb_cte_at, of_caps=True),
-    Invariant("G4", "no_mloop", "the derivation list has no cycle", no_mloop, of_caps=True),
+              mdb_cte_at, reads=CAPS),
+    Invariant("G4", "no_mloop", "the derivation list has no cycle", no_mloop, reads=CAPS),
     Invariant("G5", "descendants_inc", "a child's range, class and rights lie in its parent's",
-              descendants_inc, of_caps=True),
+              descendants_inc, reads=CAPS),
     Invariant("G6", "untyped_mdb", "a cap into an untyped's range is a descendant of that untyped",
-              untyped_mdb, of_caps=True),
+              untyped_mdb, reads=CAPS),
     Invariant("G7", "untyped_inc", "untypeds are nested (then derived, and not in the free part) or disjoint",
-              untyped_inc, of_caps=True),
+              untyped_inc, reads=CAPS),
     Invariant("G8", "valid_ioc", "original caps are non-null; untyped and IRQControl caps are original",
-              valid_ioc, of_caps=True),
-    Invariant("G8b", "valid_badges", "where the badge changes, a subtree begins", valid_badges, of_caps=True),
+              valid_ioc, reads=CAPS),
+    Invariant("G8b", "valid_badges", "where the badge changes, a subtree begins", valid_badges, reads=CAPS),
     Invariant("G13", "zombies_final", "no other cap leads to an object that is being destroyed",
-              zombies_final, of_caps=True),
+              zombies_final, reads=CAPS),
 )  # fmt: skip

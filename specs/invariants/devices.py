@@ -11,6 +11,7 @@ from capkernel.kernel.state import IRQ_SIGNAL, IRQ_TIMER
 from hwmodel import iommu
 from hwmodel.iommu import IoMapping
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import CAPS, IOMMU, parts
 from specs.invariants.view import View
 
 
@@ -105,7 +106,7 @@ def _allows(cap: FrameCap, page: IoMapping) -> bool:
 
 CHECKS = (
     Invariant("G25", "valid_irq_handlers", "one issue for an interrupt line; a handler cap means that it was issued",
-              one_handler_per_line),
+              one_handler_per_line, reads=CAPS | parts("State.irq_states")),
     Invariant("G31", "dma_is_authorised", "all that a device can reach is mapped for it by a live frame cap",
-              dma_is_authorised),
+              dma_is_authorised, reads=CAPS | IOMMU),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from specs.invariants import regions
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import CAPS, REFERENCES
 from specs.invariants.regions import describe
 from specs.invariants.view import View, name_of
 
@@ -116,19 +117,19 @@ def untyped_children_below_watermark(view: View) -> str | None:
 def memory_is_paid_for(view: View) -> str | None:
     """G28: kernel memory is bounded by the untyped it was paid from; no queue and no number is unbounded."""
     problems = list(view.once(_wrong_places))
-    for node in view.of_kind(ko.CNode):
+    for node in view.touched(ko.CNode):
         problems += [f"{name_of(node)} has slot {n}" for n in node.slots if not 0 <= n < 1 << node.radix]
-    for tcb in view.threads:
+    for tcb in view.touched(ko.TCB):
         problems += _overgrown_thread(tcb)
-    for sc in view.sched_contexts:
+    for sc in view.touched(ko.SchedContext):
         if not len(sc.refills) <= sc.refill_max <= obj.max_refills(sc.size_bits) and sc.refill_max:
             problems.append(f"{name_of(sc)} has {len(sc.refills)} refills of {sc.refill_max}")
         problems += _unfit_numbers(sc, ("period", "consumed", "badge"), [r.amount for r in sc.refills])
         problems += _unfit_numbers(sc, (), [r.time for r in sc.refills])
-    for pool in view.of_kind(ko.ASIDPool):
+    for pool in view.touched(ko.ASIDPool):
         if any(not 0 <= low < 512 for low in pool.roots):
             problems.append(f"{name_of(pool)} has an ASID out of range")
-    for notification in view.of_kind(ko.Notification):
+    for notification in view.touched(ko.Notification):
         problems += _unfit_numbers(notification, ("badge",), [])
     return first(problems + _overgrown_kernel(view))
 
@@ -192,15 +193,16 @@ def free_memory_is_nobodys(view: View) -> str | None:
 
 CHECKS = (
     Invariant("G2", "no_dangling", "every pointer in a live object leads to a live object of the right type",
-              no_dangling),
-    Invariant("G9", "pspace_aligned", "objects are aligned to their size", pspace_aligned, of_caps=True),
-    Invariant("G9b", "pspace_distinct", "objects are disjoint", pspace_distinct, of_caps=True),
+              no_dangling, reads=CAPS | REFERENCES),
+    Invariant("G9", "pspace_aligned", "objects are aligned to their size", pspace_aligned, reads=CAPS),
+    Invariant("G9b", "pspace_distinct", "objects are disjoint", pspace_distinct, reads=CAPS),
     Invariant("G9c", "free_memory_is_nobodys", "no untyped covers what is not for user space",
-              free_memory_is_nobodys, of_caps=True),
+              free_memory_is_nobodys, reads=CAPS),
     Invariant("G10", "untyped_children_below_watermark", "all that was made from an untyped lies below its watermark",
-              untyped_children_below_watermark, of_caps=True),
-    Invariant("G11", "live_objects_have_caps", "a live object is reached by some cap", live_objects_have_caps),
+              untyped_children_below_watermark, reads=CAPS),
+    Invariant("G11", "live_objects_have_caps", "a live object is reached by some cap", live_objects_have_caps,
+              reads=CAPS | REFERENCES),
     Invariant("G12", "slots_have_owner", "a non-empty slot's CNode or TCB is reached by some cap", slots_have_owner,
-              of_caps=True),
+              reads=CAPS),
     Invariant("G28", "memory_is_paid_for", "kernel memory is bounded by what was paid for it", memory_is_paid_for),
 )  # fmt: skip

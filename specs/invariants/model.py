@@ -7,6 +7,7 @@ statement holds, else one line that names the objects concerned. It never raises
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from specs.invariants.parts import ALL
 from specs.invariants.view import View
 
 Check = Callable[[View], str | None]
@@ -16,15 +17,15 @@ Check = Callable[[View], str | None]
 class Invariant:
     """One row of the table: ``name`` is the proofs' own where they have one.
 
-    ``of_caps`` says that nothing but the caps, their places in the tree, and which objects there are decides: where
-    none of these changed, neither did the answer.
+    ``reads`` are the parts of a state (``parts``) that decide: where none of these has changed, neither has the answer.
+    Of objects of a kind that ``View.touched`` gives, a predicate may look at those alone if each is judged by itself.
     """
 
     id: str
     name: str
     statement: str
     check: Check
-    of_caps: bool = False
+    reads: int = ALL
 
 
 @dataclass(frozen=True)

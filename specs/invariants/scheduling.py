@@ -9,6 +9,7 @@ from itertools import pairwise
 from capkernel.kernel.objects import RESTART, RUNNING, SchedContext
 from capkernel.kernel.state import PRIORITIES
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import REFERENCES, parts
 from specs.invariants.view import View, members, name_of
 
 
@@ -68,7 +69,7 @@ def valid_refills(view: View) -> str | None:
     nothing.
     """
     problems = []
-    for sc in view.sched_contexts:
+    for sc in view.touched(SchedContext):
         if sc.refill_max:
             problems += _wrong_refills(sc, view.state.min_budget)
     return first(problems)
@@ -95,8 +96,11 @@ def _wrong_refills(sc: SchedContext, least: int) -> list[str]:
 
 CHECKS = (
     Invariant("G19", "valid_ready_qs", "a ready thread is runnable, has budget, and sits at its own place",
-              valid_ready_queues),
+              valid_ready_queues,
+              reads=REFERENCES | parts("TCB.domain TCB.priority SchedContext.refills State.ready_bitmap "
+                                       "State.min_budget")),
     Invariant("G20", "valid_release_q", "the release queue is sorted and holds only threads that wait for a refill",
-              valid_release_queue),
-    Invariant("G21", "valid_refills", "refills are ordered, disjoint and sum to at most the period", valid_refills),
+              valid_release_queue, reads=REFERENCES | parts("SchedContext.refills State.time")),
+    Invariant("G21", "valid_refills", "refills are ordered, disjoint and sum to at most the period", valid_refills,
+              reads=parts("SchedContext.* State.min_budget")),
 )  # fmt: skip

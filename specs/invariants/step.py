@@ -1,5 +1,6 @@
 """One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
+from specs.invariants.parts import TABLES, parts
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at, slot_in
 from specs.invariants.view import View, members
@@ -40,8 +42,22 @@ def _fields(item: Any) -> Values:
     return {name: _plain(getattr(item, name)) for name in _NAMES[type(item)]}
 
 
+_LINKS = parts("TCB.queue_next TCB.queue_prev Endpoint.queue Notification.queue")
+_KERNEL = parts("State.*") | _LINKS
+
+
+def _mapped(view: View) -> dict[tuple[int, int], int]:
+    """(ASID, vaddr) → physical address."""
+    return {(asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()}
+
+
 class Picture:
-    """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables."""
+    """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables.
+
+    ``touched`` are the objects that were copied anew, if the rest is shared with the picture before; else None.
+    """
+
+    touched: tuple[Any, ...] | None = None
 
     def __init__(self, view: View) -> None:
         self.objects: dict[Any, Values] = {item: _fields(item) for item in view.objects.values()}
@@ -49,16 +65,33 @@ class Picture:
         self.flags = {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
         self.kernel = _fields(view.state)
         self.refusal = view.state.refusal
-        self.mapped = {
-            (asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()
-        }
+        self.mapped = _mapped(view)
 
     def refresh(self, thread: TCB) -> None:
         """Look again at a thread: nothing else changes while user code runs."""
         self.objects[thread] = _fields(thread)
 
+    def later(self, view: View, changed: int, touched: Iterable[Any]) -> "Picture":
+        """The next picture, in which only these parts have changed, no caps among them, and only these objects."""
+        found = Picture.__new__(Picture)
+        found.touched = tuple({*touched, *(self._queues() if changed & _LINKS else ())})
+        found.objects = self.objects | {item: _fields(item) for item in found.touched}
+        found.caps, found.flags = self.caps, self.flags
+        found.kernel = _fields(view.state) if changed & _KERNEL else self.kernel
+        found.refusal = view.state.refusal
+        found.mapped = _mapped(view) if changed & TABLES else self.mapped
+        return found
+
+    def _queues(self) -> list[Any]:
+        """The objects in whose queues threads stood or stand."""
+        kinds = (ko.Endpoint, ko.Notification)
+        queues = [(item, values["queue"]) for item, values in self.objects.items() if type(item) in kinds]
+        return [item for item, queued in queues if queued or item.queue.head is not None]
+
     def same_caps(self, other: "Picture") -> bool:
         """Whether all caps are the same, in the same slots, with the same links and flags, and so are the objects."""
+        if self.caps is other.caps and self.flags is other.flags:
+            return True
         return self.caps == other.caps and self.flags == other.flags and self.objects.keys() == other.objects.keys()
 
     def of(self, item: Any, field: str) -> Any:
@@ -174,9 +207,11 @@ class Step:
             return {}
         return {other: other.cap for other in view.tree.descendants(slot)}
 
-    def finish(self, after: View) -> None:
-        """The kernel has returned."""
+    def finish(self, after: View, now: Picture | None = None) -> None:
+        """The kernel has returned. ``now`` is a picture of the view, if there is one already."""
         self.after = after
+        if now is not None:
+            self.now = now
 
     def slot(self, address: int) -> Slot | None:
         """The slot that one of the request's addresses led to before the step."""
@@ -185,6 +220,15 @@ class Step:
     def cap(self, address: int) -> Cap:
         """The cap that one of the request's addresses led to before the step."""
         return self.before.cap(self._slots.get(address))
+
+    def touched(self, kind: type) -> list[Any]:
+        """Of the objects of that class there are now, those of which this step may have changed something."""
+        if self.now.touched is not None:
+            idle = self.state.idle, self.state.idle_sc
+            return [item for item in self.now.touched if type(item) is kind and item not in idle]
+        if kind is TCB:
+            return self.after.threads
+        return self.after.sched_contexts if kind is ko.SchedContext else self.after.of_kind(kind)
 
     @cached_property
     def now(self) -> Picture:

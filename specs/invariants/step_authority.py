@@ -91,8 +91,10 @@ def _objects(actor: _Actor) -> Iterator[str]:
     step, policy = actor.step, actor.policy
     now = step.now.objects
     for item, old in step.before.objects.items():
-        label = policy.label(item.paddr) if hasattr(item, "paddr") else actor.label
         new = now.get(item)
+        if new is old:
+            continue
+        label = policy.label(item.paddr) if hasattr(item, "paddr") else actor.label
         if actor.may(CONTROL, label) or new == old or new is None or label == policy.default:
             continue
         changed = {name for name, value in old.items() if new[name] != value} - _OF_TIME
@@ -116,6 +118,8 @@ def _only_begins(step: Step, thread: TCB, changed: set[str]) -> bool:
 def _slots(actor: _Actor) -> Iterator[str]:
     step = actor.step
     old, new = step.before.caps, step.now.caps
+    if old is new:
+        return
     for slot in {slot for slot in old.keys() | new.keys() if old.get(slot, NULL) != new.get(slot, NULL)}:
         owner = actor.policy.label(slot.container.paddr)
         if actor.may(CONTROL, owner) or owner == actor.policy.default:

@@ -100,6 +100,8 @@ def authority_is_named(step: Step) -> str | None:
     Its rights are no more, its badge is set at most once, and its mapping information is cleared. A cap that only
     moved, or whose mapping, guard or watermark changed in place, is not new.
     """
+    if step.before.caps is step.now.caps:
+        return None
     changed = [(slot, cap) for slot, cap in step.now.caps.items() if step.before.caps.get(slot) is not cap]
     if not changed:
         return None
@@ -152,6 +154,8 @@ def mappings_do_not_vanish(step: Step) -> str | None:
 
     Or it is taken over by another frame cap that was mapped at the same place before (``FACTS2.md``, 3 and 4).
     """
+    if step.now.mapped is step.before.mapped:
+        return None
     gone = [(place, paddr) for place, paddr in step.before.mapped.items() if step.now.mapped.get(place) != paddr]
     if not gone:
         return None
@@ -208,7 +212,7 @@ def priorities_are_bounded(step: Step) -> str | None:
     """
     target = step.cap(step.request.target) if step.executed else ko.NULL
     fields = _PRIORITIES.get(step.request.label, ())
-    for thread in step.after.threads:
+    for thread in step.touched(ko.TCB):
         for field in ("priority", "mcp"):
             old, new = step.before.of(thread, field), getattr(thread, field)
             if old is None or old == new:

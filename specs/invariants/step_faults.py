@@ -31,7 +31,7 @@ def replies_fire_once(step: Step) -> str | None:
     Who waits for an answer goes on only if it is given, if the reply object is used again or destroyed, or if it is
     itself stopped, resumed or destroyed by a cap to its TCB.
     """
-    for thread in step.after.threads:
+    for thread in step.touched(TCB):
         state = step.before.of(thread, "state")
         if not isinstance(state, ko.BlockedOnReply) or thread.state is state or _may_leave(step, thread, state.reply):
             continue
@@ -173,7 +173,7 @@ def stopped_threads_go_on_where_they_were(step: Step) -> str | None:
     A resumed thread starts at its restart pc, which therefore has to be its next pc when it is stopped. (Who stops
     itself makes that system call again, as in seL4.)
     """
-    for thread in step.after.threads:
+    for thread in step.touched(TCB):
         if thread is step.caller:
             continue
         if step.before.of(thread, "state") is not ko.RUNNING or thread.state is not ko.INACTIVE:
@@ -191,7 +191,7 @@ def stopped_threads_go_on_where_they_were(step: Step) -> str | None:
 
 def timeouts_are_not_repeated(step: Step) -> str | None:
     """L6: the answer to a timeout ends it: the thread then waits for time, not for another answer."""
-    for thread in step.after.threads:
+    for thread in step.touched(TCB):
         old = step.before.of(thread, "fault")
         waited = isinstance(step.before.of(thread, "state"), ko.BlockedOnReply)
         if waited and isinstance(old, ko.Timeout) and isinstance(thread.fault, ko.Timeout) and thread.fault is not old:

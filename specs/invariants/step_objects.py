@@ -84,7 +84,8 @@ def destroyed_with_the_last_cap(step: Step) -> str | None:
 
     Destroyed: nobody waits on it, nothing is bound to it, it does nothing.
     """
-    for item in step.before.objects:
+    touched = step.now.touched if step.before.caps is step.now.caps else None
+    for item in step.before.objects if touched is None else touched:
         kind = type(item)
         if kind not in _REMAINS or item is step.state.idle or item is step.state.idle_sc:
             continue

@@ -46,6 +46,8 @@ def _changed_objects(step: Step) -> str | None:
     now = step.now.objects
     for item, old in step.before.objects.items():
         new = now.get(item)
+        if new is old:
+            continue
         if new is None:
             return f"{name_of(item)} is gone after an error"
         ignored = _TIME_FIELDS.get(type(item), frozenset())
@@ -72,6 +74,8 @@ def _changed_thread(step: Step, thread: TCB, old: dict[str, Any], new: dict[str,
 
 
 def _changed_caps(step: Step) -> str | None:
+    if step.before.caps is step.now.caps and step.before.flags is step.now.flags:
+        return None
     if step.before.caps != step.now.caps or step.before.flags != step.now.flags:
         return "caps or their derivation changed with an error"
     return None
@@ -113,7 +117,7 @@ def registers_are_kept(step: Step) -> str | None:
     Of the caller: a0–a5 after Call and the receiving calls, none after Send, NBSend and Yield. Of a thread that waited:
     a0–a5. Of the target of a register-writing invocation, or of an answered fault: any.
     """
-    for thread in step.after.threads:
+    for thread in step.touched(TCB):
         old = step.before.of(thread, "registers")
         if old is None:
             continue
@@ -122,6 +126,7 @@ def registers_are_kept(step: Step) -> str | None:
         if changed - allowed:
             names = ", ".join(reg.NAMES[n] for n in sorted(changed - allowed))
             return f"{name_of(thread)}: {names} changed"
+    for thread in step.after.threads:
         if thread.registers[0]:
             return f"{name_of(thread)}: register zero is {thread.registers[0]:#x}"
     return None
@@ -162,7 +167,7 @@ def time_is_kept(step: Step) -> str | None:
     if step.executed and isinstance(step.cap(step.request.target), SchedControlCap) and step.request.caps:
         cap = step.cap(step.request.caps[0])
         configured = cap.sched_context if isinstance(cap, SchedContextCap) else None
-    for sc_ in step.after.sched_contexts:
+    for sc_ in step.touched(ko.SchedContext):
         old = step.before.of(sc_, "refills")
         if not old or sc_ is configured:
             continue

@@ -23,7 +23,7 @@ def time_is_charged_once(step: Step) -> str | None:
     """
     kernel, state = step.before.kernel, step.state
     current = kernel["current_sc"]
-    for context in step.after.sched_contexts:
+    for context in step.touched(ko.SchedContext):
         before = step.before.of(context, "consumed")
         if before is None or context is current:
             continue

@@ -10,6 +10,7 @@ from typing import Any
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import TCB, Endpoint, Notification, Reply, SchedContext
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import CAPS, REFERENCES, parts
 from specs.invariants.view import View, members, name_of
 
 
@@ -238,14 +239,17 @@ def current_exists(view: View) -> str | None:
 
 
 CHECKS = (
-    Invariant("G14", "sym_refs", "references between objects are symmetric", sym_refs),
-    Invariant("G15", "valid_endpoints", "a queue is all senders or all receivers, as its tag says", valid_endpoints),
-    Invariant("G15b", "queues_are_ordered", "an object's queue is ordered by priority", queues_are_ordered),
+    Invariant("G14", "sym_refs", "references between objects are symmetric", sym_refs, reads=REFERENCES),
+    Invariant("G15", "valid_endpoints", "a queue is all senders or all receivers, as its tag says", valid_endpoints,
+              reads=REFERENCES | parts("Endpoint.state Notification.state")),
+    Invariant("G15b", "queues_are_ordered", "an object's queue is ordered by priority", queues_are_ordered,
+              reads=REFERENCES | parts("TCB.priority")),
     Invariant("G16", "valid_replies", "a reply linked to t means that t waits on it or receives with it",
-              valid_replies),
+              valid_replies, reads=REFERENCES),
     Invariant("G17", "valid_reply_stacks", "a stack of replies has no cycle; its top leads to the donated context",
-              valid_reply_stacks),
-    Invariant("G18", "in_one_place", "each thread is in exactly one place", in_one_place),
+              valid_reply_stacks, reads=REFERENCES),
+    Invariant("G18", "in_one_place", "each thread is in exactly one place", in_one_place,
+              reads=REFERENCES | parts("TCB.queued SchedContext.refill_max")),
     Invariant("G26", "current_exists", "the current thread exists and can run; only the idle thread is idle",
-              current_exists),
+              current_exists, reads=CAPS | REFERENCES | parts("TCB.domain State.domain")),
 )  # fmt: skip

@@ -62,10 +62,15 @@ class View:
         self._work: list[Any] = []
         self.authority: frozenset[Any] | None = None
         """The authority graph for ``policy``, once it was asked for."""
+        self.only: dict[type, list[Any]] | None = None
+        """Objects by kind that have changed since all invariants held; None if nothing is known of that."""
         self._made: dict[Any, Any] = {}
+        self._by_slots: dict[int, Any] = {}
+        """What slots lead to."""
+        self._extra_roots = extra_roots
         self._gather(extra_roots)
 
-    def _gather(self, extra_roots: tuple[Any, ...]) -> None:
+    def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
         roots = (state.idle, state.idle_sc, state.initial, state.current, state.current_sc, state.irq_slots)
         for item in (*roots, *extra_roots):
@@ -78,7 +83,10 @@ class View:
         for pool in state.asid_table.values():
             self._refer(state, "asid_table", pool)
         while self._work:
-            self._visit(self._work.pop())
+            item = self._work.pop()
+            if with_slots and isinstance(item, SlotContainer):
+                self._visit_slots(item)
+            self._visit(item)
 
     def _meet(self, item: Any) -> None:
         if id(item) not in self.objects:
@@ -96,8 +104,6 @@ class View:
 
     def _visit(self, item: Any) -> None:
         kind = type(item)
-        if isinstance(item, SlotContainer):
-            self._visit_slots(item)
         if kind is TCB:
             self._visit_fields(item, _TCB_REFERENCES)
             if isinstance(item.state, ko.Blocked):
@@ -124,20 +130,32 @@ class View:
             target = regions.referent(slot.cap)
             if target is not None:
                 self.caps_to.setdefault(id(target), []).append(slot)
+                self._by_slots[id(target)] = target
                 self._meet(target)
             self._meet_neighbours(slot)
 
     def _meet_neighbours(self, slot: Slot) -> None:
         for neighbour in (slot.prev, slot.next):
             if neighbour is not None:
+                self._by_slots[id(neighbour.container)] = neighbour.container
                 self._meet(neighbour.container)
 
-    def take_over(self, earlier: "View") -> None:
-        """Take what was worked out for an earlier view in which all caps were the same, in the same places."""
-        self._made = earlier._made
-        for name in ("tree", "region_of", "caps_by_kind"):
-            if name in earlier.__dict__:
-                self.__dict__[name] = earlier.__dict__[name]
+    def refer_again(self) -> bool:
+        """Gather anew what refers to what, no cap having changed; true if that leads to the same objects as before."""
+        before, self.references = self.objects.keys(), []
+        self.objects = dict(self._by_slots)
+        self._work = list(self.objects.values())
+        self._gather(self._extra_roots, with_slots=False)
+        return self.objects.keys() == before
+
+    def forget_spaces(self) -> None:
+        """The page tables have changed: they are to be walked again."""
+        for name in ("asids", "spaces"):
+            self.__dict__.pop(name, None)
+
+    def forget_io_spaces(self) -> None:
+        """The same for the tables of devices."""
+        self.__dict__.pop("io_spaces", None)
 
     def once(self, make: Callable[["View"], T]) -> T:
         """What ``make`` says of this view's caps, asked only once."""
@@ -145,6 +163,14 @@ class View:
             self._made[make] = make(self)
         made: T = self._made[make]
         return made
+
+    def touched(self, kind: type) -> list[Any]:
+        """Of the objects of that class, the kernel's idle ones excepted, those that may have changed."""
+        if self.only is not None:
+            return self.only.get(kind, [])
+        if kind is TCB:
+            return self.threads
+        return self.sched_contexts if kind is ko.SchedContext else self.of_kind(kind)
 
     # What there is, by kind
 

@@ -9,6 +9,7 @@ from capkernel.kernel.caps import FrameCap, PageTableCap, UntypedCap
 from hwmodel.sv39 import PTE_D, PTE_FLAGS, PTE_U
 from specs.invariants import regions, spaces
 from specs.invariants.model import Invariant, first
+from specs.invariants.parts import CAPS, TABLES, TRANSLATIONS, parts
 from specs.invariants.regions import describe
 from specs.invariants.spaces import AddressSpace, Leaf
 from specs.invariants.view import View, name_of
@@ -156,10 +157,14 @@ def tlb_is_fresh(view: View) -> str | None:
 
 CHECKS = (
     Invariant("G22", "mapped_pages_have_caps", "each mapped page is backed by a frame cap that records that place",
-              mapped_pages_have_caps),
-    Invariant("G23", "no_kernel_memory_mapped", "no kernel object is ever mapped", no_kernel_memory_mapped),
-    Invariant("G23b", "no_excess_rights", "no writable mapping of a read-only grant", no_excess_rights),
+              mapped_pages_have_caps, reads=CAPS | TABLES),
+    Invariant("G23", "no_kernel_memory_mapped", "no kernel object is ever mapped", no_kernel_memory_mapped,
+              reads=CAPS | TABLES),
+    Invariant("G23b", "no_excess_rights", "no writable mapping of a read-only grant", no_excess_rights,
+              reads=CAPS | TABLES),
     Invariant("G24", "asids_agree_with_caps", "ASID to address space is injective and agrees with the caps",
-              asids_agree_with_caps),
-    Invariant("G32", "tlb_is_fresh", "the TLB holds no translation that a fresh walk would not give", tlb_is_fresh),
+              asids_agree_with_caps,
+              reads=CAPS | TABLES | TRANSLATIONS | parts("State.asid_table ASIDPool.base ASIDPool.roots")),
+    Invariant("G32", "tlb_is_fresh", "the TLB holds no translation that a fresh walk would not give", tlb_is_fresh,
+              reads=TABLES | TRANSLATIONS),
 )  # fmt: skip
