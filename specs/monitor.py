@@ -89,8 +89,7 @@ class Monitor:
             self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
             return
         picture = self._step.now
-        self._look.refresh(self.state.current)
-        picture.refresh(self.state.current)
+        picture.refresh(self._look.refresh(self.state.current))
         self._step = Step(self._view, trap, self.recorder, picture)
 
     def after(self, trap: Trap) -> None:
@@ -119,13 +118,13 @@ class Monitor:
         view, look, step = self._view, self._look, self._step
         if view is None or look is None or step is None or view.policy is not self.policy():
             return None
-        changed, touched = look.changes()
+        changed, objects = look.changes()
         if changed & (CAPS | CONSTANTS) or (changed & REFERENCES and not view.refer_again()):
             return None
         view.only = by_kind(look.objects, self.state)
         if look.mask & AUTHORITY:
             view.authority = None
-        step.finish(view, step.before.later(view, changed, touched))
+        step.finish(view, step.before.later(view, changed, objects))
         found = check_view(view, look.mask) + check_step(step, self.also)
         look.settle()
         return found

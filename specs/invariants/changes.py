@@ -19,61 +19,93 @@ from specs.invariants import spaces
 from specs.invariants.parts import CAPS, IOMMU, TABLES, TRANSLATIONS, bit
 from specs.invariants.view import View
 
-Fingerprint = tuple[Any, ...]
+Changed = dict[Any, set[str]]
+"""Objects, and the fields of each that have changed."""
+Compared = tuple[Any, ...]
+_OF_CAPS = frozenset(("paddr", "radix", "size_bits", "base"))
+"""Fields that say what an object is, and never change: what is said of caps depends on them."""
 _SLOT_FIELDS = "cap", "prev", "next", "revocable", "first_badged", "container", "index"
 _OF_SLOTS = tuple(attrgetter(name) for name in _SLOT_FIELDS)
 """One list for each field is compared faster than one tuple for each slot."""
-_OF_CAPS = frozenset(("paddr", "radix", "size_bits", "base"))
-"""Fields that say what an object is, and never change: what is said of caps depends on them."""
-_QUEUES = (ko.Endpoint, ko.Notification)
+_QUEUED = {ko.Endpoint: "queue", ko.Notification: "queue", State: "release"}
+_APART = ("slots", "refills", "ready")
 
 
-def _names(kind: type) -> tuple[str, ...]:
-    """Fields that are compared as they are: slots are compared apart, queues by their ends."""
-    names = [name for name in FIELDS[kind] if name not in ("slots", "ready", "release", "refills")]
-    if kind in _QUEUES:
-        names.remove("queue")
-    return tuple(names)
+def _paths(kind: type) -> tuple[str, ...]:
+    """What is compared of an object: its fields, and of a queue its ends as well."""
+    names = [name for name in FIELDS[kind] if name not in _APART]
+    queue = _QUEUED.get(kind)
+    return (*names, f"{queue}.head", f"{queue}.tail") if queue else tuple(names)
 
 
-_COMPARED = {kind: _names(kind) for kind in FIELDS}
-_GET: dict[type, Callable[[Any], Any]] = {
-    kind: attrgetter(*names) if len(names) > 1 else (lambda item, name=names[0]: (getattr(item, name),))
-    for kind, names in _COMPARED.items() if names
+_KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
+_PATHS = {kind: _paths(kind) for kind in (*_KINDS, State)}
+_GET: dict[type, Callable[[Any], Compared]] = {kind: attrgetter(*paths) for kind, paths in _PATHS.items()}
+_CARRIED: dict[type, Callable[[Any], Any]] = {
+    kind: attrgetter(*kind.__dataclass_fields__)
+    for kind in (ko.BlockedOnSend, ko.BlockedOnReceive, ko.BlockedOnNotification, ko.BlockedOnReply)
 }  # fmt: skip
+"""What a thread's state carries. The kernel replaces states and does not change them; but it is not to be trusted."""
 
 
-def _state_of(tcb: ko.TCB) -> Any:
-    """What a thread's state carries; a state is not changed but replaced, yet who breaks one must be seen."""
-    state = tcb.state
-    return None if type(state) is ko.PlainState else tuple(getattr(state, name) for name in state.__dataclass_fields__)
-
-
-def _ends(queue: ko.TCBQueue) -> Fingerprint:
-    return queue, queue.head, queue.tail
-
-
-def _kernel_queues(state: State) -> Fingerprint:
-    return tuple([(index, queue, queue.head, queue.tail) for index, queue in state.ready.items()])
+def _carried(tcb: ko.TCB) -> Any:
+    get = _CARRIED.get(type(tcb.state))
+    return None if get is None else get(tcb.state)
 
 
 def _refills(context: ko.SchedContext) -> list[tuple[int, int]]:
     return [(refill.time, refill.amount) for refill in context.refills]
 
 
-_ALSO: dict[type, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
-    ko.TCB: (("state", _state_of),),
-    ko.Endpoint: (("queue", lambda item: _ends(item.queue)),),
-    ko.Notification: (("queue", lambda item: _ends(item.queue)),),
-    ko.SchedContext: (("refills", _refills),),
-    State: (("ready", _kernel_queues), ("release", lambda state: _ends(state.release))),
-}
-"""Fields of which something else is compared: what they lead to."""
+def _kept(values: Compared) -> Compared:
+    """Values to be compared with later ones: what can be changed in place is copied."""
+    return tuple([type(value)(value) if type(value) in (list, dict) else value for value in values])
 
 
-def _copied(value: Any) -> Any:
-    kind = type(value)
-    return kind(value) if kind in (list, dict) else value
+class _Group:
+    """The objects of one kind. ``also`` is a field, and what it leads to that is compared, too."""
+
+    def __init__(self, kind: type, items: list[Any], also: tuple[str, Callable[[Any], Any]] | None = None) -> None:
+        self._kind, self._items, self._also = kind, items, also
+        self._get, self._paths = _GET[kind], _PATHS[kind]
+        self._places = {id(item): place for place, item in enumerate(items)}
+        self._seen = [_kept(self._get(item)) for item in items]
+        self._seen_also = [] if also is None else list(map(also[1], items))
+
+    def compare(self, changed: Changed) -> int:
+        """Look anew; add what has changed, and return the parts."""
+        mask = 0
+        now = list(map(self._get, self._items))
+        if now != self._seen:
+            for place, (old, new) in enumerate(zip(self._seen, now, strict=True)):
+                if old != new:
+                    mask |= self._renew(place, old, new, changed)
+        if self._also is not None:
+            also = list(map(self._also[1], self._items))
+            if also != self._seen_also:
+                for item, before, after in zip(self._items, self._seen_also, also, strict=True):
+                    if before != after:
+                        changed.setdefault(item, set()).add(self._also[0])
+                mask |= bit(self._kind, self._also[0])
+                self._seen_also = also
+        return mask
+
+    def compare_one(self, item: Any, changed: Changed) -> int:
+        """The same for one object."""
+        place = self._places[id(item)]
+        new = self._get(item)
+        return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
+
+    def _renew(self, place: int, old: Compared, new: Compared, changed: Changed) -> int:
+        mask = 0
+        fields = changed.setdefault(self._items[place], set())
+        for path, before, after in zip(self._paths, old, new, strict=True):
+            if before is not after and before != after:
+                field = path.partition(".")[0]
+                fields.add(field)
+                mask |= bit(self._kind, field) | (CAPS if field in _OF_CAPS else 0)
+        self._seen[place] = _kept(new)
+        return mask
 
 
 class Look:
@@ -86,12 +118,9 @@ class Look:
     def __init__(self, view: View) -> None:
         self._machine: Machine = view.machine
         self._state = view.state
-        self._items = [item for item in view.objects.values() if type(item) in _GET or type(item) in _ALSO]
-        self._places = {id(item): number for number, item in enumerate(self._items)}
-        self._get = [_GET.get(type(item)) for item in self._items]
-        self._seen: list[Any] = [_copy_of(item) for item in self._items]
-        self._also: list[Any] = [_also_of(item) for item in self._items]
-        self._kernel, self._kernel_also = _copy_of(self._state), _also_of(self._state)
+        also = {ko.TCB: ("state", _carried), ko.SchedContext: ("refills", _refills)}
+        self._groups = {kind: _Group(kind, view.of_kind(kind), also.get(kind)) for kind in _KINDS}
+        self._kernel = _Group(State, [self._state], ("ready", _ready))
         self._containers = [item for item in view.objects.values() if isinstance(item, ko.SlotContainer)]
         self._slots = self._all_slots()
         self._fields = [list(map(get, self._slots)) for get in _OF_SLOTS]
@@ -99,88 +128,58 @@ class Look:
         self.mask = 0
         self.objects: set[Any] = set()
 
-    def _all_slots(self) -> list[Slot]:
-        return list(chain.from_iterable(container.slots.values() for container in self._containers))
-
     def settle(self) -> None:
         """All that has changed so far has been judged."""
         self.mask = 0
         self.objects = set()
 
-    def changes(self) -> tuple[int, list[Any]]:
+    def changes(self) -> tuple[int, Changed]:
         """The parts that have changed since the last look, and the objects of which fields have."""
-        changed: list[Any] = []
-        mask = self._changed_kernel() | self._changed_slots(changed) | self._changed_machine()
-        seen, also = self._seen, self._also
-        for number, item in enumerate(self._items):
-            get = self._get[number]
-            if (get is not None and get(item) != seen[number]) or _differs(item, also[number]):
-                mask |= self._renew(number, item)
-                changed.append(item)
+        changed: Changed = {}
+        mask = self._kernel.compare(changed) | self._changed_slots(changed) | self._changed_machine()
+        for group in self._groups.values():
+            mask |= group.compare(changed)
         self.mask |= mask
         self.objects.update(changed)
         return mask, changed
 
-    def refresh(self, item: Any) -> None:
-        """Look at one object: nobody but this one has changed."""
-        number = self._places[id(item)]
-        get = self._get[number]
-        if get is None or get(item) != self._seen[number]:
-            self.mask |= self._renew(number, item)
-            self.objects.add(item)
+    def refresh(self, thread: ko.TCB) -> Changed:
+        """Look at a thread: nobody but this one has changed."""
+        changed: Changed = {}
+        self.mask |= self._groups[ko.TCB].compare_one(thread, changed)
+        self.objects.update(changed)
+        return changed
 
-    def _renew(self, number: int, item: Any) -> int:
-        """Look anew at an object; returns the parts that have changed."""
-        mask, kind = 0, type(item)
-        now, also = _copy_of(item), _also_of(item)
-        for name, old, new in zip(_COMPARED[kind], self._seen[number], now, strict=True):
-            if old is not new and old != new:
-                mask |= bit(kind, name) | (CAPS if name in _OF_CAPS else 0)
-        for (name, _), old, new in zip(_ALSO.get(kind, ()), self._also[number], also, strict=True):
-            if old != new:
-                mask |= bit(kind, name)
-        self._seen[number], self._also[number] = now, also
-        return mask
+    # Slots
 
-    def _changed_kernel(self) -> int:
-        state, mask = self._state, 0
-        now, also = _GET[State](state), _also_of(state)
-        if now != self._kernel:
-            for name, old, new in zip(_COMPARED[State], self._kernel, now, strict=True):
-                if old is not new and old != new:
-                    mask |= bit(State, name)
-            self._kernel = _copy_of(state)
-        if also != self._kernel_also:
-            for (name, _), old, new in zip(_ALSO[State], self._kernel_also, also, strict=True):
-                if old != new:
-                    mask |= bit(State, name)
-            self._kernel_also = also
-        return mask
+    def _all_slots(self) -> list[Slot]:
+        return list(chain.from_iterable([container.slots.values() for container in self._containers]))
 
-    def _changed_slots(self, changed: list[Any]) -> int:
-        """The caps, and the containers in which a slot was touched for the first time."""
-        mask, slots = 0, self._all_slots()
+    def _changed_slots(self, changed: Changed) -> int:
+        """Whether any cap or link has changed; and the containers in which a slot was touched for the first time."""
+        slots = self._all_slots()
         if slots != self._slots:
-            known = {id(slot) for slot in self._slots}
-            fresh = [slot for slot in slots if id(slot) not in known]
-            if len(slots) != len(self._slots) + len(fresh) or any(not _is_blank(slot) for slot in fresh):
-                mask |= CAPS
-            changed += {id(slot.container): slot.container for slot in fresh}.values()
-            self._slots = slots
-            before, self._fields = self._fields, [list(map(get, slots)) for get in _OF_SLOTS]
-            if not mask:
-                places = [place for place, slot in enumerate(slots) if id(slot) in known]
-                same = all(
-                    [new[place] for place in places] == old for old, new in zip(before, self._fields, strict=True)
-                )
-                mask |= 0 if same else CAPS
-            return mask
+            return self._other_slots(slots, changed)
+        mask = 0
         for number, get in enumerate(_OF_SLOTS):
             now = list(map(get, slots))
             if now != self._fields[number]:
                 self._fields[number] = now
-                mask |= CAPS
+                mask = CAPS
         return mask
+
+    def _other_slots(self, slots: list[Slot], changed: Changed) -> int:
+        known = {id(slot) for slot in self._slots}
+        fresh = [slot for slot in slots if id(slot) not in known]
+        for slot in fresh:
+            changed.setdefault(slot.container, set()).add("slots")
+        before, self._slots = self._fields, slots
+        self._fields = [list(map(get, slots)) for get in _OF_SLOTS]
+        if len(slots) != len(known) + len(fresh) or not all(map(_is_blank, fresh)):
+            return CAPS
+        old = [place for place, slot in enumerate(slots) if id(slot) in known]
+        same = all([new[place] for place in old] == values for values, new in zip(before, self._fields, strict=True))
+        return 0 if same else CAPS
 
     # What lies in the machine
 
@@ -226,29 +225,21 @@ class Look:
         return mask
 
 
+def _ready(state: State) -> Any:
+    """The ready queues, and the ends of each."""
+    return [(index, queue, queue.head, queue.tail) for index, queue in state.ready.items()]
+
+
 def _is_blank(slot: Slot) -> bool:
     """Whether a slot is as it is when it is touched for the first time."""
     return slot.cap is NULL and not (slot.prev or slot.next or slot.revocable or slot.first_badged)
 
 
-def _copy_of(item: Any) -> Any:
-    get = _GET.get(type(item))
-    return () if get is None else tuple([_copied(value) for value in get(item)])
-
-
-def _also_of(item: Any) -> Fingerprint:
-    return tuple([get(item) for _, get in _ALSO.get(type(item), ())])
-
-
-def _differs(item: Any, also: Fingerprint) -> bool:
-    return bool(also) and _also_of(item) != also
-
-
 def by_kind(items: Iterable[Any], state: State) -> dict[type, list[Any]]:
-    """Objects by their class, in a fixed order; the kernel's own idle ones are left out."""
+    """Objects by their class, in a fixed order; the kernel's variables and its idle objects are left out."""
     found: dict[type, list[Any]] = {}
     for item in items:
-        if item is not state.idle and item is not state.idle_sc:
+        if item is not state and item is not state.idle and item is not state.idle_sc:
             found.setdefault(type(item), []).append(item)
     for group in found.values():
         group.sort(key=lambda item: item.paddr)

@@ -7,21 +7,20 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 
 def resolve(root: Cap, address: int, depth: int) -> tuple[Slot | None, int]:
     """The slot and the bits left over; no slot if the address leads nowhere."""
-    digits = f"{address & (1 << 64) - 1:064b}"[64 - depth :] if depth else ""
+    left = depth
     slot: Slot | None = None
     while isinstance(root, CNodeCap):
-        guard = f"{root.guard:064b}"[64 - root.guard_size :] if root.guard_size else ""
         level = root.guard_size + root.radix
-        if not digits.startswith(guard) or level > len(digits):
-            return None, len(digits)
-        index = int(digits[root.guard_size : level], 2)
+        if level > left or address >> left - root.guard_size & (1 << root.guard_size) - 1 != root.guard:
+            return None, left
+        left -= level
+        index = address >> left & (1 << root.radix) - 1
         # Slots that nobody ever touched need not exist; a look must not make them.
         slot = root.cnode.slots.get(index) or Slot(root.cnode, index)
-        digits = digits[level:]
-        if not digits:
+        if not left:
             break
         root = slot.cap
-    return slot, len(digits)
+    return slot, left
 
 
 def slot_at(thread: TCB, address: int) -> Slot | None:

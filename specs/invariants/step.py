@@ -1,6 +1,6 @@
 """One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,12 +38,16 @@ def _plain(value: Any) -> Any:
     return tuple(members(value)[0]) if kind is ko.TCBQueue else value
 
 
+def _some(item: Any, names: Iterable[str]) -> Values:
+    return {name: _plain(getattr(item, name)) for name in names if name != "slots"}
+
+
 def _fields(item: Any) -> Values:
     return {name: _plain(getattr(item, name)) for name in _NAMES[type(item)]}
 
 
 _LINKS = parts("TCB.queue_next TCB.queue_prev Endpoint.queue Notification.queue")
-_KERNEL = parts("State.*") | _LINKS
+_WITH_QUEUE = (ko.Endpoint, ko.Notification)
 
 
 def _mapped(view: View) -> dict[tuple[int, int], int]:
@@ -67,26 +71,27 @@ class Picture:
         self.refusal = view.state.refusal
         self.mapped = _mapped(view)
 
-    def refresh(self, thread: TCB) -> None:
-        """Look again at a thread: nothing else changes while user code runs."""
-        self.objects[thread] = _fields(thread)
+    def refresh(self, changed: Mapping[Any, Iterable[str]]) -> None:
+        """Look again at these fields of objects; nothing else has changed while user code ran."""
+        for item, fields in changed.items():
+            self.objects[item] = self.objects[item] | _some(item, fields)
 
-    def later(self, view: View, changed: int, touched: Iterable[Any]) -> "Picture":
-        """The next picture, in which only these parts have changed, no caps among them, and only these objects."""
+    def later(self, view: View, parts_changed: int, changed: Mapping[Any, Iterable[str]]) -> "Picture":
+        """The next picture: no cap has changed, and of objects only these fields, and who stands in which queue."""
         found = Picture.__new__(Picture)
-        found.touched = tuple({*touched, *(self._queues() if changed & _LINKS else ())})
-        found.objects = self.objects | {item: _fields(item) for item in found.touched}
+        state = view.state
+        fresh = {item: self.objects[item] | _some(item, names) for item, names in changed.items() if item is not state}
+        if parts_changed & _LINKS:
+            for item, values in self.objects.items():
+                if type(item) in _WITH_QUEUE and (values["queue"] or item.queue.head is not None):
+                    fresh[item] = fresh.get(item, values) | _some(item, ("queue",))
+        found.objects = self.objects | fresh
+        found.touched = tuple(fresh)
         found.caps, found.flags = self.caps, self.flags
-        found.kernel = _fields(view.state) if changed & _KERNEL else self.kernel
-        found.refusal = view.state.refusal
-        found.mapped = _mapped(view) if changed & TABLES else self.mapped
+        found.kernel = self.kernel | _some(state, {*changed.get(state, ()), "release"} - {"ready"})
+        found.refusal = state.refusal
+        found.mapped = _mapped(view) if parts_changed & TABLES else self.mapped
         return found
-
-    def _queues(self) -> list[Any]:
-        """The objects in whose queues threads stood or stand."""
-        kinds = (ko.Endpoint, ko.Notification)
-        queues = [(item, values["queue"]) for item, values in self.objects.items() if type(item) in kinds]
-        return [item for item, queued in queues if queued or item.queue.head is not None]
 
     def same_caps(self, other: "Picture") -> bool:
         """Whether all caps are the same, in the same slots, with the same links and flags, and so are the objects."""
