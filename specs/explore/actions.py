@@ -17,7 +17,7 @@ _ONE_CAP = {"Send": sc.SEND, "NBSend": sc.NBSEND, "Call": sc.CALL, "Signal": sc.
 _WITH_REPLY = {"Recv": sc.RECV, "NBRecv": sc.NBRECV, "ReplyRecv": sc.REPLY_RECV}
 _INVOCATIONS = {
     "Suspend": labels.TCB_SUSPEND, "Resume": labels.TCB_RESUME, "UnbindNotification": labels.TCB_UNBIND_NOTIFICATION,
-    "Unbind": labels.SCHED_CONTEXT_UNBIND, "YieldTo": labels.SCHED_CONTEXT_YIELD_TO, "Ack": labels.IRQ_HANDLER_ACK,
+    "Unbind": labels.SCHED_CONTEXT_UNBIND, "YieldTo": labels.SCHED_CONTEXT_YIELD_TO,
 }  # fmt: skip
 _WITH_CAP = {
     "BindNotification": labels.TCB_BIND_NOTIFICATION, "Bind": labels.SCHED_CONTEXT_BIND,
@@ -30,7 +30,7 @@ LONG = ("Delete", "Revoke")
 WORDS = {
     **dict.fromkeys(_ONE_CAP, 1), **dict.fromkeys(_WITH_REPLY, 2), **dict.fromkeys(_INVOCATIONS, 1),
     **dict.fromkeys(_WITH_CAP, 2), **dict.fromkeys(_ON_SLOT, 1),
-    "NBSendRecv": 3, "NBSendWait": 2, "SetPriority": 2, "Yield": 0, "Fault": 0,
+    "NBSendRecv": 3, "NBSendWait": 2, "SetPriority": 2, "Yield": 0, "Fault": 0, "Ack": 0,
 }  # fmt: skip
 """Each verb, and how many words follow it."""
 
@@ -85,4 +85,6 @@ def syscall_of(action: Action, thread: int | None = None) -> Syscall:
         return Syscall(sc.CALL, names[0], _WITH_CAP[verb], (), (names[1],), thread=thread)
     if verb in _ON_SLOT:
         return Syscall(sc.CALL, SLOTS["cnode"], _ON_SLOT[verb], (names[0], TEST_BITS), thread=thread)
+    if verb == "Ack":
+        return Syscall(sc.CALL, SLOTS["irq_handler"], labels.IRQ_HANDLER_ACK, thread=thread)
     return Syscall(sc.YIELD if verb == "Yield" else _NO_SYSCALL, thread=thread)

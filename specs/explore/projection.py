@@ -25,8 +25,8 @@ CAPS = ("ep0", "ep0_badged", "ep1", "ep1_badged", "ntfn0", "ntfn0_badge1", "ntfn
         *REPLIES, *TCBS, *CONTEXTS)  # fmt: skip
 FIELDS: tuple[tuple[str, int], ...] = (
     *((name, THREADS) for name in (
-        "doing", "on", "with reply", "badge", "calls", "fault", "priority", "context", "yields to", "bound to", "pending",
-        "queued", "fault handler", "timeout handler",
+        "doing", "on", "with reply", "badge", "calls", "fault", "priority", "context", "yields to", "bound to",
+        "pending", "queued", "fault handler", "timeout handler",
     )),
     ("ready", PLACES), ("released later", PLACES), ("at ep0", PLACES), ("at ep1", PLACES), ("at ntfn0", PLACES),
     ("at ntfn1", PLACES), ("endpoint tag", 2), ("notification tag", 2), ("signals", 2), ("bound thread", 2),
@@ -117,7 +117,9 @@ class Projector:
 
 
 def _cap(cap: ko.Cap) -> int:
-    return 0 if cap is NULL else 2 if isinstance(cap, ZombieCap) else 1
+    if isinstance(cap, ZombieCap):
+        return 10 + cap.number
+    return 0 if cap is NULL else 1
 
 
 def explain(projection: bytes) -> dict[str, list[int]]:

@@ -81,7 +81,7 @@ def verifier() -> Iterator[Path]:
 
 
 def _run(folder: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     if done.returncode:
         raise SpinError(f"{' '.join(command)}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}")
     return done.stdout

@@ -47,8 +47,6 @@ def _action(action: Action) -> tuple[int, ...]:
             words.append(int(word))
         elif word in CAPS:
             words.append(CAPS.index(word))
-        elif action.verb == "Ack":
-            words.append(0)
         else:
             raise EncodingError(f"{action}: the Promela model has no {word}")
     return VERBS[verb], *words, *[0] * (3 - len(words))

@@ -59,7 +59,7 @@
 #define NO_SLOT 99
 #define NO_CAP 0
 #define CAP 1
-#define ZOMBIE 2
+#define ZOMBIE 10       /* and how many slots are left */
 
 /* Verbs: as in specs/proofs/spin/encode.py. */
 #define V_SEND 1
@@ -120,7 +120,7 @@ hidden byte is_blocking, is_call, may_donate, from_reply, with_reply, waits;
 hidden byte fault_kind, turn_units, turn_faults, gone[2], gone_n;
 /* Scratch of one inline each. */
 hidden byte qb, qt, xe, xt, aw, sg, cr, cx, po_t, rr_n, rr_p, rr_s, ru_n, ru_p, si_d, si_r, si_s, rp_s, rp_o, ri_s, ri_n;
-hidden byte rc, sd, md_s, mr_s, dr_t, dr_s, dr_f, rs_s, sp_e, ca_t, cb_t, cb_n, cs_t, fr_t, ft_s, fs_t, fs_n, ub_t, ub_h;
+hidden byte rc, sd, md_s, mr_s, dr_t, dr_s, dr_f, dr_p, rs_s, sp_e, ca_t, cb_t, cb_n, cs_t, fr_t, ft_s, fs_t, fs_n, ub_t, ub_h;
 hidden byte yt_t, yc, in_e, in_b, lf, lk, dc_s, dt_t, rv_t, be_s, tp_d, tp_i, was, df_t;
 
 #define RUNNABLE(t) (st[t] == RUNNING || st[t] == RESTART)
@@ -727,7 +727,7 @@ inline do_reply(r) {
      reply_remove(r, dr_t);
      dr_f = flt[dr_t];
      if
-     :: dr_f == 0 -> set_state(dr_t, RUNNING); pend[dr_t] = 0
+     :: dr_f == 0 -> set_state(dr_t, RUNNING); dr_p = pend[dr_t]; pend[dr_t] = 0
      :: else -> flt[dr_t] = 0; set_state(dr_t, RESTART)
      fi;
      dr_s = sc[dr_t];
@@ -737,7 +737,13 @@ inline do_reply(r) {
         :: READY(dr_s - 1) -> possible_switch_to(dr_t)
         :: else ->
            if
-           :: th[dr_t] != 0 && dr_f != TIMEOUT -> faulty = dr_t + 1; fault_kind = TIMEOUT
+           :: th[dr_t] != 0 && dr_f != TIMEOUT ->
+              /* It has its answer, but its restart program counter is still at the call: that is made again later. */
+              faulty = dr_t + 1; fault_kind = TIMEOUT;
+              if
+              :: dr_f == 0 -> pend[dr_t] = dr_p
+              :: else
+              fi
            :: else -> postpone(dr_s - 1)
            fi
         fi
@@ -810,18 +816,20 @@ inline finalise_tcb(t) {
   suspend(t)
 }
 
-/* A thread's own slots are emptied from the last: timeout handler, fault handler, and three that lead to nothing here.
- * The first unit of that, be it a look past an empty slot, ends in a preemption point. */
-inline empty_tcb(t) {
-  if
-  :: th[t] != 0 -> lose_endpoint(th[t] - 1); th[t] = 0; preemption_point()
-  :: else ->
+/* A thread's own five slots are emptied from the last: timeout handler, fault handler, and three that lead to nothing
+ * here. After each comes a preemption point; the zombie says how many are left. */
+inline empty_tcb(k, t) {
+  do
+  :: caps[k] > ZOMBIE && !preempted ->
+     if
+     :: caps[k] == ZOMBIE + 5 && th[t] != 0 -> lose_endpoint(th[t] - 1); th[t] = 0
+     :: caps[k] == ZOMBIE + 4 && fh[t] != 0 -> lose_endpoint(fh[t] - 1); fh[t] = 0
+     :: else
+     fi;
+     caps[k]--;
      preemption_point()
-  fi;
-  if
-  :: !preempted && fh[t] != 0 -> lose_endpoint(fh[t] - 1); fh[t] = 0
-  :: else
-  fi
+  :: else -> break
+  od
 }
 
 inline delete_slot(k) {
@@ -846,10 +854,10 @@ inline delete_slot(k) {
      :: k >= T0 && k < S0 ->
         dt_t = k - T0;
         if
-        :: caps[k] == CAP -> finalise_tcb(dt_t); caps[k] = ZOMBIE
+        :: caps[k] == CAP -> finalise_tcb(dt_t); caps[k] = ZOMBIE + 5
         :: else
         fi;
-        empty_tcb(dt_t);
+        empty_tcb(k, dt_t);
         if
         :: preempted
         :: else -> caps[k] = NO_CAP
