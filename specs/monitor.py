@@ -5,11 +5,10 @@ from capkernel.runtime.loop import Loop
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
 from specs.invariants import check_step, check_view
-from specs.invariants.authority import AUTHORITY, Policy, ill_formed
-from specs.invariants.changes import Look, by_kind
+from specs.invariants.authority import Policy, ill_formed
 from specs.invariants.model import Violation
-from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES
 from specs.invariants.recorder import Recorder
+from specs.invariants.seen import Seen
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View
@@ -42,9 +41,8 @@ class Monitor:
         self.violations: list[str] = []
         self._cnodes: tuple[CNode, ...] = ()
         self._step: Step | None = None
-        self._view: View | None = None
-        self._look: Look | None = None
-        """What was seen after the entry before this one; None if nobody looked."""
+        self._seen: Seen | None = None
+        """What was there after the entry before this one; None if nobody looked."""
 
     @property
     def problem(self) -> str | None:
@@ -62,9 +60,13 @@ class Monitor:
         self.machine = machine
         self.recorder = Recorder(loop.state.machine)
         loop.state.machine = self.recorder.as_machine()
-        self._cnodes = View(loop.state, machine).live_cnodes()
+        self._cnodes = self._seen.cnodes if self._seen else View(loop.state, machine).live_cnodes()
         loop.before.append(self.before)
         loop.observers.append(self.after)
+
+    def start_from(self, seen: Seen) -> None:
+        """Before it is attached: everything is as it was when somebody looked, and all invariants of states held."""
+        self._seen = seen.copy()
 
     def stop(self) -> None:
         """Look no more."""
@@ -82,51 +84,47 @@ class Monitor:
         memory where it may.
         """
         self.recorder.reset()
+        seen = self._seen
         if not self._is_due():
-            self._step = self._look = None
-            return
-        if self._look is None or self._view is None or self._step is None:
+            self._step = self._seen = None
+        elif seen is None:
             self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
-            return
-        picture = self._step.now
-        picture.refresh(self._look.refresh(self.state.current))
-        self._step = Step(self._view, trap, self.recorder, picture)
+        else:
+            seen.picture.refresh(self.state, seen.look.refresh(self.state.current))
+            self._step = Step(seen.view, trap, self.recorder, seen.picture)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         if not self._is_due():
             return
         self.checked += 1
-        found = self._incremental() if self.incremental and self._look is not None else None
+        found = self._incremental() if self._seen is not None and self._step is not None else None
         if found is None:
             found = self._from_scratch()
         self.violations += [self.said(violation) for violation in found]
 
     def _from_scratch(self) -> list[Violation]:
         """Gather everything anew, and evaluate everything."""
-        view = View(self.state, self.machine, self._cnodes, self.policy())
-        self._view, self._look = view, Look(view) if self.every == 1 else None
+        roots = self._cnodes if self._seen is None else self._seen.cnodes
+        view = View(self.state, self.machine, roots, self.policy())
         self._cnodes = view.live_cnodes()
         found = check_view(view)
+        self._seen = None
         if self._step is not None:
             self._step.finish(view)
             found += check_step(self._step, self.also)
+            if self.every == 1 and self.incremental:
+                self._seen = Seen(view, self._step.now)
         return found
 
     def _incremental(self) -> list[Violation] | None:
         """Look at what has changed, and evaluate what depends on that; None if everything has to be gathered anew."""
-        view, look, step = self._view, self._look, self._step
-        if view is None or look is None or step is None or view.policy is not self.policy():
+        seen, step = self._seen, self._step
+        if seen is None or step is None or not seen.renew(self.policy()):
             return None
-        changed, objects = look.changes()
-        if changed & (CAPS | CONSTANTS) or (changed & REFERENCES and not view.refer_again()):
-            return None
-        view.only = by_kind(look.objects, self.state)
-        if look.mask & AUTHORITY:
-            view.authority = None
-        step.finish(view, step.before.later(view, changed, objects))
-        found = check_view(view, look.mask) + check_step(step, self.also)
-        look.settle()
+        step.finish(seen.view, seen.picture)
+        found = check_view(seen.view, seen.look.mask) + check_step(step, self.also)
+        seen.look.settle()
         return found
 
     def said(self, violation: Violation) -> str:

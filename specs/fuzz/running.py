@@ -1,15 +1,31 @@
 """Running byte strings under the oracle, one after the other, and what is to be said of one that shows something."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from specs.check import to_script
 from specs.fuzz.coverage import Coverage
 from specs.fuzz.decoder import Steps, decode
 from specs.fuzz.driver import Driver
 from specs.fuzz.rewind import Rewinder
+from specs.invariants import check_view
+from specs.invariants.seen import Seen
+from specs.invariants.step import Picture
+from specs.invariants.view import View
 from specs.monitor import Monitor
 from specs.programs import Execution, Layout, Program, run, world_of
 from specs.shrink import shrink
+
+
+@lru_cache(maxsize=16)
+def _at_start(layout: Layout) -> Seen:
+    """What is to be seen at the start of all programs of a layout, where all invariants hold."""
+    world = world_of(layout)
+    world.rewind()
+    view = View(world.state, world.machine, policy=world.policy)
+    wrong = check_view(view)
+    assert not wrong, wrong
+    return Seen(view, Picture(view))
 
 
 @dataclass(frozen=True)
@@ -18,15 +34,26 @@ class Checking:
 
     every: int = 1
 
+    def prepare(self, layout: Layout) -> None:
+        """Build a layout's world and look at it, before it is used."""
+        world_of(layout)
+        if self.every == 1:
+            _at_start(layout)
+
     def monitor(self, layout: Layout) -> Monitor | None:
-        """The oracle for a run in a layout's world."""
+        """The oracle for a run in a layout's world, which is at its start."""
         if not self.every:
             return None
-        return Monitor(policy=world_of(layout).policy, every=self.every)
+        monitor = Monitor(policy=world_of(layout).policy, every=self.every)
+        if self.every == 1:
+            monitor.start_from(_at_start(layout))
+        return monitor
 
     def run(self, program: Program) -> Execution:
-        """Run a program, as ``Runner`` runs its bytes."""
-        return run(program, watcher=self.monitor(program.layout), final=False)
+        """Run a program from its start, looking at the same kernel entries."""
+        every = self.every
+        monitor = Monitor(policy=world_of(program.layout).policy, every=every) if every else None
+        return run(program, watcher=monitor, final=False)
 
 
 @dataclass
@@ -44,6 +71,7 @@ class Runner:
         """Run one byte string from its world's start."""
         layout = Steps(data).layout
         if layout not in self._rewinders:
+            self.checking.prepare(layout)
             self._rewinders[layout] = Rewinder(world_of(layout))
         self._rewinders[layout].rewind()
         execution = Driver(world_of(layout), data, self.checking.monitor(layout), self.coverage).go_on()

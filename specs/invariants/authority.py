@@ -8,7 +8,7 @@ ceiling. Catches: any way in which authority reaches a label that the system des
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from capkernel.abi import rights as rt
@@ -19,6 +19,7 @@ from hwmodel import iommu
 from specs.invariants.model import Invariant, first
 from specs.invariants.parts import CAPS, IOMMU, TABLES, parts
 from specs.invariants.regions import region
+from specs.invariants.remembering import remembered
 from specs.invariants.view import View
 
 AUTHORITY = CAPS | TABLES | IOMMU | parts("TCB.state TCB.bound_notification Reply.tcb")
@@ -89,7 +90,7 @@ _CONTROL_CAPS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1 << 14)
+@remembered
 def conferred(cap: Cap) -> list[str]:
     """What a cap lets its holder do to what it refers to (cap_auth_conferred)."""
     if isinstance(cap, _CONTROL_CAPS):

@@ -5,7 +5,8 @@ table with what stood in it. That costs a few dozen microseconds, where followin
 predicates costs more than a millisecond.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from copy import copy
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -72,6 +73,12 @@ class _Group:
         self._seen = [_kept(self._get(item)) for item in items]
         self._seen_also = [] if also is None else list(map(also[1], items))
 
+    def copy(self) -> "_Group":
+        """Another that has seen the same."""
+        other = copy(self)
+        other._seen = list(self._seen)
+        return other
+
     def compare(self, changed: Changed) -> int:
         """Look anew; add what has changed, and return the parts."""
         mask = 0
@@ -127,6 +134,16 @@ class Look:
         self._look_at_machine(view)
         self.mask = 0
         self.objects: set[Any] = set()
+
+    def copy(self, view: View) -> "Look":
+        """Another look at the same, for a copy of the view."""
+        other = copy(self)
+        other._groups = {kind: group.copy() for kind, group in self._groups.items()}
+        other._kernel = self._kernel.copy()
+        other._fields = list(self._fields)
+        other.view = view
+        other.objects = set(self.objects)
+        return other
 
     def settle(self) -> None:
         """All that has changed so far has been judged."""
@@ -187,7 +204,7 @@ class Look:
         self._tables = [table.paddr for space in view.spaces.values() for table in space.tables]
         self._contents = self._read(self._tables)
         self._roots = dict(view.asids)
-        self._view = view
+        self.view = view
         self._translations = self._known_translations()
         self._io_tables = sorted(spaces.io_tables(self._machine))
         self._io_contents, self._io_known = self._read(self._io_tables), self._known_io()
@@ -208,8 +225,8 @@ class Look:
         roots = {high << 9 | low: root for high, p in self._state.asid_table.items() for low, root in p.roots.items()}
         if contents != self._contents or roots != self._roots:
             mask |= TABLES
-            self._view.forget_spaces()
-            self._tables = [table.paddr for space in self._view.spaces.values() for table in space.tables]
+            self.view.forget_spaces()
+            self._tables = [table.paddr for space in self.view.spaces.values() for table in space.tables]
             self._contents, self._roots = self._read(self._tables), roots
         translations = self._known_translations()
         if translations != self._translations:
@@ -219,7 +236,7 @@ class Look:
             io_contents, io_known = self._read(self._io_tables), self._known_io()
             if io_contents != self._io_contents or io_known != self._io_known:
                 mask |= IOMMU
-                self._view.forget_io_spaces()
+                self.view.forget_io_spaces()
                 self._io_tables = sorted(spaces.io_tables(self._machine))
                 self._io_contents, self._io_known = self._read(self._io_tables), io_known
         return mask
@@ -234,13 +251,3 @@ def _is_blank(slot: Slot) -> bool:
     """Whether a slot is as it is when it is touched for the first time."""
     return slot.cap is NULL and not (slot.prev or slot.next or slot.revocable or slot.first_badged)
 
-
-def by_kind(items: Iterable[Any], state: State) -> dict[type, list[Any]]:
-    """Objects by their class, in a fixed order; the kernel's variables and its idle objects are left out."""
-    found: dict[type, list[Any]] = {}
-    for item in items:
-        if item is not state and item is not state.idle and item is not state.idle_sc:
-            found.setdefault(type(item), []).append(item)
-    for group in found.values():
-        group.sort(key=lambda item: item.paddr)
-    return found

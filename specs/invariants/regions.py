@@ -12,6 +12,7 @@ from capkernel.abi.iospace import IO_PAGE_TABLE_BITS
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap, Slot
+from specs.invariants.remembering import remembered, remembered_of_two
 
 Region = tuple[int, int]
 """Physical addresses: first, and first after the end."""
@@ -51,7 +52,7 @@ def size_bits_of(cap: Cap) -> int:
     return bits
 
 
-@lru_cache(maxsize=1 << 14)
+@remembered
 def region(cap: Cap) -> Region | None:
     """The memory behind a cap; None if there is none."""
     if isinstance(cap, MEMORY_CAPS):
@@ -65,7 +66,7 @@ def inside(inner: Region, outer: Region) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-@lru_cache(maxsize=1 << 16)
+@remembered_of_two
 def covers(parent: Cap, child: Cap) -> bool:
     """Whether authority over what ``child`` refers to can come from ``parent`` (manual, 3.1.4)."""
     kind = type(parent)

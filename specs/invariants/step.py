@@ -1,6 +1,7 @@
 """One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,10 +17,10 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
-from specs.invariants.parts import TABLES, parts
+from specs.invariants.parts import CAPS, TABLES, parts
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at, slot_in
-from specs.invariants.view import View, members
+from specs.invariants.view import View, by_kind, members
 
 _NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind, names in FIELDS.items()}
 _SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
@@ -50,6 +51,14 @@ _LINKS = parts("TCB.queue_next TCB.queue_prev Endpoint.queue Notification.queue"
 _WITH_QUEUE = (ko.Endpoint, ko.Notification)
 
 
+def _caps(view: View) -> dict[Slot, Cap]:
+    return {slot: slot.cap for slot in view.slots}
+
+
+def _flags(view: View) -> dict[Slot, tuple[Any, ...]]:
+    return {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
+
+
 def _mapped(view: View) -> dict[tuple[int, int], int]:
     """(ASID, vaddr) → physical address."""
     return {(asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()}
@@ -65,19 +74,25 @@ class Picture:
 
     def __init__(self, view: View) -> None:
         self.objects: dict[Any, Values] = {item: _fields(item) for item in view.objects.values()}
-        self.caps: dict[Slot, Cap] = {slot: slot.cap for slot in view.slots}
-        self.flags = {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
+        self.caps, self.flags = _caps(view), _flags(view)
         self.kernel = _fields(view.state)
         self.refusal = view.state.refusal
         self.mapped = _mapped(view)
 
-    def refresh(self, changed: Mapping[Any, Iterable[str]]) -> None:
+    def refresh(self, state: State, changed: Mapping[Any, Iterable[str]]) -> None:
         """Look again at these fields of objects; nothing else has changed while user code ran."""
+        self.refusal = state.refusal
         for item, fields in changed.items():
             self.objects[item] = self.objects[item] | _some(item, fields)
 
+    def copy(self) -> "Picture":
+        """Another of the same."""
+        other = copy(self)
+        other.objects = dict(self.objects)
+        return other
+
     def later(self, view: View, parts_changed: int, changed: Mapping[Any, Iterable[str]]) -> "Picture":
-        """The next picture: no cap has changed, and of objects only these fields, and who stands in which queue."""
+        """The next picture, of the same objects: of their fields only these have changed, and who is in which queue."""
         found = Picture.__new__(Picture)
         state = view.state
         fresh = {item: self.objects[item] | _some(item, names) for item, names in changed.items() if item is not state}
@@ -87,7 +102,7 @@ class Picture:
                     fresh[item] = fresh.get(item, values) | _some(item, ("queue",))
         found.objects = self.objects | fresh
         found.touched = tuple(fresh)
-        found.caps, found.flags = self.caps, self.flags
+        found.caps, found.flags = (_caps(view), _flags(view)) if parts_changed & CAPS else (self.caps, self.flags)
         found.kernel = self.kernel | _some(state, {*changed.get(state, ()), "release"} - {"ready"})
         found.refusal = state.refusal
         found.mapped = _mapped(view) if parts_changed & TABLES else self.mapped
@@ -229,11 +244,14 @@ class Step:
     def touched(self, kind: type) -> list[Any]:
         """Of the objects of that class there are now, those of which this step may have changed something."""
         if self.now.touched is not None:
-            idle = self.state.idle, self.state.idle_sc
-            return [item for item in self.now.touched if type(item) is kind and item not in idle]
+            return self._touched.get(kind, [])
         if kind is TCB:
             return self.after.threads
         return self.after.sched_contexts if kind is ko.SchedContext else self.after.of_kind(kind)
+
+    @cached_property
+    def _touched(self) -> dict[type, list[Any]]:
+        return by_kind(self.now.touched or (), self.state)
 
     @cached_property
     def now(self) -> Picture:

@@ -4,7 +4,8 @@ Gathered afresh by following references from the kernel's variables, as a debugg
 (queue lengths, flags, the ready bitmap) are looked at only to be compared. What is costly is computed when first asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from copy import copy
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -148,6 +149,18 @@ class View:
         self._gather(self._extra_roots, with_slots=False)
         return self.objects.keys() == before
 
+    def copy(self) -> "View":
+        """Another that sees the same, and can be brought up to date apart from this one."""
+        other = copy(self)
+        other.objects, other.references = dict(self.objects), list(self.references)
+        return other
+
+    def share_spaces(self, other: "View") -> None:
+        """Take what another view, of the same page tables, has walked."""
+        for name in ("asids", "spaces", "io_spaces"):
+            if name in other.__dict__:
+                self.__dict__[name] = other.__dict__[name]
+
     def forget_spaces(self) -> None:
         """The page tables have changed: they are to be walked again."""
         for name in ("asids", "spaces"):
@@ -280,3 +293,14 @@ def members(queue: ko.TCBQueue) -> tuple[list[TCB], str | None]:
         found.append(thread)
         before, thread = thread, thread.queue_next
     return found, None if queue.tail is before else "its tail is not its last thread"
+
+
+def by_kind(items: Iterable[Any], state: State) -> dict[type, list[Any]]:
+    """Objects by their class, in a fixed order; the kernel's variables and its idle objects are left out."""
+    found: dict[type, list[Any]] = {}
+    for item in items:
+        if item is not state and item is not state.idle and item is not state.idle_sc:
+            found.setdefault(type(item), []).append(item)
+    for group in found.values():
+        group.sort(key=lambda item: item.paddr)
+    return found

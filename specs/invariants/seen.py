@@ -1,0 +1,44 @@
+"""What was seen of a state: a view, a picture, and what to compare with, brought up to date from entry to entry."""
+
+from specs.invariants.authority import AUTHORITY
+from specs.invariants.changes import Look
+from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES
+from specs.invariants.step import Picture
+from specs.invariants.view import View, by_kind
+
+
+class Seen:
+    """A view whose invariants all hold, and its picture. ``cnodes`` are what the next view is to begin with."""
+
+    def __init__(self, view: View, picture: Picture) -> None:
+        self.view, self.picture = view, picture
+        self.look = Look(view)
+        self.cnodes = view.live_cnodes()
+
+    def copy(self) -> "Seen":
+        """Another, to be brought up to date apart from this one."""
+        other = Seen.__new__(Seen)
+        other.view, other.picture, other.cnodes = self.view.copy(), self.picture.copy(), self.cnodes
+        other.look = self.look.copy(other.view)
+        return other
+
+    def renew(self, policy: object) -> bool:
+        """Look at what has changed; false if that is so much that everything has to be gathered anew."""
+        view, look = self.view, self.look
+        changed, objects = look.changes()
+        if view.policy is not policy or changed & CONSTANTS:
+            return False
+        if changed & CAPS:
+            fresh = View(view.state, view.machine, self.cnodes, policy)
+            if fresh.objects.keys() != view.objects.keys():
+                return False
+            fresh.share_spaces(view)
+            view = self.view = look.view = fresh
+            self.cnodes = view.live_cnodes()
+        elif changed & REFERENCES and not view.refer_again():
+            return False
+        view.only = by_kind(look.objects, view.state)
+        if look.mask & AUTHORITY:
+            view.authority = None
+        self.picture = self.picture.later(view, changed, objects)
+        return True
