@@ -1,0 +1,83 @@
+"""Running the check of a claim: its command, as anybody would type it, with ``--json``."""
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any, Final
+
+from specs.assurance.model import Claim, Run, shown
+from specs.sources import ROOT, digest
+
+NOT_RUN: Final = 3
+"""The exit status by which a check says that something it needs is missing."""
+TESTS: Final = ("-m", "pytest")
+
+
+def run(claim: Claim, *, full: bool) -> Run:
+    """Run it, in full or the quick form. Raises ValueError if what it prints cannot be read."""
+    words = claim.command if full else claim.quick
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        done = subprocess.run(
+            [sys.executable, *_arguments(words, report)], cwd=ROOT, text=True, capture_output=True,
+            timeout=None if full else claim.seconds, check=False,
+        )  # fmt: skip
+        seconds = round(time.monotonic() - started)
+        if done.returncode == NOT_RUN:
+            return _told(claim, words, None, "", "", seconds, _last_line(done.stdout + done.stderr))
+        data = _tests(report) if words[:2] == TESTS else _json(claim, done.stdout, done.stderr)
+    if words[:2] == TESTS and data["tests"] == data["skipped"]:
+        return _told(claim, words, None, "", "", seconds, _last_line(done.stdout))
+    seen = claim.read(data)
+    return _told(claim, words, done.returncode == 0, seen.amount, seen.against, seconds)
+
+
+def _arguments(words: tuple[str, ...], report: Path) -> list[str]:
+    if words[:2] == TESTS:
+        return [*words, "-q", f"--junitxml={report}"]
+    return [*words, "--json"] if words[0] == "-m" else ["-m", "capkernel", *words, "--json"]
+
+
+def _json(claim: Claim, printed: str, told: str) -> Any:
+    try:
+        return json.loads(printed)
+    except ValueError:
+        last = _last_line(printed + told)
+        raise ValueError(f"{claim.id}: `{shown(claim.command)}` printed no JSON: {last}") from None
+
+
+def _tests(report: Path) -> dict[str, int]:
+    """How many tests there were, by what became of them; none if the run did not come that far."""
+    found = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    if report.exists():
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            for name in found:
+                found[name] += int(suite.get(name, "0"))
+    return found
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"
+
+
+def _told(
+    claim: Claim, words: tuple[str, ...], held: bool | None, amount: str, against: str, seconds: int, why: str = ""
+) -> Run:
+    return Run(
+        claim.id, shown(words), held, amount, against, digest(), _commit(), platform.python_version(), seconds, why
+    )  # fmt: skip
+
+
+def _commit() -> str:
+    """Where the project stands; empty if that is not known."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True, capture_output=True, check=False
+    )  # fmt: skip
+    return done.stdout.strip()
