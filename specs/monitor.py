@@ -122,7 +122,7 @@ class Monitor:
         seen, step = self._seen, self._step
         if seen is None or step is None or not seen.renew(self.policy()):
             return None
-        step.finish(seen.view, seen.picture)
+        step.finish(seen.view, seen.picture, seen.changed)
         found = check_view(seen.view, seen.look.mask) + check_step(step, self.also)
         seen.look.settle()
         return found

@@ -57,6 +57,8 @@ def check_step(step: Step, also: tuple[StepInvariant, ...] = ()) -> list[Violati
     """All step invariants, and ``also`` those, that do not hold of a finished step."""
     found = []
     for invariant in (*STEP_INVARIANTS.values(), *also):
+        if not step.changed & invariant.reads:
+            continue
         detail = invariant.check(step)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))

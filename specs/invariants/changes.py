@@ -40,7 +40,7 @@ def _paths(kind: type) -> tuple[str, ...]:
 
 
 _KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
-_PATHS = {kind: _paths(kind) for kind in (*_KINDS, State)}
+_PATHS: dict[type, tuple[str, ...]] = {kind: _paths(kind) for kind in (*_KINDS, State)}
 _GET: dict[type, Callable[[Any], Compared]] = {kind: attrgetter(*paths) for kind, paths in _PATHS.items()}
 _CARRIED: dict[type, Callable[[Any], Any]] = {
     kind: attrgetter(*kind.__dataclass_fields__)
@@ -125,11 +125,13 @@ class Look:
     def __init__(self, view: View) -> None:
         self._machine: Machine = view.machine
         self._state = view.state
+        also: dict[type, tuple[str, Callable[[Any], Any]]]
         also = {ko.TCB: ("state", _carried), ko.SchedContext: ("refills", _refills)}
         self._groups = {kind: _Group(kind, view.of_kind(kind), also.get(kind)) for kind in _KINDS}
         self._kernel = _Group(State, [self._state], ("ready", _ready))
         self._containers = [item for item in view.objects.values() if isinstance(item, ko.SlotContainer)]
-        self._slots = self._all_slots()
+        self._places = [list(container.slots.values()) for container in self._containers]
+        self._slots = list(chain.from_iterable(self._places))
         self._fields = [list(map(get, self._slots)) for get in _OF_SLOTS]
         self._look_at_machine(view)
         self.mask = 0
@@ -140,7 +142,7 @@ class Look:
         other = copy(self)
         other._groups = {kind: group.copy() for kind, group in self._groups.items()}
         other._kernel = self._kernel.copy()
-        other._fields = list(self._fields)
+        other._fields, other._places = list(self._fields), list(self._places)
         other.view = view
         other.objects = set(self.objects)
         return other
@@ -169,49 +171,57 @@ class Look:
 
     # Slots
 
-    def _all_slots(self) -> list[Slot]:
-        return list(chain.from_iterable([container.slots.values() for container in self._containers]))
-
     def _changed_slots(self, changed: Changed) -> int:
         """Whether any cap or link has changed; and the containers in which a slot was touched for the first time."""
-        slots = self._all_slots()
-        if slots != self._slots:
-            return self._other_slots(slots, changed)
         mask = 0
+        for number, container in enumerate(self._containers):
+            now = list(container.slots.values())
+            if now != self._places[number]:
+                mask |= self._other_places(number, now)
+                changed.setdefault(container, set()).add("slots")
+        slots = self._slots
         for number, get in enumerate(_OF_SLOTS):
-            now = list(map(get, slots))
-            if now != self._fields[number]:
-                self._fields[number] = now
-                mask = CAPS
+            values = list(map(get, slots))
+            if values != self._fields[number]:
+                self._fields[number] = values
+                mask |= CAPS
         return mask
 
-    def _other_slots(self, slots: list[Slot], changed: Changed) -> int:
-        known = {id(slot) for slot in self._slots}
-        fresh = [slot for slot in slots if id(slot) not in known]
-        for slot in fresh:
-            changed.setdefault(slot.container, set()).add("slots")
-        before, self._slots = self._fields, slots
-        self._fields = [list(map(get, slots)) for get in _OF_SLOTS]
-        if len(slots) != len(known) + len(fresh) or not all(map(_is_blank, fresh)):
+    def _other_places(self, number: int, now: list[Slot]) -> int:
+        """A container has other slots than before: more, as a rule, which hold nothing yet."""
+        before = self._places[number]
+        self._places[number] = now
+        fresh = now[len(before) :]
+        if now[: len(before)] != before or not all(map(_is_blank, fresh)):
+            self._slots = list(chain.from_iterable(self._places))
+            self._fields = [list(map(get, self._slots)) for get in _OF_SLOTS]
             return CAPS
-        old = [place for place, slot in enumerate(slots) if id(slot) in known]
-        same = all([new[place] for place in old] == values for values, new in zip(before, self._fields, strict=True))
-        return 0 if same else CAPS
+        self._slots = self._slots + fresh
+        self._fields = [values + list(map(get, fresh)) for values, get in zip(self._fields, _OF_SLOTS, strict=True)]
+        return 0
 
     # What lies in the machine
 
     def _look_at_machine(self, view: View) -> None:
-        self._tables = [table.paddr for space in view.spaces.values() for table in space.tables]
+        self._tables = self._tables_of(view)
         self._contents = self._read(self._tables)
         self._roots = dict(view.asids)
         self.view = view
         self._translations = self._known_translations()
-        self._io_tables = sorted(spaces.io_tables(self._machine))
+        self._io_tables = self._io_tables_now()
         self._io_contents, self._io_known = self._read(self._io_tables), self._known_io()
 
-    def _read(self, tables: list[int]) -> list[bytes | None]:
-        memory = self._machine.memory
-        return [memory.read(paddr, 4096) if memory.contains(paddr, 4096) else None for paddr in tables]
+    def _tables_of(self, view: View) -> list[int]:
+        """Where the page tables lie, as far as that is RAM: elsewhere there is nothing to be read."""
+        found = {table.paddr for space in view.spaces.values() for table in space.tables}
+        return sorted(paddr for paddr in found if self._machine.memory.contains(paddr, 4096))
+
+    def _read(self, tables: list[int]) -> list[bytes]:
+        read = self._machine.memory.read
+        return [read(paddr, 4096) for paddr in tables]
+
+    def _io_tables_now(self) -> list[int]:
+        return sorted(p for p in spaces.io_tables(self._machine) if self._machine.memory.contains(p, 4096))
 
     def _known_translations(self) -> Any:
         return self._machine.mmu.satp, self._machine.mmu.tlb.snapshot()
@@ -226,7 +236,7 @@ class Look:
         if contents != self._contents or roots != self._roots:
             mask |= TABLES
             self.view.forget_spaces()
-            self._tables = [table.paddr for space in self.view.spaces.values() for table in space.tables]
+            self._tables = self._tables_of(self.view)
             self._contents, self._roots = self._read(self._tables), roots
         translations = self._known_translations()
         if translations != self._translations:
@@ -237,7 +247,7 @@ class Look:
             if io_contents != self._io_contents or io_known != self._io_known:
                 mask |= IOMMU
                 self.view.forget_io_spaces()
-                self._io_tables = sorted(spaces.io_tables(self._machine))
+                self._io_tables = self._io_tables_now()
                 self._io_contents, self._io_known = self._read(self._io_tables), io_known
         return mask
 

@@ -8,7 +8,12 @@ from specs.invariants.view import View, by_kind
 
 
 class Seen:
-    """A view whose invariants all hold, and its picture. ``cnodes`` are what the next view is to begin with."""
+    """A view whose invariants all hold, and its picture. ``cnodes`` are what the next view is to begin with.
+
+    ``changed`` are the parts that were found to have changed at the last look.
+    """
+
+    changed = 0
 
     def __init__(self, view: View, picture: Picture) -> None:
         self.view, self.picture = view, picture
@@ -40,5 +45,5 @@ class Seen:
         view.only = by_kind(look.objects, view.state)
         if look.mask & AUTHORITY:
             view.authority = None
-        self.picture = self.picture.later(view, changed, objects)
+        self.picture, self.changed = self.picture.later(view, changed, objects), changed
         return True

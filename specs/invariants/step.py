@@ -17,7 +17,7 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
-from specs.invariants.parts import CAPS, TABLES, parts
+from specs.invariants.parts import ALL, CAPS, TABLES, parts
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at, slot_in
 from specs.invariants.view import View, by_kind, members
@@ -193,6 +193,8 @@ class Step:
     """
 
     after: View
+    changed = ALL
+    """The parts that this step may have changed."""
 
     def __init__(self, view: View, trap: Trap, recorder: Recorder, before: Picture | None = None) -> None:
         self.trap = trap
@@ -227,9 +229,9 @@ class Step:
             return {}
         return {other: other.cap for other in view.tree.descendants(slot)}
 
-    def finish(self, after: View, now: Picture | None = None) -> None:
+    def finish(self, after: View, now: Picture | None = None, changed: int = ALL) -> None:
         """The kernel has returned. ``now`` is a picture of the view, if there is one already."""
-        self.after = after
+        self.after, self.changed = after, changed
         if now is not None:
             self.now = now
 

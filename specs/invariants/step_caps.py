@@ -10,6 +10,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap, Slot
 from specs.invariants import regions
+from specs.invariants.parts import CAPS, TABLES, parts
 from specs.invariants.regions import badge, describe
 from specs.invariants.resolve import slot_at, slot_in
 from specs.invariants.step import Step
@@ -228,12 +229,13 @@ def priorities_are_bounded(step: Step) -> str | None:
 
 CHECKS = (
     StepInvariant("T3", "authority_is_named", "every new cap derives from a cap that the caller named",
-                  authority_is_named),
-    StepInvariant("T4", "badges_are_set_once", "a badge is set once, from an unbadged cap only", badges_are_set_once),
+                  authority_is_named, reads=CAPS),
+    StepInvariant("T4", "badges_are_set_once", "a badge is set once, from an unbadged cap only", badges_are_set_once,
+                  reads=CAPS),
     StepInvariant("T12", "priorities_are_bounded", "a new priority or mcp lies within the authority's mcp",
-                  priorities_are_bounded),
+                  priorities_are_bounded, reads=parts("TCB.priority TCB.mcp")),
     StepInvariant("G10b", "watermark_drops_only_at_reset", "the watermark drops only while there are no children",
-                  watermark_drops_only_at_reset),
+                  watermark_drops_only_at_reset, reads=CAPS),
     StepInvariant("G22b", "mappings_do_not_vanish", "a mapping stays until somebody takes it away",
-                  mappings_do_not_vanish),
+                  mappings_do_not_vanish, reads=TABLES),
 )  # fmt: skip

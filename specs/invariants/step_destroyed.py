@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from capkernel.kernel.objects import TCB
 from specs.invariants.model import first
+from specs.invariants.parts import CAPS, REFERENCES
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import name_of
@@ -33,5 +34,5 @@ def _left(step: Step, thread: TCB) -> Iterator[str]:
 
 CHECKS = (
     StepInvariant("T17", "destruction_is_complete", "nothing that lives refers to a destroyed thread",
-                  destruction_is_complete),
+                  destruction_is_complete, reads=CAPS | REFERENCES),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import TCB, Cap, Fault
 from hwmodel.cpu.trap import ECALL, PAGE_FAULT
+from specs.invariants.parts import parts
 from specs.invariants.resolve import failure
 from specs.invariants.step import COMBINED, Step
 from specs.invariants.step_model import StepInvariant
@@ -201,10 +202,10 @@ def timeouts_are_not_repeated(step: Step) -> str | None:
 
 CHECKS = (
     StepInvariant("T10", "replies_fire_once", "a reply fires at most once, and only by who holds it",
-                  replies_fire_once),
+                  replies_fire_once, reads=parts("TCB.state")),
     StepInvariant("T14", "faults_are_current", "a fault message is complete and current", faults_are_current),
     StepInvariant("T16", "stopped_threads_go_on_where_they_were", "a stopped thread goes on where it was stopped",
-                  stopped_threads_go_on_where_they_were),
+                  stopped_threads_go_on_where_they_were, reads=parts("TCB.state")),
     StepInvariant("L6", "timeouts_are_not_repeated", "the answer to a timeout is not followed by another timeout",
-                  timeouts_are_not_repeated),
+                  timeouts_are_not_repeated, reads=parts("TCB.fault")),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap, Slot
 from specs.invariants import regions
+from specs.invariants.parts import CAPS
 from specs.invariants.regions import describe
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
@@ -163,7 +164,7 @@ CHECKS = (
     StepInvariant("T6", "destroyed_with_the_last_cap", "an object is destroyed exactly when its last cap goes",
                   destroyed_with_the_last_cap),
     StepInvariant("T6b", "caps_vanish_only_when_asked", "a cap goes only by Delete, Revoke, or with what it lies in",
-                  caps_vanish_only_when_asked),
+                  caps_vanish_only_when_asked, reads=CAPS),
     StepInvariant("T7", "new_memory_is_zero", "retyped memory reads zero", new_memory_is_zero),
     StepInvariant("T7b", "wiped_memory_is_nobodys", "memory is cleared only when nobody can reach it",
                   wiped_memory_is_nobodys),

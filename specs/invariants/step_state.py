@@ -13,6 +13,7 @@ from capkernel.abi import syscalls as sc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import SchedContextCap, SchedControlCap, ThreadCap
 from capkernel.kernel.objects import TCB
+from specs.invariants.parts import parts
 from specs.invariants.step import COMBINED, Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import name_of
@@ -183,5 +184,6 @@ CHECKS = (
     StepInvariant("T15", "entries_are_bounded", "bounded work between two looks at the clock", entries_are_bounded),
     StepInvariant("T18", "registers_are_kept", "registers that are no outputs come back unchanged",
                   registers_are_kept),
-    StepInvariant("G21b", "time_is_kept", "a context's refills keep their sum until it is configured", time_is_kept),
+    StepInvariant("G21b", "time_is_kept", "a context's refills keep their sum until it is configured", time_is_kept,
+                  reads=parts("SchedContext.refills")),
 )  # fmt: skip
