@@ -138,7 +138,8 @@ _CALLS = (
     ),
     Configuration(
         "passed-on", "a server sends what it was lent on to another, which answers the first caller",
-        (_client("Send ep1"), Thread(("NBSendRecv ep1 ep0 reply1", *SERVE), 110, serves=("ep0", "reply0"), passive=True),
+        (_client("Send ep1"),
+         Thread(("NBSendRecv ep1 ep0 reply1", *SERVE), 110, serves=("ep0", "reply0"), passive=True),
          Thread(("NBSendRecv reply0 ep1 reply2", "NBSendRecv reply1 ep1 reply2", "Recv ep1 reply2"), 120,
                 serves=("ep1", "reply2"), passive=True)), ENDS,
     ),
@@ -291,8 +292,85 @@ _DESTRUCTION = (
         (BUDGET_ENDS, PREEMPT, INTERRUPT),
     ),
 )  # fmt: skip
+_ANY_MESSAGE = ("Send ep0", "NBSend ep0", "Call ep0", "Recv ep0 reply0", "NBRecv ep0 reply0", "ReplyRecv ep0 reply0")
+_WIDE = (
+    Configuration(
+        "any-message", "three threads do anything that can be done with one endpoint and three reply objects",
+        (Thread(_ANY_MESSAGE), Thread(("Call ep0", "Send ep0", "Recv ep0 reply1", "ReplyRecv ep0 reply1")),
+         Thread(("Call ep0", "Recv ep0 reply2", "ReplyRecv ep0 reply2", "Reply reply0", "Reply reply1"))), ENDS,
+    ),
+    Configuration(
+        "any-message-of-priorities", "the same, of three priorities",
+        (Thread(_ANY_MESSAGE, 100), Thread(("Call ep0", "Send ep0", "Recv ep0 reply1", "ReplyRecv ep0 reply1"), 110),
+         Thread(("Call ep0", "Recv ep0 reply2", "ReplyRecv ep0 reply2", "Reply reply0", "Reply reply1"), 120)), ENDS,
+    ),
+    Configuration(
+        "any-call", "calls through two endpoints in both directions, on time that may not be one's own",
+        (Thread(("Call ep0", "Call ep1", "Recv ep0 reply0", "ReplyRecv ep0 reply0", "Reply reply1")),
+         Thread(("Call ep0", "Call ep1", "Recv ep1 reply1", "ReplyRecv ep1 reply1", "Reply reply0"), period=2),
+         Thread(("ReplyRecv ep0 reply2", "ReplyRecv ep1 reply2", "Recv ep0 reply2", "Call ep0", "Call ep1",
+                 "NBSendRecv ep1 ep0 reply2"), serves=("ep0", "reply2"), passive=True)), ENDS,
+    ),
+    Configuration(
+        "any-context", "contexts are bound, unbound, lent and yielded to in every way",
+        (_client("Unbind sc1", "Unbind sc2", "Bind sc1 tcb1", "Bind sc2 tcb2", "YieldTo sc1", "YieldTo sc2", "Yield"),
+         _client("Unbind sc0", "Bind sc0 tcb0", "Bind sc0 tcb2", "Bind sc2 tcb0", "UnbindObject sc2 tcb2",
+                 "YieldTo sc0", "YieldTo sc2"),
+         _server("Recv ep0 reply0", "Unbind sc0", "Unbind sc1", "Bind sc2 tcb0", "Bind sc0 tcb0", "YieldTo sc1"),
+         ), ENDS,
+    ),
+    Configuration(
+        "any-cancel", "whatever a thread does, another may stop it, start it, or change its priority",
+        (_client("Suspend tcb1", "Resume tcb1", "Suspend tcb2", "Resume tcb2", "SetPriority tcb1 90",
+                 "SetPriority tcb1 100", "Send ep0"),
+         _client("Suspend tcb0", "Resume tcb0", "Suspend tcb2", "Resume tcb2", "SetPriority tcb0 110",
+                 "SetPriority tcb0 100"),
+         Thread(("Recv ep0 reply0", "ReplyRecv ep0 reply0", "NBRecv ep0 reply0", "Suspend tcb0", "Resume tcb0",
+                 "Suspend tcb1", "Resume tcb1"))), ENDS,
+    ),
+    Configuration(
+        "any-signal", "two notifications, one of them bound and with time to lend, and an endpoint",
+        (Thread(("Signal ntfn0_badge1", "Signal ntfn1", "Send ep0", "Wait ntfn1", "Poll ntfn1", "Call ep0")),
+         Thread(("Signal ntfn0_badge2", "NBSendWait ntfn1 ntfn0", "Wait ntfn1", "Suspend tcb2", "Resume tcb2",
+                 "UnbindNotification tcb2", "BindNotification tcb2 ntfn0")),
+         Thread(("Recv ep0 reply0", "ReplyRecv ep0 reply0", "Wait ntfn0", "Poll ntfn0", "NBRecv ep0 reply0",
+                 "Signal ntfn1"), serves=("ep0", "reply0"), passive=True, bound="ntfn0")),
+        (BUDGET_ENDS, INTERRUPT), lends=(("sc2", "ntfn0"),),
+    ),
+    Configuration(
+        "any-fault", "threads fault, time out and are handled by each other",
+        (Thread(("Fault", "Call ep0", "Recv ep1 reply0", "ReplyRecv ep1 reply0", "Suspend tcb1", "Resume tcb1"),
+                period=2, fault="ep0", timeout="ep1"),
+         Thread(("Fault", "Call ep1", "Recv ep0 reply1", "ReplyRecv ep0 reply1", "Suspend tcb0", "Resume tcb0"),
+                period=3, fault="ep1", timeout="ep0"),
+         Thread(("Recv ep0 reply2", "Recv ep1 reply2", "ReplyRecv ep0 reply2", "ReplyRecv ep1 reply2", "Fault",
+                 "CancelBadgedSends ep0_badged"), fault="ep0")), ENDS,
+    ),
+    Configuration(
+        "any-end", "anything may be deleted while calls, faults and signals are under way",
+        (_client("Delete tcb1", "Delete sc2", "Delete reply0", "Revoke ep0", "Delete ep0", "Resume tcb1", "Fault"),
+         _client("Delete sc0", "Delete ep0_badged", "Send ep0_badged", "Suspend tcb0", "Delete ntfn1", "Delete tcb2"),
+         Thread((*SERVE, "Recv ep0 reply0", "Delete reply0", "Delete sc0", "Delete tcb0", "Reply reply0"),
+                serves=("ep0", "reply0"), passive=True, bound="ntfn1", fault="ep0")), ENDS,
+    ),
+    Configuration(
+        "any-period", "periodic threads and lent time: budgets end in every place",
+        (_client("Yield", "YieldTo sc1", "Suspend tcb2", "Resume tcb2", period=3), _client("Yield", "Wait ntfn0",
+                                                                                           "YieldTo sc0", period=2),
+         Thread((*SERVE, "Recv ep0 reply0", "Signal ntfn0_badge1", "Unbind sc0", "Bind sc0 tcb0", "Yield"), 110,
+                serves=("ep0", "reply0"), period=4)), ENDS,
+    ),
+    Configuration(
+        "any-timeout", "periodic clients of a passive server; timeouts are handled, or not",
+        (_client("Yield", "Suspend tcb1", "Resume tcb1", period=3), Thread(
+            (*SERVE, "Recv ep0 reply0", "Yield", "Reply reply0"), 110, serves=("ep0", "reply0"), passive=True,
+            timeout="ep1"),
+         Thread(("ReplyRecv ep1 reply1", "Recv ep1 reply1", "Reply reply0", "Call ep0", "Resume tcb1", "Suspend tcb0",
+                 "Resume tcb0"), 100, period=2)), ENDS,
+    ),
+)  # fmt: skip
 
 CONFIGURATIONS: dict[str, Configuration] = {
     configuration.name: configuration
-    for group in (_MESSAGES, _SIGNALS, _CALLS, _FAULTS, _TIME, _DESTRUCTION) for configuration in group
+    for group in (_MESSAGES, _SIGNALS, _CALLS, _FAULTS, _TIME, _DESTRUCTION, _WIDE) for configuration in group
 }  # fmt: skip

@@ -60,15 +60,17 @@ def problems_of_state(system: System, *, everything: bool = False) -> list[str]:
 
 
 def lent_time_has_a_way_back(system: System) -> str | None:
-    """P1: on every stack of replies each caller waits, and has no time of its own unless it was given other time."""
+    """P1: on every stack of replies each caller waits for its answer, and each only once."""
+    met: set[Reply] = set()
     for sc in _contexts(system):
         reply: Reply | None = sc.reply
         while reply is not None:
             caller = reply.tcb
             if caller is None or not isinstance(caller.state, BlockedOnReply):
                 return f"{name_of(sc)} was lent through {name_of(reply)}, on which nobody waits"
-            if caller.sched_context is sc:
-                return f"{name_of(caller)} waits for time that it has"
+            if reply in met:
+                return f"{name_of(reply)} stands in two stacks, or twice in one"
+            met.add(reply)
             reply = reply.prev
     return None
 

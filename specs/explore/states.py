@@ -19,7 +19,7 @@ from typing import Any
 
 from capkernel.abi.registers import FAULT_IP, NEXT_IP
 from capkernel.kernel import objects as ko
-from capkernel.kernel.caps import ZombieCap
+from capkernel.kernel.caps import ThreadCap, ZombieCap
 from capkernel.kernel.objects import TCB, CapFault, Endpoint, Notification, Refill, Reply, SchedContext, Slot
 from capkernel.kernel.objects import Timeout as TimeoutFault
 from capkernel.kernel.state import State
@@ -56,22 +56,30 @@ StateKey = tuple[int, ...]
 class Component:
     """What one object can look like: ``look`` gives its fields as a hashable value, ``put`` puts such a value back.
 
-    What ``holds_times`` is the same number at another time, but other fields.
+    What ``holds_times`` is the same number at another time, but other fields. ``learn`` is called when ``look`` has
+    found something that it never saw.
     """
 
-    def __init__(self, look: Callable[[], Any], put: Callable[[Any], None], *, holds_times: bool = False) -> None:
-        self.look, self._put, self.holds_times = look, put, holds_times
+    def __init__(
+        self, look: Callable[[], Any], put: Callable[[Any], None], *, holds_times: bool = False,
+        learn: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._look, self._put, self.holds_times, self._learn = look, put, holds_times, learn
         self._numbers: dict[Any, int] = {}
         self._values: list[Any] = []
         self.now = -1
 
     def number(self) -> int:
         """The number of what is in the object now."""
-        value = self.look()
+        value = self._look()
+        if self.now >= 0 and value == self._values[self.now]:
+            return self.now
         found = self._numbers.get(value)
         if found is None:
             found = self._numbers[value] = len(self._values)
             self._values.append(value)
+            if self._learn is not None:
+                self._learn()
         self.now = found
         return found
 
@@ -97,10 +105,11 @@ class States:
             *(makers[type(item)](item) for item in others),
             self._slots(slots),
         ]
+        self._numbers = [component.number for component in self.components]
 
     def key(self) -> StateKey:
         """The state now."""
-        return tuple([component.number() for component in self.components])
+        return tuple([number() for number in self._numbers])
 
     def restore(self, key: StateKey) -> None:
         """Go back to a state."""
@@ -120,15 +129,17 @@ class States:
 
     def _thread(self, index: int, tcb: TCB) -> Component:
         fields, last, waits = attrgetter(*_TCB), self.last, self._waits
+        plain = {ko.INACTIVE: "Inactive", ko.RUNNING: "Running", ko.RESTART: "Restart"}
 
         def look() -> Any:
-            doing, fault, registers = tcb.state, tcb.fault, tcb.registers
-            at = registers[NEXT_IP if doing is ko.RUNNING else FAULT_IP] == ECALL
-            key = _doing(doing)
-            waits.setdefault(key, doing)
-            fault_key = fault and _fault(fault)
-            waits.setdefault(fault_key, fault)
-            return fields(tcb), key, fault_key, last[index] + 1 if at else 0
+            doing, fault = tcb.state, tcb.fault
+            at = tcb.registers[NEXT_IP if doing is ko.RUNNING else FAULT_IP] == ECALL
+            key = plain.get(doing) or _doing(doing)
+            return fields(tcb), key, fault and _fault(fault), last[index] + 1 if at else 0
+
+        def learn() -> None:
+            waits.setdefault(_doing(tcb.state), tcb.state)
+            waits.setdefault(tcb.fault and _fault(tcb.fault), tcb.fault)
 
         def put(value: Any) -> None:
             names, doing, fault, pending = value
@@ -143,7 +154,7 @@ class States:
             else:
                 tcb.registers[FAULT_IP] = tcb.registers[NEXT_IP] = ECALL + 4
 
-        return Component(look, put)
+        return Component(look, put, learn=learn)
 
     loaded: list[list[list[int]]]
     """For each thread the registers with which each of its actions is begun, the program counter behind the call."""
@@ -172,7 +183,9 @@ class States:
         fields, base = attrgetter(*_SC), self.base
 
         def look() -> Any:
-            return fields(sc), self.relative_refills(sc)
+            if sc.period == 0:
+                return fields(sc), tuple([(0, refill.amount) for refill in sc.refills])
+            return fields(sc), self._relative_refills(sc)
 
         def put(value: Any) -> None:
             names, refills = value
@@ -182,12 +195,10 @@ class States:
 
         return Component(look, put, holds_times=True)
 
-    def relative_refills(self, sc: SchedContext) -> tuple[tuple[int, int], ...]:
-        """The refills with times relative to now, one that is ready at 0 where only that is asked."""
+    def _relative_refills(self, sc: SchedContext) -> tuple[tuple[int, int], ...]:
+        """A periodic context's refills with times relative to now, one that is ready at 0 if only that is asked."""
         now = self.state.time
         refills = [(refill.time - now, refill.amount) for refill in sc.refills]
-        if sc.period == 0:
-            return tuple((0, amount) for _, amount in refills)
         if refills and refills[0][0] <= 0 and sc is not self.state.current_sc and not sc.sporadic:
             amount = refills.pop(0)[1]
             while refills and refills[0][0] <= amount:
@@ -197,13 +208,11 @@ class States:
 
     def _slots(self, slots: list[Slot]) -> Component:
         fields, waits = attrgetter(*_SLOT), self._waits
+        zombies = [slot for slot in slots if isinstance(slot.cap, ThreadCap)]
 
         def look() -> Any:
             values = tuple(map(fields, slots))
-            for value in values:
-                if type(value[0]) is ZombieCap:
-                    return tuple(map(plain, values))
-            return values
+            return tuple(map(plain, values)) if any(type(slot.cap) is ZombieCap for slot in zombies) else values
 
         def plain(value: Any) -> Any:
             cap = value[0]
