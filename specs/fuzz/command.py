@@ -19,7 +19,7 @@ from capkernel.abi import syscalls as sc
 from capkernel.abi.labels import BY_NAME
 from capkernel.tools.checking import check_interval
 from specs.bugs.catalogue import BUGS
-from specs.fuzz.campaign import Sums, WorkerError, fuzzed
+from specs.fuzz.campaign import Plan, Record, Sums, WorkerError, fuzzed
 
 WRONG, USAGE = 1, 2
 WIDTH: Final = 100
@@ -47,6 +47,9 @@ def fuzz(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where a program that shows something is written.")] = Path(
         "found.py"
     ),
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where rounds that are done are kept, to go on from.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Run programs made of random bytes on the kernel, and stop at the first that shows something wrong."""
@@ -54,13 +57,12 @@ def fuzz(
     if plant is not None and plant.upper() not in BUGS:
         _refuse(f"there is no row {plant} that can be planted; `capkernel bugs --list` shows what there is")
     bug = None if plant is None else plant.upper()
+    plan = Plan(engine.value, seed, steps, every, None if corpus is None else str(corpus), bug, workers)
+    kept = _record(record, plan)
     with _progress(steps) as progress:
         task = progress.add_task("", total=steps)
         try:
-            sums = fuzzed(
-                engine.value, seed, steps, every, None if corpus is None else str(corpus), bug, workers,
-                lambda done: progress.update(task, completed=min(done, steps)),
-            )  # fmt: skip
+            sums = fuzzed(plan, kept, lambda done: progress.update(task, completed=min(done, steps)))
         except WorkerError as error:
             _refuse(str(error))
     if sums.found is not None:
@@ -75,6 +77,16 @@ def fuzz(
 def _refuse(message: str) -> NoReturn:
     typer.echo(f"fuzz: {message}", err=True)
     raise typer.Exit(USAGE)
+
+
+def _record(path: Path | None, plan: Plan) -> Record:
+    try:
+        kept = Record(path, plan)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _refuse(f"{path}: this is no record of a campaign: {error}")
+    if kept.outdated:
+        typer.echo(f"fuzz: {path} is of other sources, or of another campaign; starting afresh", err=True)
+    return kept
 
 
 def _progress(steps: int) -> Progress:
@@ -98,11 +110,11 @@ def _print(sums: Sums, out: Path) -> None:
     if never:
         console.print("never: " + ", ".join(name for name in never if name != sc.NAMES[sc.CALL]))
     if sums.found is not None:
-        console.print(f"\n{sums.found['problem']}\n\n{sums.found['script']}", markup=False)
-        console.print(f"{sums.found['operations']} operations are left; python {out} shows them", markup=False)
+        typer.echo(f"\n{sums.found['script']}")
+        typer.echo(f"{sums.found['operations']} operations are left; python {out} shows them")
     console.print(
         f"fuzz: {sums.programs:,} programs, {sums.steps:,} steps, {sums.entries:,} kernel entries, "
-        f"{len(sums.kinds):,} kinds, {sums.steps / sums.seconds:,.0f} steps/s; "
+        f"{len(sums.kinds):,} kinds, {sums.steps / sums.seconds:,.0f} steps/s by each worker; "
         + ("something is wrong" if sums.found else "nothing found")
     )
 
@@ -112,5 +124,5 @@ def _data(sums: Sums, out: Path | None) -> dict[str, object]:
     found = None if sums.found is None else sums.found | {"file": str(out)}
     return {
         "programs": sums.programs, "steps": sums.steps, "entries": sums.entries, "seconds": sums.seconds,
-        "steps_per_second": sums.steps / sums.seconds, "kinds": kinds, "found": found,
+        "steps_per_second_and_worker": sums.steps / sums.seconds, "kinds": kinds, "found": found,
     }  # fmt: skip

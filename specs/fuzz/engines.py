@@ -37,7 +37,7 @@ class FoundError(Exception):
 class Task:
     """What an engine is to do: so many steps from a seed on. ``told`` is called after each byte string.
 
-    ``end`` tells what was found, if anything was, and ends the process: for an engine that cannot return.
+    ``end`` tells what was found, if anything was, and ends the process if the engine is one that cannot return.
     """
 
     runner: Runner
