@@ -48,10 +48,11 @@ class Projector:
         self.system = system
         slot = system.node.slot
         caps = {name: slot(SLOTS[name]).cap for name in (*ENDPOINTS, *NOTIFICATIONS, *REPLIES, *CONTEXTS)}
-        self.endpoints = [getattr(caps[name], "endpoint", None) for name in ENDPOINTS]
-        self.notifications = [getattr(caps[name], "notification", None) for name in NOTIFICATIONS]
-        self.replies = [getattr(caps[name], "reply", None) for name in REPLIES]
-        self.contexts = [getattr(caps[name], "sched_context", None) for name in CONTEXTS]
+        # All of these exist, whether the configuration speaks of them or not; only of threads there may be fewer.
+        self.endpoints: list[Any] = [getattr(caps[name], "endpoint", None) for name in ENDPOINTS]
+        self.notifications: list[Any] = [getattr(caps[name], "notification", None) for name in NOTIFICATIONS]
+        self.replies: list[Any] = [getattr(caps[name], "reply", None) for name in REPLIES]
+        self.contexts: list[Any] = [getattr(caps[name], "sched_context", None) for name in CONTEXTS]
         self.threads: list[TCB | None] = [*system.threads, *[None] * (THREADS - len(system.threads))]
         kinds = (self.threads, self.endpoints, self.notifications, self.replies, self.contexts)
         self._number = {id(x): n for items in kinds for n, x in enumerate(items, 1) if x is not None}

@@ -26,7 +26,7 @@ class SystemView(View):
         self._system = system
         super().__init__(system.state, system.world.machine)
 
-    def _gather(self, extra_roots: tuple[Any, ...]) -> None:
+    def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
         for item in (state.idle, state.idle_sc, *self._system.threads, *self._system.objects):
             self.objects[id(item)] = item

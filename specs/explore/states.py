@@ -208,11 +208,19 @@ class States:
 
     def _slots(self, slots: list[Slot]) -> Component:
         fields, waits = attrgetter(*_SLOT), self._waits
-        zombies = [slot for slot in slots if isinstance(slot.cap, ThreadCap)]
+        threads = [slot for slot in slots if isinstance(slot.cap, ThreadCap)]
+        # Links and flags change only where a cap comes or goes; they are looked at when one has.
+        held: list[ko.Cap] = []
+        shown: Any = ()
 
         def look() -> Any:
-            values = tuple(map(fields, slots))
-            return tuple(map(plain, values)) if any(type(slot.cap) is ZombieCap for slot in zombies) else values
+            nonlocal held, shown
+            caps = [slot.cap for slot in slots]
+            if caps != held:
+                values = tuple(map(fields, slots))
+                zombie = any(type(slot.cap) is ZombieCap for slot in threads)
+                held, shown = caps, tuple(map(plain, values)) if zombie else values
+            return shown
 
         def plain(value: Any) -> Any:
             cap = value[0]
@@ -223,9 +231,11 @@ class States:
             return key, *value[1:]
 
         def put(value: Any) -> None:
+            nonlocal held, shown
             for slot, (cap, first_badged, after, before, revocable) in zip(slots, value, strict=True):
                 slot.cap = waits[cap] if type(cap) is tuple else cap
                 slot.first_badged, slot.next, slot.prev, slot.revocable = first_badged, after, before, revocable
+            held, shown = [slot.cap for slot in slots], value
 
         return Component(look, put)
 
