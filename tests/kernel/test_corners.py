@@ -1,0 +1,182 @@
+"""Corners that programs made up at random hardly reach, each with what the manual or seL4's sources say of it."""
+
+import pytest
+
+from capkernel.abi import bootinfo as bi
+from capkernel.abi import errors as err
+from capkernel.abi import iospace as io
+from capkernel.abi import labels
+from capkernel.abi import objects as obj
+from capkernel.kernel import objects as ko
+from capkernel.kernel import syscall
+from capkernel.kernel.caps import ASIDPoolCap, FrameCap, IOPageTableCap, ZombieCap, same_object_as, same_region_as
+from capkernel.kernel.debug import dump_scheduler
+from capkernel.kernel.errors import SyscallError
+from capkernel.kernel.invocations import vspace as vspace_invocations
+from capkernel.kernel.state import IRQ_INACTIVE
+from capkernel.kernel.vspace import table_pte
+from specs.programs import Layout
+from tests.kernel.rootcalls import CNODE, Root
+from tests.kernel.together import agreed, call
+
+LINE = 10
+FIELDS = "paddr", "io", "level", "ioaddr"
+
+
+def test_a_full_schedule_of_domains_starts_anew_at_the_entry_that_is_named() -> None:
+    layout = Layout(schedule=((0, 20_000), (1, 8_000), (0, 3_000)))
+    for start in range(3):
+        agreed(layout, call("domain", labels.DOMAIN_SCHEDULE_SET_START, start))
+
+
+def test_an_interrupt_that_nobody_asked_for_is_completed_and_its_line_masked() -> None:
+    root = Root()
+    assert root.state.irq_states[LINE] == IRQ_INACTIVE
+    root.machine.mask_irq(LINE, False)
+    root.machine.irqchip.set_level(LINE, True)
+    assert root.machine.irq_pending()
+    syscall.handle_interrupt(root.state)
+    assert not root.machine.irq_pending()
+    # It was completed: once the line is allowed again, it can come again.
+    root.machine.mask_irq(LINE, False)
+    assert root.machine.irq_pending()
+    assert root.machine.claim_irq() == LINE
+
+
+def test_an_interrupt_number_beyond_the_controller_s_lines_is_none() -> None:
+    root = Root()
+    told: list[tuple[str, int]] = []
+    machine = root.state.machine
+    beyond = root.state.config.timer_irq + 1
+    machine.claim_irq = lambda: beyond
+    machine.complete_irq = lambda irq: told.append(("complete", irq))
+    machine.mask_irq = lambda irq, masked: told.append(("mask", irq) if masked else ("allow", irq))
+    syscall.handle_interrupt(root.state)
+    assert told == [("complete", beyond), ("mask", beyond)]
+
+
+def _pool(root: Root) -> tuple[int, ASIDPoolCap]:
+    untyped, slot = root.make(obj.UNTYPED, obj.ASID_POOL_BITS), root.slot()
+    root.do(bi.CAP_ASID_CONTROL, "ASIDControl_MakePool", slot, 64, caps=(untyped, CNODE))
+    cap = root.cap(slot)
+    assert isinstance(cap, ASIDPoolCap)
+    return slot, cap
+
+
+def test_a_pool_gives_511_or_512_identifiers_and_then_no_more() -> None:
+    for first, size in ((True, 511), (False, 512)):
+        root = Root()
+        pool = bi.CAP_INIT_ASID_POOL
+        if not first:
+            pool, _ = _pool(root)
+        held = root.cap(pool)
+        assert isinstance(held, ASIDPoolCap)
+        for low in range(512 - size, 511):
+            held.pool.roots.setdefault(low, 0x1000)
+        table = root.make(obj.PAGE_TABLE)
+        assert root.call(pool, "ASIDPool_Assign", caps=(table,)) == (err.NO_ERROR, [])
+        assert held.pool.roots.keys() == set(range(512 - size, 512))
+        assert root.call(pool, "ASIDPool_Assign", caps=(root.make(obj.PAGE_TABLE),)) == (err.DELETE_FIRST, [])
+
+
+def test_no_more_pools_than_128_can_be_made() -> None:
+    root = Root()
+    for high in range(1, 127):
+        root.state.asid_table[high] = root.state.asid_table[0]
+    slot, cap = _pool(root)
+    assert cap.base == 127 << 9
+    untyped = root.make(obj.UNTYPED, obj.ASID_POOL_BITS)
+    words = root.slot(), 64
+    assert root.call(bi.CAP_ASID_CONTROL, "ASIDControl_MakePool", *words, caps=(untyped, CNODE)) == (
+        err.DELETE_FIRST, [],
+    )  # fmt: skip
+
+
+def test_a_pool_cap_whose_pool_is_gone_or_another_is_refused() -> None:
+    """No sequence of calls leads there; the kernel checks, as seL4 does."""
+    root = Root()
+    slot, cap = _pool(root)
+    table = root.make(obj.PAGE_TABLE)
+    del root.state.asid_table[cap.base >> 9]
+    error, words = root.call(slot, "ASIDPool_Assign", caps=(table,))
+    assert (error, words[:2]) == (err.FAILED_LOOKUP, [0, err.INVALID_ROOT])
+    root.state.asid_table[cap.base >> 9] = ko.ASIDPool(0x1000, cap.base)
+    assert root.call(slot, "ASIDPool_Assign", caps=(table,)) == (err.INVALID_CAPABILITY, [0])
+
+
+def test_a_mapped_frame_is_not_mapped_again_where_a_table_is() -> None:
+    """``decodeRISCVFrameInvocation`` checks it; the look-up before it goes on into a table, so no call gets here."""
+    cap = FrameCap(0x8000_0000, 21, 3, False, 1, 0x20_0000)
+    with pytest.raises(SyscallError) as refused:
+        vspace_invocations._check_remap(cap, 1, 0x20_0000, table_pte(0x9000_0000))
+    assert refused.value.code == err.DELETE_FIRST
+
+
+def test_where_a_page_cannot_be_mapped_for_a_device_the_error_says_how_many_bits_are_missing() -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    frame, _ = root.frame()
+    error, words = root.call(frame, "Page_MapIO", 3, 0x5000, caps=(space,))
+    assert (error, words[:2]) == (err.FAILED_LOOKUP, [0, err.INVALID_ROOT])
+    for level in range(io.IO_LEVELS):
+        table = root.make(io.OBJECT_IO_PAGE_TABLE)
+        root.do(table, "IOPageTable_Map", 0x5000, caps=(space,))
+        if level < io.IO_LEVELS - 1:
+            error, words = root.call(frame, "Page_MapIO", 3, 0x5000, caps=(space,))
+            left = 12 + io.IO_PT_INDEX_BITS * (io.IO_LEVELS - 1 - level)
+            assert (error, words[:3]) == (err.FAILED_LOOKUP, [0, err.MISSING_CAPABILITY, left])
+    assert root.call(frame, "Page_MapIO", 3, 0x5000, caps=(space,))[0] == err.NO_ERROR
+
+
+def test_a_table_that_is_taken_out_of_an_iospace_is_as_new() -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    tables = [root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(io.IO_LEVELS)]
+    new = [root.cap(table) for table in tables]
+    for table in tables:
+        root.do(table, "IOPageTable_Map", 0x4020_5000, caps=(space,))
+    for table, before in zip(tables, new, strict=True):
+        root.do(table, "IOPageTable_Unmap")
+        after = root.cap(table)
+        assert isinstance(after, IOPageTableCap)
+        assert [getattr(after, name) for name in FIELDS] == [getattr(before, name) for name in FIELDS]
+
+
+def test_a_zombie_is_like_no_other_not_even_of_the_same_object() -> None:
+    root = Root()
+    one, other = (ZombieCap(root.cnode, 4, 4) for _ in range(2))
+    assert not same_region_as(one, other)
+    assert not same_object_as(one, other)
+    assert same_region_as(one, one)
+
+
+def test_the_dump_of_the_scheduler_names_the_running_thread_and_both_queues_in_order() -> None:
+    root = Root(num_domains=4)
+    threads = []
+    for domain, priority, name in ((0, 7, "seven"), (0, 9, ""), (2, 9, "nine"), (0, 9, "late")):
+        tcb, context = root.make(obj.TCB), root.make(obj.SCHED_CONTEXT, 8)
+        words = 5000, 5000 if name != "late" else 9000, 0, 0, 0
+        root.do(root.info.sched_control[0], "SchedControl_ConfigureFlags", *words, caps=(context,))
+        root.do(tcb, "TCB_SetSpace", 0, 0, caps=(root.slot(), CNODE, bi.CAP_INIT_VSPACE))
+        root.do(tcb, "TCB_SetSchedParams", 0, priority, caps=(bi.CAP_INIT_TCB, context, root.slot()))
+        root.do(bi.CAP_DOMAIN, "DomainSet_Set", domain, caps=(tcb,))
+        cap = root.cap(tcb)
+        thread = getattr(cap, "tcb")  # noqa: B009
+        thread.name = name
+        threads.append(thread)
+        if name == "late":
+            thread.sched_context.refills[0].time += 10_000
+        root.do(tcb, "TCB_Resume")
+    assert dump_scheduler(root.state) == (
+        "current: rootserver\n"
+        "ready: domain 0 priority 7: seven\n"
+        f"ready: domain 0 priority 9: {threads[1].paddr:#x}\n"
+        "ready: domain 2 priority 9: nine\n"
+        "release: late\n"
+    )
+
+
+def test_states_are_known_by_name() -> None:
+    named = [ko.INACTIVE, ko.RUNNING, ko.RESTART, ko.IDLE]
+    assert [getattr(state, "name", "") for state in named] == ["Inactive", "Running", "Restart", "IdleThread"]
+    assert ko.PlainState("Sleeping").name == "Sleeping"
