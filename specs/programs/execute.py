@@ -5,6 +5,7 @@ would happen: what would block it is made the non-blocking call of the same kind
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -229,36 +230,42 @@ def load_syscall(machine: Machine, thread: TCB, step: Syscall, garbage: int = 1,
     )  # fmt: skip
 
 
+_WORD, _PATH = struct.Struct("<Q"), struct.Struct("<3Q")
+
+
 def load_fields(
     machine: Machine, thread: TCB, garbage: int, instead: int | None, number: int, cap: int, label: int,
     words: tuple[int, ...], caps: tuple[int, ...], length: int | None, ncaps: int | None, reply: int, dest: int,
     receive: tuple[int, int, int],
 ) -> None:  # fmt: skip
     """``load_syscall`` by the fields of a ``Syscall``; ``instead`` is another number for it."""
-    buffer = fill(machine, thread, garbage)
     length = (len(words) if length is None else length) & msg.LENGTH_MASK
     ncaps = (len(caps) if ncaps is None else ncaps) & 3
+    others, content = _garbage(garbage)
     registers = thread.registers
+    registers[1 : reg.FAULT_IP] = others
     registers[reg.SYSCALL_REGISTER] = (number if instead is None else instead) & WORD_MASK
     registers[reg.CAP_REGISTER] = cap & WORD_MASK
     registers[reg.MSG_INFO_REGISTER] = msg.message_info(label, length, ncaps)
     registers[reg.REPLY_REGISTER] = (dest if number == sc.NBSEND_WAIT else reply) & WORD_MASK
     registers[reg.NBSEND_DEST_REGISTER] = dest & WORD_MASK
-    # What the message info announces is an input, whether the program says what it is or not.
-    count = min(max(length, len(words)), msg.MSG_MAX_LENGTH)
-    for index in range(count):
-        word = words[index] & WORD_MASK if index < len(words) else 0
-        if index < msg.N_MSG_REGISTERS:
-            registers[reg.MSG_REGISTERS[index]] = word
-        elif buffer:
-            machine.write_word(buffer + msg.BUFFER_MSG + 8 * index, word)
-    if buffer:
-        for index in range(ncaps):
-            extra = caps[index] & WORD_MASK if index < len(caps) else 0
-            machine.write_word(buffer + msg.BUFFER_CAPS + 8 * index, extra)
-        for index, word in enumerate(receive):
-            machine.write_word(buffer + msg.BUFFER_RECEIVE_CNODE + 8 * index, word & WORD_MASK)
     registers[reg.NEXT_IP] = INSN_PC["ecall"]
+    # What the message info announces is an input, whether the program says what it is or not.
+    said = [word & WORD_MASK for word in words] + [0] * (length - len(words))
+    in_registers = said[: msg.N_MSG_REGISTERS]
+    registers[reg.A2 : reg.A2 + len(in_registers)] = in_registers
+    buffer = ipc_buffer(thread, for_writing=True)
+    if not buffer:
+        return
+    filled = bytearray(content)
+    in_buffer = said[msg.N_MSG_REGISTERS : msg.MSG_MAX_LENGTH]
+    if in_buffer:
+        struct.pack_into(f"<{len(in_buffer)}Q", filled, msg.BUFFER_MSG + 8 * msg.N_MSG_REGISTERS, *in_buffer)
+    for index in range(ncaps):
+        extra = caps[index] & WORD_MASK if index < len(caps) else 0
+        _WORD.pack_into(filled, msg.BUFFER_CAPS + 8 * index, extra)
+    _PATH.pack_into(filled, msg.BUFFER_RECEIVE_CNODE, *[word & WORD_MASK for word in receive])
+    machine.write_bytes(buffer, bytes(filled))
 
 
 def harmless_number(number: int, cap: int, caps: tuple[int, ...], reply: int, thread: TCB) -> int:
