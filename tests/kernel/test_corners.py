@@ -7,6 +7,7 @@ from capkernel.abi import errors as err
 from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
+from capkernel.abi import syscalls as sc
 from capkernel.kernel import objects as ko
 from capkernel.kernel import syscall
 from capkernel.kernel.caps import ASIDPoolCap, FrameCap, IOPageTableCap, ZombieCap, same_object_as, same_region_as
@@ -19,7 +20,7 @@ from specs.programs import Layout
 from tests.kernel.rootcalls import CNODE, Root
 from tests.kernel.together import agreed, call
 
-LINE = 10
+LINE, READ_ONLY = 10, 2
 FIELDS = "paddr", "io", "level", "ioaddr"
 
 
@@ -140,6 +141,51 @@ def test_a_table_that_is_taken_out_of_an_iospace_is_as_new() -> None:
         after = root.cap(table)
         assert isinstance(after, IOPageTableCap)
         assert [getattr(after, name) for name in FIELDS] == [getattr(before, name) for name in FIELDS]
+
+
+@pytest.mark.parametrize("ioaddr", [0, 0x5000, 0x20_0000, 0x4000_0000 * (io.IO_LEVELS > 2), 0x4060_7000])
+@pytest.mark.parametrize("taken", range(io.IO_LEVELS))
+def test_a_table_is_taken_out_of_its_place_in_the_tree_and_no_other(ioaddr: int, taken: int) -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    tables = [root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(io.IO_LEVELS)]
+    for table in tables:
+        root.do(table, "IOPageTable_Map", ioaddr, caps=(space,))
+    caps = [root.cap(table) for table in tables]
+    shifts = [12 + io.IO_PT_INDEX_BITS * (io.IO_LEVELS - 1 - level) for level in range(io.IO_LEVELS)]
+    entries = []
+    for level, cap in enumerate(caps[:-1]):
+        assert isinstance(cap, IOPageTableCap)
+        entries.append(cap.paddr + 8 * (ioaddr >> shifts[level] & (1 << io.IO_PT_INDEX_BITS) - 1))
+    assert all(root.machine.read_word(entry) for entry in entries)
+    root.do(tables[taken], "IOPageTable_Unmap")
+    left = [bool(root.machine.read_word(entry)) for entry in entries]
+    assert left == [level != taken - 1 for level in range(io.IO_LEVELS - 1)]
+    assert (0x18 in root.state.io_contexts) is (taken > 0)
+
+
+def test_the_first_half_of_a_combined_call_may_not_stop_its_caller_and_says_which_cap_is_wrong() -> None:
+    root = Root()
+    endpoint, reply = root.make(obj.ENDPOINT), root.make(obj.REPLY)
+    root.call_later(bi.CAP_INIT_TCB, "TCB_Suspend", (), ())
+    root.ecall(sc.NBSEND_RECV, a0=endpoint, a6=reply, t0=bi.CAP_INIT_TCB)
+    refusal = root.state.refusal
+    assert isinstance(refusal, SyscallError)
+    assert (refusal.code, refusal.words) == (err.INVALID_CAPABILITY, (0,))
+
+
+def test_a_thread_is_named_only_through_a_buffer_that_it_may_write() -> None:
+    root = Root()
+    frame = root.cap(bi.CAP_INIT_IPC_BUFFER)
+    assert isinstance(frame, FrameCap)
+    root.machine.write_bytes(frame.paddr + 8, b"bob\0")
+    buffer = root.thread.buffer_slot
+    held = buffer.cap
+    assert isinstance(held, FrameCap)
+    buffer.cap = FrameCap(held.paddr, held.size_bits, READ_ONLY, held.is_device)
+    root.ecall(sc.DEBUG_NAME_THREAD, a0=bi.CAP_INIT_TCB)
+    assert root.thread.name == "rootserver"
+    assert root.machine.halted
 
 
 def test_a_zombie_is_like_no_other_not_even_of_the_same_object() -> None:

@@ -1,12 +1,14 @@
 """What becomes of those who wait when what they wait for goes away; kernel, specification and invariants agree."""
 
+from dataclasses import replace
+
 import pytest
 
 from capkernel.abi import labels
 from capkernel.abi import syscalls as sc
 from capkernel.kernel.caps import EndpointCap
 from capkernel.kernel.objects import INACTIVE, Blocked, BlockedOnReceive, BlockedOnReply, BlockedOnSend
-from specs.programs import SLOTS, Access, Compute, Layout, Step, Worker
+from specs.programs import SLOTS, Access, Compute, Layout, Step, Syscall, Worker
 from specs.programs.layout import TEST_BITS
 from tests.kernel.together import agreed, call, destroy, recv, send, wait
 
@@ -104,3 +106,26 @@ def test_a_thread_that_deletes_itself_within_a_long_operation_is_charged_when_th
         call("cnode", labels.CNODE_DELETE, SLOTS["cnode4"], TEST_BITS, thread=0),
     ]  # fmt: skip
     agreed(layout, *steps, Compute(10), Compute(30_000), Compute(30_000))
+
+
+@pytest.mark.parametrize("sporadic", [0, 1])
+@pytest.mark.parametrize("number", [sc.REPLY_RECV, sc.NBSEND_WAIT], ids=["on an endpoint", "on the notification"])
+def test_a_server_that_has_given_its_time_back_finds_a_signal_and_the_notification_s_time(
+    number: int, sporadic: int
+) -> None:
+    """Lent time is used from when it is taken up, not from when it could have been."""
+    layout = Layout(lends=((SLOTS["sc_spare"], SLOTS["ntfn0"]),), workers=(
+        Worker(priority=120), replace(PASSIVE.workers[1], notification=SLOTS["ntfn0"]), Worker(priority=115),
+        Worker(priority=110),
+    ))  # fmt: skip
+    configure = call(
+        "sched_control", labels.SCHED_CONTROL_CONFIGURE_FLAGS, 700, 5_000, 2, 0, sporadic, caps=("sc_spare",), thread=0
+    )
+    source = SLOTS["ep0" if number == sc.REPLY_RECV else "ntfn0"]
+    answer = Syscall(number, source, 0, (), reply=SLOTS["reply0"], dest=SLOTS["reply0"], thread=1)
+    signal = send("ntfn0_badge2", number=sc.NBSEND, thread=1)
+    done = agreed(
+        layout, configure, Compute(3_000), send("ep0", number=sc.CALL, thread=0), signal, Compute(2_000), answer,
+        Compute(100), Compute(100),
+    )  # fmt: skip
+    assert done.threads[1].registers[10] == 2 or done.threads[1].sched_context is not None
