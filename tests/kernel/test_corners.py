@@ -7,10 +7,21 @@ from capkernel.abi import errors as err
 from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
+from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.kernel import objects as ko
 from capkernel.kernel import syscall
-from capkernel.kernel.caps import ASIDPoolCap, FrameCap, IOPageTableCap, ZombieCap, same_object_as, same_region_as
+from capkernel.kernel.caps import (
+    ASIDPoolCap,
+    FrameCap,
+    IOPageTableCap,
+    IRQControlCap,
+    IRQHandlerCap,
+    UntypedCap,
+    ZombieCap,
+    same_object_as,
+    same_region_as,
+)
 from capkernel.kernel.debug import dump_scheduler
 from capkernel.kernel.errors import SyscallError
 from capkernel.kernel.invocations import vspace as vspace_invocations
@@ -199,7 +210,7 @@ def test_a_zombie_is_like_no_other_not_even_of_the_same_object() -> None:
 def test_the_dump_of_the_scheduler_names_the_running_thread_and_both_queues_in_order() -> None:
     root = Root(num_domains=4)
     threads = []
-    for domain, priority, name in ((0, 7, "seven"), (0, 9, ""), (2, 9, "nine"), (0, 9, "late")):
+    for domain, priority, name in ((0, 7, "seven"), (0, 9, ""), (2, 9, "d\xe9j\xe0"), (0, 9, "late")):
         tcb, context = root.make(obj.TCB), root.make(obj.SCHED_CONTEXT, 8)
         words = 5000, 5000 if name != "late" else 9000, 0, 0, 0
         root.do(root.info.sched_control[0], "SchedControl_ConfigureFlags", *words, caps=(context,))
@@ -217,9 +228,72 @@ def test_the_dump_of_the_scheduler_names_the_running_thread_and_both_queues_in_o
         "current: rootserver\n"
         "ready: domain 0 priority 7: seven\n"
         f"ready: domain 0 priority 9: {threads[1].paddr:#x}\n"
-        "ready: domain 2 priority 9: nine\n"
+        "ready: domain 2 priority 9: d\xe9j\xe0\n"
         "release: late\n"
     )
+    root.ecall(sc.DEBUG_SNAPSHOT)
+    assert root.printed.startswith(f"-- snapshot at tick {root.state.time}\ncurrent: rootserver\n")
+    assert "d?j?" in root.printed
+
+
+def test_caps_of_different_kinds_are_of_different_objects_but_for_what_lies_in_memory_or_under_a_master() -> None:
+    root = Root("virt_iommu")
+    kinds = (obj.TCB, obj.ENDPOINT, obj.NOTIFICATION, obj.REPLY, obj.PAGE, obj.PAGE_TABLE, io.OBJECT_IO_PAGE_TABLE)
+    slots = [root.make(kind) for kind in kinds]
+    slots += [root.make(obj.CNODE, 1), root.make(obj.SCHED_CONTEXT, 8), root.untyped, bi.CAP_ASID_CONTROL]
+    slots += [bi.CAP_INIT_ASID_POOL, bi.CAP_DOMAIN, bi.CAP_IRQ_CONTROL, bi.CAP_IO_SPACE, root.info.sched_control[0]]
+    slots.append(root.slot())
+    root.do(bi.CAP_IRQ_CONTROL, "IRQControl_Get", LINE, slots[-1], 64, caps=(CNODE,))
+    caps = [root.cap(slot) for slot in slots]
+    assert len({type(cap) for cap in caps}) == len(caps)
+    for outer in caps:
+        assert same_region_as(outer, outer)
+        within = {type(inner) for inner in caps if inner is not outer and same_region_as(outer, inner)}
+        if isinstance(outer, UntypedCap):
+            assert within == {type(cap) for cap in caps[:9]}
+        else:
+            assert within == ({IRQHandlerCap} if isinstance(outer, IRQControlCap) else set()), outer
+        assert not [inner for inner in caps if inner is not outer and same_object_as(outer, inner)]
+
+
+def test_a_device_s_iospace_goes_away_before_it_has_a_tree_and_a_frame_after_its_tree() -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    root.do(CNODE, "CNode_Delete", space, 64)
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    tables = [root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(io.IO_LEVELS)]
+    for table in tables:
+        root.do(table, "IOPageTable_Map", 0x5000, caps=(space,))
+    frame, _ = root.frame()
+    root.do(frame, "Page_MapIO", 3, 0x5000, caps=(space,))
+    root.do(tables[0], "IOPageTable_Unmap")
+    root.do(tables[1], "IOPageTable_Unmap")
+    root.do(frame, "Page_Unmap")
+    cap = root.cap(frame)
+    assert isinstance(cap, FrameCap)
+    assert (cap.io, cap.vaddr) == (None, 0)
+
+
+def test_who_has_lost_its_cspace_faults_with_an_invalid_root() -> None:
+    root = Root()
+    endpoint, reply, node = root.make(obj.ENDPOINT), root.make(obj.REPLY), root.make(obj.CNODE, 4)
+    tcb, context = root.make(obj.TCB), root.make(obj.SCHED_CONTEXT, 8)
+    root.do(root.info.sched_control[0], "SchedControl_ConfigureFlags", 5000, 5000, 0, 0, 0, caps=(context,))
+    root.do(tcb, "TCB_SetSpace", 0, 0, caps=(endpoint, node, bi.CAP_INIT_VSPACE))
+    root.do(tcb, "TCB_SetSchedParams", 0, 255, caps=(bi.CAP_INIT_TCB, context, endpoint))
+    root.do(tcb, "TCB_WriteRegisters", 1, 2, 0x40_0000, 0)
+    root.do(CNODE, "CNode_Revoke", node, 64)
+    root.ecall(sc.RECV, a0=endpoint, a6=reply)
+    child = root.state.current
+    assert child is not root.thread
+    child.registers[reg.A0] = 0x77
+    syscall.handle_syscall(root.state, sc.CALL)
+    assert root.state.current is root.thread
+    buffer = root.cap(bi.CAP_INIT_IPC_BUFFER)
+    assert isinstance(buffer, FrameCap)
+    words = [root.thread.registers[r] for r in reg.MSG_REGISTERS]
+    assert words[1:3] == [0x77, 0]
+    assert words[3] == err.INVALID_ROOT
 
 
 def test_states_are_known_by_name() -> None:

@@ -94,15 +94,16 @@ def test_what_a_caller_waits_through_is_destroyed_while_the_server_has_its_time(
         assert isinstance(done.threads[0].state, BlockedOnReply)
 
 
-def test_a_thread_that_deletes_itself_within_a_long_operation_is_charged_when_that_is_preempted() -> None:
-    """Its TCB lies in a CNode that it deletes, and that takes longer than it has time."""
+@pytest.mark.parametrize("own", ["tcb0", "sc0"])
+def test_a_thread_that_deletes_itself_or_its_time_within_a_long_operation_that_is_then_preempted(own: str) -> None:
+    """The cap lies in a CNode that it deletes, and that takes longer than it has time."""
     layout = Layout(work_units_per_preemption=1, work_unit_ticks=2_000, workers=(
         Worker(priority=120, budget=300, period=9_000), Worker(priority=100), Worker(priority=100), Worker(priority=99),
     ))  # fmt: skip
     move = labels.CNODE_MOVE
     steps: list[Step] = [
         call("cnode4", move, 0, 2, SLOTS["ntfn1"], TEST_BITS, caps=("cnode",), thread=0),
-        call("cnode4", move, 3, 2, SLOTS["tcb0"], TEST_BITS, caps=("cnode",), thread=0),
+        call("cnode4", move, 3, 2, SLOTS[own], TEST_BITS, caps=("cnode",), thread=0),
         call("cnode", labels.CNODE_DELETE, SLOTS["cnode4"], TEST_BITS, thread=0),
     ]  # fmt: skip
     agreed(layout, *steps, Compute(10), Compute(30_000), Compute(30_000))
