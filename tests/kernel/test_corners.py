@@ -199,6 +199,26 @@ def test_a_thread_is_named_only_through_a_buffer_that_it_may_write() -> None:
     assert root.machine.halted
 
 
+@pytest.mark.parametrize("name", ["", "x", "y" * 127, "z" * 128])
+def test_a_name_may_be_empty_and_is_cut_after_127_characters(name: str) -> None:
+    root = Root()
+    frame = root.cap(bi.CAP_INIT_IPC_BUFFER)
+    assert isinstance(frame, FrameCap)
+    root.machine.write_bytes(frame.paddr + 8, name.encode() + b"\0")
+    root.ecall(sc.DEBUG_NAME_THREAD, a0=bi.CAP_INIT_TCB)
+    assert not root.machine.halted
+    assert root.thread.name == name[:127]
+
+
+def test_a_domain_s_turn_may_last_56_bits_of_ticks() -> None:
+    root = Root(num_domains=2, domain_schedule_length=4)
+    longest = (1 << 56) - 1
+    root.do(bi.CAP_DOMAIN, "DomainSet_ScheduleConfigure", 1, 1, longest)
+    assert root.state.domain_schedule[1] == (1, longest)
+    words = 1, 1, longest + 1
+    assert root.call(bi.CAP_DOMAIN, "DomainSet_ScheduleConfigure", *words) == (err.INVALID_ARGUMENT, [2])
+
+
 def test_a_zombie_is_like_no_other_not_even_of_the_same_object() -> None:
     root = Root()
     one, other = (ZombieCap(root.cnode, 4, 4) for _ in range(2))
