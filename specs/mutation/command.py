@@ -130,7 +130,14 @@ def _print(found: Figures, *, diffs: bool) -> None:
         typer.echo(f"stale, there is no such mutant any more:\n{explanation.name}\n")
     for explanation, by in found.wrong:
         typer.echo(f"wrong, {by} notices what is explained as equivalent:\n{explanation.name}\n")
+    typer.echo(_firsts(found))
     typer.echo(_summary(found))
+
+
+def _firsts(found: Figures) -> str:
+    """Which kinds of cases noticed something first, in words."""
+    counts = [f"{name} {count:,}" for name, count in found.first.most_common() if count]
+    return f"noticed first by: {', '.join(counts) or 'nothing'}; {found.seconds:,.0f} s of processor time"
 
 
 def _summary(found: Figures) -> str:
@@ -147,4 +154,4 @@ def _markdown(found: Figures) -> str:
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     for name, counts, share in rows(found):
         lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in counts) + f" | {share:.1%} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _firsts(found).capitalize() + "."])

@@ -33,6 +33,8 @@ class Figures:
     equivalent: list[tuple[Mutant, Explanation]] = field(default_factory=list)
     stale: list[Explanation] = field(default_factory=list)
     wrong: list[tuple[Explanation, str]] = field(default_factory=list)
+    first: Counter[str] = field(default_factory=Counter)
+    """What noticed mutants first, by kind of case."""
     seconds: float = 0.0
 
     @property
@@ -63,7 +65,9 @@ def figures(results: Iterable[tuple[Mutant, Verdict | None]], explained: dict[st
         explanation = explained.get(named(mutant))
         kind = _kind(verdict, explanation)
         found.modules.setdefault(mutant.module, Counter())[kind] += 1
-        found.seconds += verdict.seconds if verdict is not None else 0.0
+        if verdict is not None:
+            found.seconds += verdict.seconds
+            found.first[_judge(verdict)] += kind in (KILLED, TIMED_OUT)
         if kind == SURVIVED and verdict is not None:
             found.survivors.append(Survivor(mutant, verdict.cases))
         elif kind == EQUIVALENT and explanation is not None:
@@ -72,6 +76,11 @@ def figures(results: Iterable[tuple[Mutant, Verdict | None]], explained: dict[st
             found.wrong.append((explanation, verdict.by))
     found.stale = stale(explained, mutants)
     return found
+
+
+def _judge(verdict: Verdict) -> str:
+    """The kind of the case that noticed a mutant."""
+    return "test" if "::" in verdict.by else verdict.by.partition(" ")[0]
 
 
 def _kind(verdict: Verdict | None, explanation: Explanation | None) -> str:
@@ -90,6 +99,7 @@ def data(found: Figures) -> dict[str, Any]:
         "total": {column: found.total[column] for column in COLUMNS},
         "score": score(found.total),
         "seconds": round(found.seconds, 1),
+        "noticed first by": {name: count for name, count in found.first.most_common() if count},
         "survivors": [
             {"key": one.mutant.key, "where": one.mutant.title, "diff": one.mutant.diff, "cases": one.cases}
             for one in found.survivors

@@ -46,19 +46,28 @@ class _Inside:
     def __init__(self, then: Callable[[Sequence[Case]], None]) -> None:
         self._then = then
         self.collected = False
+        self.error: BaseException | None = None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of running the tests."""
         if session.testsfailed:
             return True
         self.collected = True
-        self._then([Test(item) for item in session.items])
+        try:
+            self._then([Test(item) for item in session.items])
+        except BaseException as error:  # pytest would make something else of it; it is raised outside.
+            self.error = error
         return True
 
 
 def with_tests(then: Callable[[Sequence[Case]], None], folders: Sequence[str | Path] = FOLDERS) -> None:
-    """Collect the tests of these folders, and call ``then`` with them while pytest waits. Raises NotCollected."""
+    """Collect the tests of these folders, and call ``then`` with them while pytest waits.
+
+    Raises NotCollected, and what ``then`` raises.
+    """
     inside = _Inside(then)
     code = pytest.main([*OPTIONS, *(str(ROOT / folder) for folder in folders)], plugins=[inside])
     if not inside.collected:
         raise NotCollected(f"pytest could not collect the tests of {', '.join(map(str, folders))} (exit status {code})")
+    if inside.error is not None:
+        raise inside.error

@@ -25,7 +25,7 @@ MEMORY = 2 << 30
 """So many bytes more than it begins with may a child use."""
 SILENCE = 120.0
 """Seconds of real time after which a child that says nothing is taken for hanging."""
-DEFINITION = "its definition"
+DEFINITION = "definition"
 """What kills a mutant that cannot even be defined."""
 
 

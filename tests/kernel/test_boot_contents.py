@@ -320,7 +320,8 @@ def test_the_image_may_fill_what_is_left_of_ram_but_no_page_more() -> None:
     assert 0 < room < MEGA - 0x10000
     full = _boot("qemu_virt_riscv64", RootImage(0x10000, ((0x10000, b"", room),)), b"", **small)
     assert not [u for u in full.info.untyped_list if 0x84000000 <= u.paddr < _objects(full)[0][0]]
-    with pytest.raises(ValueError, match="does not fit"):
+    size = f"image of {room + PAGE:#x} bytes does not fit into RAM"
+    with pytest.raises(ValueError, match=size):
         _boot("qemu_virt_riscv64", RootImage(0x10000, ((0x10000, b"", room + 1),)), b"", **small)
 
 

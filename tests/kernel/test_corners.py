@@ -294,6 +294,35 @@ def test_a_device_s_iospace_goes_away_before_it_has_a_tree_and_a_frame_after_its
     assert (cap.io, cap.vaddr) == (None, 0)
 
 
+def test_a_frame_that_is_unmapped_late_leaves_the_one_that_has_taken_its_place() -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    tables = [root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(io.IO_LEVELS + 1)]
+    for table in tables[:-1]:
+        root.do(table, "IOPageTable_Map", 0x5000, caps=(space,))
+    old, new = root.frame()[0], root.frame()[0]
+    root.do(old, "Page_MapIO", 3, 0x5000, caps=(space,))
+    root.do(tables[-2], "IOPageTable_Unmap")
+    root.do(tables[-1], "IOPageTable_Map", 0x5000, caps=(space,))
+    root.do(new, "Page_MapIO", 3, 0x5000, caps=(space,))
+    leaf = root.cap(tables[-1])
+    assert isinstance(leaf, IOPageTableCap)
+    entry = root.machine.read_word(leaf.paddr + 8 * 5)
+    assert entry
+    root.do(old, "Page_Unmap")
+    assert root.machine.read_word(leaf.paddr + 8 * 5) == entry
+    root.do(new, "Page_Unmap")
+    assert root.machine.read_word(leaf.paddr + 8 * 5) == 0
+
+
+def test_a_thread_without_a_buffer_names_nobody() -> None:
+    root = Root()
+    root.thread.buffer_slot.cap = ko.NULL
+    root.ecall(sc.DEBUG_NAME_THREAD, a0=bi.CAP_INIT_TCB)
+    assert root.thread.name == "rootserver"
+    assert root.machine.halted
+
+
 def test_who_has_lost_its_cspace_faults_with_an_invalid_root() -> None:
     root = Root()
     endpoint, reply, node = root.make(obj.ENDPOINT), root.make(obj.REPLY), root.make(obj.CNODE, 4)

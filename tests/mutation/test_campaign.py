@@ -12,6 +12,7 @@ from specs.mutation.explained import Unreadable, explanations, named, stale
 from specs.mutation.figures import EQUIVALENT, figures
 from specs.mutation.mutants import Mutant, path_of
 from specs.mutation.survey import Sources, Survey, Unfit
+from specs.mutation.tests import NotCollected, with_tests
 from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -141,3 +142,23 @@ def test_what_is_explained_is_still_in_the_kernel() -> None:
 def test_every_explanation_has_its_mutant() -> None:
     every = [mutant for module in mutants.modules() for mutant in mutants.mutants_of(module)]
     assert stale(explanations(), every) == []
+
+
+def test_tests_are_cases_each_run_by_itself_and_what_happens_inside_comes_out(tmp_path: Path) -> None:
+    (tmp_path / "test_two.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef three():\n    return 3\n\n"
+        "def test_right(three):\n    assert three == 3\n\ndef test_wrong(three):\n    assert three == 4\n"
+    )
+    found: dict[str, str | None] = {}
+
+    def look(cases: Sequence[Case]) -> None:
+        found.update({case.name.partition("::")[2]: case.run() for case in cases})
+        raise Unfit("as it should be")
+
+    with pytest.raises(Unfit, match="as it should be"):
+        with_tests(look, [tmp_path])
+    assert found["test_right"] is None
+    assert "assert 3 == 4" in str(found["test_wrong"])
+    (tmp_path / "test_three.py").write_text("import nothing_like_it\n")
+    with pytest.raises(NotCollected):
+        with_tests(look, [tmp_path / "test_three.py"])
