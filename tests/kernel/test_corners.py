@@ -210,6 +210,17 @@ def test_a_name_may_be_empty_and_is_cut_after_127_characters(name: str) -> None:
     assert root.thread.name == name[:127]
 
 
+@pytest.mark.parametrize(("length", "ends"), [(8 * 120 - 1, True), (8 * 120, False)])
+def test_a_name_must_end_within_the_message(length: int, ends: bool) -> None:
+    root = Root()
+    frame = root.cap(bi.CAP_INIT_IPC_BUFFER)
+    assert isinstance(frame, FrameCap)
+    root.machine.write_bytes(frame.paddr + 8, b"n" * length + b"\0")
+    root.ecall(sc.DEBUG_NAME_THREAD, a0=bi.CAP_INIT_TCB)
+    assert root.machine.halted is not ends
+    assert root.thread.name == ("n" * 127 if ends else "rootserver")
+
+
 def test_a_domain_s_turn_may_last_56_bits_of_ticks() -> None:
     root = Root(num_domains=2, domain_schedule_length=4)
     longest = (1 << 56) - 1
