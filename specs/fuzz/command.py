@@ -20,6 +20,8 @@ from capkernel.abi.labels import BY_NAME
 from capkernel.tools.checking import check_interval
 from specs.bugs.catalogue import BUGS
 from specs.fuzz.campaign import Plan, Record, Sums, WorkerError, fuzzed
+from specs.fuzz.corpus import load, minimised
+from specs.fuzz.running import kinds_of
 
 WRONG, USAGE = 1, 2
 WIDTH: Final = 100
@@ -50,9 +52,15 @@ def fuzz(
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where rounds that are done are kept, to go on from.")
     ] = None,
+    minimise: Annotated[
+        bool, typer.Option("--minimise", help="Only reduce the corpus, to as few strings as reach all that it does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Run programs made of random bytes on the kernel, and stop at the first that shows something wrong."""
+    if minimise:
+        _minimise(corpus)
+        return
     every = check_interval(check) or 0
     if plant is not None and plant.upper() not in BUGS:
         _refuse(f"there is no row {plant} that can be planted; `capkernel bugs --list` shows what there is")
@@ -77,6 +85,17 @@ def fuzz(
 def _refuse(message: str) -> NoReturn:
     typer.echo(f"fuzz: {message}", err=True)
     raise typer.Exit(USAGE)
+
+
+def _minimise(folder: Path | None) -> None:
+    if folder is None or not folder.is_dir():
+        _refuse("which corpus? --minimise goes with --corpus DIR")
+    before = load(folder)
+    kept = set(minimised(before, kinds_of))
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.read_bytes() not in kept:
+            path.unlink()
+    typer.echo(f"fuzz: {len(kept)} of {len(before)} strings are left")
 
 
 def _record(path: Path | None, plan: Plan) -> Record:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from specs.check import to_script
-from specs.fuzz.coverage import Coverage
+from specs.fuzz.coverage import Coverage, Kind
 from specs.fuzz.decoder import Steps, decode
 from specs.fuzz.driver import Driver
 from specs.fuzz.rewind import Rewinder
@@ -96,3 +96,10 @@ def finding(data: bytes, execution: Execution, checking: Checking) -> Finding:
     small = shrink(decode(data), checking.run)
     again = checking.run(small)
     return Finding(data, again.problem or execution.problem or "", len(small.steps), to_script(small, again))
+
+
+def kinds_of(data: bytes) -> frozenset[Kind]:
+    """The kinds of kernel entries that a byte string has."""
+    runner = Runner(Checking(0))
+    runner.run(data)
+    return frozenset(runner.coverage.kinds)

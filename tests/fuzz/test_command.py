@@ -1,0 +1,81 @@
+"""``capkernel fuzz``: it finds what is planted, goes on from a record, and says what it has seen."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from specs.fuzz.campaign import ROUND, Plan
+from specs.fuzz.command import USAGE, WRONG
+from specs.fuzz.command import fuzz as command
+
+
+def fuzz(*arguments: object) -> Result:
+    """Run the command in this process; its workers are others."""
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def told(*arguments: object) -> tuple[int, dict[str, Any]]:
+    result = fuzz("--json", *arguments)
+    assert result.exit_code != USAGE, result.output
+    data: dict[str, Any] = json.loads(result.stdout)
+    return result.exit_code, data
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["S6", pytest.param("S12", marks=pytest.mark.campaign), pytest.param("S7", marks=pytest.mark.campaign),
+     pytest.param("S1", marks=pytest.mark.campaign), pytest.param("S5", marks=pytest.mark.campaign)],
+)  # fmt: skip
+def test_a_planted_bug_is_found_and_shrunk_to_a_program_that_runs(row: str, tmp_path: Path) -> None:
+    status, data = told("--plant", row, "--out", tmp_path / "shown.py")
+    assert status == WRONG
+    assert data["found"]["operations"] <= 15
+    clean = subprocess.run([sys.executable, "shown.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert clean.returncode == 0
+    assert "All invariants hold." in clean.stdout
+
+
+def test_the_clean_kernel_shows_nothing_and_says_what_was_seen() -> None:
+    status, data = told("--steps", 300, "--check", "sample:7", "--engine", "hypothesis")
+    assert status == 0
+    assert data["found"] is None
+    assert data["steps"] >= 300
+    assert sum(kind["count"] for kind in data["kinds"]) == data["entries"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+def test_atheris_drives_the_kernel_and_adds_to_the_corpus(tmp_path: Path) -> None:
+    status, data = told("--steps", 300, "--check", "none", "--engine", "atheris", "--corpus", tmp_path / "kept")
+    assert status == 0
+    assert data["steps"] >= 300
+    assert list((tmp_path / "kept").iterdir())
+
+
+def test_it_goes_on_from_a_record(tmp_path: Path) -> None:
+    first = told("--steps", 400, "--check", "none", "--record", tmp_path / "r.json")
+    again = told("--steps", 400, "--check", "none", "--record", tmp_path / "r.json")
+    assert first == again
+    (tmp_path / "r.json").write_text("[]")
+    assert fuzz("--record", tmp_path / "r.json").exit_code == USAGE
+
+
+def test_rounds_do_not_depend_on_workers() -> None:
+    one, two = (Plan("random", 3, 2 * ROUND + 5, 0, workers=workers) for workers in (1, 2))
+    assert one.rounds() == two.rounds()
+    assert [steps for _, _, steps in one.rounds()] == [ROUND, ROUND, 5]
+
+
+def test_wrong_usage_is_told() -> None:
+    for arguments in (["--check", "some"], ["--plant", "S999"], ["--minimise"]):
+        result = fuzz(*arguments)
+        assert result.exit_code == USAGE
+        assert result.stderr
