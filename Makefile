@@ -58,6 +58,7 @@ campaign: $(VENV)/.dev
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2 --corruption
 	$(BIN)/capkernel refine --golden tests/golden --steps 10000000 --workers 2 --record build/refine.json
+	$(BIN)/capkernel fuzz --steps 1000000 --workers 2 --record build/fuzz.json
 	$(BIN)/capkernel mutate --workers 2
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
 
