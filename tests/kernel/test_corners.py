@@ -1,5 +1,7 @@
 """Corners that programs made up at random hardly reach, each with what the manual or seL4's sources say of it."""
 
+import itertools
+
 import pytest
 
 from capkernel.abi import bootinfo as bi
@@ -173,6 +175,22 @@ def test_a_table_is_taken_out_of_its_place_in_the_tree_and_no_other(ioaddr: int,
     left = [bool(root.machine.read_word(entry)) for entry in entries]
     assert left == [level != taken - 1 for level in range(io.IO_LEVELS - 1)]
     assert (0x18 in root.state.io_contexts) is (taken > 0)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(io.IO_LEVELS))))
+def test_tables_are_taken_out_in_any_order(order: tuple[int, ...]) -> None:
+    root = Root("virt_iommu")
+    space, _ = root.mint(bi.CAP_IO_SPACE, 5 << 16 | 0x18)
+    tables = [root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(io.IO_LEVELS)]
+    for table in tables:
+        root.do(table, "IOPageTable_Map", 0x4060_7000, caps=(space,))
+    for index in order:
+        root.do(tables[index], "IOPageTable_Unmap")
+    for table in tables:
+        cap = root.cap(table)
+        assert isinstance(cap, IOPageTableCap)
+        assert (cap.io, cap.level, cap.ioaddr) == (None, 0, 0)
+    assert root.state.io_contexts == {}
 
 
 def test_the_first_half_of_a_combined_call_may_not_stop_its_caller_and_says_which_cap_is_wrong() -> None:

@@ -130,3 +130,13 @@ def test_a_server_that_has_given_its_time_back_finds_a_signal_and_the_notificati
         Compute(100), Compute(100),
     )  # fmt: skip
     assert done.threads[1].registers[10] == 2 or done.threads[1].sched_context is not None
+
+
+@pytest.mark.parametrize("label", [labels.IRQ_HANDLER_CLEAR, labels.IRQ_HANDLER_SET_NOTIFICATION])
+def test_who_waits_for_an_interrupt_is_woken_when_the_handler_s_cap_was_the_last_and_goes(label: int) -> None:
+    waiting = wait("ntfn0", 0), wait("ntfn0", 1), wait("ntfn1", 2), wait("ntfn1", 3)
+    where = [(SLOTS[name], TEST_BITS) for name in ("ntfn0", "ntfn0_badge1", "ntfn0_badge2")]
+    deleted = [call("cnode", labels.CNODE_DELETE, *place, thread=-1) for place in where]
+    caps = ("ntfn1",) if label == labels.IRQ_HANDLER_SET_NOTIFICATION else ()
+    done = agreed(WORLD, *waiting, *deleted, call("irq_handler", label, caps=caps, thread=-1), Compute(10))
+    assert isinstance(done.threads[0].state, BlockedOnSend), "it made its call again, which is a cap fault now"
