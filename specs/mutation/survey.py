@@ -59,16 +59,17 @@ class Sources:
         files = {Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))}
         ours = sorted(path for path in files if path.is_relative_to(ROOT) and ".venv" not in path.parts)
         beside = [path for path in ours if not path.is_relative_to(Path(__file__).parent) or path.stem == "cases"]
-        self._tests = [path for path in beside if path.is_relative_to(TESTS) and path.name.startswith("test_")]
+        tests = [path for path in beside if path.is_relative_to(TESTS)]
         recordings = sorted(path for path in golden.iterdir() if path.suffix == ".gz")
         self.kernel = _digest(path for path in ours if path.is_relative_to(KERNEL) or path.parent.name == "abi")
-        self._common = _digest([*(path for path in beside if path not in self._tests), *recordings])
+        self._programs = _digest([*(path for path in beside if path not in tests), *recordings])
+        self._helpers = _digest(path for path in tests if not path.name.startswith("test_"))
         self.judges = _digest([*beside, *recordings])
 
     def stamp(self, case: Case) -> str:
         """Names all that what a case does depends on."""
-        path = ROOT / case.name.partition("::")[0]
-        return self._common + (_digest([path]) if path in self._tests else "")
+        test, is_test, _ = case.name.partition("::")
+        return self._programs + (self._helpers + _digest([ROOT / test]) if is_test else "")
 
 
 def _digest(paths: Iterable[Path]) -> str:
