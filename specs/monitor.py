@@ -91,7 +91,7 @@ class Monitor:
             self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
         else:
             seen.picture.refresh(self.state, seen.look.refresh(self.state.current))
-            self._step = Step(seen.view, trap, self.recorder, seen.picture)
+            self._step = Step(seen.view, trap, self.recorder, seen.picture, seen.buffers)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""

@@ -5,6 +5,7 @@ table with what stood in it. That costs a few dozen microseconds, where followin
 predicates costs more than a millisecond.
 """
 
+import gc
 from collections.abc import Callable
 from copy import copy
 from itertools import chain
@@ -27,7 +28,8 @@ _OF_CAPS = frozenset(("paddr", "radix", "size_bits", "base"))
 """Fields that say what an object is, and never change: what is said of caps depends on them."""
 _SLOT_FIELDS = "cap", "prev", "next", "revocable", "first_badged", "container", "index"
 _OF_SLOTS = tuple(attrgetter(name) for name in _SLOT_FIELDS)
-"""One list for each field is compared faster than one tuple for each slot."""
+_IS_COMPILED = hasattr(Slot, "__mypyc_attrs__")
+"""A compiled class keeps flags and numbers in a way that the garbage collector does not see."""
 _QUEUED = {ko.Endpoint: "queue", ko.Notification: "queue", State: "release"}
 _APART = ("slots", "refills", "ready")
 
@@ -40,6 +42,8 @@ def _paths(kind: type) -> tuple[str, ...]:
 
 
 _KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
+_REST = (ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode)
+"""Kinds all of whose fields are values, or lead to what is compared apart; they seldom change."""
 _PATHS: dict[type, tuple[str, ...]] = {kind: _paths(kind) for kind in (*_KINDS, State)}
 _GET: dict[type, Callable[[Any], Compared]] = {kind: attrgetter(*paths) for kind, paths in _PATHS.items()}
 _CARRIED: dict[type, Callable[[Any], Any]] = {
@@ -56,6 +60,13 @@ def _carried(tcb: ko.TCB) -> Any:
 
 def _refills(context: ko.SchedContext) -> list[tuple[int, int]]:
     return [(refill.time, refill.amount) for refill in context.refills]
+
+
+def _in_slots(slots: list[Slot]) -> list[Any]:
+    """All fields of all slots, flat. The garbage collector gives them seven times as fast as seven look-ups."""
+    if _IS_COMPILED:
+        return [get(slot) for slot in slots for get in _OF_SLOTS]
+    return gc.get_referents(*slots)
 
 
 def _kept(values: Compared) -> Compared:
@@ -87,6 +98,11 @@ class _Group:
             for place, (old, new) in enumerate(zip(self._seen, now, strict=True)):
                 if old != new:
                     mask |= self._renew(place, old, new, changed)
+        return mask | self.compare_also(changed)
+
+    def compare_also(self, changed: Changed) -> int:
+        """The same of what the field leads to that is compared beside the fields."""
+        mask = 0
         if self._also is not None:
             also = list(map(self._also[1], self._items))
             if also != self._seen_also:
@@ -132,7 +148,9 @@ class Look:
         self._containers = [item for item in view.objects.values() if isinstance(item, ko.SlotContainer)]
         self._places = [list(container.slots.values()) for container in self._containers]
         self._slots = list(chain.from_iterable(self._places))
-        self._fields = [list(map(get, self._slots)) for get in _OF_SLOTS]
+        self._fields = _in_slots(self._slots)
+        self._rest = [item for kind in _REST for item in view.of_kind(kind)]
+        self._rest_fields = self._in_rest()
         self._look_at_machine(view)
         self.mask = 0
         self.objects: set[Any] = set()
@@ -142,7 +160,7 @@ class Look:
         other = copy(self)
         other._groups = {kind: group.copy() for kind, group in self._groups.items()}
         other._kernel = self._kernel.copy()
-        other._fields, other._places = list(self._fields), list(self._places)
+        other._places = list(self._places)
         other.view = view
         other.objects = set(self.objects)
         return other
@@ -156,11 +174,21 @@ class Look:
         """The parts that have changed since the last look, and the objects of which fields have."""
         changed: Changed = {}
         mask = self._kernel.compare(changed) | self._changed_slots(changed) | self._changed_machine()
-        for group in self._groups.values():
-            mask |= group.compare(changed)
+        rest = self._in_rest()
+        same = rest == self._rest_fields
+        self._rest_fields = rest
+        for kind, group in self._groups.items():
+            mask |= group.compare_also(changed) if same and kind in _REST else group.compare(changed)
         self.mask |= mask
         self.objects.update(changed)
         return mask, changed
+
+    def _in_rest(self) -> list[Any]:
+        """All fields of what seldom changes, flat, and of queues; equal to no other list if they cannot be had so."""
+        if _IS_COMPILED:
+            return [object()]
+        queues = [item.queue for item in self._rest if type(item) in _QUEUED]
+        return gc.get_referents(*self._rest, *queues)
 
     def refresh(self, thread: ko.TCB) -> Changed:
         """Look at a thread: nobody but this one has changed."""
@@ -179,12 +207,10 @@ class Look:
             if now != self._places[number]:
                 mask |= self._other_places(number, now)
                 changed.setdefault(container, set()).add("slots")
-        slots = self._slots
-        for number, get in enumerate(_OF_SLOTS):
-            values = list(map(get, slots))
-            if values != self._fields[number]:
-                self._fields[number] = values
-                mask |= CAPS
+        fields = _in_slots(self._slots)
+        if fields != self._fields:
+            mask |= CAPS
+            self._fields = fields
         return mask
 
     def _other_places(self, number: int, now: list[Slot]) -> int:
@@ -194,10 +220,10 @@ class Look:
         fresh = now[len(before) :]
         if now[: len(before)] != before or not all(map(_is_blank, fresh)):
             self._slots = list(chain.from_iterable(self._places))
-            self._fields = [list(map(get, self._slots)) for get in _OF_SLOTS]
+            self._fields = _in_slots(self._slots)
             return CAPS
         self._slots = self._slots + fresh
-        self._fields = [values + list(map(get, fresh)) for values, get in zip(self._fields, _OF_SLOTS, strict=True)]
+        self._fields = self._fields + _in_slots(fresh)
         return 0
 
     # What lies in the machine

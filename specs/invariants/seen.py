@@ -2,9 +2,11 @@
 
 from specs.invariants.authority import AUTHORITY
 from specs.invariants.changes import Look
-from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES
-from specs.invariants.step import Picture
+from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES, parts
+from specs.invariants.step import Picture, buffers_of
 from specs.invariants.view import View, by_kind
+
+_OF_BUFFERS = CAPS | parts("TCB.ipc_buffer TCB.buffer_slot")
 
 
 class Seen:
@@ -19,12 +21,13 @@ class Seen:
         self.view, self.picture = view, picture
         self.look = Look(view)
         self.cnodes = view.live_cnodes()
+        self.buffers = buffers_of(view)
 
     def copy(self) -> "Seen":
         """Another, to be brought up to date apart from this one."""
         other = Seen.__new__(Seen)
         other.view, other.picture, other.cnodes = self.view.copy(), self.picture.copy(), self.cnodes
-        other.look = self.look.copy(other.view)
+        other.look, other.buffers = self.look.copy(other.view), self.buffers
         return other
 
     def renew(self, policy: object) -> bool:
@@ -45,5 +48,7 @@ class Seen:
         view.only = by_kind(look.objects, view.state)
         if look.mask & AUTHORITY:
             view.authority = None
+        if changed & _OF_BUFFERS:
+            self.buffers = buffers_of(view)
         self.picture, self.changed = self.picture.later(view, changed, objects), changed
         return True

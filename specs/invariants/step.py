@@ -27,6 +27,7 @@ _SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV
 _RECEIVING = frozenset((sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
 COMBINED = _SENDING & _RECEIVING
 Values = dict[str, Any]
+Buffers = dict[TCB, tuple[int, bool]]
 
 
 def _plain(value: Any) -> Any:
@@ -132,6 +133,11 @@ def buffer_of(thread: TCB) -> tuple[int, bool]:
     return cap.paddr + thread.ipc_buffer % (1 << cap.size_bits), cap.rights == 3
 
 
+def buffers_of(view: View) -> Buffers:
+    """The IPC buffers of all threads."""
+    return {thread: buffer_of(thread) for thread in view.threads}
+
+
 @dataclass
 class Request:
     """A system call as it stood in the caller's registers and IPC buffer. ``words`` are those that count."""
@@ -189,14 +195,17 @@ def request_of(view: View, thread: TCB) -> Request:
 class Step:
     """One kernel entry. Made before it; ``finish`` adds what came of it.
 
-    ``before`` is a picture of the view, if there is one already.
+    ``before`` is a picture of the view and ``buffers`` where its threads' IPC buffers lie, if that is known already.
     """
 
     after: View
     changed = ALL
     """The parts that this step may have changed."""
 
-    def __init__(self, view: View, trap: Trap, recorder: Recorder, before: Picture | None = None) -> None:
+    def __init__(
+        self, view: View, trap: Trap, recorder: Recorder, before: Picture | None = None,
+        buffers: Buffers | None = None,
+    ) -> None:  # fmt: skip
         self.trap = trap
         self.recorder = recorder
         self.state: State = view.state
@@ -207,7 +216,7 @@ class Step:
         self.request = request_of(view, self.caller)
         # What queued senders named, should one of them be served in this step.
         self.queued = {t: request_of(view, t) for t in view.threads if isinstance(t.state, ko.BlockedOnSend)}
-        self.buffers = {thread: buffer_of(thread) for thread in view.threads}
+        self.buffers = buffers_of(view) if buffers is None else buffers
         self._slots = {address: slot_at(self.caller, address) for address in self._addresses()}
         self.operand = self._operand()
         self.derived = self._derived(view)
