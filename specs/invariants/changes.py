@@ -6,7 +6,7 @@ predicates costs more than a millisecond.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from itertools import chain
 from operator import attrgetter
@@ -24,6 +24,10 @@ from specs.invariants.view import View
 Changed = dict[Any, set[str]]
 """Objects, and the fields of each that have changed."""
 Compared = tuple[Any, ...]
+Region = tuple[int, int]
+"""Start and size in bytes."""
+TABLE = 4096
+"""Bytes of a table, of the MMU and of the IOMMU."""
 _OF_CAPS = frozenset(("paddr", "radix", "size_bits", "base"))
 """Fields that say what an object is, and never change: what is said of caps depends on them."""
 _SLOT_FIELDS = "cap", "prev", "next", "revocable", "first_badged", "container", "index"
@@ -53,6 +57,15 @@ _CARRIED: dict[type, Callable[[Any], Any]] = {
 """What a thread's state carries. The kernel replaces states and does not change them; but it is not to be trusted."""
 
 
+def _part(kind: type, path: str) -> tuple[str, int]:
+    """The field of a path, and the parts that have changed if it has."""
+    field = path.partition(".")[0]
+    return field, bit(kind, field) | (CAPS if field in _OF_CAPS else 0)
+
+
+_PARTS = {kind: [_part(kind, path) for path in paths] for kind, paths in _PATHS.items()}
+
+
 def _carried(tcb: ko.TCB) -> Any:
     get = _CARRIED.get(type(tcb.state))
     return None if get is None else get(tcb.state)
@@ -69,9 +82,12 @@ def _in_slots(slots: list[Slot]) -> list[Any]:
     return gc.get_referents(*slots)
 
 
-def _kept(values: Compared) -> Compared:
-    """Values to be compared with later ones: what can be changed in place is copied."""
-    return tuple([type(value)(value) if type(value) in (list, dict) else value for value in values])
+def _copied(value: Any) -> Any:
+    """A value to be compared with later ones: what can be changed in place is copied."""
+    return type(value)(value) if type(value) in (list, dict) else value
+
+
+_REGISTERS = _PATHS[ko.TCB].index("registers"), _PATHS[ko.TCB].index("fp_registers")
 
 
 class _Group:
@@ -79,9 +95,9 @@ class _Group:
 
     def __init__(self, kind: type, items: list[Any], also: tuple[str, Callable[[Any], Any]] | None = None) -> None:
         self._kind, self._items, self._also = kind, items, also
-        self._get, self._paths = _GET[kind], _PATHS[kind]
+        self._get, self._parts = _GET[kind], _PARTS[kind]
         self._places = {id(item): place for place, item in enumerate(items)}
-        self._seen = [_kept(self._get(item)) for item in items]
+        self._seen = [tuple(map(_copied, self._get(item))) for item in items]
         self._seen_also = [] if also is None else list(map(also[1], items))
 
     def copy(self) -> "_Group":
@@ -113,6 +129,10 @@ class _Group:
                 self._seen_also = also
         return mask
 
+    def seen(self, place: int) -> Compared:
+        """What an object was like at the last look."""
+        return self._seen[place]
+
     def compare_one(self, item: Any, changed: Changed) -> int:
         """The same for one object."""
         place = self._places[id(item)]
@@ -120,14 +140,16 @@ class _Group:
         return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
 
     def _renew(self, place: int, old: Compared, new: Compared, changed: Changed) -> int:
-        mask = 0
+        mask, kept = 0, list(old)
         fields = changed.setdefault(self._items[place], set())
-        for path, before, after in zip(self._paths, old, new, strict=True):
+        for number, before in enumerate(old):
+            after = new[number]
             if before is not after and before != after:
-                field = path.partition(".")[0]
+                field, part = self._parts[number]
                 fields.add(field)
-                mask |= bit(self._kind, field) | (CAPS if field in _OF_CAPS else 0)
-        self._seen[place] = _kept(new)
+                mask |= part
+                kept[number] = _copied(after)
+        self._seen[place] = tuple(kept)
         return mask
 
 
@@ -150,6 +172,7 @@ class Look:
         self._slots = list(chain.from_iterable(self._places))
         self._fields = _in_slots(self._slots)
         self._rest = [item for kind in _REST for item in view.of_kind(kind)]
+        self._threads = view.of_kind(ko.TCB)
         self._rest_fields = self._in_rest()
         self._look_at_machine(view)
         self.mask = 0
@@ -178,7 +201,12 @@ class Look:
         same = rest == self._rest_fields
         self._rest_fields = rest
         for kind, group in self._groups.items():
-            mask |= group.compare_also(changed) if same and kind in _REST else group.compare(changed)
+            if same and kind in _REST:
+                mask |= group.compare_also(changed)
+            elif same and kind is ko.TCB:
+                mask |= self._changed_registers(group, changed)
+            else:
+                mask |= group.compare(changed)
         self.mask |= mask
         self.objects.update(changed)
         return mask, changed
@@ -188,7 +216,17 @@ class Look:
         if _IS_COMPILED:
             return [object()]
         queues = [item.queue for item in self._rest if type(item) in _QUEUED]
-        return gc.get_referents(*self._rest, *queues)
+        return gc.get_referents(*self._rest, *queues, *self._threads)
+
+    def _changed_registers(self, group: _Group, changed: Changed) -> int:
+        """Of threads no field has changed; but the lists of registers are changed in place."""
+        mask = group.compare_also(changed)
+        registers, fp_registers = _REGISTERS
+        for place, thread in enumerate(self._threads):
+            old = group.seen(place)
+            if thread.registers != old[registers] or thread.fp_registers != old[fp_registers]:
+                mask |= group.compare_one(thread, changed)
+        return mask
 
     def refresh(self, thread: ko.TCB) -> Changed:
         """Look at a thread: nobody but this one has changed."""
@@ -237,17 +275,26 @@ class Look:
         self._io_tables = self._io_tables_now()
         self._io_contents, self._io_known = self._read(self._io_tables), self._known_io()
 
-    def _tables_of(self, view: View) -> list[int]:
-        """Where the page tables lie, as far as that is RAM: elsewhere there is nothing to be read."""
-        found = {table.paddr for space in view.spaces.values() for table in space.tables}
-        return sorted(paddr for paddr in found if self._machine.memory.contains(paddr, 4096))
+    def _tables_of(self, view: View) -> list[Region]:
+        """Where the page tables lie."""
+        return self._runs(table.paddr for space in view.spaces.values() for table in space.tables)
 
-    def _read(self, tables: list[int]) -> list[bytes]:
+    def _io_tables_now(self) -> list[Region]:
+        return self._runs(spaces.io_tables(self._machine))
+
+    def _runs(self, tables: Iterable[int]) -> list[Region]:
+        """Tables as runs of neighbours, as far as they are RAM: elsewhere there is nothing to be read."""
+        found: list[Region] = []
+        for paddr in sorted({paddr for paddr in tables if self._machine.memory.contains(paddr, TABLE)}):
+            if found and sum(found[-1]) == paddr:
+                found[-1] = found[-1][0], found[-1][1] + TABLE
+            else:
+                found.append((paddr, TABLE))
+        return found
+
+    def _read(self, runs: list[Region]) -> list[bytes]:
         read = self._machine.memory.read
-        return [read(paddr, 4096) for paddr in tables]
-
-    def _io_tables_now(self) -> list[int]:
-        return sorted(p for p in spaces.io_tables(self._machine) if self._machine.memory.contains(p, 4096))
+        return [read(start, size) for start, size in runs]
 
     def _known_translations(self) -> Any:
         return self._machine.mmu.satp, self._machine.mmu.tlb.snapshot()
