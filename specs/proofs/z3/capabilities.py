@@ -51,6 +51,8 @@ EMPTY = Slot()
 
 
 def _choose(condition: Term, then: Slot, otherwise: Slot) -> Slot:
+    if isinstance(condition, bool):
+        return then if condition else otherwise
     rights = tuple(if_(condition, a, b) for a, b in zip(then.rights, otherwise.rights, strict=True))
     names = ("used", "untyped", "base", "size", "mark", "badge", "original", "parent", "rank")
     chosen = {name: if_(condition, getattr(then, name), getattr(otherwise, name)) for name in names}

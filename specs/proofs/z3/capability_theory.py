@@ -1,6 +1,7 @@
 """The capability model with symbols for the contents of all slots."""
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import z3
 
@@ -13,7 +14,7 @@ class CapabilityTheory:
     """For so many slots: two caps that interfere, where one goes, what they come from, and what comes from them."""
 
     name = "capabilities"
-    model = caps
+    model: ModuleType = caps
 
     def __init__(self, slots: int = 4) -> None:
         self.slots = slots

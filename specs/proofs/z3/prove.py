@@ -37,8 +37,13 @@ class Stage:
 class Theory(Protocol):
     """A model whose inductive step is to be proved. Conditions are tables in the model's module, by name."""
 
-    name: str
-    model: ModuleType
+    @property
+    def name(self) -> str:
+        """What the model is of."""
+
+    @property
+    def model(self) -> ModuleType:
+        """The module of the model."""
 
     def state(self) -> tuple[Any, list[Term]]:
         """A state of symbols, and what is assumed of those beside the conditions."""
@@ -68,37 +73,49 @@ def prove(theory: Theory) -> Iterator[Answer]:
         claims = {f"keeps {name}": conjunct(after) for name, conjunct in tables[stage.after].items()}
         for name, theorem in tables.get(stage.theorems, {}).items():
             claims[name] = theorem(state, after, stage.operation)
+        solver = _solver(given)
         for name, claim in claims.items():
             if claim is not True:
-                yield _ask(theory, stage, f"{theory.name}: {stage.name} {name}", given, claim, state)
+                yield _ask(theory, stage, f"{theory.name}: {stage.name} {name}", solver, claim, state)
+
+
+def _solver(given: Term) -> z3.Solver:
+    solver = z3.Solver()
+    solver.set("timeout", TIMEOUT_MS)
+    solver.set("random_seed", 1)
+    solver.add(given)
+    return solver
+
+
+def _parts(claim: Term) -> list[Term]:
+    """What a conjunction says, one by one: z3 is some ten times faster if it is asked so."""
+    return [part for child in claim.children() for part in _parts(child)] if z3.is_and(claim) else [claim]
 
 
 def _possible(theory: Theory, holds: Term) -> Answer:
     """The invariant can be satisfied: else everything would follow from it."""
     started = time.perf_counter()
-    solver = z3.Solver()
-    solver.set("timeout", TIMEOUT_MS)
-    solver.add(holds)
-    proved = solver.check() == z3.sat
+    proved = _solver(holds).check() == z3.sat
     return Answer(f"{theory.name}: the invariant holds of some state", proved, time.perf_counter() - started)
 
 
-def _ask(theory: Theory, stage: Stage, claim: str, given: Term, claimed: Term, state: Any) -> Answer:
+def _ask(theory: Theory, stage: Stage, claim: str, solver: z3.Solver, claimed: Term, state: Any) -> Answer:
     started = time.perf_counter()
-    solver = z3.Solver()
-    solver.set("timeout", TIMEOUT_MS)
-    solver.set("random_seed", 1)
-    solver.add(given)
-    solver.add(not_(claimed))
-    verdict = solver.check()
-    seconds = time.perf_counter() - started
-    if verdict == z3.unsat:
-        return Answer(claim, True, seconds)
-    if verdict == z3.unknown:
-        return Answer(claim, False, seconds, f"# z3 does not know: {solver.reason_unknown()}\n")
-    model = solver.model()
-    program = script(theory, stage, claim, concrete(model, state), concrete(model, stage.operation))
-    return Answer(claim, False, seconds, program)
+    for part in _parts(claimed):
+        solver.push()
+        solver.add(not_(part))
+        verdict = solver.check()
+        if verdict == z3.unsat:
+            solver.pop()
+            continue
+        if verdict == z3.sat:
+            model = solver.model()
+            shown = script(theory, stage, claim, concrete(model, state), concrete(model, stage.operation))
+        else:
+            shown = f"# z3 does not know: {solver.reason_unknown()}\n"
+        solver.pop()
+        return Answer(claim, False, time.perf_counter() - started, shown)
+    return Answer(claim, True, time.perf_counter() - started)
 
 
 def concrete(model: z3.ModelRef, value: Any) -> Any:

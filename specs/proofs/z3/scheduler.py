@@ -10,10 +10,11 @@ from itertools import pairwise
 from specs.proofs.z3.logic import Term, all_, and_, at, if_, implies, not_, or_, put
 
 NONE = -1
+CHOOSE_NEW, RESUME_CURRENT = -1, -2
 PRIORITIES = 3
 OPERATIONS = (
     "yield_", "budget_ends", "time_passes", "block", "wake", "suspend", "resume", "set_priority", "bind", "unbind",
-    "donate",
+    "call",
 )  # fmt: skip
 Queue = tuple[Term, ...]
 
@@ -40,7 +41,10 @@ class Context:
 
 @dataclass(frozen=True)
 class State:
-    """``ready`` has a queue for each priority; ``bits`` says which are not empty. ``current`` -1 is the idle thread."""
+    """``ready`` has a queue for each priority; ``bits`` says which are not empty. ``current`` -1 is the idle thread.
+
+    ``action`` is what the scheduler is to do: CHOOSE_NEW, RESUME_CURRENT, or the thread to switch to.
+    """
 
     threads: tuple[Thread, ...] = ()
     contexts: tuple[Context, ...] = ()
@@ -49,6 +53,7 @@ class State:
     release: Queue = ()
     endpoint: Queue = ()
     current: Term = NONE
+    action: Term = RESUME_CURRENT
     now: Term = 0
 
 
@@ -169,24 +174,51 @@ def _is_ready(state: State, thread: Term) -> Term:
     return _time(state, thread) <= state.now
 
 
+def reschedule_required(state: State, when: Term = True) -> State:
+    """Let somebody be chosen; who was to be switched to is one of many again (rescheduleRequired)."""
+    candidate = state.action
+    state = enqueue(state, candidate, and_(when, candidate >= 0, schedulable(state, candidate)))
+    return replace(state, action=if_(when, CHOOSE_NEW, state.action))
+
+
+def possible_switch_to(state: State, thread: Term, when: Term = True) -> State:
+    """A thread became able to run: perhaps it is to run at once (possibleSwitchTo)."""
+    when = and_(when, _context(state, thread) != NONE, not_(_contains(state.release, thread)))
+    others = and_(when, state.action != RESUME_CURRENT)
+    alone = and_(when, state.action == RESUME_CURRENT)
+    state = enqueue(reschedule_required(state, others), thread, others)
+    return replace(state, action=if_(alone, thread, state.action))
+
+
+def stopped(state: State) -> State:
+    """If the current thread can go on no longer, somebody is to be chosen (as setThreadState sees to)."""
+    gone = and_(state.current != NONE, state.action == RESUME_CURRENT, not_(schedulable(state, state.current)))
+    return replace(state, action=if_(gone, CHOOSE_NEW, state.action))
+
+
 def awaken(state: State, operation: "Operation | None" = None) -> State:
-    """The first of the release queue is ready, if its refill may be used by now."""
+    """The first of the release queue is ready, if its refill may be used by now (awaken)."""
     head = state.release[0]
     due = and_(head != NONE, _is_ready(state, head))
-    return enqueue(release_remove(state, if_(due, head, NONE)), head, due, last=True)
+    return possible_switch_to(release_remove(state, if_(due, head, NONE)), head, due)
 
 
 def choose(state: State, operation: "Operation | None" = None) -> State:
-    """The first of the highest priority runs; the current thread goes first among its equals, if it can go on.
-
-    (A thread that the kernel switches to at once, without its going through a queue, is the first of the highest
-    priority, too; that is not modelled apart.)
-    """
-    state = enqueue(state, state.current, schedulable(state, state.current))
+    """Who runs now (schedule, scheduleChooseNewThread)."""
+    acts, candidate, current = state.action != RESUME_CURRENT, state.action, state.current
+    could_go_on = and_(current != NONE, schedulable(state, current))
+    state = enqueue(state, current, and_(acts, could_go_on))
+    mine, its = _priority(state, current), _priority(state, candidate)
+    higher = or_(*(and_(bit, priority > its) for priority, bit in enumerate(state.bits)))
+    outranked = and_(candidate >= 0, or_(current == NONE, its < mine), higher)
+    equal = and_(candidate >= 0, not_(outranked), could_go_on, its == mine)
+    switches = and_(candidate >= 0, not_(outranked), not_(equal))
+    state = enqueue(enqueue(state, candidate, outranked), candidate, equal, last=True)
     chosen: Term = NONE
     for bit, queue in zip(state.bits, state.ready, strict=True):
         chosen = if_(bit, queue[0], chosen)
-    return replace(dequeue(state, chosen), current=chosen)
+    following = if_(acts, if_(switches, candidate, chosen), current)
+    return replace(dequeue(state, following), current=following, action=RESUME_CURRENT)
 
 
 def _changed(state: State, thread: Term, when: Term = True, **fields: Term) -> State:
@@ -196,14 +228,6 @@ def _changed(state: State, thread: Term, when: Term = True, **fields: Term) -> S
         for n, t in enumerate(state.threads)
     )
     return replace(state, threads=threads)
-
-
-def _made_ready(state: State, thread: Term, when: Term) -> State:
-    """A thread became able to run: it is ready, or waits for its refill."""
-    can = and_(when, schedulable(state, thread))
-    ready = _is_ready(state, thread)
-    not_current = thread != state.current
-    return enqueue(postpone(state, thread, and_(can, not_(ready))), thread, and_(can, ready, not_current))
 
 
 # What can happen
@@ -220,7 +244,6 @@ def perform(state: State, operation: Operation) -> State:
 def act(state: State, operation: Operation) -> State:
     """The operation itself; the same state if it cannot be done."""
     thread, context = operation.thread, operation.context
-    mine = _context(state, thread)
     match operation.name:
         case "yield_" | "budget_ends":
             return _turn_ends(state, operation.number if operation.name == "budget_ends" else 0)
@@ -229,29 +252,22 @@ def act(state: State, operation: Operation) -> State:
         case "block":
             return _block(state, state.current)
         case "wake":
-            head = state.endpoint[0]
-            woken = _changed(state, head, runnable=True, blocked=False)
-            woken = replace(woken, endpoint=_without(state.endpoint, head))
-            return _made_ready(woken, head, head != NONE)
+            return _wake(state, state.endpoint[0])
         case "suspend":
-            stopped = _changed(leave_queues(state, thread), thread, runnable=False, blocked=False)
-            return replace(stopped, endpoint=_without(state.endpoint, thread))
+            gone = _changed(leave_queues(state, thread), thread, runnable=False, blocked=False)
+            return stopped(replace(gone, endpoint=_without(state.endpoint, thread)))
         case "resume":
-            may = not_(at([t.runnable for t in state.threads], thread, True))
-            resumed = _changed(state, thread, may, runnable=True, blocked=False)
-            resumed = replace(resumed, endpoint=_without(state.endpoint, if_(may, thread, NONE)))
-            return _made_ready(resumed, thread, may)
+            return _resume(state, thread)
         case "set_priority":
             return _set_priority(state, thread, operation.number)
         case "bind":
-            may = and_(mine == NONE, at([c.thread for c in state.contexts], context, 0) == NONE)
-            return _made_ready(_given(state, context, thread, may), thread, may)
+            return _bind(state, context, thread)
         case "unbind":
             owner = at([c.thread for c in state.contexts], context, NONE)
             may = and_(owner != NONE, owner != state.current)
             return _taken(state, context, if_(may, owner, NONE))
         case _:
-            return _donated(state, thread)
+            return _call(state, thread)
 
 
 def _turn_ends(state: State, ticks: Term) -> State:
@@ -266,7 +282,7 @@ def _turn_ends(state: State, ticks: Term) -> State:
     state = replace(state, contexts=contexts)
     ready = _is_ready(state, current)
     state = enqueue(state, current, and_(current != NONE, ready), last=True)
-    return postpone(state, current, and_(current != NONE, not_(ready)))
+    return reschedule_required(postpone(state, current, and_(current != NONE, not_(ready))), current != NONE)
 
 
 def _block(state: State, thread: Term) -> State:
@@ -274,15 +290,31 @@ def _block(state: State, thread: Term) -> State:
     mine = _priority(state, thread)
     entered = _inserted(state.endpoint, thread, tuple(_priority(state, other) >= mine for other in state.endpoint))
     queue = tuple(if_(thread != NONE, new, old) for new, old in zip(entered, state.endpoint, strict=True))
-    return replace(_changed(state, thread, runnable=False, blocked=True), endpoint=queue)
+    return stopped(replace(_changed(state, thread, runnable=False, blocked=True), endpoint=queue))
+
+
+def _wake(state: State, head: Term) -> State:
+    """The first of the endpoint's queue gets its message."""
+    woken = _changed(state, head, runnable=True, blocked=False)
+    return possible_switch_to(replace(woken, endpoint=_without(state.endpoint, head)), head, head != NONE)
+
+
+def _resume(state: State, thread: Term) -> State:
+    """A thread that is stopped or waits goes on, as soon as it has time."""
+    may = not_(at([t.runnable for t in state.threads], thread, True))
+    resumed = _changed(state, thread, may, runnable=True, blocked=False)
+    resumed = replace(resumed, endpoint=_without(state.endpoint, if_(may, thread, NONE)))
+    waits = and_(may, schedulable(resumed, thread), not_(_is_ready(resumed, thread)))
+    resumed = postpone(resumed, thread, waits)
+    return possible_switch_to(resumed, thread, and_(may, schedulable(resumed, thread)))
 
 
 def _set_priority(state: State, thread: Term, priority: Term) -> State:
     """A thread finds its new place in the queue in which it stands."""
-    ready = or_(*(_contains(queue, thread) for queue in state.ready))
+    ready = or_(thread == state.current, *(_contains(queue, thread) for queue in state.ready))
     blocked = _contains(state.endpoint, thread)
     moved = _changed(dequeue(state, thread), thread, priority=priority)
-    moved = enqueue(moved, thread, ready)
+    moved = reschedule_required(enqueue(moved, thread, ready), ready)
     left = _without(moved.endpoint, thread)
     entered = _inserted(left, thread, tuple(_priority(moved, other) >= priority for other in left))
     queue = tuple(if_(blocked, new, old) for new, old in zip(entered, state.endpoint, strict=True))
@@ -305,16 +337,28 @@ def _taken(state: State, context: Term, owner: Term) -> State:
     return replace(state, contexts=taken)
 
 
-def _donated(state: State, thread: Term) -> State:
-    """The running thread calls a thread without a context that waits at the endpoint, which runs on its time."""
+def _bind(state: State, context: Term, thread: Term) -> State:
+    """A thread without context is given a free one; one that is blocked only a context that can be used now."""
+    configured = at([c.configured for c in state.contexts], context, False)
+    usable = and_(configured, at([c.time for c in state.contexts], context, 0) <= state.now)
+    free = and_(_context(state, thread) == NONE, at([c.thread for c in state.contexts], context, 0) == NONE)
+    may = and_(free, or_(not_(at([t.blocked for t in state.threads], thread, True)), usable))
+    bound = _given(state, context, thread, may)
+    bound = postpone(bound, thread, and_(may, schedulable(bound, thread), not_(_is_ready(bound, thread))))
+    ready = and_(may, schedulable(bound, thread))
+    return reschedule_required(enqueue(bound, thread, ready), ready)
+
+
+def _call(state: State, thread: Term) -> State:
+    """The running thread calls one without context that waits at the endpoint, and that runs on its time."""
     caller = state.current
     context = _context(state, caller)
     may = and_(caller != NONE, _contains(state.endpoint, thread), _context(state, thread) == NONE)
-    waits = _changed(state, caller, may, runnable=False)
-    lent = _given(_taken(waits, context, if_(may, caller, NONE)), context, thread, may)
+    waits = stopped(_changed(state, caller, may, runnable=False))
+    lent = reschedule_required(_given(_taken(waits, context, if_(may, caller, NONE)), context, thread, may), may)
     woken = _changed(lent, thread, may, runnable=True, blocked=False)
     woken = replace(woken, endpoint=_without(woken.endpoint, if_(may, thread, NONE)))
-    return _made_ready(woken, thread, may)
+    return possible_switch_to(woken, thread, may)
 
 
 # The invariant
@@ -384,19 +428,36 @@ def sym_refs(state: State) -> Term:
 
 
 def in_one_place(state: State) -> Term:
-    """G18: who is schedulable is current or in a ready queue, and nobody is both there and in the release queue."""
+    """G18: who is schedulable is current, in a ready queue, or to be switched to; nobody is in two queues."""
     conditions = []
     for number, thread in enumerate(state.threads):
         ready = or_(*(_contains(queue, number) for queue in state.ready))
-        current = state.current == number
         conditions.append(not_(and_(_contains(state.release, number), ready)))
-        conditions.append(implies(schedulable(state, number), or_(ready, current)))
+        here = or_(ready, state.current == number, state.action == number)
+        conditions.append(implies(schedulable(state, number), here))
         conditions.append(and_(thread.priority >= 0, thread.priority < len(state.ready)))
     return all_(conditions)
 
 
-def current_is_not_queued(state: State) -> Term:
-    """G18: who runs is in no queue of the scheduler's."""
+def valid_action(state: State) -> Term:
+    """What is to be done can be: who is switched to can run and stands in no queue; who is resumed can go on.
+
+    Unless somebody is to be chosen, nobody who is ready has a higher priority than the current thread.
+    """
+    action, current = state.action, state.current
+    queued = [_contains(queue, action) for queue in (*state.ready, state.release)]
+    switch = and_(schedulable(state, action), _is_ready(state, action), not_(or_(*queued)), action != current)
+    resume = or_(current == NONE, and_(schedulable(state, current), _is_ready(state, current)))
+    mine = if_(current == NONE, NONE, _priority(state, current))
+    highest = [implies(bit, priority <= mine) for priority, bit in enumerate(state.bits)]
+    return and_(
+        action >= RESUME_CURRENT, action < len(state.threads), implies(action >= 0, switch),
+        implies(action == RESUME_CURRENT, resume),
+        or_(action == CHOOSE_NEW, and_(*highest, _current_is_not_queued(state))),
+    )  # fmt: skip
+
+
+def _current_is_not_queued(state: State) -> Term:
     return not_(or_(*(_contains(queue, state.current) for queue in (*state.ready, state.release))))
 
 
@@ -405,23 +466,29 @@ def current_has_time(state: State) -> Term:
     return implies(and_(state.current != NONE, schedulable(state, state.current)), _is_ready(state, state.current))
 
 
+def blocked_have_time(state: State) -> Term:
+    """Who waits at the endpoint has no context, or one that can be used: so whoever wakes it need not ask."""
+    return all_(
+        implies(and_(t.blocked, t.context != NONE), and_(_configured(state, n), _is_ready(state, n)))
+        for n, t in enumerate(state.threads)
+    )  # fmt: skip
+
+
 def current_is_highest(state: State) -> Term:
-    """G26: who runs can run, and nobody ready has a higher priority; the idle thread runs only if nobody is ready."""
-    mine = if_(state.current == NONE, NONE, _priority(state, state.current))
-    higher = [implies(bit, priority <= mine) for priority, bit in enumerate(state.bits)]
-    runs = implies(state.current != NONE, and_(schedulable(state, state.current), _is_ready(state, state.current)))
-    return and_(*higher, runs)
+    """G18, G26: who runs can run and is in no queue of the scheduler's, and nobody ready has a higher priority."""
+    return and_(state.action == RESUME_CURRENT, valid_action(state))
 
 
 INSIDE = {
     "queues_are_lists": queues_are_lists, "valid_ready_qs": valid_ready_qs, "sorted_release_q": sorted_release_q,
     "queues_are_ordered": queues_are_ordered, "sym_refs": sym_refs, "in_one_place": in_one_place,
-    "current_has_time": current_has_time,
+    "valid_action": valid_action, "current_has_time": current_has_time,
+    "blocked_have_time": blocked_have_time,
 }  # fmt: skip
 """What holds inside the kernel: the current thread may have stopped or been queued, and refills may be due."""
 AWAKE = {**INSIDE, "nobody_is_due": nobody_is_due}
 """What holds once all who were due are ready."""
-INVARIANT = {**AWAKE, "current_is_not_queued": current_is_not_queued, "current_is_highest": current_is_highest}
+INVARIANT = {**AWAKE, "current_is_highest": current_is_highest}
 """What holds whenever the kernel is left."""
 
 

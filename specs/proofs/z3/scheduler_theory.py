@@ -1,6 +1,7 @@
 """The scheduler's model with symbols for all queues, threads and contexts."""
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import z3
 
@@ -13,7 +14,7 @@ class SchedulerTheory:
     """For so many threads and contexts, and three priorities."""
 
     name = "scheduler"
-    model = sched
+    model: ModuleType = sched
 
     def __init__(self, threads: int = 3, contexts: int = 3) -> None:
         self.threads, self.contexts = threads, contexts
@@ -36,7 +37,8 @@ class SchedulerTheory:
         ready = tuple(queue(f"ready{p}") for p in range(sched.PRIORITIES))
         bits = tuple(flag(f"bit{p}") for p in range(sched.PRIORITIES))
         state = sched.State(
-            threads, contexts, ready, bits, queue("release"), queue("endpoint"), count("current"), count("now")
+            threads, contexts, ready, bits, queue("release"), queue("endpoint"), count("current"), count("action"),
+            count("now"),
         )
         return state, [context.period >= 0 for context in contexts]
 
