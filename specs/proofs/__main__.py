@@ -1,5 +1,8 @@
 """``python -m specs.proofs [SEEDS [STEPS]] [--json]``: check every proof, run what was proved beside the specification.
 
+``--z3`` asks z3 for the inductive steps instead; ``--spin [NAME…] [--json]`` compares what Spin reaches in the model of
+the IPC protocol with what the explored kernel reaches.
+
 Exit status: 0 all proved and equal, 1 not so, 3 nothing was run, since a tool is missing.
 """
 
@@ -10,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from specs.proofs import coq_model, lockstep
+from specs.proofs.spin.command import main as spin_main
+from specs.proofs.z3.command import main as z3_main
 
 DEFAULTS = ("20", "500")
 WRONG, NOT_RUN = 1, 3
@@ -40,6 +45,11 @@ def checked(seeds: int, steps: int) -> Outcome:
 
 def main(arguments: list[str]) -> int:
     """Do it, and tell; returns the exit status."""
+    if "--z3" in arguments:
+        return z3_main()
+    if "--spin" in arguments:
+        names = [word for word in arguments if not word.startswith("--")]
+        return spin_main(names, as_json="--json" in arguments)
     numbers = [word for word in arguments if word != "--json"]
     seeds, steps = (int(word) for word in (*numbers, *DEFAULTS[len(numbers) :]))
     missing = coq_model.missing_tools()

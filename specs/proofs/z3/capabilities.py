@@ -60,6 +60,9 @@ def _choose(condition: Term, then: Slot, otherwise: Slot) -> Slot:
 
 
 def _slot(state: State, index: Term) -> Slot:
+    if isinstance(index, int):
+        found: Slot = at(state, index, EMPTY)
+        return found
     found = EMPTY
     for number, slot in enumerate(state):
         found = _choose(index == number, slot, found)

@@ -12,8 +12,8 @@ Term = Any
 """A bool or an int, or z3's term for one."""
 
 
-def _plain(*terms: Term) -> bool:
-    return not any(isinstance(term, z3.ExprRef) for term in terms)
+def _plain(term: Term) -> bool:
+    return not isinstance(term, z3.ExprRef)
 
 
 def if_(condition: Term, then: Term, otherwise: Term) -> Term:
@@ -27,17 +27,17 @@ def if_(condition: Term, then: Term, otherwise: Term) -> Term:
 
 def and_(*terms: Term) -> Term:
     """All of them."""
-    if any(_plain(term) and not term for term in terms):
+    left = [term for term in terms if term is not True]
+    if any(term is False for term in left):
         return False
-    left = [term for term in terms if not _plain(term)]
     return z3.And(left) if left else True
 
 
 def or_(*terms: Term) -> Term:
     """Any of them."""
-    if any(_plain(term) and term for term in terms):
+    left = [term for term in terms if term is not False]
+    if any(term is True for term in left):
         return True
-    left = [term for term in terms if not _plain(term)]
     return z3.Or(left) if left else False
 
 
