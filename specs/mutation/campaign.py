@@ -126,7 +126,7 @@ class Campaign:
                         yield trial.mutant
         finally:
             for trial in running:
-                trial.stop()
+                trial.abandon()
             self.record.save()
             gc.unfreeze()
 

@@ -1,7 +1,7 @@
-"""Trying a mutant: in a forked process cases run one after another until one notices something.
+"""Trying a mutant: one case after another, each in a process forked for it, until one notices something.
 
-A case is allowed a multiple of the processor time that it takes with the kernel as it is. The child says over a pipe
-what it begins and what it found; a child that is killed by its timer was in the case that it began last.
+So no case finds what another has left behind. A case is allowed a multiple of the processor time that it takes with the
+kernel as it is; its process says over a pipe what it found.
 """
 
 import os
@@ -25,8 +25,8 @@ MEMORY = 2 << 30
 """So many bytes more than it begins with may a child use."""
 SILENCE = 120.0
 """Seconds of real time after which a child that says nothing is taken for hanging."""
-DEFINITION = "definition"
-"""What kills a mutant that cannot even be defined."""
+DEFINITION, UNDEFINED = "definition", "cannot be defined: "
+"""What kills a mutant that cannot even be defined, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,33 @@ class Candidate:
 
 
 class Trial:
-    """A child process that tries one mutant; ``fileno`` can be waited for, ``proceed`` takes what it has said.
+    """One mutant being tried; ``fileno`` can be waited for, ``proceed`` takes what the process of a case has said.
 
-    It stops after so many ``seconds`` of processor time, too.
+    After so many ``seconds`` of processor time no more cases are begun.
     """
 
     def __init__(self, mutant: Mutant, candidates: Sequence[Candidate], seconds: float) -> None:
         self.mutant = mutant
-        self._candidates = candidates
+        self._candidates = [*candidates]
+        self._allowed = seconds
+        self._begun = 0
+        self._spent = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin the next case; without any, only see whether the mutant can be defined."""
+        candidate = self._candidates[self._begun] if self._candidates else None
+        self._begun += 1
         self._said = b""
-        self._begun = time.monotonic()
-        self._heard = self._begun
-        reader, writer = os.pipe()
+        self._heard = time.monotonic()
+        self._reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         self._child = os.fork()
         if self._child == 0:
-            os.close(reader)
-            alone(lambda: _try(mutant, candidates, seconds, writer))
+            os.close(self._reader)
+            alone(lambda: _try(self.mutant, candidate, writer))
         os.close(writer)
-        self._reader = reader
 
     def fileno(self) -> int:
         """The pipe's end."""
@@ -65,38 +72,43 @@ class Trial:
 
     @property
     def hangs(self) -> bool:
-        """Whether nothing was heard of it for too long."""
+        """Whether nothing was heard of the case for too long."""
         return time.monotonic() - self._heard > SILENCE
 
     def proceed(self) -> Verdict | None:
-        """Take what it says; the verdict, once it has ended."""
+        """Take what was said; the verdict, once there is one."""
         said = os.read(self._reader, 1 << 16)
-        self._heard = time.monotonic()
         self._said += said
-        return None if said else self._verdict()
+        return None if said else self._ended()
 
-    def stop(self) -> Verdict:
-        """End it; it took too long."""
+    def abandon(self) -> None:
+        """End it without a verdict."""
         os.kill(self._child, signal.SIGKILL)
-        return self._verdict(hung=True)
+        os.close(self._reader)
+        os.waitpid(self._child, 0)
 
-    def _verdict(self, *, hung: bool = False) -> Verdict:
+    def stop(self) -> Verdict | None:
+        """End the case; it took too long."""
+        os.kill(self._child, signal.SIGKILL)
+        return self._ended(hung=True)
+
+    def _ended(self, *, hung: bool = False) -> Verdict | None:
         os.close(self._reader)
         _, status, used = os.wait4(self._child, 0)
-        seconds = round(used.ru_utime + used.ru_stime, 3)
-        words = self._said.decode(errors="replace").split("\0")
-        last = next((int(word) for word in reversed(words) if word.isdigit()), None)
-        number = 0 if last is None else last + 1
-        name = DEFINITION if last is None else self._candidates[last].case.name
-        ended = next((word for word in words if word.startswith(VERDICTS)), None)
-        if ended is not None:
-            verdict, _, why = ended.partition(": ")
-            return Verdict(verdict, name if verdict == KILLED else "", why, number, seconds)
-        signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        if hung or signalled == signal.SIGPROF:
-            return Verdict(TIMED_OUT, name, "", number, seconds)
-        why = f"the process ended with status {os.waitstatus_to_exitcode(status)}"
-        return Verdict(KILLED, name, why, number, seconds)
+        self._spent += used.ru_utime + used.ru_stime
+        verdict, _, why = self._said.decode(errors="replace").partition(": ")
+        if hung or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
+            verdict, why = TIMED_OUT, ""
+        elif verdict not in VERDICTS:
+            verdict, why = KILLED, f"the process ended with status {os.waitstatus_to_exitcode(status)}"
+        if verdict == SURVIVED and self._begun < len(self._candidates) and self._spent < self._allowed:
+            self._begin()
+            return None
+        by = ""
+        if verdict in (KILLED, TIMED_OUT):
+            unjudged = why.startswith(UNDEFINED) or not self._candidates
+            by = DEFINITION if unjudged else self._candidates[self._begun - 1].case.name
+        return Verdict(verdict, by, why, min(self._begun, len(self._candidates)), round(self._spent, 3))
 
 
 def alone(work: Callable[[], None]) -> NoReturn:
@@ -114,27 +126,22 @@ def alone(work: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _try(mutant: Mutant, candidates: Sequence[Candidate], seconds: float, writer: int) -> None:
+def _try(mutant: Mutant, candidate: Candidate | None, writer: int) -> None:
     _limit_memory()
     try:
         changed = graft(mutant)
     except Exception as error:
-        _say(writer, f"{KILLED}: {type(error).__name__}: {error}")
+        _say(writer, f"{KILLED}: {UNDEFINED}{type(error).__name__}: {error}")
         return
     if not changed:
         _say(writer, SAME)
         return
-    for number, candidate in enumerate(candidates):
-        if time.process_time() > seconds:
-            break
-        _say(writer, str(number))
+    problem = None
+    if candidate is not None:
         signal.setitimer(signal.ITIMER_PROF, max(AT_LEAST, SLOWER * candidate.seconds))
         problem = judged(candidate.case)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        if problem is not None:
-            _say(writer, f"{KILLED}: {problem[:300]}")
-            return
-    _say(writer, SURVIVED)
+    _say(writer, SURVIVED if problem is None else f"{KILLED}: {problem[:300]}")
 
 
 def judged(case: Case) -> str | None:
@@ -146,7 +153,7 @@ def judged(case: Case) -> str | None:
 
 
 def _say(writer: int, words: str) -> None:
-    os.write(writer, words.replace("\0", "").encode() + b"\0")
+    os.write(writer, words.encode(errors="replace"))
 
 
 def _limit_memory() -> None:

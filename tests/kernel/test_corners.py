@@ -11,8 +11,8 @@ from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
+from capkernel.kernel import budget, syscall
 from capkernel.kernel import objects as ko
-from capkernel.kernel import syscall
 from capkernel.kernel.caps import (
     ASIDPoolCap,
     FrameCap,
@@ -372,6 +372,16 @@ def test_who_has_lost_its_cspace_faults_with_an_invalid_root() -> None:
     words = [root.thread.registers[r] for r in reg.MSG_REGISTERS]
     assert words[1:3] == [0x77, 0]
     assert words[3] == err.INVALID_ROOT
+
+
+def test_after_a_preemption_nothing_is_left_to_charge_to_a_context_that_is_gone() -> None:
+    root = Root()
+    state = root.state
+    root.thread.sched_context = None
+    state.current_sc.refill_max = 0
+    state.consumed = 77
+    budget.after_preemption(state)
+    assert state.consumed == 0
 
 
 def test_states_are_known_by_name() -> None:
