@@ -131,7 +131,7 @@ def _print(sums: Sums, out: Path) -> None:
     if sums.found is not None:
         typer.echo(f"\n{sums.found['script']}")
         typer.echo(f"{sums.found['operations']} operations are left; python {out} shows them")
-    console.print(
+    typer.echo(
         f"fuzz: {sums.programs:,} programs, {sums.steps:,} steps, {sums.entries:,} kernel entries, "
         f"{len(sums.kinds):,} kinds, {sums.steps / sums.seconds:,.0f} steps/s by each worker; "
         + ("something is wrong" if sums.found else "nothing found")

@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from specs.fuzz import corpus
@@ -20,6 +21,10 @@ from specs.programs import Execution
 
 LONGEST = HEADER + RECORD * PROGRAM_STEPS
 """Bytes."""
+SHORTEST = HEADER + RECORD * PROGRAM_STEPS // 4
+"""Of Hypothesis' strings: left to itself it draws programs of four or five steps."""
+_SEEDS = 64
+"""So many made-up strings libFuzzer begins with, if there is no corpus."""
 _EXAMPLES = 200
 """So many byte strings are one test for Hypothesis."""
 
@@ -78,17 +83,24 @@ def by_hypothesis(task: Task) -> None:
     if not all(task.take(data) for data in known):
         return
     seeds = random.Random(task.seed)
-    checks = list(hypothesis.HealthCheck)
     quick = hypothesis.settings(
         max_examples=_EXAMPLES, database=None, deadline=None, phases=[hypothesis.Phase.generate],
-        suppress_health_check=checks,
+        suppress_health_check=list(hypothesis.HealthCheck), print_blob=False,
     )  # fmt: skip
 
-    def one(data: bytes) -> None:
-        if task.runner.steps < task.steps:
-            task.take(data)
+    shown: list[FoundError] = []
 
-    given = hypothesis.given(hypothesis.strategies.binary(min_size=HEADER + RECORD, max_size=LONGEST))
+    def one(data: bytes) -> None:
+        # Hypothesis runs what has failed once more, and wants to see it fail again.
+        if not shown and task.runner.steps < task.steps:
+            try:
+                task.take(data)
+            except FoundError as found:
+                shown.append(found)
+        if shown and shown[0].data == data:
+            raise shown[0]
+
+    given = hypothesis.given(hypothesis.strategies.binary(min_size=SHORTEST, max_size=LONGEST))
     while task.runner.steps < task.steps:
         hypothesis.seed(seeds.getrandbits(64))(quick(given(one)))()
 
@@ -107,13 +119,15 @@ def by_atheris(task: Task) -> None:
         except FoundError as found:
             task.end(found)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = task.folder or Path(temporary)
+        if not corpus.load(folder):
+            for data in islice(strings(task.seed, []), _SEEDS):
+                corpus.keep(folder, data)
         arguments = [
-            "fuzz", str(task.folder or folder), f"-seed={task.seed % (1 << 31) or 1}", f"-max_len={LONGEST}",
+            "fuzz", str(folder), f"-seed={task.seed % (1 << 31) or 1}", f"-max_len={LONGEST}",
             "-len_control=0", "-rss_limit_mb=0", "-timeout=600", "-print_final_stats=0", "-verbosity=0",
         ]  # fmt: skip
-        if task.folder is not None:
-            task.folder.mkdir(parents=True, exist_ok=True)
         atheris.Setup(arguments, one)
         atheris.Fuzz()
 
