@@ -222,15 +222,23 @@ def _garbage(garbage: int) -> tuple[list[int], bytes]:
     return registers, b"".join((base | 64 + n).to_bytes(8, "little") for n in range(BUFFER_WORDS))
 
 
+@lru_cache(maxsize=8)
+def _garbage_of_call(garbage: int) -> tuple[list[int], bytes]:
+    """The same, with a receive path that leads nowhere."""
+    registers, content = _garbage(garbage)
+    path = slice(msg.BUFFER_RECEIVE_CNODE, msg.BUFFER_RECEIVE_CNODE + _PATH.size)
+    return registers, content[: path.start] + bytes(_PATH.size) + content[path.stop :]
+
+
+_WORD, _PATH = struct.Struct("<Q"), struct.Struct("<3Q")
+
+
 def load_syscall(machine: Machine, thread: TCB, step: Syscall, garbage: int = 1, number: int | None = None) -> None:
     """Put a system call into a thread's registers and IPC buffer, garbage into the rest, and its pc before it."""
     load_fields(
         machine, thread, garbage, number, step.number, step.cap, step.label, step.words, step.caps, step.length,
         step.ncaps, step.reply, step.dest, step.receive,
     )  # fmt: skip
-
-
-_WORD, _PATH = struct.Struct("<Q"), struct.Struct("<3Q")
 
 
 def load_fields(
@@ -241,7 +249,7 @@ def load_fields(
     """``load_syscall`` by the fields of a ``Syscall``; ``instead`` is another number for it."""
     length = (len(words) if length is None else length) & msg.LENGTH_MASK
     ncaps = (len(caps) if ncaps is None else ncaps) & 3
-    others, content = _garbage(garbage)
+    others, content = _garbage_of_call(garbage)
     registers = thread.registers
     registers[1 : reg.FAULT_IP] = others
     registers[reg.SYSCALL_REGISTER] = (number if instead is None else instead) & WORD_MASK
@@ -257,8 +265,11 @@ def load_fields(
     buffer = ipc_buffer(thread, for_writing=True)
     if not buffer:
         return
-    filled = bytearray(content)
     in_buffer = said[msg.N_MSG_REGISTERS : msg.MSG_MAX_LENGTH]
+    if not (in_buffer or ncaps or any(receive)):
+        machine.write_bytes(buffer, content)
+        return
+    filled = bytearray(content)
     if in_buffer:
         struct.pack_into(f"<{len(in_buffer)}Q", filled, msg.BUFFER_MSG + 8 * msg.N_MSG_REGISTERS, *in_buffer)
     for index in range(ncaps):

@@ -32,8 +32,7 @@ def told(*arguments: object) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "row",
-    ["S6", pytest.param("S12", marks=pytest.mark.campaign), pytest.param("S7", marks=pytest.mark.campaign),
-     pytest.param("S1", marks=pytest.mark.campaign), pytest.param("S5", marks=pytest.mark.campaign)],
+    ["S6", *(pytest.param(row, marks=pytest.mark.campaign) for row in ("S1", "S5", "S12", "S13", "S43"))],
 )  # fmt: skip
 def test_a_planted_bug_is_found_and_shrunk_to_a_program_that_runs(row: str, tmp_path: Path) -> None:
     status, data = told("--plant", row, "--out", tmp_path / "shown.py")
