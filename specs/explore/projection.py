@@ -38,6 +38,8 @@ FIELDS: tuple[tuple[str, int], ...] = (
 _DOING = {"Inactive": 0, "Running": 1, "Restart": 2, ko.BlockedOnSend: 3, ko.BlockedOnReceive: 4,
           ko.BlockedOnNotification: 5, ko.BlockedOnReply: 6}  # fmt: skip
 _FAULTS: dict[type, int] = {type(None): 0, ko.CapFault: 1, ko.UnknownSyscall: 2, Timeout: 3}
+OVERWRITTEN = 99
+"""A pending call whose registers an answer has overwritten: made again, it invokes the cap at address 0."""
 UNIT_TICKS = UNIT_US * 10
 
 
@@ -98,9 +100,12 @@ class Projector:
             _DOING[doing.name if type(doing) is ko.PlainState else type(doing)], self._of(on), self._of(with_reply),
             int(sends and getattr(doing, "badge", 0) != 0), int(sends and bool(getattr(doing, "is_call", False))),
             _FAULTS[type(tcb.fault)], tcb.priority, self._of(tcb.sched_context), self._of(tcb.yield_to),
-            self._of(tcb.bound_notification), self.system.states.last[index] + 1 if at else 0, tcb.queued,
+            self._of(tcb.bound_notification), self._pending(index) if at else 0, tcb.queued,
             self._handler(tcb.fault_slot.cap), self._handler(tcb.timeout_slot.cap),
         )  # fmt: skip
+
+    def _pending(self, index: int) -> int:
+        return OVERWRITTEN if self.system.is_overwritten(index) else self.system.states.last[index] + 1
 
     def _handler(self, cap: ko.Cap) -> int:
         return self._of(cap.endpoint) if isinstance(cap, EndpointCap) else 0

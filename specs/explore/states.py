@@ -8,7 +8,8 @@ differs. What makes the set of states finite is here, too, and nowhere else:
   the kernel sets that (``refill_unblock_check``); until then it only asks whether it has come. A round-robin context's
   refill times are never looked at but for that.
 * Of a thread's registers only the program counter counts, and, where that is at a system call that will be made
-  (again), which one of its actions it is. All messages are empty, and an action sets all registers afresh.
+  (again), which one of its actions it is, and what an answer has overwritten since. All messages are empty, and an
+  action sets all registers afresh.
 * ``SchedContext.consumed`` and the time left of a domain's (endless) turn are not part of a state. They are reported
   to users, and decide nothing.
 """
@@ -133,9 +134,14 @@ class States:
 
         def look() -> Any:
             doing, fault = tcb.state, tcb.fault
-            at = tcb.registers[NEXT_IP if doing is ko.RUNNING else FAULT_IP] == ECALL
+            registers = tcb.registers
+            pending: Any = 0
+            if registers[NEXT_IP if doing is ko.RUNNING else FAULT_IP] == ECALL:
+                pending = last[index] + 1
+                if registers[:FAULT_IP] != self.loaded[index][pending - 1][:FAULT_IP]:
+                    pending = pending, tuple(registers[:FAULT_IP])
             key = plain.get(doing) or _doing(doing)
-            return fields(tcb), key, fault and _fault(fault), last[index] + 1 if at else 0
+            return fields(tcb), key, fault and _fault(fault), pending
 
         def learn() -> None:
             waits.setdefault(_doing(tcb.state), tcb.state)
@@ -147,8 +153,10 @@ class States:
                 setattr(tcb, name, item)
             tcb.state, tcb.fault = waits[doing], waits[fault]
             if pending:
+                pending, overwritten = pending if type(pending) is tuple else (pending, ())
                 last[index] = pending - 1
                 tcb.registers[:] = self.loaded[index][pending - 1]
+                tcb.registers[: len(overwritten)] = overwritten
                 if doing == "Running":
                     tcb.registers[NEXT_IP] = ECALL
             else:

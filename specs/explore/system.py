@@ -204,6 +204,11 @@ class System:
         index = self.threads.index(self.state.current)
         return self.acts[index][self.states.last[index] if choice == AGAIN else choice]
 
+    def is_overwritten(self, index: int) -> bool:
+        """Whether an answer has overwritten the registers with which a thread made its last system call."""
+        loaded = self.states.loaded[index][self.states.last[index]]
+        return self.threads[index].registers[: reg.FAULT_IP] != loaded[: reg.FAULT_IP]
+
     # Words for it
 
     def describe(self, choice: Choice) -> str:
@@ -212,8 +217,10 @@ class System:
         if action is None:
             return {BUDGET_ENDS: model.BUDGET_ENDS, TIME_PASSES: model.TIME_PASSES, INTERRUPT: model.INTERRUPT}[choice]
         preempted = choice >= PREEMPTED + AGAIN
-        again = choice in (AGAIN, AGAIN + PREEMPTED)
-        words = [f"{self.state.current.name}: {action}", "again" if again else "", "interrupted" if preempted else ""]
+        again = "again" if choice in (AGAIN, AGAIN + PREEMPTED) else ""
+        if again and self.is_overwritten(self.threads.index(self.state.current)):
+            again = "again, its registers overwritten by the answer"
+        words = [f"{self.state.current.name}: {action}", again, "interrupted" if preempted else ""]
         return ", ".join(word for word in words if word)
 
     def steps(self, path: list[tuple[StateKey, Choice]]) -> Iterator[Step]:

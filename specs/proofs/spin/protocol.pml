@@ -57,6 +57,7 @@
 #define S0 14
 #define SLOTS 17
 #define NO_SLOT 99
+#define OVERWRITTEN 99  /* a pending action whose registers are no longer what they were */
 #define NO_CAP 0
 #define CAP 1
 #define ZOMBIE 10       /* and how many slots are left */
@@ -113,15 +114,15 @@ hidden byte may_end, may_interrupt, may_preempt;
 #define HEAD(b) q[b]
 
 /* Within one kernel entry. */
-/* What decides where this goes on is not hidden: Spin comes back to it when it tries the other ways. It is 0 at rest. */
+/* What decides where this goes on is not hidden: Spin comes back to it to try the other ways. It is 0 at rest. */
 byte choice, pick, interrupted, preempted, v, a1, half, faulty, turn, irq_now, to_slot, from_slot;
 hidden byte action, cand, me, a2, a3;
 hidden byte is_blocking, is_call, may_donate, from_reply, with_reply, waits;
 hidden byte fault_kind, turn_units, turn_faults, gone[2], gone_n;
 /* Scratch of one inline each. */
-hidden byte qb, qt, xe, xt, aw, sg, cr, cx, po_t, rr_n, rr_p, rr_s, ru_n, ru_p, si_d, si_r, si_s, rp_s, rp_o, ri_s, ri_n;
-hidden byte rc, sd, md_s, mr_s, dr_t, dr_s, dr_f, dr_p, rs_s, sp_e, ca_t, cb_t, cb_n, cs_t, fr_t, ft_s, fs_t, fs_n, ub_t, ub_h;
-hidden byte yt_t, yc, in_e, in_b, lf, lk, dc_s, dt_t, rv_t, be_s, tp_d, tp_i, was, df_t;
+hidden byte qb, qt, aw, sg, cr, cx, po_t, rr_n, rr_p, rr_s, ru_n, ru_p, si_d, si_r, si_s, rp_s, rp_o, ri_s, ri_n;
+hidden byte rc, sd, md_s, mr_s, dr_t, dr_s, dr_f, dr_p, rs_s, sp_e, ca_t, cb_t, cb_n, cs_t, fr_t, ft_s, fs_t, fs_n;
+hidden byte ub_t, ub_h, yt_t, yc, in_e, in_b, lf, lk, dc_s, dt_t, rv_t, be_s, tp_d, tp_i, was, df_t;
 
 #define RUNNABLE(t) (st[t] == RUNNING || st[t] == RESTART)
 #define SCHEDULABLE(t) (RUNNABLE(t) && sc[t] != 0 && sact[sc[t] - 1] != 0 && inq[t] != RELEASE_QUEUE)
@@ -258,7 +259,8 @@ inline complete_yield_to(y) {
 
 inline schedule() {
   do
-  :: HEAD(RELEASEQ) != 0 && swait[sc[HEAD(RELEASEQ) - 1] - 1] == 0 -> aw = HEAD(RELEASEQ) - 1; release_remove(aw); possible_switch_to(aw)
+  :: HEAD(RELEASEQ) != 0 && swait[sc[HEAD(RELEASEQ) - 1] - 1] == 0 ->
+     aw = HEAD(RELEASEQ) - 1; release_remove(aw); possible_switch_to(aw)
   :: else -> break
   od;
   if
@@ -276,7 +278,8 @@ inline schedule() {
      :: action == CHOOSE_NEW -> choose_new_thread()
      :: else ->
         if
-        :: (cur == 0 || prio[cand - 1] < prio[cur - 1]) && HEAD(READYQ) != 0 && prio[HEAD(READYQ) - 1] > prio[cand - 1] ->
+        :: (cur == 0 || prio[cand - 1] < prio[cur - 1]) &&
+           HEAD(READYQ) != 0 && prio[HEAD(READYQ) - 1] > prio[cand - 1] ->
            enqueue(cand - 1); choose_new_thread()
         :: else ->
            if
@@ -738,10 +741,11 @@ inline do_reply(r) {
         :: else ->
            if
            :: th[dr_t] != 0 && dr_f != TIMEOUT ->
-              /* It has its answer, but its restart program counter is still at the call: that is made again later. */
+              /* It has its answer, but its restart program counter is still at the call: that is made again later, with
+               * what the answer has left in the registers. So it invokes the cap at address 0, which is none. */
               faulty = dr_t + 1; fault_kind = TIMEOUT;
               if
-              :: dr_f == 0 -> pend[dr_t] = dr_p
+              :: dr_f == 0 && dr_p != 0 -> pend[dr_t] = OVERWRITTEN
               :: else
               fi
            :: else -> postpone(dr_s - 1)
@@ -1196,13 +1200,15 @@ end:
           :: break
           od;
           pick = 16 * (cur - 1) + pick
-       :: cur != 0 && pend[cur - 1] != 0 -> pick = 16 * (cur - 1) + pend[cur - 1] - 1
+       :: cur != 0 && pend[cur - 1] == OVERWRITTEN -> pick = OVERWRITTEN
+       :: cur != 0 && pend[cur - 1] != 0 && pend[cur - 1] != OVERWRITTEN -> pick = 16 * (cur - 1) + pend[cur - 1] - 1
        :: cur != 0 && may_end -> choice = BUDGET_ENDS
        :: cur == 0 && HEAD(RELEASEQ) != 0 -> choice = TIME_PASSES
        :: may_interrupt && !claimed -> choice = INTERRUPT
        fi;
        if
-       :: choice == ACT && may_preempt && !claimed && (verb[pick] == V_DELETE || verb[pick] == V_REVOKE) ->
+       :: choice == ACT && pick != OVERWRITTEN && may_preempt && !claimed &&
+          (verb[pick] == V_DELETE || verb[pick] == V_REVOKE) ->
           interrupted = 1
        :: true
        fi;
@@ -1210,7 +1216,8 @@ end:
        d_step {
          turn = 0; irq_now = 0; half = 0; faulty = 0; v = 0;
          if
-         :: choice == ACT ->
+         :: choice == ACT && pick == OVERWRITTEN -> v = V_CALL; me = cur - 1; decode(); to_slot = NO_SLOT
+         :: choice == ACT && pick != OVERWRITTEN ->
             v = verb[pick]; a1 = arg1[pick]; a2 = arg2[pick]; a3 = arg3[pick];
             me = cur - 1;
             pend[me] = pick % 16 + 1;

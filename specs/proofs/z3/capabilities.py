@@ -61,8 +61,7 @@ def _choose(condition: Term, then: Slot, otherwise: Slot) -> Slot:
 
 def _slot(state: State, index: Term) -> Slot:
     if isinstance(index, int):
-        found: Slot = at(state, index, EMPTY)
-        return found
+        return state[index] if 0 <= index < len(state) else EMPTY
     found = EMPTY
     for number, slot in enumerate(state):
         found = _choose(index == number, slot, found)

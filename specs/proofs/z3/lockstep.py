@@ -6,7 +6,7 @@ functions from the same state.
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from specs.abstract import Outputs
 from specs.abstract import scheduler as spec_scheduler
@@ -41,9 +41,10 @@ AMOUNT = 1_000
 
 @dataclass
 class Result:
-    """How many operations were compared, and the first difference."""
+    """How many operations were compared, which of them changed something, and the first difference."""
 
     performed: int = 0
+    effective: set[str] = field(default_factory=set)
     difference: str | None = None
 
 
@@ -99,6 +100,8 @@ def capabilities(seed: int, steps: int) -> Result:
             operation = _operation(str(name), tuple(int(word) for word in words))
             before, state = state, caps.perform(state, operation)
             result.performed += 1
+            if state != before:
+                result.effective.add(operation.name)
             broken = [name for name, holds in caps.INVARIANT.items() if not holds(state)]
             broken += [name for name, holds in caps.STEP_THEOREMS.items() if not holds(before, state, operation)]
             if broken:
@@ -224,13 +227,18 @@ def _seen(state: sched.State) -> sched.State:
 
 
 def beginning(threads: int, rng: random.Random) -> sched.State:
-    """Threads that are stopped, contexts that are nobody's."""
+    """Most threads have a context of their own, and have been started."""
     empty = (sched.NONE,) * threads
-    return sched.State(
+    state = sched.State(
         tuple(sched.Thread(priority=rng.randrange(sched.PRIORITIES)) for _ in range(threads)),
         tuple(sched.Context(rng.random() < 0.9, period=rng.choice((0, 3_000, 5_000))) for _ in range(threads)),
         (empty,) * sched.PRIORITIES, (False,) * sched.PRIORITIES, empty, empty, now=1,
     )  # fmt: skip
+    for number in range(threads):
+        if rng.random() < 0.8:
+            state = sched.perform(state, sched.Operation("bind", number, number))
+            state = sched.perform(state, sched.Operation("resume", number))
+    return state
 
 
 def scheduler(seed: int, steps: int, threads: int = 4) -> Result:
@@ -238,15 +246,22 @@ def scheduler(seed: int, steps: int, threads: int = 4) -> Result:
     rng, result = random.Random(seed), Result()
     state = beginning(threads, rng)
     for number in range(steps):
-        name = rng.choice(sched.OPERATIONS)
+        head = state.endpoint[0]
+        waits_for_time = head != sched.NONE and state.threads[head].context == sched.NONE
+        name = "call" if waits_for_time and rng.random() < 0.5 else rng.choice(sched.OPERATIONS)
         amount = rng.randrange(sched.PRIORITIES) if name == "set_priority" else rng.choice((0, 1_000, 2_500))
-        operation = sched.Operation(name, rng.randrange(threads), rng.randrange(threads), amount)
+        thread, context = rng.randrange(threads), rng.randrange(threads)
+        if name in ("call", "unbind") and head != sched.NONE:
+            thread, context = head, max(0, state.threads[head].context)
+        operation = sched.Operation(name, thread, context, amount)
         after = sched.perform(state, operation)
         s = to_spec(state)
         perform_on_spec(s, operation)
         broken = [name for name, holds in sched.INVARIANT.items() if not holds(after)]
         here = from_spec(s, state)
         result.performed += 1
+        if after != state:
+            result.effective.add(name)
         if broken or _seen(here) != _seen(after):
             result.difference = (
                 f"seed {seed}, step {number}, broken: {broken}\nbefore {literal(state)}\n{literal(operation)}\n"
