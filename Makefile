@@ -47,10 +47,13 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench.policies
 	$(BIN)/python -m bench.remote
 
-# Proofs are checked by Coq, which is installed where it may be; without it this says that nothing was run.
+# Proofs are checked by z3, Spin and Coq, which are installed where they may be; what is not there says that it did not
+# run (exit status 3), and the others are checked all the same.
 proofs: $(VENV)/.dev
 	@command -v coqc >/dev/null || { $(call installed,Coq,coq); } || true
-	$(BIN)/python -m specs.proofs
+	@command -v spin >/dev/null && command -v gcc >/dev/null || { $(call installed,Spin,spin gcc libc6-dev); } || true
+	$(BIN)/python -m specs.proofs --z3; z3=$$?; $(BIN)/python -m specs.proofs --spin; spin=$$?; \
+	$(BIN)/python -m specs.proofs && exit $$((z3 | spin))
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
 campaign: $(VENV)/.dev
@@ -58,6 +61,7 @@ campaign: $(VENV)/.dev
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2 --corruption
 	$(BIN)/capkernel refine --golden tests/golden --steps 10000000 --workers 2 --record build/refine.json
+	$(BIN)/capkernel explore --record build/explore.json
 	$(BIN)/capkernel fuzz --steps 1000000 --workers 2 --record build/fuzz.json
 	$(BIN)/capkernel mutate --workers 2
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
