@@ -1,7 +1,8 @@
 """Which lines of the kernel each case executes, and how long it takes with the kernel as it is.
 
-Measured by coverage.py, each case in a process of its own, and kept in a file: a case is measured again when it, the
-kernel or what both stand on has changed. A case that finds something wrong with the clean kernel can judge no mutant.
+Measured by coverage.py, each case in a process of its own under the limits that a trial has, and kept in a file: a case
+is measured again when it, the kernel or what both stand on has changed. So every case is a control, too: one that finds
+something wrong with the clean kernel, were it only that it has too little memory, can judge no mutant.
 """
 
 import gzip
@@ -17,10 +18,8 @@ from pathlib import Path
 
 from specs.mutation.cases import Case
 from specs.mutation.mutants import KERNEL, ROOT
-from specs.mutation.trial import alone, judged
+from specs.mutation.trial import alone, judged, limit_memory
 
-BATCH = 40
-"""So many programs are measured in one process; tests have one each, as they may leave something behind."""
 TESTS = ROOT / "tests"
 
 
@@ -112,57 +111,54 @@ class Survey:
         return [case for case in self.cases if case.name not in self.measured]
 
     def complete(self, workers: int) -> Iterator[int]:
-        """Measure what is missing, in so many processes; yields how many at a time. Raises Unfit."""
-        tests = [[case] for case in self.missing() if "::" in case.name]
-        others = [case for case in self.missing() if "::" not in case.name]
-        batches = tests + [others[n : n + BATCH] for n in range(0, len(others), BATCH)]
-        running: list[tuple[int, int, list[Case]]] = []
-        while batches or running:
-            while batches and len(running) < workers:
-                batch = batches.pop(0)
-                running.append((*_measuring(batch), batch))
-            child, reader, batch = running.pop(0)
-            self._take(batch, _answer(child, reader))
-            yield len(batch)
-        self._write()
-
-    def _take(self, batch: list[Case], found: "list[_Found]") -> None:
-        for case, (problem, seconds, lines) in zip(batch, found, strict=True):
+        """Measure what is missing, in so many processes; yields 1 for each. Raises Unfit."""
+        waiting = self.missing()
+        running: list[tuple[int, int, Case]] = []
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append((*_measuring(waiting[0]), waiting.pop(0)))
+            child, reader, case = running.pop(0)
+            problem, seconds, lines = _answer(child, reader)
             if problem is not None:
                 raise Unfit(f"{case.name} finds fault with the clean kernel, so it can judge no mutant: {problem}")
             self.measured[case.name] = Measured(self._stamps[case.name], seconds, lines)
+            yield 1
+        self._write()
 
 
 _Found = tuple[str | None, float, dict[str, int]]
 
 
-def _measuring(batch: list[Case]) -> tuple[int, int]:
-    """Begin to measure some cases in a child; its number, and where its answer comes from."""
+def _measuring(case: Case) -> tuple[int, int]:
+    """Begin to measure a case in a child; its number, and where its answer comes from."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        alone(lambda: _send(writer, [_measure(case) for case in batch]))
+        alone(lambda: _send(writer, _measure(case)))
     os.close(writer)
     return child, reader
 
 
-def _send(writer: int, found: list[_Found]) -> None:
+def _send(writer: int, found: _Found) -> None:
     with os.fdopen(writer, "wb") as pipe:
         pickle.dump(found, pipe)
 
 
-def _answer(child: int, reader: int) -> list[_Found]:
+def _answer(child: int, reader: int) -> _Found:
     with os.fdopen(reader, "rb") as pipe:
         data = pipe.read()
-    os.waitpid(child, 0)
-    found: list[_Found] = pickle.loads(data)
+    _, status = os.waitpid(child, 0)
+    if not data:
+        return f"its process ended with status {os.waitstatus_to_exitcode(status)}", 0.0, {}
+    found: _Found = pickle.loads(data)
     return found
 
 
 def _measure(case: Case) -> _Found:
     from coverage import Coverage  # late, as in ``mutants``
 
+    limit_memory()
     measuring = Coverage(data_file=None, config_file=False, include=[f"{KERNEL}/*"], messages=False)
     begun = time.process_time()
     measuring.start()

@@ -21,8 +21,8 @@ from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT, VERDICTS, 
 
 SLOWER, AT_LEAST = 10, 1.0
 """A case may take so many times what it takes with the clean kernel, and so many seconds of processor time anyway."""
-MEMORY = 2 << 30
-"""So many bytes more than it begins with may a child use."""
+MEMORY = 16 << 30
+"""So many bytes more than it begins with may a child map: whole machines with gigabytes of RAM are among the cases."""
 SILENCE = 120.0
 """Seconds of real time after which a child that says nothing is taken for hanging."""
 DEFINITION, UNDEFINED = "definition", "cannot be defined: "
@@ -127,7 +127,7 @@ def alone(work: Callable[[], None]) -> NoReturn:
 
 
 def _try(mutant: Mutant, candidate: Candidate | None, writer: int) -> None:
-    _limit_memory()
+    limit_memory()
     try:
         changed = graft(mutant)
     except Exception as error:
@@ -156,7 +156,8 @@ def _say(writer: int, words: str) -> None:
     os.write(writer, words.encode(errors="replace"))
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """Keep this process from mapping more than it may."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))

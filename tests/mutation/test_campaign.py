@@ -1,5 +1,6 @@
 """The campaign's own machinery: mutants are named, made, tried, and explained or not."""
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from specs.mutation.figures import EQUIVALENT, figures
 from specs.mutation.mutants import Mutant, path_of
 from specs.mutation.survey import Sources, Survey, Unfit
 from specs.mutation.tests import NotCollected, with_tests
+from specs.mutation.trial import MEMORY
 from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -89,6 +91,21 @@ class _Wrong:
 def test_a_case_that_finds_fault_with_the_clean_kernel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unfit, match="the clean kernel is not clean"):
         _campaign(tmp_path, [_Wrong()])
+
+
+class _Greedy:
+    name = "greedy"
+
+    def run(self) -> str | None:
+        mmap.mmap(-1, MEMORY + (1 << 30)).close()
+        return None
+
+
+def test_a_case_that_needs_more_than_a_trial_allows_is_refused_instead_of_killing_whatever_it_judges(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Unfit, match="Cannot allocate memory"):
+        _campaign(tmp_path, [_Greedy()])
 
 
 def test_names_outlive_what_is_added_elsewhere() -> None:
