@@ -22,9 +22,9 @@ from specs.mutation.survey import Sources, Survey, bits
 from specs.mutation.trial import Candidate, Trial
 from specs.mutation.verdict import SURVIVED, Verdict
 
-FIRST_TESTS = 6
+FIRST_TESTS = 12
 """So many tests, the quickest, are run early; the other tests last."""
-EARLY, THEN = 30, 120
+EARLY, THEN = 12, 120
 """So many programs come before those tests, and before the other tests."""
 PROGRAMS = ("generated", "recorded", "watched")
 """The first words of the names of cases that are programs."""

@@ -11,7 +11,7 @@ from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
-from capkernel.kernel import budget, syscall
+from capkernel.kernel import budget, refills, slots, syscall
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import (
     ASIDPoolCap,
@@ -288,12 +288,12 @@ def test_the_dump_of_the_scheduler_names_the_running_thread_and_both_queues_in_o
 def test_caps_of_different_kinds_are_of_different_objects_but_for_what_lies_in_memory_or_under_a_master() -> None:
     root = Root("virt_iommu")
     kinds = (obj.TCB, obj.ENDPOINT, obj.NOTIFICATION, obj.REPLY, obj.PAGE, obj.PAGE_TABLE, io.OBJECT_IO_PAGE_TABLE)
-    slots = [root.make(kind) for kind in kinds]
-    slots += [root.make(obj.CNODE, 1), root.make(obj.SCHED_CONTEXT, 8), root.untyped, bi.CAP_ASID_CONTROL]
-    slots += [bi.CAP_INIT_ASID_POOL, bi.CAP_DOMAIN, bi.CAP_IRQ_CONTROL, bi.CAP_IO_SPACE, root.info.sched_control[0]]
-    slots.append(root.slot())
-    root.do(bi.CAP_IRQ_CONTROL, "IRQControl_Get", LINE, slots[-1], 64, caps=(CNODE,))
-    caps = [root.cap(slot) for slot in slots]
+    places = [root.make(kind) for kind in kinds]
+    places += [root.make(obj.CNODE, 1), root.make(obj.SCHED_CONTEXT, 8), root.untyped, bi.CAP_ASID_CONTROL]
+    places += [bi.CAP_INIT_ASID_POOL, bi.CAP_DOMAIN, bi.CAP_IRQ_CONTROL, bi.CAP_IO_SPACE, root.info.sched_control[0]]
+    places.append(root.slot())
+    root.do(bi.CAP_IRQ_CONTROL, "IRQControl_Get", LINE, places[-1], 64, caps=(CNODE,))
+    caps = [root.cap(place) for place in places]
     assert len({type(cap) for cap in caps}) == len(caps)
     for outer in caps:
         assert same_region_as(outer, outer)
@@ -382,6 +382,67 @@ def test_after_a_preemption_nothing_is_left_to_charge_to_a_context_that_is_gone(
     state.consumed = 77
     budget.after_preemption(state)
     assert state.consumed == 0
+
+
+def test_an_untyped_that_was_reset_can_be_used_to_its_last_byte() -> None:
+    root = Root()
+    untyped, slot = root.make(obj.UNTYPED, 12), root.slot()
+    for kind, count in ((obj.TCB, 2), (obj.PAGE, 1), (obj.TCB, 2)):
+        assert root.call(untyped, "Untyped_Retype", kind, 0, 0, 0, slot, count + 1, caps=(CNODE,))[0] == (
+            err.NOT_ENOUGH_MEMORY
+        )
+        root.do(untyped, "Untyped_Retype", kind, 0, 0, 0, slot, count, caps=(CNODE,))
+        for n in range(count):
+            root.do(CNODE, "CNode_Delete", slot + n, 64)
+
+
+def test_flags_are_cleared_and_then_set() -> None:
+    root = Root()
+    tcb = root.make(obj.TCB)
+    assert root.do(tcb, "TCB_SetFlags", 0, 1) == [1]
+    assert root.do(tcb, "TCB_SetFlags", 1, 0) == [0]
+    assert root.do(tcb, "TCB_SetFlags", 1, 1) == [1]
+
+
+def test_what_takes_a_cap_takes_one() -> None:
+    root = Root()
+    tcb = root.make(obj.TCB)
+    for name, words in (("TCB_SetTimeoutEndpoint", ()), ("TCB_BindNotification", ()), ("TCB_SetPriority", (1,))):
+        assert root.call(tcb, name, *words) == (err.TRUNCATED_MESSAGE, [])
+
+
+def test_the_kernel_s_variables_begin_as_they_must() -> None:
+    root = Root()
+    state, config = root.state, root.state.config
+    longest = ((1 << 64) - 1) // 10 // 8 * 10
+    assert config.ticks_per_us == 10
+    assert state.max_release_time == (1 << 64) - 1 - 5 * longest
+    assert state.min_budget == 200
+    assert (state.idle.paddr, state.idle_sc.paddr, state.idle_sc.size_bits, state.irq_slots.paddr) == (0, 0, 0, 0)
+    assert (state.idle.name, state.idle.state) == ("idle_thread", ko.IDLE)
+
+
+def test_refills_of_the_far_future_are_left_alone() -> None:
+    """seL4's ``MAX_RELEASE_TIME``: from there on times are not moved any more."""
+    state = Root().state
+    for distance, moved in ((-1, True), (0, False), (1, False)):
+        context = ko.SchedContext(0x1000, 8)
+        context.period, context.refill_max = 5_000, 4
+        context.refills = [ko.Refill(state.max_release_time + distance, 1_000)]
+        refills.budget_check(state, context, 300)
+        assert (context.refills[0].time != state.max_release_time + distance) is moved
+        context.refills = [ko.Refill(state.max_release_time + distance, 1_000)]
+        refills.budget_check(state, context, 1_000)
+        assert (context.refills[0].time != state.max_release_time + distance) is moved
+
+
+@pytest.mark.parametrize("link", ["cap", "prev", "next"])
+def test_nothing_is_put_into_a_slot_that_holds_or_is_linked_to_something(link: str) -> None:
+    root = Root()
+    source, dest = root.cnode.slot(root.make(obj.ENDPOINT)), root.cnode.slot(root.slot())
+    setattr(dest, link, source.cap if link == "cap" else source)
+    with pytest.raises(ko.KernelBug, match="not empty"):
+        slots.insert_derived(source.cap, source, dest)
 
 
 def test_states_are_known_by_name() -> None:

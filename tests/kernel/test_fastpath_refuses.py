@@ -1,11 +1,14 @@
 """When something else is due, the fast path leaves a message to the slow one: at each tick around that moment."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from capkernel.abi import labels
 from capkernel.abi import syscalls as sc
+from capkernel.kernel import syscall
+from capkernel.kernel.state import State
 from specs.programs import SLOTS, Compute, Layout, Program, Step, Syscall, Worker, world_of
 from specs.refinement.check import beside, script
 from tests.kernel.together import agreed, call, send, wait
@@ -84,3 +87,22 @@ def test_an_answer_while_a_signal_waits_at_the_bound_notification() -> None:
     signalled = wait("ntfn1", 2), CALLING, send("ntfn0_badge2", number=sc.NBSEND, thread=1), ANSWERING
     done = agreed(Layout(workers=workers), *signalled)
     assert done.threads[1].registers[10] == 2, "the badge of the signal"
+
+
+def test_a_plain_exchange_takes_both_fast_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not so careful that they are never taken."""
+    layout = Layout(workers=SERVED)
+    world_of(layout)
+    taken = []
+
+    def counted(path: Callable[[State], bool]) -> Callable[[State], bool]:
+        def noted(state: State) -> bool:
+            done = path(state)
+            taken.append(done)
+            return done
+
+        return noted
+
+    monkeypatch.setattr(syscall, "FASTPATHS", {number: counted(path) for number, path in syscall.FASTPATHS.items()})
+    agreed(layout, wait("ntfn1", 2), CALLING, ANSWERING)
+    assert taken == [True] * 4, "a call and an answer, and the program is run twice"
