@@ -13,6 +13,8 @@ from specs.programs import Execution
 
 LOOK = 2_000
 """After so many states ``progress`` is called."""
+PROGRAMS = 20
+"""With ``everything``, the ways to so many of the last states are run as programs, under the invariants of steps."""
 
 
 @dataclass
@@ -33,7 +35,10 @@ class Violation:
 
 @dataclass
 class Exploration:
-    """What came of exploring a configuration. ``depth`` is the length of the longest shortest way to a state."""
+    """What came of exploring a configuration. ``depth`` is the length of the longest shortest way to a state.
+
+    ``programs`` is how many ways were run as programs.
+    """
 
     name: str
     states: int = 0
@@ -41,6 +46,7 @@ class Exploration:
     depth: int = 0
     seconds: float = 0.0
     exhausted: bool = False
+    programs: int = 0
     quiet: int = 0
     """States in which nothing can happen any more."""
     violations: list[Violation] = field(default_factory=list)
@@ -85,6 +91,8 @@ class _Search:
             if progress is not None and len(parents) % LOOK == 0:
                 progress(result)
         else:
+            if self.everything:
+                self._run_as_programs(order[-PROGRAMS:])
             result.exhausted = not result.violations
         result.states, result.seconds = len(parents), time.perf_counter() - started
         return result
@@ -130,13 +138,26 @@ class _Search:
         if self.visit is not None:
             self.visit(self.system)
 
-    def _violated(self, problem: str, key: StateKey, choice: Choice | None) -> None:
-        path: list[tuple[StateKey, Choice]] = [] if choice is None else [(key, choice)]
+    def _run_as_programs(self, keys: list[StateKey]) -> None:
+        """The ways to these states, under all invariants of states and of steps."""
+        for key in keys:
+            run = checked(self.system.program(self._way_to(key)))
+            self.result.programs += 1
+            if run.problem is not None:
+                self._violated(run.problem, key, None)
+
+    def _way_to(self, key: StateKey) -> list[tuple[StateKey, Choice]]:
+        """The shortest way to a state: each state on it, and what was chosen there."""
+        path: list[tuple[StateKey, Choice]] = []
         before = self.parents[key]
         while before is not None:
             path.append(before)
             before = self.parents[before[0]]
         path.reverse()
+        return path
+
+    def _violated(self, problem: str, key: StateKey, choice: Choice | None) -> None:
+        path = self._way_to(key) + ([] if choice is None else [(key, choice)])
         self.system.states.forget()
         words = []
         for at, taken in path:
