@@ -29,7 +29,7 @@ def explore_command(
     max_states: Annotated[int | None, typer.Option(min=1, help="Give a configuration up after so many states.")] = None,
     record: Annotated[Path | None, typer.Option(help="Keep what was done, and go on from there.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All invariants of states on the whole kernel; about 30 times as slow.")
+        bool, typer.Option("--all", help="All invariants, on the whole kernel; slow.")
     ] = False,
     program: Annotated[bool, typer.Option("--program", help="Print what is wrong as programs to run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
