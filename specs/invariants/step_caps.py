@@ -153,7 +153,8 @@ def watermark_drops_only_at_reset(step: Step) -> str | None:
 def mappings_do_not_vanish(step: Step) -> str | None:
     """G22b: the converse of G22. A mapping goes only with a cap to its frame, a table above it, or its ASID.
 
-    Or it is taken over by another frame cap that was mapped at the same place before (``FACTS2.md``, 3 and 4).
+    Or it is taken over by another frame cap that was mapped at the same place before (``FACTS2.md``, 3 and 4), perhaps
+    without any rights, which leaves no entry.
     """
     if step.now.mapped is step.before.mapped:
         return None
@@ -164,8 +165,12 @@ def mappings_do_not_vanish(step: Step) -> str | None:
         old for slot, old in step.before.caps.items()
         if isinstance(old, kc.FrameCap | kc.PageTableCap | kc.ASIDPoolCap) and step.now.caps.get(slot) is not old
     ]  # fmt: skip
+    remapped = {
+        (cap.asid, cap.vaddr) for slot, cap in step.now.caps.items()
+        if isinstance(cap, kc.FrameCap) and step.before.caps.get(slot) is not cap
+    }  # fmt: skip
     for (asid, vaddr), paddr in gone:
-        replaced = (asid, vaddr) in step.now.mapped
+        replaced = (asid, vaddr) in step.now.mapped or (asid, vaddr) in remapped
         if not any(_unmaps(cap, asid, vaddr, paddr, replaced=replaced) for cap in touched):
             return f"the mapping of {paddr:#x} at {vaddr:#x} of ASID {asid} vanished"
     return None
