@@ -28,7 +28,7 @@ SLOW_ENTRY = 40
 def _around(layout: Layout, before: tuple[Step, ...], due: int, message: tuple[Step, ...]) -> None:
     """Let the running thread compute until about ``due``, an absolute tick, and begin a message then."""
     now = world_of(layout).machine.now()
-    for early in range(0, 2 * SLOW_ENTRY, 3):
+    for early in range(SLOW_ENTRY // 2, 2 * SLOW_ENTRY, 4):
         steps = *before, Compute(due - now - 2 * SLOW_ENTRY + early), *message, Compute(1)
         execution, _ = beside(Program(layout, steps))
         assert execution.problem is None, script(Program(layout, steps))

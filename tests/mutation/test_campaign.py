@@ -53,7 +53,7 @@ def _campaign(tmp_path: Path, cases: Sequence[Case]) -> Campaign:
 
 
 def test_mutants_are_tried_and_the_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
-    cases = [Generated(number) for number in range(8)]
+    cases = [Generated(1)]
     first = _campaign(tmp_path, cases)
     assert len(list(first.run(1, 2))) == 2
     second = _campaign(tmp_path, cases)
@@ -125,7 +125,7 @@ def _explained(tmp_path: Path, *blocks: str) -> Path:
 def test_an_explained_survivor_counts_as_equivalent_a_noticed_one_as_wrong_and_a_missing_one_as_stale(
     tmp_path: Path,
 ) -> None:
-    campaign = _campaign(tmp_path, [Generated(number) for number in range(8)])
+    campaign = _campaign(tmp_path, [Generated(1)])
     list(campaign.run(1))
     results = [(mutant, campaign.verdict(mutant)) for mutant in MUTANTS]
     names = [named(MUTANTS[2]), named(MUTANTS[0]), named(MUTANTS[0]).replace("None", "0")]
