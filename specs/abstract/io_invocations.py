@@ -17,8 +17,8 @@ from specs.abstract.iospace import (
     set_context,
     store_io_pte,
 )
-from specs.abstract.objects import Ptr
-from specs.abstract.state import CSlot, State, SyscallError, get_cap, get_io_page_table
+from specs.abstract.objects import IOPageTable, Ptr
+from specs.abstract.state import CSlot, State, SyscallError, clear_memory, get_cap, get_io_page_table
 
 BOTH = io.IO_READ | io.IO_WRITE
 TABLE_SPAN_BITS = PAGE_BITS + io.IO_PT_INDEX_BITS
@@ -68,7 +68,11 @@ def _map(s: State, cap_slot: CSlot, cap: Cap, slot: tuple[Ptr, int], entry: IOEn
 
 
 def _unmap(s: State, slot: CSlot, cap: IOPageTableCap) -> None:
-    delete_io_page_table(s, cap)
+    """A table that is taken out is emptied, as those of address spaces are."""
+    if cap.io is not None:
+        delete_io_page_table(s, cap)
+        s.kheap[cap.ptr] = IOPageTable({})
+        clear_memory(s, cap.ptr, 2**io.IO_PAGE_TABLE_BITS)
     set_cap(s, IOPageTableCap(cap.ptr), slot)
 
 

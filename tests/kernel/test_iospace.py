@@ -10,9 +10,10 @@ from capkernel.abi import iospace as io
 from capkernel.abi import objects as obj
 from capkernel.kernel.objects import NULL
 from hwmodel.dma import CONTROL, DESTINATION, DONE, ERROR, LENGTH, SOURCE, START, STATUS, transfer_ticks
+from specs.invariants import check_all
 from tests.kernel.rootcalls import CNODE, Root
 
-DEVICE = 0x0018
+DEVICE, OTHER = 0x0018, 0x0020
 DOMAIN = 5
 DMA = 0x1010_0000
 FROM, TO = 0x5000, 0x7000
@@ -21,9 +22,9 @@ FROM, TO = 0x5000, 0x7000
 class Device:
     """The board's DMA engine with an IOSpace, tables, and two pages mapped for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: int = DEVICE) -> None:
         self.root = Root("virt_iommu")
-        self.space, error = self.root.mint(bi.CAP_IO_SPACE, DOMAIN << 16 | DEVICE)
+        self.space, error = self.root.mint(bi.CAP_IO_SPACE, DOMAIN << 16 | device)
         assert error == 0
         self.tables = [self._table() for _ in range(io.IO_LEVELS)]
         self.source, self.source_paddr = self.root.frame()
@@ -80,6 +81,21 @@ def test_nothing_is_reached_any_more_after(take_away: Callable[[Device], object]
     assert device.copies()
     take_away(device)
     assert not device.copies()
+
+
+@pytest.mark.parametrize("level", range(io.IO_LEVELS))
+def test_a_table_that_was_in_another_devices_tree_shows_nothing_of_it(level: int) -> None:
+    """Whoever holds tables of two devices would otherwise let the one reach what was mapped for the other."""
+    device = Device(OTHER)
+    root = device.root
+    mine, error = root.mint(bi.CAP_IO_SPACE, DOMAIN + 1 << 16 | DEVICE)
+    assert error == 0
+    for table in [*(root.make(io.OBJECT_IO_PAGE_TABLE) for _ in range(level)), device.tables[level]]:
+        if table == device.tables[level]:
+            root.do(table, "IOPageTable_Unmap")
+        root.do(table, "IOPageTable_Map", FROM, caps=(mine,))
+    assert not device.copies()
+    assert check_all(root.state, root.machine) == []
 
 
 def test_arguments_are_checked_as_in_the_x86_interface() -> None:

@@ -7,7 +7,7 @@ from capkernel.abi import errors as err
 from capkernel.abi import iospace as io
 from capkernel.abi import rights as rt
 from capkernel.abi.objects import PAGE_BITS
-from capkernel.abi.words import MASK
+from capkernel.abi.words import BIT, MASK
 from capkernel.kernel import iospace
 from capkernel.kernel.caps import FrameCap, IOPageTableCap, IOSpaceCap
 from capkernel.kernel.errors import (
@@ -71,8 +71,10 @@ def perform_io_map(
 
 
 def perform_io_unmap(state: State, slot: Slot, cap: IOPageTableCap) -> None:
-    """Take a table out of its tree."""
-    iospace.finalise_page_table(state, cap)
+    """Take a table out of its tree and clear it: in another device's tree it would show what it led to here."""
+    if cap.io is not None:
+        iospace.finalise_page_table(state, cap)
+        state.machine.clear(cap.paddr, BIT[io.IO_PAGE_TABLE_BITS])
     slot.cap = replace(cap, io=None, level=0, ioaddr=0)
 
 
