@@ -83,8 +83,8 @@ CAPS: dict[str, tuple[int, ...]] = {
 
 VICTIMS = (
     ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS,
-    CNODES, IO_TABLES, _slots("iospace", "irq_handler", "irq_control"),
-    _slots("asid_pool1", "asid_pool1", "asid_control"),
+    _slots("untyped"), CNODES, IO_TABLES, _slots("iospace", "irq_handler", "irq_control"),
+    _slots("asid_pool1", "asid_pool1", "asid_pool1", "asid_pool1", "asid_control"),
 )  # fmt: skip
 """What caps there are to copy, move and destroy."""
 PAGES = (
@@ -125,9 +125,12 @@ _NODE_OF = {"index": "", "dest_index": "", "src_index": "src_root", "pivot_index
 
 _DESTROYERS = tuple(
     tuple(BY_LABEL[label] for label in group)
-    for group in ((), (labels.CNODE_DELETE,), (labels.CNODE_DELETE, labels.CNODE_REVOKE), (labels.CNODE_REVOKE,) * 2)
-)
-"""What nearly every program should do to something."""
+    for group in (
+        (), (labels.CNODE_DELETE,), (labels.CNODE_DELETE, labels.CNODE_REVOKE), (labels.CNODE_REVOKE,) * 2,
+        (labels.SCHED_CONTEXT_UNBIND, labels.CNODE_DELETE), (labels.SCHED_CONTEXT_UNBIND, labels.TCB_SUSPEND),
+    )
+)  # fmt: skip
+"""What nearly every program should do to something: destroy it, or take away what it needs."""
 
 
 _OFTEN: dict[int, int] = {
@@ -317,7 +320,7 @@ def _turn(choose: Chooser, focus: Focus, sight: Sight, step: Syscall) -> Syscall
     if owed and choose.number(0, 1):
         reply = choose.of(owed)
         number = choose.of((sc.REPLY_RECV, sc.REPLY_RECV, sc.SEND, sc.NBSEND_RECV))
-        cap = reply if number == sc.SEND else focus.cap(ENDPOINTS)
+        cap = reply if number == sc.SEND else choose.of(expected) if expected else focus.cap(ENDPOINTS)
         return replace(step, number=number, cap=cap, reply=reply, dest=reply)
     if expected and choose.number(0, 1):
         return replace(step, number=choose.of(_SENDS), cap=choose.of(expected))
@@ -420,20 +423,31 @@ LAYOUTS = (
     Layout(work_units_per_preemption=2, work_unit_ticks=300, schedule=((0, 20_000), (1, 8_000)), workers=(
         Worker(priority=120, domain=1, mcp=120), Worker(priority=110, mcp=100, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
-        Worker(priority=120, passive=True, fault=6, notification=9, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(
+            priority=120, passive=True, own_vspace=True, fault=6, notification=9, serves=(SLOTS["ep0"], SLOTS["reply0"])
+        ),
     )),
     PARTITIONED,
     Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
         Worker(priority=120, budget=100, period=700, extra_refills=4),
-        Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=130, passive=True, own_vspace=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=130, mcp=50, budget=50, period=500, sporadic=True, timeout=6, notification=10),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
     Layout(work_units_per_preemption=2, work_unit_ticks=400, lends=((SLOTS["sc_spare"], SLOTS["ntfn1"]),), workers=(
-        Worker(priority=120, fault=6, budget=200, period=2_000, extra_refills=1),
-        Worker(priority=130, passive=True, own_vspace=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=120, fault=5, budget=200, period=2_000, extra_refills=1),
+        Worker(priority=100, passive=True, own_vspace=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=120, passive=True, serves=(SLOTS["ntfn1"], 0)),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply1"])),
+    )),
+    Layout(threads_revocable=True, work_units_per_preemption=2, work_unit_ticks=150, workers=(
+        Worker(priority=120, fault=5, budget=300, period=2_000, extra_refills=2),
+        Worker(priority=130, passive=True, own_vspace=True, fault=6, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=110, fault=6, timeout=5), Worker(priority=115, fault=6),
+    )),
+    Layout(meeting_revocable=True, work_units_per_preemption=2, work_unit_ticks=40, workers=(
+        Worker(priority=120, fault=5), Worker(priority=100, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=120, fault=5, budget=500, period=2_000), Worker(priority=110, fault=5),
     )),
 )  # fmt: skip
 """A few different worlds; building one costs little, and each is kept."""

@@ -165,6 +165,10 @@ class Builder:
         if msg.info_label(answer):
             raise AssertionError(f"setting up: label {label} on {cptr:#x} {words} {caps}: {msg.info_label(answer)}")
 
+    def source(self, *, revocable: bool) -> int:
+        """Cap address of the untyped of which to make something: the one that programs have a cap to, or the other."""
+        return SLOTS["untyped"] if revocable else self.at(self.hidden)
+
     def at(self, own_slot: int) -> int:
         """The cap address of an own slot."""
         return self.offset + own_slot
@@ -177,9 +181,9 @@ class Builder:
         return slot
 
     def make(self, name: str, kind: int, bits: int = 0, *, source: int = 0) -> int:
-        """Make an object into a slot of the test CNode; returns the slot."""
+        """Make an object of the untyped at a cap address into a slot of the test CNode; returns the slot."""
         slot = SLOTS[name]
-        untyped = self.at(source or self.hidden)
+        untyped = source or self.at(self.hidden)
         self.invoke(untyped, labels.UNTYPED_RETYPE, (kind, bits, 0, 0, slot, 1), (self.at(self.test),))
         return slot
 
@@ -213,14 +217,15 @@ class Builder:
 
     def _objects(self) -> None:
         self._use(self.make("untyped", obj.UNTYPED, 16))
+        source = self.source(revocable=self.world.layout.meeting_revocable)
         self._use(self.make("untyped_page", obj.UNTYPED, 12))
-        self.make("device_untyped", obj.UNTYPED, 13, source=self._untyped(13, device=True))
+        self.make("device_untyped", obj.UNTYPED, 13, source=self.at(self._untyped(13, device=True)))
         for name in ("ep0", "ep1"):
-            self.make(name, obj.ENDPOINT)
+            self.make(name, obj.ENDPOINT, source=source)
         for name in ("ntfn0", "ntfn1"):
-            self.make(name, obj.NOTIFICATION)
+            self.make(name, obj.NOTIFICATION, source=source)
         for name in ("reply0", "reply1", "reply2"):
-            self.make(name, obj.REPLY)
+            self.make(name, obj.REPLY, source=source)
         self.copy("ep0_badged", SLOTS["ep0"], badge=0x11)
         self.copy("ep1_badged", SLOTS["ep1"], mask=rights.WRITE | rights.GRANT_REPLY, badge=0x22)
         self.copy("ntfn0_badge1", SLOTS["ntfn0"], badge=1)
@@ -299,7 +304,9 @@ class Builder:
         self.invoke(SLOTS["sched_control"], labels.SCHED_CONTROL_CONFIGURE_FLAGS, words, (sched_context,))
 
     def _thread(self, index: int, worker: Worker) -> None:
-        tcb, sched_context = self.make(f"tcb{index}", obj.TCB), self.make(f"sc{index}", obj.SCHED_CONTEXT, 8)
+        source = self.source(revocable=self.world.layout.threads_revocable)
+        tcb = self.make(f"tcb{index}", obj.TCB, source=source)
+        sched_context = self.make(f"sc{index}", obj.SCHED_CONTEXT, 8)
         self._configure_sc(sched_context, worker)
         vspace = SLOTS["vspace1" if worker.own_vspace else "vspace_root"]
         address = BUFFERS + 0x1000 * index if worker.buffer else 0

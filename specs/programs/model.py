@@ -54,6 +54,10 @@ class Layout:
     root_priority: int = 10
     partitioned: bool = False
     """Two labels with a policy between them (``partitions``) instead of one CSpace for all."""
+    threads_revocable: bool = False
+    """Threads are made of the untyped that programs have a cap to: its Revoke destroys them all."""
+    meeting_revocable: bool = False
+    """The same of what threads meet by: endpoints, notifications, reply objects."""
     lends: tuple[tuple[int, int], ...] = ()
     """Slots of scheduling contexts and notifications, bound to each other: who is woken so has that time."""
     schedule: tuple[tuple[int, int], ...] = ()
