@@ -102,7 +102,22 @@ def proofs(data: Any) -> Seen:
     )
 
 
+def spin(data: Any) -> Seen:
+    """Configurations in which model and kernel reach the same states."""
+    differ = [each["name"] for each in data if not each["agrees"]]
+    states = sum(each["model_states"] for each in data)
+    return Seen(f"{states:,} states in {len(data)} configurations", ", ".join(differ) or "nothing")
+
+
+def induction(data: Any) -> Seen:
+    """Parts of the inductive step."""
+    amount = f"{data['proved']} of {data['claims']} parts proved; {data['operations']:,} operations of the models"
+    return Seen(amount, "; ".join(data["wrong"]) or "nothing")
+
+
 READERS: Final[dict[str, Callable[[Any], Seen]]] = {
     each.__name__: each
-    for each in (tests, recordings, refinement, flow, bugs, siege, exploration, faults, mutants, fuzzed, proofs)
+    for each in (
+        tests, recordings, refinement, flow, bugs, siege, exploration, faults, mutants, fuzzed, proofs, spin, induction
+    )  # fmt: skip
 }

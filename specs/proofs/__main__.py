@@ -1,7 +1,7 @@
 """``python -m specs.proofs [SEEDS [STEPS]] [--json]``: check every proof, run what was proved beside the specification.
 
-``--z3`` asks z3 for the inductive steps instead; ``--spin [NAME…] [--json]`` compares what Spin reaches in the model of
-the IPC protocol with what the explored kernel reaches.
+``--z3 [--json]`` asks z3 for the inductive steps instead; ``--spin [NAME…] [--json]`` compares what Spin reaches in the
+model of the IPC protocol with what the explored kernel reaches.
 
 Exit status: 0 all proved and equal, 1 not so, 3 nothing was run, since a tool is missing.
 """
@@ -46,7 +46,7 @@ def checked(seeds: int, steps: int) -> Outcome:
 def main(arguments: list[str]) -> int:
     """Do it, and tell; returns the exit status."""
     if "--z3" in arguments:
-        return z3_main()
+        return z3_main(as_json="--json" in arguments)
     if "--spin" in arguments:
         names = [word for word in arguments if not word.startswith("--")]
         return spin_main(names, as_json="--json" in arguments)
