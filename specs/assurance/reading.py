@@ -119,5 +119,5 @@ READERS: Final[dict[str, Callable[[Any], Seen]]] = {
     each.__name__: each
     for each in (
         tests, recordings, refinement, flow, bugs, siege, exploration, faults, mutants, fuzzed, proofs, spin, induction
-    )  # fmt: skip
+    )
 }
