@@ -1,0 +1,18 @@
+"""What once seemed wrong, and is as in seL4: no invariant may object to it."""
+
+from capkernel.abi import labels
+from specs.check import checked
+from specs.programs import SLOTS, Program, Syscall
+
+VSPACE = (SLOTS["vspace_root"],)
+
+
+def test_a_frame_mapped_again_without_rights_takes_anothers_entry_away() -> None:
+    """``frame1`` is mapped at 0x22000 with no rights, so without an entry; the other frame comes in between."""
+    again = (0x22000, 0, 1)
+    program = Program(steps=(
+        Syscall(cap=SLOTS["frame0_readonly"], label=labels.PAGE_UNMAP),
+        Syscall(cap=SLOTS["frame0_readonly"], label=labels.PAGE_MAP, words=(0x22000, 0, 0), caps=VSPACE),
+        Syscall(cap=SLOTS["frame1"], label=labels.PAGE_MAP, words=again, caps=VSPACE),
+    ))  # fmt: skip
+    assert checked(program).problem is None
