@@ -147,10 +147,11 @@ class S9(Bug):
     """
 
     origin = "seL4 49d76f2c3"
-    caught_by = ("T3", "T14", "T8", "T6b", "T13")
+    caught_by = ("T3", "T14", "T8", "T6b", "T13", "G21b")
     note = (
         "Python's integers do not overflow, so T15 (the kernel raises) cannot be what notices; what does is that a "
-        "cap acts which the address, by the oracle's own reading of the manual, does not name."
+        "cap acts which the address, by the oracle's own reading of the manual, does not name: G21b if that is the cap "
+        "to a scheduling context."
     )
     edits = (
         Edit(
