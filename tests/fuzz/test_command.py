@@ -51,7 +51,7 @@ def test_the_clean_kernel_shows_nothing_and_says_what_was_seen() -> None:
     assert sum(kind["count"] for kind in data["kinds"]) == data["entries"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: NOT RUN")
 def test_atheris_drives_the_kernel_and_adds_to_the_corpus(tmp_path: Path) -> None:
     status, data = told("--steps", 300, "--check", "none", "--engine", "atheris", "--corpus", tmp_path / "kept")
     assert status == 0
