@@ -72,6 +72,9 @@ def _when(claim: Claim, runs: Mapping[str, Run]) -> str:
 
 
 def _duration(seconds: int) -> str:
+    """How long it took; of what was read from the record of a campaign that had ended nobody knows."""
+    if not seconds:
+        return "from its record"
     if seconds < 120:
         return f"{seconds} s"
     minutes = round(seconds / 60)
