@@ -173,7 +173,8 @@ def test_a_table_is_taken_out_of_its_place_in_the_tree_and_no_other(ioaddr: int,
     assert all(root.machine.read_word(entry) for entry in entries)
     root.do(tables[taken], "IOPageTable_Unmap")
     left = [bool(root.machine.read_word(entry)) for entry in entries]
-    assert left == [level != taken - 1 for level in range(io.IO_LEVELS - 1)]
+    # The entry that led to it is gone, and so are its own.
+    assert left == [level not in (taken - 1, taken) for level in range(io.IO_LEVELS - 1)]
     assert (0x18 in root.state.io_contexts) is (taken > 0)
 
 
