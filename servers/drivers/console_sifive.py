@@ -9,6 +9,7 @@ _SEND, _RECEIVE, _SEND_CONTROL, _RECEIVE_CONTROL, _INTERRUPTS, _PENDING = 0x00, 
 _ENABLE = 1
 _BELOW_ONE = 1 << 16
 _NOTHING = 1 << 31
+_BYTE = 0xFF
 
 
 class SiFivePort(Port):
@@ -41,9 +42,9 @@ class SiFivePort(Port):
         return bool(await self.pd.load(self.base + _PENDING, 4) & self.SENT)
 
     async def receive(self) -> int | None:
-        """A byte."""
+        """A byte: the rest of the register is reserved, and a failing device may set it."""
         found = await self.pd.load(self.base + _RECEIVE, 4)
-        return None if found & _NOTHING else found
+        return None if found & _NOTHING else found & _BYTE
 
 
 class Program(ConsoleProgram):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.clocks import RealTimeClock, Timer
@@ -120,6 +120,7 @@ def works(kind: str, failing_driver: Failing) -> None:
 @pytest.mark.parametrize("kind", DRIVERS)
 @pytest.mark.parametrize("board", ["virt_iommu", "virt_sifive"])
 @settings(max_examples=15, deadline=None)
+@example(faults=[Fault(1, FaultKind.LOST_INTERRUPT), Fault(35, FaultKind.CORRUPT_DATA)], seed=0)
 @given(faults=plans, seed=st.integers(0, 1000))
 def test_nobody_waits_for_ever_and_the_device_heals(kind: str, board: str, faults: list[Fault], seed: int) -> None:
     driver = Failing(kind, board, faults, seed)
