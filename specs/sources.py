@@ -10,8 +10,13 @@ KERNEL: Final = ("capkernel/abi", "capkernel/kernel")
 
 
 def digest(places: Iterable[str] = KERNEL) -> str:
-    """Of every Python file below these directories of the project, by name and content."""
+    """Of every Python file below these directories of the project."""
+    return digest_of(sorted(file for place in places for file in (ROOT / place).rglob("*.py")))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Of these files of the project, by name and content."""
     found = hashlib.sha256()
-    for file in sorted(file for place in places for file in (ROOT / place).rglob("*.py")):
-        found.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    for file in files:
+        found.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return found.hexdigest()

@@ -9,25 +9,19 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-import capkernel.abi
-import capkernel.kernel
-import specs.explore
-import specs.invariants
 from specs.explore.model import Configuration
 from specs.explore.search import Exploration
+from specs.sources import KERNEL, ROOT, digest_of
 
-_SOURCES = (capkernel.abi, capkernel.kernel, specs.explore, specs.invariants)
+DECIDING = (*KERNEL, "specs/explore", "specs/invariants")
+"""The sources that decide what an exploration finds; the list of configurations does not: each is in its own entry."""
 
 
 @cache
 def sources_digest() -> str:
     """Of everything that decides what an exploration finds."""
-    digest = hashlib.sha256()
-    for package in _SOURCES:
-        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
-            if path.name != "configurations.py":
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    files = (path for place in DECIDING for path in (ROOT / place).rglob("*.py"))
+    return digest_of(sorted(path for path in files if path.name != "configurations.py"))
 
 
 class Record:

@@ -6,7 +6,6 @@ something wrong with the clean kernel, were it only that it has too little memor
 """
 
 import gzip
-import hashlib
 import json
 import os
 import pickle
@@ -19,6 +18,7 @@ from pathlib import Path
 from specs.mutation.cases import Case
 from specs.mutation.mutants import KERNEL, ROOT
 from specs.mutation.trial import alone, judged, limit_memory
+from specs.sources import digest_of
 
 TESTS = ROOT / "tests"
 
@@ -60,22 +60,15 @@ class Sources:
         beside = [path for path in ours if not path.is_relative_to(Path(__file__).parent) or path.stem == "cases"]
         tests = [path for path in beside if path.is_relative_to(TESTS)]
         recordings = sorted(path for path in golden.iterdir() if path.suffix == ".gz")
-        self.kernel = _digest(path for path in ours if path.is_relative_to(KERNEL) or path.parent.name == "abi")
-        self._programs = _digest([*(path for path in beside if path not in tests), *recordings])
-        self._helpers = _digest(path for path in tests if not path.name.startswith("test_"))
-        self.judges = _digest([*beside, *recordings])
+        self.kernel = digest_of(path for path in ours if path.is_relative_to(KERNEL) or path.parent.name == "abi")
+        self._programs = digest_of([*(path for path in beside if path not in tests), *recordings])
+        self._helpers = digest_of(path for path in tests if not path.name.startswith("test_"))
+        self.judges = digest_of([*beside, *recordings])
 
     def stamp(self, case: Case) -> str:
         """Names all that what a case does depends on."""
         test, is_test, _ = case.name.partition("::")
-        return self._programs + (self._helpers + _digest([ROOT / test]) if is_test else "")
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    found = hashlib.sha256()
-    for path in paths:
-        found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:16]
+        return self._programs + (self._helpers + digest_of([ROOT / test]) if is_test else "")
 
 
 class Survey:

@@ -1,6 +1,5 @@
 """Programs without end on both kernels: batches of generated programs, counted, and kept in a file to go on with."""
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -18,8 +17,8 @@ from specs.generate import Chooser, RandomChooser
 from specs.programs import Execution, Program, Syscall
 from specs.refinement.check import beside, beside_made_up, script, shrunk
 from specs.refinement.lockstep import Lockstep
+from specs.sources import digest
 
-ROOT = Path(__file__).parents[2]
 COMPARED = ("capkernel/abi", "capkernel/kernel", "specs/abstract", "specs/refinement")
 """Whose sources a record belongs to: those of the two kernels, and of what compares them."""
 PROGRAM_STEPS = 40
@@ -93,14 +92,6 @@ def play(seed: int, first: int, programs: int) -> Sums:
     return sums
 
 
-def digest() -> str:
-    """Names the sources that are compared."""
-    found = hashlib.sha256()
-    for path in sorted(path for name in COMPARED for path in (ROOT / name).rglob("*.py")):
-        found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
-
-
 class Record:
     """The file of a campaign. It is replaced as a whole after each batch, so a campaign may be killed at any time.
 
@@ -112,7 +103,7 @@ class Record:
         self.sums = Sums()
         self.done: set[int] = set()
         self.outdated = False
-        self._digest = digest()
+        self._digest = digest(COMPARED)
         if path is not None and path.exists():
             self._read(json.loads(path.read_text(encoding="utf-8")))
 
