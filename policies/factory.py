@@ -28,9 +28,9 @@ from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from policies.factory_record import Kept, What, restored, written
+from policies.factory_record import Kept, What, processes, restored, written
 from policies.lasting import NOWHERE, Lockers, Slots
-from policies.yard import PROCESSES, Parts, Yard
+from policies.yard import OfParts, Parts, Yard
 
 record: int = 0
 record_size: int = 0x4_0000
@@ -41,13 +41,15 @@ ENDPOINT, OWN_CNODE, FILES, LAUNCHER, FIRST_SLOT, END_SLOT = 300, 301, 310, 311,
 KEPT_SLOTS: Final = Slots(cnode=302, address=1 << 58, count=1024)
 """The granted CNode for what is in factories: in slot 302, at 1."""
 MAX_COMPONENTS: Final = 16
+MAX_HOLES: Final = 64
+"""Of a factory, those of factories in it included. That there are so many may be more than a message can say."""
 SHARE: Final = 100
 """Components in all factories of a client: those of all clients find room in the slots, and in the record."""
 OBJECTS: Final = 64
 """That a client may have open."""
 
 
-class FactoryServant(Factory):
+class FactoryServant(Factory, OfParts):
     """A sealed factory."""
 
     what = What.FACTORY
@@ -65,7 +67,7 @@ class FactoryServant(Factory):
         return await self.yard.run(self.parts)
 
 
-class WorkshopServant(Workshop):
+class WorkshopServant(Workshop, OfParts):
     """A factory that is being built."""
 
     what = What.WORKSHOP
@@ -74,10 +76,10 @@ class WorkshopServant(Workshop):
         self.yard = yard
         self.parts = parts
 
-    def _check(self, name: str | None = None) -> None:
+    async def _check(self, name: str | None = None) -> None:
         if self.parts.factory is not None:
             raise Refused("this factory is sealed")
-        self.yard.check(self.parts.owner)
+        await self.yard.check(self.parts.owner)
         if name is None:
             return
         if not NAME.fullmatch(name):
@@ -89,18 +91,18 @@ class WorkshopServant(Workshop):
 
     async def program(self, file: File) -> None:
         """Its program."""
-        self._check()
+        await self._check()
         self.parts.program = await self.yard.opened(file)
 
     async def file(self, name: str, file: File) -> None:
         """A file to read."""
-        self._check(name)
+        await self._check(name)
         self.parts.files[name] = await self.yard.opened(file)
 
     async def hole(self, name: str, cap: Cap) -> None:
         """A hole."""
         try:
-            self._check(name)
+            await self._check(name)
         except Exception:
             await self.yard.lockers.inbox.discard(cap)
             raise
@@ -108,8 +110,11 @@ class WorkshopServant(Workshop):
 
     async def factory(self, name: str, factory: Factory) -> None:
         """A factory of this server's."""
-        self._check(name)
-        self.parts.factories[name] = genuine(factory).parts
+        await self._check(name)
+        below = genuine(factory).parts
+        if len(self.parts.outward) + len(below.outward) > MAX_HOLES:
+            raise QuotaExceeded(f"a certificate has at most {MAX_HOLES} holes")
+        self.parts.factories[name] = below
 
     async def seal(self) -> Factory:
         """From now on it is as it is."""
@@ -139,10 +144,6 @@ class FactoriesServant(Factories):
         return genuine(factory)
 
 
-class Processes(Interface):
-    """The root of the session of processes: nobody has a cap to it."""
-
-
 def genuine(factory: Factory) -> FactoryServant:
     """A factory of this server's. Raises Malformed for somebody else's object, which is not asked."""
     if not isinstance(factory, FactoryServant):
@@ -155,10 +156,9 @@ class Premises:
 
     def __init__(self, pd: PD, yard: Yard, region: SharedRegion) -> None:
         self.yard = yard
-        self.roots: dict[int, Interface] = {session: FactoriesServant(yard, session) for session in CLIENTS}
-        self.roots[PROCESSES] = Processes()
+        self.clients: dict[int, Interface] = {session: FactoriesServant(yard, session) for session in CLIENTS}
         self.service = yard.service = Service(
-            pd, roots=self.roots.get, endpoint=ENDPOINT, inbox=yard.lockers.inbox, limit=OBJECTS, settle=self.settle
+            pd, roots=self._root, endpoint=ENDPOINT, inbox=yard.lockers.inbox, limit=OBJECTS, settle=self.settle
         )
         self._record = KeptValue(Kept, region)
         self._last: Kept | None = None
@@ -167,13 +167,14 @@ class Premises:
         """Go on where a former life was."""
         found = self._last = await self._record.load()
         if found is not None:
-            self.yard.alive = restored(found, self.service, self.roots.__getitem__, self._workshop, self._factory)
+            self.yard.confined.update(processes(found))
+            restored(found, self.service, self.clients.__getitem__, self._workshop, self._factory)
         await self.yard.lockers.open(self._slots())
         await self.service.open()
 
     async def settle(self) -> None:
         """Write down what has changed; then let go what is in factories that nobody has any more."""
-        now, self.yard.alive = written(self.service)
+        now = written(self.service, self.yard)
         if now != self._last:
             await self._record.save(now)
             self._last = now
@@ -181,6 +182,9 @@ class Premises:
 
     def _slots(self) -> list[int]:
         return [slot for parts in self.yard.alive for slot in parts.slots]
+
+    def _root(self, session: int) -> Interface | None:
+        return self.clients.get(session) or self.yard.confined.get(session)
 
     def _workshop(self, parts: Parts) -> WorkshopServant:
         return WorkshopServant(self.yard, parts)

@@ -9,7 +9,7 @@ from attrs import frozen
 from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
-from policies.yard import Parts, with_parts_below
+from policies.yard import Confined, Parts, Yard
 
 
 class What(IntEnum):
@@ -47,19 +47,28 @@ class KeptObject:
 
 
 @frozen
+class KeptProcess:
+    """A process that has factories as components: its session, and its number."""
+
+    session: int
+    process: int
+
+
+@frozen
 class Kept:
     """All of it."""
 
     parts: list[KeptParts]
     objects: list[KeptObject]
     caps: list[GivenCap]
+    processes: list[KeptProcess]
 
 
-def written(service: Service) -> tuple[Kept, list[Parts]]:
-    """What a service has given out, and the parts that are in use."""
+def written(service: Service, yard: Yard) -> Kept:
+    """What a service has given out, of the parts in a yard, and to whom."""
     given, caps = given_caps(service)
     servants: list[Any] = list(given)
-    parts = list(with_parts_below(each.parts for each in servants if each.what is not What.FACTORIES))
+    parts = yard.alive
     at = {id(each): place for place, each in enumerate(parts)}
     kept = [
         KeptParts(
@@ -71,16 +80,21 @@ def written(service: Service) -> tuple[Kept, list[Parts]]:
     objects = [
         KeptObject(each.what, each.session if each.what is What.FACTORIES else at[id(each.parts)]) for each in servants
     ]
-    return Kept(kept, objects, caps), parts
+    return Kept(kept, objects, caps, [KeptProcess(session, each.process) for session, each in yard.confined.items()])
+
+
+def processes(kept: Kept) -> dict[int, Confined]:
+    """Those that have factories as components, by session."""
+    return {each.session: Confined(each.process) for each in kept.processes}
 
 
 def restored(
     kept: Kept, service: Service, root: Callable[[int], Interface], workshop: Callable[[Parts], Interface],
     factory: Callable[[Parts], Interface],
-) -> list[Parts]:  # fmt: skip
+) -> None:  # fmt: skip
     """Let the caps lead where they led, to objects that the last three make of a session or of parts.
 
-    Returns the parts. Raises ValueError if no former life can have written this down.
+    Raises ValueError if no former life can have written this down.
     """
     parts: list[Parts] = []
     for each in kept.parts:
@@ -97,7 +111,6 @@ def restored(
         else:
             servants.append(parts[object_.of].factory or factory(parts[object_.of]))
     restore_given(service, servants, kept.caps)
-    return parts
 
 
 def _named(slots: dict[str, int]) -> list[Named]:

@@ -36,7 +36,9 @@ class Program:
         open_one = await self._begun(factories, program)
         await insist(open_one.hole, "out", Cap(OUT))
         with_hole = await insist(open_one.seal)
+        tool = await insist((await self._begun(factories, program)).seal)
         tight = await self._begun(factories, program)
+        await insist(tight.factory, "tool", tool)
         # A file that it may write itself; what the process gets is to be read only.
         await insist(tight.file, "diary", await files.open("diary", READ_WRITE))
         tries = [

@@ -31,6 +31,7 @@ async def main(process: Process) -> int:
         slot: Any = given(Slot, process, name)
         leaks += await _works(file.write(0, text)) + await _works(file.resize(len(text)))
         leaks += await _works(file.restrict(READ_WRITE)) + await _works(slot.put(Cap(process.caps["secret"])))
+        await _works(file.drop())
     for address in GUESSED:
         leaks += await _works(connect(Slot, Connection(process.sys), address).put(Cap(process.caps["secret"])))
     return int(text.rpartition(b" ")[2]) + LEAK * leaks

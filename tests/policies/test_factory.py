@@ -3,6 +3,7 @@ and what is no hole cannot speak.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.confinement import Certificate, Factories, Factory, Workshop
-from capkernel.protocols.failures import Failure, Malformed, QuotaExceeded, Refused, ServerDied
+from capkernel.protocols.failures import Failure, Gone, Malformed, QuotaExceeded, Refused, ServerDied
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Interface
-from capkernel.protocols.service import Service
+from capkernel.protocols.processes import ProcessInfo, State
+from capkernel.protocols.service import Entry, Service
 from capkernel.protocols.strategies import hostile_requests
+from capkernel.tools.demo.policies.factory import LONGEST_US, Requester
+from capkernel.tools.demo.stage import Stage
 from capkernel.user.loop import ANSWERED, ENDPOINT_BADGE, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.pdimage import PDValues
 from capkernel.user.syscalls import Message
-from policies.factory import SHARE, FactoriesServant, FactoryServant, Premises, genuine
+from policies.factory import MAX_HOLES, OBJECTS, SHARE, FactoriesServant, FactoryServant, Premises, genuine
 from policies.yard import Parts, Yard
 from tests.policies.lives import Server, Shelf
 from tests.policies.test_desk import SIZE, World
@@ -51,8 +55,16 @@ class Cabinet:
 class Child:
     """A process that is made; ``caps`` is what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int, is_refused: bool) -> None:
+        self.number = number
+        self.is_refused = is_refused
         self.caps: dict[str, Any] = {}
+
+    async def info(self) -> ProcessInfo:
+        return ProcessInfo(self.number, "", State.RUNNING, 0, 0, 0)
+
+    async def drop(self) -> None:
+        pass
 
     async def load(self, program: Any) -> None:
         pass
@@ -61,22 +73,35 @@ class Child:
         self.caps[name] = cap
 
     async def start(self, arguments: list[str], heap: int) -> None:
-        pass
+        if self.is_refused:
+            raise QuotaExceeded("no more")
 
 
 class Nursery:
-    """The launcher."""
+    """The launcher; ``running`` are the numbers of those that have not ended."""
+
+    def __init__(self) -> None:
+        self.running: list[int] = []
+        self.last = 0
+        self.is_full = False
 
     async def create(self, name: str) -> Child:
-        return Child()
+        self.last += 1
+        if not self.is_full:
+            self.running.append(self.last)
+        return Child(self.last, self.is_full)
+
+    async def processes(self, after: int) -> list[ProcessInfo]:
+        later = [number for number in self.running if number > after]
+        return [ProcessInfo(number, "", State.RUNNING, 0, 0, 0) for number in later[:8]]
 
 
 class Place(Yard):
-    """A yard without a kernel: a cap is what it leads to, and a cap to a factory is the factory itself."""
+    """A yard without a kernel: a cap is what it leads to, and one to a factory is what the server knows of it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, nursery: Nursery) -> None:
         files: Any = Cabinet()
-        launcher: Any = Nursery()
+        launcher: Any = nursery
         super().__init__(files, launcher, shelf, SHARE)
         self.shelf = shelf
 
@@ -87,8 +112,8 @@ class Place(Yard):
     def _file(self, slot: int) -> Any:
         return self.shelf.contents[slot]
 
-    async def _cap(self, parts: Parts) -> Any:
-        return parts.factory
+    async def _minted(self, entry: Entry) -> Any:
+        return entry
 
     async def run(self, parts: Parts) -> Any:
         """What the process was given, with the caps in slots in place of the slots."""
@@ -98,16 +123,17 @@ class Place(Yard):
         return child
 
 
-def yard() -> Place:
-    return Place(Shelf(World(), {}))
+def yard() -> Yard:
+    return premises()[1]().yard
 
 
-def premises() -> tuple[Server, Callable[[], Premises]]:
+def premises(nursery: Nursery | None = None) -> tuple[Server, Callable[[], Premises]]:
     """The server of factories, and what it is in its present life."""
     lives: list[Premises] = []
+    outlives = nursery or Nursery()
 
     def live(pd: PD, shelf: Shelf) -> tuple[Service, Any]:
-        lives.append(Premises(pd, Place(shelf), SharedRegion(0, SIZE)))
+        lives.append(Premises(pd, Place(shelf, outlives), SharedRegion(0, SIZE)))
         return lives[-1].service, lives[-1].open()
 
     return Server(live), lambda: lives[-1]
@@ -117,7 +143,7 @@ def speaks(cap: Any) -> bool:
     """Whether something can come out through a cap: all but files to read and tight factories."""
     if isinstance(cap, Sheet):
         return cap.rights != READ
-    return not isinstance(cap, FactoryServant) or bool(cap.parts.outward)
+    return not (isinstance(cap, Entry) and isinstance(cap.servant, FactoryServant)) or bool(cap.servant.parts.outward)
 
 
 STEPS = st.lists(
@@ -194,6 +220,138 @@ def test_no_client_can_take_all_the_room_with_factories() -> None:
     server.ask(shops[0], "drop")
     server.ask(shops[1], "hole", "k", 10_000)
     assert len(server.contents) == len(requests) - 9 + 2
+
+
+def with_tools(server: Server, count: int) -> int:
+    """A factory with so many factories in it, of which each has a hole."""
+    made = [server.ask(server.root(2), "make")[0] for _ in range(count + 1)]
+    for place, shop in enumerate(made):
+        server.ask(shop, "program", Sheet(READ))
+        if place:
+            server.ask(shop, "hole", "out", 10_000)
+            sealed = server.ask(shop, "seal")[0]
+            server.ask(made[0], "factory", f"tool{place}", server.service.servant(sealed))
+            server.ask(sealed, "drop")
+            server.ask(shop, "drop")
+    factory: int = server.ask(made[0], "seal")[0]
+    server.ask(made[0], "drop")
+    return factory
+
+
+def test_processes_that_have_ended_leave_nothing_whatever_they_did_with_their_factories() -> None:
+    """More of them than a session has objects; each of them does what it can to have many."""
+    nursery = Nursery()
+    server, now = premises(nursery)
+    factory = with_tools(server, 4)
+    before = len(list(server.service.entries()))
+    for number in range(OBJECTS):
+        child = server.ask(factory, "create")[1]
+        tools = [child.caps[f"tool{place}"] for place in range(1, 5)]
+        for _ in range(OBJECTS - len(tools)):
+            server.service._add(tools[0].servant, tools[0], is_derived=True)
+        with pytest.raises(QuotaExceeded):
+            server.service._add(tools[0].servant, tools[0])
+        server.ask(tools[number % 4].badge, "drop")
+        assert server.ask(tools[(number + 1) % 4].badge, "certificate")[1].components == 1
+        if number % 3 == 2:
+            server.restart()
+            assert server.ask(factory, "certificate")[1].components == 4
+        nursery.running.remove(child.number)
+        if number % 5 == 0:
+            nursery.running.clear()
+    server.ask(factory, "create")
+    assert len(now().yard.confined) == 1
+    assert len([entry for entry in server.service.entries() if entry.number]) <= before + 4
+
+
+def test_what_a_process_has_is_its_own_until_it_ends_also_when_nobody_has_the_factory_any_more() -> None:
+    nursery = Nursery()
+    server, now = premises(nursery)
+    factory = with_tools(server, 1)
+    first, second = (server.ask(factory, "create")[1].caps["tool1"].badge for _ in range(2))
+    server.ask(factory, "drop")
+    server.ask(first, "drop")
+    for _ in range(2):
+        with pytest.raises(Gone):
+            server.ask(first, "certificate")
+        assert server.ask(second, "certificate")[1] == Certificate(["out"], 1)
+        server.restart()
+    nursery.running.clear()
+    server.ask(with_tools(server, 1), "create")
+    with pytest.raises(Gone):
+        server.ask(second, "certificate")
+    assert len(now().yard.confined) == 1
+
+
+def test_a_process_that_was_not_started_has_nothing() -> None:
+    nursery = Nursery()
+    server, now = premises(nursery)
+    factory = with_tools(server, 4)
+    before = len(list(server.service.entries()))
+    nursery.is_full = True
+    for _ in range(OBJECTS):
+        with pytest.raises(QuotaExceeded):
+            server.ask(factory, "create")
+    assert len(list(server.service.entries())) == before
+    assert not now().yard.confined
+
+
+def test_a_process_of_a_launcher_that_began_anew_is_none_of_those_before() -> None:
+    nursery = Nursery()
+    server, now = premises(nursery)
+    factory = with_tools(server, 1)
+    former = server.ask(factory, "create")[1].caps["tool1"].badge
+    nursery.last = 0
+    server.ask(factory, "create")
+    with pytest.raises(Gone):
+        server.ask(former, "certificate")
+    assert len(now().yard.confined) == 1
+
+
+def test_factories_in_factories_cost_no_more_than_their_number_and_a_certificate_has_an_end() -> None:
+    server, now = premises()
+    below: Any = None
+    for depth in range(4):
+        shop = server.ask(server.root(2 + depth % 2), "make")[0]
+        server.ask(shop, "program", Sheet(READ))
+        for place in range(14):
+            if below is not None:
+                server.ask(shop, "factory", f"part{place}", below)
+        sealed = server.ask(shop, "seal")[0]
+        below = server.service.servant(sealed)
+    looks = 0
+
+    class Counting(dict[str, Parts]):
+        """Factories in a factory, of which each look counts."""
+
+        def values(self) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().values()
+
+    for parts in now().yard.alive:
+        parts.factories = Counting(parts.factories)
+    assert len(now().yard.alive) == 4
+    assert looks == 4
+    shops = [server.ask(server.root(4), "make")[0] for _ in range(2)]
+    server.ask(shops[0], "program", Sheet(READ))
+    for name in "abcdefghi":
+        server.ask(shops[0], "hole", name, 10_000)
+    inner = server.service.servant(server.ask(shops[0], "seal")[0])
+    for place in range(MAX_HOLES // 9):
+        server.ask(shops[1], "factory", f"inner{place}", inner)
+    with pytest.raises(QuotaExceeded):
+        server.ask(shops[1], "factory", "more", inner)
+
+
+@pytest.mark.slow
+def test_on_the_machine_a_factory_with_a_factory_in_it_is_used_more_often_than_a_session_has_objects() -> None:
+    place = str(Path(__file__).parent / "nodes")
+    stage = Stage("factory", variant=place, programs={"requester": "insatiable_requester.elf"})
+    assert stage.run_until(lambda: bool(stage.words("report_requester", 1)[0]), 20 * LONGEST_US)
+    seen = Requester(*stage.words("report_requester", 7))
+    assert (seen.runs, seen.useful, seen.leaks) == (1, 1, 0)
+    stage.close()
 
 
 def test_nothing_is_put_in_after_the_seal_and_nothing_is_sealed_without_a_program() -> None:
