@@ -1,5 +1,6 @@
 """The oracle: what must hold of every state and of every step, without trusting the kernel's bookkeeping."""
 
+from functools import lru_cache
 from typing import Any
 
 from capkernel.kernel.state import State
@@ -38,15 +39,24 @@ _STEP_MODULES = (
 STEP_INVARIANTS: dict[str, StepInvariant] = {check.id: check for module in _STEP_MODULES for check in module.CHECKS}
 
 
+@lru_cache(maxsize=1 << 12)
+def _of_state(changed: int) -> tuple[Invariant, ...]:
+    """The invariants that read some of the changed parts."""
+    return tuple(invariant for invariant in INVARIANTS.values() if changed & invariant.reads)
+
+
+@lru_cache(maxsize=1 << 12)
+def _of_step(changed: int) -> tuple[StepInvariant, ...]:
+    return tuple(invariant for invariant in STEP_INVARIANTS.values() if changed & invariant.reads)
+
+
 def check_view(view: View, changed: int = ALL) -> list[Violation]:
     """All invariants that do not hold of a view.
 
     Those that read none of the ``changed`` parts are left out: they were found to hold before those changed.
     """
     found = []
-    for invariant in INVARIANTS.values():
-        if not changed & invariant.reads:
-            continue
+    for invariant in _of_state(changed):
         detail = invariant.check(view)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))
@@ -56,9 +66,7 @@ def check_view(view: View, changed: int = ALL) -> list[Violation]:
 def check_step(step: Step, also: tuple[StepInvariant, ...] = ()) -> list[Violation]:
     """All step invariants, and ``also`` those, that do not hold of a finished step."""
     found = []
-    for invariant in (*STEP_INVARIANTS.values(), *also):
-        if not step.changed & invariant.reads:
-            continue
+    for invariant in (*_of_step(step.changed), *also):
         detail = invariant.check(step)
         if detail is not None:
             found.append(Violation(invariant.id, invariant.name, detail))

@@ -333,4 +333,3 @@ def _ready(state: State) -> Any:
 def _is_blank(slot: Slot) -> bool:
     """Whether a slot is as it is when it is touched for the first time."""
     return slot.cap is NULL and not (slot.prev or slot.next or slot.revocable or slot.first_badged)
-

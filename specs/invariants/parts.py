@@ -1,4 +1,4 @@
-"""Parts of a state, as bits of a number: what a predicate reads, and what has changed.
+"""Parts of a state and events of a step, as bits of a number: what a predicate reads, and what has changed.
 
 A part is a field of a kind of object (``TCB.priority``), or one of the parts that are no field of the kernel's objects:
 
@@ -6,16 +6,24 @@ A part is a field of a kind of object (``TCB.priority``), or one of the parts th
     tables        the page tables in RAM that address spaces lead to, and which spaces there are
     translations  what the TLB holds, and the address space that the machine runs in
     iommu         the tables of the IOMMU, and what its own buffer holds
+
+An event happens in a kernel entry, or does not:
+
+    refused       a request was answered by an error
+    faulted       a thread did what the kernel could not let pass
+    lines         an interrupt line was claimed, completed or masked
+    clears        memory was cleared
+    polls         the kernel asked whether an interrupt waits
 """
 
 from capkernel.runtime.snapshot import FIELDS
 
-OTHERS = ("caps", "tables", "translations", "iommu")
+OTHERS = ("caps", "tables", "translations", "iommu", "refused", "faulted", "lines", "clears", "polls")
 _KINDS = {kind.__name__: kind for kind in FIELDS}
 _NAMES = [f"{kind.__name__}.{name}" for kind, names in FIELDS.items() for name in names]
 _BITS = {name: 1 << number for number, name in enumerate((*OTHERS, *_NAMES))}
 ALL = (1 << len(_BITS)) - 1
-CAPS, TABLES, TRANSLATIONS, IOMMU = (_BITS[name] for name in OTHERS)
+CAPS, TABLES, TRANSLATIONS, IOMMU, REFUSED, FAULTED, LINES, CLEARS, POLLS = (_BITS[name] for name in OTHERS)
 
 
 def bit(kind: type, field: str) -> int:

@@ -17,7 +17,7 @@ from capkernel.kernel.objects import NULL, TCB, Cap, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.cpu.trap import ECALL, Trap
-from specs.invariants.parts import ALL, CAPS, TABLES, parts
+from specs.invariants.parts import ALL, CAPS, CLEARS, FAULTED, LINES, POLLS, REFUSED, TABLES, parts
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at, slot_in
 from specs.invariants.view import View, by_kind, members
@@ -26,6 +26,8 @@ _NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind,
 _SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
 _RECEIVING = frozenset((sc.RECV, sc.NBRECV, sc.WAIT, sc.NBWAIT, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
 COMBINED = _SENDING & _RECEIVING
+_EVENTS = {"claim_irq": LINES, "complete_irq": LINES, "mask_irq": LINES, "clear": CLEARS}
+"""By the effect on the machine."""
 Values = dict[str, Any]
 Buffers = dict[TCB, tuple[int, bool]]
 
@@ -200,7 +202,7 @@ class Step:
 
     after: View
     changed = ALL
-    """The parts that this step may have changed."""
+    """The parts that this step may have changed, and the events that may have happened in it."""
 
     def __init__(
         self, view: View, trap: Trap, recorder: Recorder, before: Picture | None = None,
@@ -240,9 +242,19 @@ class Step:
 
     def finish(self, after: View, now: Picture | None = None, changed: int = ALL) -> None:
         """The kernel has returned. ``now`` is a picture of the view, if there is one already."""
-        self.after, self.changed = after, changed
+        self.after, self.changed = after, changed | self._events()
         if now is not None:
             self.now = now
+
+    def _events(self) -> int:
+        """What has happened in this kernel entry."""
+        found = POLLS if "irq_pending" in self.recorder.looks else 0
+        for effect in self.recorder.effects:
+            found |= _EVENTS.get(effect[0], 0)
+        refusal = self.state.refusal
+        if refusal is not self.before.refusal and refusal is not None:
+            found |= FAULTED if isinstance(refusal, ko.Fault) else REFUSED
+        return found
 
     def slot(self, address: int) -> Slot | None:
         """The slot that one of the request's addresses led to before the step."""

@@ -12,6 +12,7 @@ from capkernel.abi.errors import ERROR_NAMES
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.state import IRQ_INACTIVE, IRQ_SIGNAL
+from specs.invariants.parts import parts
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import name_of
@@ -50,8 +51,9 @@ _BUFFER_WORD = {labels.TCB_SET_IPC_BUFFER: 0, labels.TCB_CONFIGURE: 2}
 
 def buffers_are_set(step: Step) -> str | None:
     """T18c: a change of an IPC buffer, one's own included, is effective when the invocation returns."""
-    target, word = step.invoked, _BUFFER_WORD.get(step.request.label)
-    if word is None or not step.completed or not isinstance(target, kc.ThreadCap):
+    word = _BUFFER_WORD.get(step.request.label)
+    target = step.invoked if word is not None and step.completed else None
+    if word is None or not isinstance(target, kc.ThreadCap):
         return None
     wanted = step.request.words[word]
     if target.tcb.ipc_buffer != wanted:
@@ -82,7 +84,7 @@ def interrupts_are_accounted_for(step: Step) -> str | None:
 
 CHECKS = (
     StepInvariant("T13b", "interrupts_are_accounted_for", "a taken interrupt is served, none is served untaken",
-                  interrupts_are_accounted_for),
+                  interrupts_are_accounted_for, reads=parts("lines")),
     StepInvariant("T18b", "kernel_answers_are_whole", "an answer of the kernel has badge 0 and is its own",
                   kernel_answers_are_whole),
     StepInvariant("T18c", "buffers_are_set", "a change of an IPC buffer is effective at once", buffers_are_set),

@@ -13,6 +13,7 @@ from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import NULL, TCB, Slot
 from hwmodel.cpu.trap import INTERRUPTED
 from specs.invariants.authority import (
+    AUTHORITY,
     CALL,
     CONTROL,
     DELETE_DERIVED,
@@ -186,5 +187,5 @@ def authority_does_not_grow(step: Step) -> str | None:
 CHECKS = (
     StepInvariant("T1", "integrity", "every changed object is one that the acting label may change", integrity),
     StepInvariant("T2", "pas_refined_preserved", "a new edge of authority lies under the ceiling",
-                  authority_does_not_grow),
+                  authority_does_not_grow, reads=AUTHORITY),
 )  # fmt: skip

@@ -203,7 +203,8 @@ def timeouts_are_not_repeated(step: Step) -> str | None:
 CHECKS = (
     StepInvariant("T10", "replies_fire_once", "a reply fires at most once, and only by who holds it",
                   replies_fire_once, reads=parts("TCB.state")),
-    StepInvariant("T14", "faults_are_current", "a fault message is complete and current", faults_are_current),
+    StepInvariant("T14", "faults_are_current", "a fault message is complete and current", faults_are_current,
+                  reads=parts("faulted")),
     StepInvariant("T16", "stopped_threads_go_on_where_they_were", "a stopped thread goes on where it was stopped",
                   stopped_threads_go_on_where_they_were, reads=parts("TCB.state")),
     StepInvariant("L6", "timeouts_are_not_repeated", "the answer to a timeout is not followed by another timeout",

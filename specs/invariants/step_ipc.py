@@ -12,6 +12,7 @@ from capkernel.abi import syscalls as sc
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import TCB, Cap, Notification
+from specs.invariants.parts import parts
 from specs.invariants.step import COMBINED, Request, Step
 from specs.invariants.step_faults import compare_fault
 from specs.invariants.step_model import StepInvariant
@@ -217,6 +218,6 @@ CHECKS = (
     StepInvariant("T8", "messages_arrive_once", "a message is delivered once, whole, with the right badge, or refused",
                   messages_arrive_once),
     StepInvariant("T8b", "faults_are_heard_or_stop", "a thread whose fault is queued goes on only if somebody took it",
-                  faults_are_heard_or_stop),
+                  faults_are_heard_or_stop, reads=parts("TCB.state")),
     StepInvariant("T13", "signals_are_not_lost", "signals OR in; none is lost", signals_are_not_lost),
 )  # fmt: skip

@@ -9,7 +9,10 @@ from specs.invariants.step import Step
 
 @dataclass(frozen=True)
 class StepInvariant:
-    """As ``model.Invariant``, but for one kernel entry: it holds of every entry that changes none of the ``reads``."""
+    """As ``model.Invariant``, but for one kernel entry.
+
+    It holds of every entry that changes none of the ``reads`` and in which none of the events among them happens.
+    """
 
     id: str
     name: str

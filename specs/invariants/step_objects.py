@@ -12,11 +12,13 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import Cap, Slot
 from specs.invariants import regions
-from specs.invariants.parts import CAPS
+from specs.invariants.parts import CAPS, REFERENCES, parts
 from specs.invariants.regions import describe
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import members, name_of
+
+_REVOKES = (labels.CNODE_REVOKE, labels.CNODE_CANCEL_BADGED_SENDS)
 
 
 def revoke_is_complete(step: Step) -> str | None:
@@ -24,7 +26,7 @@ def revoke_is_complete(step: Step) -> str | None:
 
     (Revoke alone leaves queued senders, as in seL4.) That no mapping made through a descendant is left is G22.
     """
-    if not step.completed or not isinstance(step.invoked, kc.CNodeCap):
+    if step.request.label not in _REVOKES or not step.completed or not isinstance(step.invoked, kc.CNodeCap):
         return None
     if step.request.label == labels.CNODE_REVOKE:
         for slot, cap in step.derived.items():
@@ -162,10 +164,10 @@ CHECKS = (
     StepInvariant("T5", "revoke_is_complete", "no descendant survives a Revoke, no sender its badge's cancellation",
                   revoke_is_complete),
     StepInvariant("T6", "destroyed_with_the_last_cap", "an object is destroyed exactly when its last cap goes",
-                  destroyed_with_the_last_cap),
+                  destroyed_with_the_last_cap, reads=CAPS | REFERENCES | parts("SchedContext.refill_max")),
     StepInvariant("T6b", "caps_vanish_only_when_asked", "a cap goes only by Delete, Revoke, or with what it lies in",
                   caps_vanish_only_when_asked, reads=CAPS),
-    StepInvariant("T7", "new_memory_is_zero", "retyped memory reads zero", new_memory_is_zero),
+    StepInvariant("T7", "new_memory_is_zero", "retyped memory reads zero", new_memory_is_zero, reads=CAPS),
     StepInvariant("T7b", "wiped_memory_is_nobodys", "memory is cleared only when nobody can reach it",
-                  wiped_memory_is_nobodys),
+                  wiped_memory_is_nobodys, reads=parts("clears")),
 )  # fmt: skip

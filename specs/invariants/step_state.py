@@ -180,7 +180,7 @@ def time_is_kept(step: Step) -> str | None:
 
 CHECKS = (
     StepInvariant("T9", "errors_change_nothing", "an error changes nothing but the caller's result and time",
-                  errors_change_nothing),
+                  errors_change_nothing, reads=parts("refused")),
     StepInvariant("T15", "entries_are_bounded", "bounded work between two looks at the clock", entries_are_bounded),
     StepInvariant("T18", "registers_are_kept", "registers that are no outputs come back unchanged",
                   registers_are_kept),

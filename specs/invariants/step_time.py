@@ -9,6 +9,7 @@ from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import READY_QUEUE, SchedContext
 from capkernel.kernel.state import PRIORITIES
+from specs.invariants.parts import parts
 from specs.invariants.step import Step
 from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import name_of
@@ -86,8 +87,10 @@ def highest_priority_runs(step: Step) -> str | None:
 
 def yielded_to_runs(step: Step) -> str | None:
     """L1b: after YieldTo a thread that is ready, of at least the caller's priority, runs before its caller."""
+    if step.request.label != labels.SCHED_CONTEXT_YIELD_TO or step.refused:
+        return None
     caller, cap = step.caller, step.invoked
-    if step.request.label != labels.SCHED_CONTEXT_YIELD_TO or not isinstance(cap, kc.SchedContextCap) or step.refused:
+    if not isinstance(cap, kc.SchedContextCap):
         return None
     target = step.before.of(cap.sched_context, "tcb")
     if step.state.current is not caller or target is None or target is caller:
@@ -100,10 +103,11 @@ def yielded_to_runs(step: Step) -> str | None:
 
 CHECKS = (
     StepInvariant("L1", "highest_priority_runs", "the highest-priority ready thread of the domain runs next",
-                  highest_priority_runs),
+                  highest_priority_runs,
+                  reads=parts("State.ready State.current State.domain TCB.priority TCB.queued")),
     StepInvariant("T11", "time_is_charged_once", "each interval is charged once, to the right context",
                   time_is_charged_once),
     StepInvariant("T11b", "the_clock_is_read_before_asking", "preemption points read the clock",
-                  the_clock_is_read_before_asking),
+                  the_clock_is_read_before_asking, reads=parts("polls")),
     StepInvariant("L1b", "yielded_to_runs", "a thread that was yielded to runs before who yielded", yielded_to_runs),
 )  # fmt: skip
