@@ -25,6 +25,7 @@ from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import Gone, Malformed, NotFound
 from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import Slots
 from capkernel.protocols.log import Log
 from capkernel.protocols.names import NameSpace
 from capkernel.protocols.service import Service
@@ -36,7 +37,6 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from policies.council import Council, fitting
 from policies.desk import Desk
-from policies.lasting import Slots
 from policies.ledger import Ledger
 from policies.office import Entry
 from policies.vault import Offer, Vault

@@ -19,6 +19,7 @@ from capkernel.protocols.confinement import Certificate, Factories, Factory, Wor
 from capkernel.protocols.failures import AlreadyExists, Malformed, QuotaExceeded, Refused
 from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import NOWHERE, Lockers, Slots
 from capkernel.protocols.processes import Launcher, Process
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
@@ -29,7 +30,6 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from policies.factory_record import Kept, What, processes, restored, written
-from policies.lasting import NOWHERE, Lockers, Slots
 from policies.yard import OfParts, Parts, Yard
 
 record: int = 0

@@ -13,6 +13,7 @@ from attrs import frozen
 from capkernel.protocols.failures import NotPermitted
 from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import NOWHERE, Lockers, Slots
 from capkernel.protocols.sealing import Box, Brand, Brands, Sealer, Unsealer
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
@@ -21,7 +22,6 @@ from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from policies.lasting import NOWHERE, Lockers, Slots
 
 record: int = 0
 record_size: int = 0x8000

@@ -22,10 +22,10 @@ from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Gone, ServerDied, Unsupported
 from capkernel.protocols.files import Directory, File
 from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import LastingSlots, Slots
 from capkernel.user import stubs
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
-from policies.lasting import LastingSlots, Slots
 
 TRIES: Final = 4
 """How often a service is asked that dies each time."""

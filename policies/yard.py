@@ -10,10 +10,10 @@ from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.failures import Failure, QuotaExceeded
 from capkernel.protocols.files import READ, Directory, File
 from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import NOWHERE, Lockers
 from capkernel.protocols.processes import Launcher, Process
 from capkernel.protocols.service import FIRST_OPENED, Entry
 from capkernel.protocols.spawn import spawn
-from policies.lasting import NOWHERE, Lockers
 
 
 class OfParts:

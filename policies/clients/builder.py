@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.confinement import Factories, Factory
 from capkernel.protocols.failures import NotFound
 from capkernel.protocols.files import READ_WRITE, Directory, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Pigeonhole
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, insist, works
+from policies.clients.exchange import Party, works
 
 report: int = 0
 memory: int = 0

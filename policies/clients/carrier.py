@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.files import READ, READ_WRITE, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.sealing import Box, Brands
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, insist, works
+from policies.clients.exchange import Party, works
 
 report: int = 0
 

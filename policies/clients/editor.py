@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.failures import NotPermitted
 from capkernel.protocols.files import File
 from capkernel.protocols.sealing import Box, Unsealer
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, insist
+from policies.clients.exchange import Party
 
 report: int = 0
 

@@ -1,17 +1,16 @@
 """What programs have in common that hand caps to each other by pigeonholes."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import AlreadyExists, Failure, NotFound, ServerDied
+from capkernel.protocols.failures import Failure, NotFound
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Pigeonhole, Slot
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 
-T = TypeVar("T")
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 330, 500
 PAUSE = 1_000
 """Ticks between two looks into a pigeonhole."""
@@ -47,20 +46,6 @@ class Party:
         """Write the report."""
         for place, word in enumerate(words):
             await self.pd.store(self.report + 8 * place, word)
-
-
-async def insist(ask: Callable[..., Awaitable[T]], *arguments: Any) -> T | None:
-    """Ask again as often as the server dies over it. None if an earlier time has had its effect already."""
-    is_again = False
-    while True:
-        try:
-            return await ask(*arguments)
-        except ServerDied:
-            is_again = True
-        except AlreadyExists:
-            if not is_again:
-                raise
-            return None
 
 
 async def works(attempt: Any) -> bool:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.confinement import Factories, Factory
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.processes import State
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, insist
+from policies.clients.exchange import Party
 
 report: int = 0
 

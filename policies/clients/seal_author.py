@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.sealing import Brands
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, insist
+from policies.clients.exchange import Party
 
 FILES, SEALS, TO_EDITOR, TO_CARRIER = 310, 311, 312, 313
 """Slots: the directory; the server of brands; pigeonholes, the second of which anybody may look into."""

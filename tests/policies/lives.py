@@ -9,10 +9,10 @@ from typing import Any
 
 from capkernel.protocols.failures import Failure, NotFound, ServerDied
 from capkernel.protocols.interface import Interface
+from capkernel.protocols.lasting import Lockers, Slots
 from capkernel.protocols.service import Service
 from capkernel.user.loop import ENDPOINT_BADGE, PD
 from capkernel.user.pdimage import PDValues
-from policies.lasting import Lockers, Slots
 from tests.policies.test_desk import Crash, World
 
 
