@@ -21,8 +21,9 @@ from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT, VERDICTS, 
 
 SLOWER, AT_LEAST = 10, 1.0
 """A case may take so many times what it takes with the clean kernel, and so many seconds of processor time anyway."""
-MEMORY = 16 << 30
-"""So many bytes more than it begins with may a child map: whole machines with gigabytes of RAM are among the cases."""
+MEMORY = 4 << 30
+"""So many bytes more than it begins with may a child have for itself. The RAM of machines, which is shared memory, does
+not count: cases map whole machines of gigabytes, dozens at a time, and touch little of them."""
 SILENCE = 120.0
 """Seconds of real time after which a child that says nothing is taken for hanging."""
 DEFINITION, UNDEFINED = "definition", "cannot be defined: "
@@ -157,7 +158,7 @@ def _say(writer: int, words: str) -> None:
 
 
 def limit_memory() -> None:
-    """Keep this process from mapping more than it may."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    """Keep this process from having more than it may."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
     most = pages * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))

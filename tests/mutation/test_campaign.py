@@ -97,7 +97,7 @@ class _Greedy:
     name = "greedy"
 
     def run(self) -> str | None:
-        mmap.mmap(-1, MEMORY + (1 << 30)).close()
+        mmap.mmap(-1, MEMORY + (1 << 30), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
         return None
 
 
