@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 SOURCES = Path(__file__).parent / "coq"
-MODEL, EXTRACTION, STEPS = "Capabilities.v", "Extraction.v", "steps.ml"
+PROOFS = ("Capabilities.v", "Descent.v")
+"""What is proved, each file on top of those before; the first is the model."""
+EXTRACTION, STEPS = "Extraction.v", "steps.ml"
 TOOLS = ("coqc", "ocamlfind", "ocamlopt")
 _THEOREM = re.compile(r"^Theorem (\w+)", re.MULTILINE)
 _ESCAPES = re.compile(r"\b(Admitted|admit|Axiom|Parameter|Conjecture)\b")
@@ -47,7 +49,7 @@ def missing_tools() -> list[str]:
 
 def theorems() -> list[str]:
     """The names of what is proved."""
-    return _THEOREM.findall((SOURCES / MODEL).read_text())
+    return [name for proof in PROOFS for name in _THEOREM.findall((SOURCES / proof).read_text())]
 
 
 def build(folder: Path) -> Path:
@@ -55,14 +57,15 @@ def build(folder: Path) -> Path:
 
     Raises ProofError if a proof fails, is left out, or rests on an axiom.
     """
-    for name in (MODEL, EXTRACTION, STEPS):
+    for name in (*PROOFS, EXTRACTION, STEPS):
         text = (SOURCES / name).read_text()
         if name.endswith(".v") and (found := _ESCAPES.search(text)):
             raise ProofError(f"{SOURCES / name}: {found[1]} is no proof")
         (folder / name).write_text(text)
     asked = "".join(f"Print Assumptions {name}.\n" for name in theorems())
-    (folder / "Assumptions.v").write_text(f"Require Import Capabilities.\n{asked}")
-    _run(folder, "coqc", "-q", MODEL)
+    (folder / "Assumptions.v").write_text(f"Require Import {' '.join(Path(name).stem for name in PROOFS)}.\n{asked}")
+    for name in PROOFS:
+        _run(folder, "coqc", "-q", name)
     said = _run(folder, "coqc", "-q", "Assumptions.v")
     if said.count("Closed under the global context") != len(theorems()):
         raise ProofError(f"some theorem rests on an assumption:\n{said}")
