@@ -16,6 +16,7 @@ from specs.invariants import regions
 from specs.invariants.model import Invariant, first
 from specs.invariants.parts import CAPS
 from specs.invariants.regions import describe
+from specs.invariants.remembering import remembered_of_two
 from specs.invariants.view import View, name_of
 
 FRAME_BITS = (obj.PAGE_BITS, obj.MEGA_PAGE_BITS, obj.GIGA_PAGE_BITS)
@@ -111,32 +112,41 @@ def _grown(parent: Cap, child: Cap) -> str | None:
 def descendants_inc(view: View) -> str | None:
     """G5 ``descendants_inc``: a child's range, class and rights lie in those of what it was derived from."""
     problems = [f"{_at(slot)} stands below {_at(above)} but cannot come from it" for above, slot in view.tree.crossings]
+    places = view.tree.places
     for slot in view.slots:
-        parent = view.tree.places[id(slot)].parent
-        if parent is None:
-            continue
-        inner, outer = view.region_of.get(id(slot)), view.region_of.get(id(parent))
-        if (inner is None) != (outer is None) or (inner and outer and not regions.inside(inner, outer)):
-            problems.append(f"{_at(slot)} lies outside its parent {_at(parent)}")
-        grown = _grown(parent.cap, slot.cap)
-        if grown:
-            problems.append(f"{_at(slot)} {grown} than its parent {_at(parent)}")
+        parent = places[id(slot)].parent
+        if parent is not None:
+            problems += [f"{_at(slot)} {what} its parent {_at(parent)}" for what in _exceeds(parent.cap, slot.cap)]
     return first(problems)
+
+
+@remembered_of_two
+def _exceeds(parent: Cap, child: Cap) -> list[str]:
+    """What is wrong with a cap that was derived from another."""
+    inner, outer = regions.region(child), regions.region(parent)
+    outside = (inner is None) != (outer is None) or (inner and outer and not regions.inside(inner, outer))
+    grown = _grown(parent, child)
+    return (["lies outside"] if outside else []) + ([f"{grown} than"] if grown else [])
 
 
 def _enclosing(view: View) -> list[tuple[Slot, Slot]]:
     """(untyped, other) for each cap whose memory begins inside that of an untyped cap, equal ones both ways."""
-    order = sorted(
-        ((where, slot) for slot in view.slots if (where := view.region_of.get(id(slot)))),
-        key=lambda item: (item[0][0], -item[0][1], not isinstance(item[1].cap, kc.UntypedCap)),
-    )
+    slots, region_of = view.slots, view.region_of
+    order: list[tuple[int, int, bool, int]] = []
+    for number, slot in enumerate(slots):
+        where = region_of.get(id(slot))
+        if where is not None:
+            order.append((where[0], -where[1], type(slot.cap) is not kc.UntypedCap, number))
+    order.sort()
     found: list[tuple[Slot, Slot]] = []
-    open_untypeds: list[tuple[regions.Region, Slot]] = []
-    for where, slot in order:
-        open_untypeds = [item for item in open_untypeds if item[0][1] > where[0]]
-        found += [(outer, slot) for _, outer in open_untypeds]
-        if isinstance(slot.cap, kc.UntypedCap):
-            open_untypeds.append((where, slot))
+    open_untypeds: list[tuple[int, Slot]] = []
+    for start, end, is_other, number in order:
+        if open_untypeds:
+            open_untypeds = [item for item in open_untypeds if item[0] > start]
+            for _, outer in open_untypeds:
+                found.append((outer, slots[number]))
+        if not is_other:
+            open_untypeds.append((-end, slots[number]))
     return found
 
 
@@ -192,9 +202,9 @@ def valid_badges(view: View) -> str | None:
     problems = []
     for chain in view.tree.chains:
         for one, other in pairwise(chain):
-            if type(one.cap) is not type(other.cap) or not regions.covers(one.cap, other.cap):
+            if other.first_badged or type(one.cap) is not type(other.cap):
                 continue
-            if regions.badge(other.cap) not in (0, regions.badge(one.cap)) and not other.first_badged:
+            if regions.badge(other.cap) not in (0, regions.badge(one.cap)) and regions.covers(one.cap, other.cap):
                 problems.append(f"{_at(other)} begins no subtree, though its badge is new")
     return first(problems)
 

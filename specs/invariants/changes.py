@@ -8,8 +8,8 @@ predicates costs more than a millisecond.
 import gc
 from collections.abc import Callable, Iterable
 from copy import copy
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, compress, count
+from operator import attrgetter, is_not
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -18,7 +18,7 @@ from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.machine import Machine
 from specs.invariants import spaces
-from specs.invariants.parts import CAPS, IOMMU, TABLES, TRANSLATIONS, bit
+from specs.invariants.parts import CAPS, IOMMU, TABLES, TRANSLATIONS, bit, parts
 from specs.invariants.view import View
 
 Changed = dict[Any, set[str]]
@@ -48,6 +48,8 @@ def _paths(kind: type) -> tuple[str, ...]:
 _KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
 _REST = (ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode)
 """Kinds all of whose fields are values, or lead to what is compared apart; they seldom change."""
+_OF_ROOTS = parts("State.asid_table ASIDPool.roots")
+"""The fields that say which address spaces there are."""
 _PATHS: dict[type, tuple[str, ...]] = {kind: _paths(kind) for kind in (*_KINDS, State)}
 _GET: dict[type, Callable[[Any], Compared]] = {kind: attrgetter(*paths) for kind, paths in _PATHS.items()}
 _CARRIED: dict[type, Callable[[Any], Any]] = {
@@ -108,15 +110,19 @@ class _Group:
 
     def compare(self, changed: Changed) -> int:
         """Look anew; add what has changed, and return the parts."""
+        return self.compare_fields(changed) | self._compare_also(changed)
+
+    def compare_fields(self, changed: Changed) -> int:
+        """The same of the fields themselves."""
         mask = 0
         now = list(map(self._get, self._items))
         if now != self._seen:
             for place, (old, new) in enumerate(zip(self._seen, now, strict=True)):
                 if old != new:
                     mask |= self._renew(place, old, new, changed)
-        return mask | self.compare_also(changed)
+        return mask
 
-    def compare_also(self, changed: Changed) -> int:
+    def _compare_also(self, changed: Changed) -> int:
         """The same of what the field leads to that is compared beside the fields."""
         mask = 0
         if self._also is not None:
@@ -142,9 +148,9 @@ class _Group:
     def _renew(self, place: int, old: Compared, new: Compared, changed: Changed) -> int:
         mask, kept = 0, list(old)
         fields = changed.setdefault(self._items[place], set())
-        for number, before in enumerate(old):
+        for number in compress(count(), map(is_not, old, new)):
             after = new[number]
-            if before is not after and before != after:
+            if old[number] != after:
                 field, part = self._parts[number]
                 fields.add(field)
                 mask |= part
@@ -168,11 +174,12 @@ class Look:
         self._groups = {kind: _Group(kind, view.of_kind(kind), also.get(kind)) for kind in _KINDS}
         self._kernel = _Group(State, [self._state], ("ready", _ready))
         self._containers = [item for item in view.objects.values() if isinstance(item, ko.SlotContainer)]
+        self._filed = self._in_containers()
         self._places = [list(container.slots.values()) for container in self._containers]
         self._slots = list(chain.from_iterable(self._places))
         self._fields = _in_slots(self._slots)
         self._rest = [item for kind in _REST for item in view.of_kind(kind)]
-        self._threads = view.of_kind(ko.TCB)
+        self._threads, self._contexts = view.of_kind(ko.TCB), view.of_kind(ko.SchedContext)
         self._rest_fields = self._in_rest()
         self._look_at_machine(view)
         self.mask = 0
@@ -196,31 +203,39 @@ class Look:
     def changes(self) -> tuple[int, Changed]:
         """The parts that have changed since the last look, and the objects of which fields have."""
         changed: Changed = {}
-        mask = self._kernel.compare(changed) | self._changed_slots(changed) | self._changed_machine()
+        mask = self._changed_slots(changed)
         rest = self._in_rest()
-        same = rest == self._rest_fields
-        self._rest_fields = rest
-        for kind, group in self._groups.items():
-            if same and kind in _REST:
-                mask |= group.compare_also(changed)
-            elif same and kind is ko.TCB:
-                mask |= self._changed_registers(group, changed)
-            else:
+        if rest == self._rest_fields:
+            mask |= self._kernel.compare_fields(changed) | self._groups[ko.ASIDPool].compare_fields(changed)
+            mask |= self._changed_registers(self._groups[ko.TCB], changed)
+        else:
+            self._rest_fields = rest
+            mask |= self._kernel.compare(changed)
+            for group in self._groups.values():
                 mask |= group.compare(changed)
+        mask |= self._changed_machine(mask)
         self.mask |= mask
         self.objects.update(changed)
         return mask, changed
 
     def _in_rest(self) -> list[Any]:
-        """All fields of what seldom changes, flat, and of queues; equal to no other list if they cannot be had so."""
+        """All that seldom changes, flat; equal to no other list if it cannot be had so.
+
+        That are the fields of objects, of queues, of threads (of the lists of registers only which they are), and what
+        threads' states and contexts' refills carry.
+        """
         if _IS_COMPILED:
             return [object()]
         queues = [item.queue for item in self._rest if type(item) in _QUEUED]
-        return gc.get_referents(*self._rest, *queues, *self._threads)
+        ready = self._state.ready
+        states = [thread.state for thread in self._threads]
+        refills = [context.refills for context in self._contexts]
+        carried = chain(states, refills, *refills)
+        return gc.get_referents(*self._rest, *queues, ready, *ready.values(), *self._threads, *carried)
 
     def _changed_registers(self, group: _Group, changed: Changed) -> int:
         """Of threads no field has changed; but the lists of registers are changed in place."""
-        mask = group.compare_also(changed)
+        mask = 0
         registers, fp_registers = _REGISTERS
         for place, thread in enumerate(self._threads):
             old = group.seen(place)
@@ -240,16 +255,23 @@ class Look:
     def _changed_slots(self, changed: Changed) -> int:
         """Whether any cap or link has changed; and the containers in which a slot was touched for the first time."""
         mask = 0
-        for number, container in enumerate(self._containers):
-            now = list(container.slots.values())
-            if now != self._places[number]:
-                mask |= self._other_places(number, now)
-                changed.setdefault(container, set()).add("slots")
+        filed = self._in_containers()
+        if filed != self._filed:
+            self._filed = filed
+            for number, container in enumerate(self._containers):
+                now = list(container.slots.values())
+                if now != self._places[number]:
+                    mask |= self._other_places(number, now)
+                    changed.setdefault(container, set()).add("slots")
         fields = _in_slots(self._slots)
         if fields != self._fields:
             mask |= CAPS
             self._fields = fields
         return mask
+
+    def _in_containers(self) -> list[Any]:
+        """All slots of all containers, with their indices, flat."""
+        return gc.get_referents(*[container.slots for container in self._containers])
 
     def _other_places(self, number: int, now: list[Slot]) -> int:
         """A container has other slots than before: more, as a rule, which hold nothing yet."""
@@ -269,9 +291,8 @@ class Look:
     def _look_at_machine(self, view: View) -> None:
         self._tables = self._tables_of(view)
         self._contents = self._read(self._tables)
-        self._roots = dict(view.asids)
         self.view = view
-        self._translations = self._known_translations()
+        self._satp, self._tlb = self._machine.mmu.satp, self._machine.mmu.tlb.snapshot()
         self._io_tables = self._io_tables_now()
         self._io_contents, self._io_known = self._read(self._io_tables), self._known_io()
 
@@ -296,25 +317,22 @@ class Look:
         read = self._machine.memory.read
         return [read(start, size) for start, size in runs]
 
-    def _known_translations(self) -> Any:
-        return self._machine.mmu.satp, self._machine.mmu.tlb.snapshot()
-
     def _known_io(self) -> Any:
         return None if self._machine.iommu is None else list(self._machine.iommu.iotlb_entries())
 
-    def _changed_machine(self) -> int:
+    def _changed_machine(self, others: int) -> int:
+        """What has changed in the machine; ``others`` are the parts of the kernel's objects that have."""
         mask = 0
         contents = self._read(self._tables)
-        roots = {high << 9 | low: root for high, p in self._state.asid_table.items() for low, root in p.roots.items()}
-        if contents != self._contents or roots != self._roots:
+        if contents != self._contents or others & _OF_ROOTS:
             mask |= TABLES
             self.view.forget_spaces()
             self._tables = self._tables_of(self.view)
-            self._contents, self._roots = self._read(self._tables), roots
-        translations = self._known_translations()
-        if translations != self._translations:
+            self._contents = self._read(self._tables)
+        mmu = self._machine.mmu
+        if mmu.satp != self._satp or tuple([getattr(mmu.tlb, name) for name in mmu.tlb.STATE]) != self._tlb:
             mask |= TRANSLATIONS
-            self._translations = translations
+            self._satp, self._tlb = mmu.satp, mmu.tlb.snapshot()
         if self._machine.iommu is not None:
             io_contents, io_known = self._read(self._io_tables), self._known_io()
             if io_contents != self._io_contents or io_known != self._io_known:

@@ -67,16 +67,24 @@ def slots_have_owner(view: View) -> str | None:
     return first(problems)
 
 
-def _placed(view: View) -> dict[tuple[regions.Region, str, int], str]:
-    """All objects by (memory, kind, identity), frames and tables among them; untypeds are not objects."""
-    found = {}
+_Placed = tuple[regions.Region, str, int]
+"""Memory, kind and identity of an object."""
+
+
+def _placed(view: View) -> list[_Placed]:
+    """All objects in the order of their memory, frames and tables among them; untypeds are not objects."""
+    found: set[_Placed] = set()
     for slot in view.slots:
+        cap = slot.cap
         where = view.region_of.get(id(slot))
-        if where is not None and not isinstance(slot.cap, kc.UntypedCap):
-            target = regions.referent(slot.cap)
-            kind = type(target or slot.cap).__name__
-            found[where, kind, 0 if target is None else id(target)] = f"{kind}@{where[0]:#x}"
-    return found
+        if where is not None and type(cap) is not kc.UntypedCap:
+            target = regions.referent(cap)
+            found.add((where, type(cap if target is None else target).__name__, 0 if target is None else id(target)))
+    return sorted(found)
+
+
+def _place(item: _Placed) -> str:
+    return f"{item[1]}@{item[0][0]:#x}"
 
 
 def pspace_aligned(view: View) -> str | None:
@@ -93,10 +101,9 @@ def pspace_aligned(view: View) -> str | None:
 def pspace_distinct(view: View) -> str | None:
     """G9b ``pspace_distinct``: no two objects share memory."""
     problems = []
-    order = sorted(view.once(_placed).items(), key=lambda item: item[0][:2])
-    for ((before, *_), one), ((after, *_), other) in pairwise(order):
-        if after[0] < before[1]:
-            problems.append(f"{one} (to {before[1]:#x}) overlaps {other}")
+    for one, other in pairwise(view.once(_placed)):
+        if other[0][0] < one[0][1]:
+            problems.append(f"{_place(one)} (to {one[0][1]:#x}) overlaps {_place(other)}")
     return first(problems)
 
 
@@ -118,51 +125,62 @@ def memory_is_paid_for(view: View) -> str | None:
     """G28: kernel memory is bounded by the untyped it was paid from; no queue and no number is unbounded."""
     problems = list(view.once(_wrong_places))
     for node in view.touched(ko.CNode):
-        problems += [f"{name_of(node)} has slot {n}" for n in node.slots if not 0 <= n < 1 << node.radix]
+        problems += _overfull(node, 1 << node.radix)
     for tcb in view.touched(ko.TCB):
         problems += _overgrown_thread(tcb)
     for sc in view.touched(ko.SchedContext):
         if not len(sc.refills) <= sc.refill_max <= obj.max_refills(sc.size_bits) and sc.refill_max:
             problems.append(f"{name_of(sc)} has {len(sc.refills)} refills of {sc.refill_max}")
-        problems += _unfit_numbers(sc, ("period", "consumed", "badge"), [r.amount for r in sc.refills])
-        problems += _unfit_numbers(sc, (), [r.time for r in sc.refills])
+        problems += _unfit_numbers(sc, [sc.period, sc.consumed, sc.badge, *[r.amount for r in sc.refills]])
+        problems += _unfit_numbers(sc, [r.time for r in sc.refills])
     for pool in view.touched(ko.ASIDPool):
         if any(not 0 <= low < 512 for low in pool.roots):
             problems.append(f"{name_of(pool)} has an ASID out of range")
     for notification in view.touched(ko.Notification):
-        problems += _unfit_numbers(notification, ("badge",), [])
+        problems += _unfit_numbers(notification, [notification.badge])
     return first(problems + _overgrown_kernel(view))
 
 
 def _wrong_places(view: View) -> list[str]:
     """Kernel objects in device memory, in the kernel's own image, or outside RAM."""
-    image = view.config.kernel_image
+    image, ram = view.config.kernel_image, view.config.ram
     problems = []
-    for (where, kind, _), name in view.once(_placed).items():
+    for item in view.once(_placed):
+        where, kind, _ = item
         if kind == "FrameCap":
             continue
-        if not any(start <= where[0] and where[1] <= end for start, end in view.config.ram):
-            problems.append(f"{name} does not lie in RAM")
+        for start, end in ram:
+            if start <= where[0] and where[1] <= end:
+                break
+        else:
+            problems.append(f"{_place(item)} does not lie in RAM")
         if where[0] < image[1] and image[0] < where[1]:
-            problems.append(f"{name} lies in the kernel's image")
+            problems.append(f"{_place(item)} lies in the kernel's image")
     return problems
 
 
 def _overgrown_thread(tcb: ko.TCB) -> list[str]:
-    problems = [f"{name_of(tcb)} has slot {n}" for n in tcb.slots if not 0 <= n < ko.TCB_SLOTS]
+    problems = _overfull(tcb, ko.TCB_SLOTS)
     if len(tcb.registers) != REGISTER_COUNT or len(tcb.name) > 127:
         problems.append(f"{name_of(tcb)} has {len(tcb.registers)} registers and a name of {len(tcb.name)}")
     if not (0 <= tcb.priority <= 255 and 0 <= tcb.mcp <= 255):
         problems.append(f"{name_of(tcb)} has priority {tcb.priority}, mcp {tcb.mcp}")
-    return problems + _unfit_numbers(tcb, ("ipc_buffer", "flags", "domain"), tcb.registers)
+    return problems + _unfit_numbers(tcb, [tcb.ipc_buffer, tcb.flags, tcb.domain, *tcb.registers])
 
 
-def _unfit_numbers(item: Any, fields: tuple[str, ...], words: list[int]) -> list[str]:
-    """Numbers that do not fit into a 64-bit word."""
-    problems = [f"{name_of(item)}.{f} = {getattr(item, f)}" for f in fields if not 0 <= getattr(item, f) <= WORD_MASK]
-    if words and (min(words) < 0 or max(words) > WORD_MASK):
-        problems.append(f"{name_of(item)} holds {min(words):#x} .. {max(words):#x}")
-    return problems
+def _overfull(container: ko.SlotContainer, size: int) -> list[str]:
+    """Slots that a container has not room for."""
+    slots = container.slots
+    if not slots or (min(slots) >= 0 and max(slots) < size):
+        return []
+    return [f"{name_of(container)} has slot {n}" for n in slots if not 0 <= n < size]
+
+
+def _unfit_numbers(item: Any, numbers: list[int]) -> list[str]:
+    """What does not fit into a 64-bit word."""
+    if not numbers or (min(numbers) >= 0 and max(numbers) <= WORD_MASK):
+        return []
+    return [f"{name_of(item)} holds {min(numbers):#x} .. {max(numbers):#x}"]
 
 
 def _overgrown_kernel(view: View) -> list[str]:
@@ -170,8 +188,7 @@ def _overgrown_kernel(view: View) -> list[str]:
     problems = []
     if any(not 0 <= high < obj.ASID_POOL_COUNT for high in state.asid_table):
         problems.append("an ASID pool is registered out of range")
-    if any(not 0 <= n <= config.timer_irq for n in state.irq_slots.slots):
-        problems.append("an interrupt slot is out of range")
+    problems += _overfull(state.irq_slots, config.timer_irq + 1)
     if len(state.domain_schedule) != config.domain_schedule_length:
         problems.append("the domain schedule has changed its length")
     if not (0 <= state.domain < config.num_domains and 0 <= state.domain_index < len(state.domain_schedule)):

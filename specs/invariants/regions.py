@@ -96,16 +96,28 @@ def badge(cap: Cap) -> int:
     return cap.badge if isinstance(cap, kc.EndpointCap | kc.NotificationCap) else 0
 
 
+_NEVER, _IF_BADGED_BEFORE, _ALWAYS = range(3)
+
+
+@remembered_of_two
+def _lineage(parent: Cap, child: Cap) -> int:
+    """Whether one cap can come from the other, and if it depends on where the child's badge was set."""
+    wanted = badge(parent)
+    if not covers(parent, child) or (wanted and badge(child) != wanted):
+        return _NEVER
+    return _IF_BADGED_BEFORE if wanted else _ALWAYS
+
+
 def begets(parent: Slot, child: Slot) -> bool:
     """Whether ``child``, further on in the list, counts as derived from ``parent``.
 
     Three conditions: the parent may have children at all, the child's object lies in the parent's, and the child
     of a badged cap has that badge and was not itself made by setting it.
     """
-    if not parent.revocable or not covers(parent.cap, child.cap):
+    if not parent.revocable:
         return False
-    wanted = badge(parent.cap)
-    return not wanted or (badge(child.cap) == wanted and not child.first_badged)
+    lineage = _lineage(parent.cap, child.cap)
+    return lineage == _ALWAYS or (lineage == _IF_BADGED_BEFORE and not child.first_badged)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -140,16 +140,20 @@ def buffers_of(view: View) -> Buffers:
     return {thread: buffer_of(thread) for thread in view.threads}
 
 
-@dataclass
+@dataclass(slots=True)
 class Request:
-    """A system call as it stood in the caller's registers and IPC buffer. ``words`` are those that count."""
+    """A system call as it stood in the caller's registers and IPC buffer. ``words`` are those that count.
+
+    ``label`` is that of the message, ``target`` the cap address that the sending half invokes.
+    """
 
     number: int
     registers: list[int]
     words: list[int]
     caps: list[int]
     info: int
-    receive: tuple[int, int, int]
+    label: int
+    target: int
 
     @property
     def sends(self) -> bool:
@@ -161,37 +165,32 @@ class Request:
         """Whether the call has a receiving half."""
         return self.number in _RECEIVING
 
-    @property
-    def target(self) -> int:
-        """The cap address that the sending half invokes."""
-        if self.number == sc.NBSEND_RECV:
-            return self.registers[reg.NBSEND_DEST_REGISTER]
-        combined = self.number in (sc.REPLY_RECV, sc.NBSEND_WAIT)
-        return self.registers[reg.REPLY_REGISTER if combined else reg.CAP_REGISTER]
 
-    @property
-    def label(self) -> int:
-        """The label of the message."""
-        return msg.info_label(self.info)
+_TARGETS = {
+    sc.NBSEND_RECV: reg.NBSEND_DEST_REGISTER, sc.REPLY_RECV: reg.REPLY_REGISTER, sc.NBSEND_WAIT: reg.REPLY_REGISTER,
+}  # fmt: skip
+"""Where the combined calls say what they invoke; all others say it where they say what they receive from."""
+
+
+def _words_at(view: View, paddr: int, count: int) -> list[int]:
+    return list(memoryview(view.machine.memory.read(paddr, 8 * count)).cast("Q")) if count > 0 else []
 
 
 def request_of(view: View, thread: TCB) -> Request:
     """What a thread asks for, or is queued with."""
     registers = list(thread.registers)
     info = registers[reg.MSG_INFO_REGISTER]
-    length = msg.info_length(info)
-    buffer, _ = buffer_of(thread)
+    length, extra = msg.info_length(info), msg.info_extra_caps(info)
     words = [registers[r] for r in reg.MSG_REGISTERS[:length]]
     caps: list[int] = []
-    receive = (0, 0, 0)
+    buffer = buffer_of(thread)[0] if extra or length > msg.N_MSG_REGISTERS else 0
     if buffer:
-        read = view.machine.memory.read_word
-        words += [read(buffer + msg.BUFFER_MSG + 8 * n) for n in range(msg.N_MSG_REGISTERS, length)]
-        caps = [read(buffer + msg.BUFFER_CAPS + 8 * n) for n in range(msg.info_extra_caps(info))]
-        start = buffer + msg.BUFFER_RECEIVE_CNODE
-        receive = read(start), read(start + 8), read(start + 16)
+        start = buffer + msg.BUFFER_MSG + 8 * msg.N_MSG_REGISTERS
+        words += _words_at(view, start, length - msg.N_MSG_REGISTERS)
+        caps = _words_at(view, buffer + msg.BUFFER_CAPS, extra)
     number = signed(registers[reg.SYSCALL_REGISTER])
-    return Request(number, registers, words, caps, info, receive)
+    target = registers[_TARGETS.get(number, reg.CAP_REGISTER)]
+    return Request(number, registers, words, caps, info, msg.info_label(info), target)
 
 
 class Step:
@@ -201,6 +200,14 @@ class Step:
     """
 
     after: View
+    now: Picture
+    """The state afterwards, as a picture."""
+    executed: bool
+    """Whether there was time for the system call: enough budget left, and the domain's time not over."""
+    invoked: Cap
+    """The cap that the sending half of a system call invoked; ``NULL`` if there was no time for it, or no cap."""
+    completed: bool
+    """Whether an invocation was carried out to its end: no error, no fault, not preempted, its caller runs on."""
     changed = ALL
     """The parts that this step may have changed, and the events that may have happened in it."""
 
@@ -223,10 +230,13 @@ class Step:
         self.operand = self._operand()
         self.derived = self._derived(view)
 
-    def _addresses(self) -> list[int]:
+    def _addresses(self) -> set[int]:
+        """The cap addresses that the request names."""
         request = self.request
-        registers = (reg.CAP_REGISTER, reg.REPLY_REGISTER, reg.NBSEND_DEST_REGISTER)
-        return [*(request.registers[r] for r in registers), *request.caps, request.receive[0]]
+        found = {request.target, *request.caps}
+        if request.receives:
+            found |= {request.registers[reg.CAP_REGISTER], request.registers[reg.REPLY_REGISTER]}
+        return found
 
     def _operand(self) -> Slot | None:
         """The slot that a CNode invocation is about, by its first two words."""
@@ -242,9 +252,12 @@ class Step:
 
     def finish(self, after: View, now: Picture | None = None, changed: int = ALL) -> None:
         """The kernel has returned. ``now`` is a picture of the view, if there is one already."""
-        self.after, self.changed = after, changed | self._events()
-        if now is not None:
-            self.now = now
+        self._happened = self._events()
+        self.after, self.changed = after, changed | self._happened
+        self.now = Picture(after) if now is None else now
+        self.executed = self._was_executed()
+        self.invoked = self.cap(self.request.target) if self.executed and self.request.sends else NULL
+        self.completed = self._was_completed()
 
     def _events(self) -> int:
         """What has happened in this kernel entry."""
@@ -277,18 +290,11 @@ class Step:
         return by_kind(self.now.touched or (), self.state)
 
     @cached_property
-    def now(self) -> Picture:
-        """The state afterwards, as a picture."""
-        return Picture(self.after)
-
-    @cached_property
     def same_caps(self) -> bool:
         """Whether no cap changed, nor any place in the tree."""
         return self.now.same_caps(self.before)
 
-    @cached_property
-    def executed(self) -> bool:
-        """Whether there was time for the system call: enough budget left, and the domain's time not over."""
+    def _was_executed(self) -> bool:
         if not self.is_syscall or not self.recorder.times:
             return False
         kernel, config = self.before.kernel, self.state.config
@@ -299,22 +305,14 @@ class Step:
             return False
         return not (config.num_domains > 1 and passed + least >= kernel["domain_time"])
 
-    @cached_property
-    def invoked(self) -> Cap:
-        """The cap that the sending half of a system call invoked; ``NULL`` if there was no time for it, or no cap."""
-        return self.cap(self.request.target) if self.executed and self.request.sends else NULL
-
-    @cached_property
-    def completed(self) -> bool:
-        """Whether an invocation was carried out to its end: no error, no fault, not preempted, its caller runs on."""
+    def _was_completed(self) -> bool:
         registers = self.caller.registers
         if not self.executed or self.invoked is NULL or self.state.refusal is not self.before.refusal:
             return False
         # Who is to make a system call again starts at it.
         return self.caller.state is ko.RUNNING and registers[reg.NEXT_IP] != registers[reg.FAULT_IP]
 
-    @cached_property
+    @property
     def refused(self) -> bool:
         """Whether the request was answered by an error (a fault is no error)."""
-        refusal = self.state.refusal
-        return refusal is not self.before.refusal and not isinstance(refusal, ko.Fault | None)
+        return bool(self._happened & REFUSED)

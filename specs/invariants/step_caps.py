@@ -135,13 +135,13 @@ def watermark_drops_only_at_reset(step: Step) -> str | None:
     """G10b: an untyped's watermark drops only while it has no children (a reset)."""
     if step.same_caps:
         return None
-    known = {id(cap) for cap in step.before.caps.values()}
     for slot, cap in step.now.caps.items():
         old = step.before.caps.get(slot)
-        # A cap that was already there has only moved here, in exchange for another to the same memory.
-        if not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)) or id(cap) in known:
+        if old is cap or not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)):
             continue
-        if cap.paddr == old.paddr and cap.free_offset < old.free_offset:
+        # A cap that was already there has only moved here, in exchange for another to the same memory.
+        moved = any(cap is other for other in step.before.caps.values())
+        if cap.paddr == old.paddr and cap.free_offset < old.free_offset and not moved:
             survivors = [
                 child for child in step.after.tree.descendants(slot) if step.before.caps.get(child) is child.cap
             ]
@@ -192,11 +192,15 @@ def badges_are_set_once(step: Step) -> str | None:
     """
     if step.same_caps:
         return None
-    known = {(id(regions.referent(cap)), badge(cap)) for cap in step.before.caps.values() if badge(cap)}
-    for slot, cap in step.now.caps.items():
-        if step.before.caps.get(slot) is cap or not badge(cap) or (id(regions.referent(cap)), badge(cap)) in known:
+    before = step.before.caps
+    new = [(slot, cap) for slot, cap in step.now.caps.items() if before.get(slot) is not cap and badge(cap)]
+    if not new:
+        return None
+    known = {(id(regions.referent(cap)), badge(cap)) for cap in before.values() if badge(cap)}
+    for slot, cap in new:
+        if (id(regions.referent(cap)), badge(cap)) in known:
             continue
-        old, words = step.before.caps.get(slot), step.request.words
+        old, words = before.get(slot), step.request.words
         if old is not None and regions.referent(old) is regions.referent(cap):
             return f"the badge of {name_of(slot)} became {badge(cap):#x}"
         if step.request.label != labels.CNODE_MINT or len(words) < 6 or words[5] != badge(cap):

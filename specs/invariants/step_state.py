@@ -4,6 +4,8 @@ Catches: a check made after the first change, an error path that half-undoes, a 
 registers clobbered or leaked, time made from nothing.
 """
 
+from itertools import compress, count
+from operator import ne
 from typing import Any
 
 from capkernel.abi import labels
@@ -108,6 +110,7 @@ def entries_are_bounded(step: Step) -> str | None:
 
 
 _MESSAGE = frozenset((reg.BADGE_REGISTER, reg.MSG_INFO_REGISTER, *reg.MSG_REGISTERS))
+_EVERYTHING = frozenset(range(reg.REGISTER_COUNT))
 _PCS = frozenset((reg.FAULT_IP, reg.NEXT_IP))
 _WRITES_REGISTERS = (labels.TCB_WRITE_REGISTERS, labels.TCB_COPY_REGISTERS, labels.TCB_SET_TLS_BASE)
 
@@ -119,29 +122,27 @@ def registers_are_kept(step: Step) -> str | None:
     a0–a5. Of the target of a register-writing invocation, or of an answered fault: any.
     """
     for thread in step.touched(TCB):
+        if thread.registers[0]:
+            return f"{name_of(thread)}: register zero is {thread.registers[0]:#x}"
         old = step.before.of(thread, "registers")
         if old is None:
             continue
-        changed = {n for n, (a, b) in enumerate(zip(old, thread.registers, strict=True)) if a != b} - _PCS
+        changed = set(compress(count(), map(ne, old, thread.registers))) - _PCS
         allowed = _outputs(step, thread)
         if changed - allowed:
             names = ", ".join(reg.NAMES[n] for n in sorted(changed - allowed))
             return f"{name_of(thread)}: {names} changed"
-    for thread in step.after.threads:
-        if thread.registers[0]:
-            return f"{name_of(thread)}: register zero is {thread.registers[0]:#x}"
     return None
 
 
 def _outputs(step: Step, thread: TCB) -> frozenset[int]:
     """The registers of a thread that this step may change."""
-    everything = frozenset(range(reg.REGISTER_COUNT))
     if step.before.of(thread, "fault") is not None:
-        return everything  # Answered: its handler may have set some.
+        return _EVERYTHING  # Answered: its handler may have set some.
     target = step.cap(step.request.target)
     is_target = step.executed and isinstance(target, ThreadCap) and target.tcb is thread
     if is_target and step.request.label in _WRITES_REGISTERS:
-        return everything
+        return _EVERYTHING
     if step.before.of(thread, "yield_to") is not None or isinstance(step.before.of(thread, "state"), ko.Blocked):
         return _MESSAGE
     if thread is not step.caller or not step.is_syscall:

@@ -10,7 +10,7 @@ from capkernel.kernel.objects import NULL, Slot
 from specs.invariants.regions import begets
 
 
-@dataclass
+@dataclass(slots=True)
 class Place:
     """Where a slot stands: list and position, the end of its run of descendants, its parent."""
 
@@ -92,7 +92,9 @@ def _nest(tree: Tree, chain: list[Slot]) -> None:
         if ancestors:
             places[id(slot)].parent = ancestors[-1]
             # An ancestor further up must be one as well, else the kernel would stop short of this slot.
-            tree.crossings += [(above, slot) for above in ancestors[:-1] if not begets(above, slot)]
+            for above in ancestors[:-1]:
+                if not begets(above, slot):
+                    tree.crossings.append((above, slot))
         ancestors.append(slot)
     for slot in ancestors:
         places[id(slot)].end = len(chain)

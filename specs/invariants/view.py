@@ -302,5 +302,6 @@ def by_kind(items: Iterable[Any], state: State) -> dict[type, list[Any]]:
         if item is not state and item is not state.idle and item is not state.idle_sc:
             found.setdefault(type(item), []).append(item)
     for group in found.values():
-        group.sort(key=lambda item: item.paddr)
+        if len(group) > 1:
+            group.sort(key=lambda item: item.paddr)
     return found

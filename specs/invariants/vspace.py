@@ -4,6 +4,9 @@ Catches: memory that stays reachable after its cap is gone or was unmapped, a pa
 memory within a program's reach, a table or ASID that leads somewhere else than its cap says, a forgotten TLB flush.
 """
 
+from bisect import bisect_left
+from itertools import accumulate
+
 from capkernel.abi import rights as rt
 from capkernel.kernel.caps import FrameCap, PageTableCap, UntypedCap
 from hwmodel.sv39 import PTE_D, PTE_FLAGS, PTE_U
@@ -46,29 +49,41 @@ def mapped_pages_have_caps(view: View) -> str | None:
     return first(problems)
 
 
-def _kernel_regions(view: View) -> list[tuple[regions.Region, str]]:
-    """All memory that no program may reach: objects, page tables, the kernel's image."""
-    found = [(view.config.kernel_image, "the kernel's image")]
-    for slot in view.slots:
-        where = view.region_of.get(id(slot))
-        if where is not None and not isinstance(slot.cap, FrameCap | UntypedCap):
-            found.append((where, describe(slot.cap)))
-    if view.machine.board.iommu_tables is not None:
-        tables = view.machine.board.iommu_tables
-        found.append(((tables.base, tables.end), "the IOMMU's tables"))
+_USER_MEMORY = (FrameCap, UntypedCap)
+
+
+def _kernel_regions(view: View) -> list[regions.Region]:
+    """All memory that no program may reach, in order: objects, page tables, the kernel's image."""
+    found = {view.config.kernel_image}
+    tables = view.machine.board.iommu_tables
+    if tables is not None:
+        found.add((tables.base, tables.end))
+    region_of = view.region_of
+    found.update(
+        region_of[id(slot)] for slot in view.slots if id(slot) in region_of and type(slot.cap) not in _USER_MEMORY
+    )
     return sorted(found)
 
 
-def overlap(pages: list[tuple[int, int]], taken: list[tuple[regions.Region, str]]) -> list[str]:
-    """What of ``taken`` (sorted) the (paddr, size) pages reach."""
-    problems = []
+def _whose(view: View, where: regions.Region) -> str:
+    """What the kernel has in a region."""
+    caps = (slot.cap for slot in view.slots if view.region_of.get(id(slot)) == where)
+    found = next((describe(cap) for cap in caps if type(cap) not in _USER_MEMORY), None)
+    if found is None:
+        found = "the kernel's image" if where == view.config.kernel_image else "the IOMMU's tables"
+    return found
+
+
+def overlap(pages: list[tuple[int, int]], taken: list[regions.Region]) -> list[tuple[int, regions.Region]]:
+    """Which (paddr, size) pages reach into what of ``taken``, which is sorted."""
+    starts = [start for start, _ in taken]
+    farthest = list(accumulate((end for _, end in taken), max))
+    found = []
     for paddr, size in pages:
-        for (start, end), name in taken:
-            if start >= paddr + size:
-                break
-            if end > paddr:
-                problems.append(f"{paddr:#x} is mapped, which belongs to {name}")
-    return problems
+        before = bisect_left(starts, paddr + size)
+        if before and farthest[before - 1] > paddr:
+            found += [(paddr, where) for where in taken[:before] if where[1] > paddr]
+    return found
 
 
 def no_kernel_memory_mapped(view: View) -> str | None:
@@ -76,7 +91,7 @@ def no_kernel_memory_mapped(view: View) -> str | None:
     taken = view.once(_kernel_regions)
     leaves = [leaf for space in view.spaces.values() for leaf in space.leaves.values()]
     pages = sorted({(leaf.paddr, leaf.size) for leaf in leaves})
-    problems = overlap(pages, taken)
+    problems = [f"{at:#x} is mapped, which belongs to {_whose(view, where)}" for at, where in overlap(pages, taken)]
     problems += [f"{leaf.vaddr:#x} is no user page" for leaf in leaves if not leaf.pte & PTE_U]
     return first(problems)
 
