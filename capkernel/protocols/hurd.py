@@ -171,3 +171,10 @@ class TranslatorStarter(Interface, number=115):
     @abstractmethod
     async def usage(self, owner: int) -> Usage:
         """What an owner's translators take. NotPermitted."""
+
+    @operation(5)
+    @abstractmethod
+    async def renew(self, root: Nodes) -> None:
+        """As a file server that begins: what runs was started for its former life, and ends; ``root`` is what
+        translators see as the root from now on. NotPermitted for a user.
+        """

@@ -7,10 +7,11 @@ mode of the node counts for what its translator serves. The file server itself n
 
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Busy, Malformed, NotFound, Unsupported
+from capkernel.protocols.again import insist
+from capkernel.protocols.client import Connection, Stub, connect
+from capkernel.protocols.failures import Busy, Malformed, NotFound, ServerDied, Unsupported
 from capkernel.protocols.files import READ_WRITE
 from capkernel.protocols.hurd import Nodes, TranslatorStarter, translator_session
 from capkernel.protocols.hurd_auth import Auth, Claim, Ids
@@ -21,6 +22,7 @@ from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import ENDPOINT_BADGE
 from servers.hurd.nodes import NodeDirectory, NodeTree, Viewer
+from servers.hurd.proving import given_up
 from servers.hurd.records import Record
 from servers.storage.tree import Node
 
@@ -49,9 +51,13 @@ class Translators:
         """The numbers of nodes whose passive translators were started, and what these were given as ``at``."""
         self._numbers = count(1)
 
-    def serve(self, tree: NodeTree, service: Service) -> None:
-        """For these nodes."""
+    async def serve(self, tree: NodeTree, service: Service) -> None:
+        """For these nodes. What runs for a former life of this server ends; what is started sees the root as nobody."""
         self.tree, self.service = tree, service
+        starter = self.starter
+        if starter is not None:
+            root, connection = tree.directory_for(Viewer(self.session)), Connection(self.inbox.sys, self.inbox)
+            await self._handed(root, self.session, lambda cap: starter.renew(connect(Nodes, connection, cap)))
 
     def is_active(self, node: Node) -> bool:
         """Whether one is on a node, as far as is known: it may have died."""
@@ -105,17 +111,25 @@ class Translators:
         await self.inbox.discard(cap)
 
     async def authenticate(self, claim: int, found: Callable[[Ids], Nodes], session: int) -> None:
-        """Let the owner of a claim have what is found for its ids."""
+        """Let the owner of a claim have what is found for its ids.
+
+        ServerDied if the auth server died over the claim: it may have counted, and nothing will be left for it.
+        """
         try:
             if self.auth is None:
                 raise Unsupported("this server trusts no auth server")
             acceptance: Any = await self.accepted(self.auth, claim)
+        except ServerDied:
+            # Perhaps there is an acceptance that nobody has: no other is in use now.
+            await insist(cast("Stub", self.auth).revoke)
+            raise
         finally:
             await self.refuse(claim)
         try:
-            await self._handed(found(await acceptance.ids()), session, lambda cap: acceptance.leave(Cap(cap)))
+            ids: Any = await insist(acceptance.ids)
+            await self._handed(found(ids), session, lambda cap: insist(acceptance.leave, Cap(cap)))
         finally:
-            await acceptance.drop()
+            await given_up(acceptance)
 
     async def accepted(self, auth: Auth, claim: int) -> Any:
         """Ask whose a claim is. Raises what ``Auth.accept`` does."""
@@ -131,9 +145,6 @@ class Translators:
         if node.parent is None or self.tree is None:
             raise Unsupported("the root has no translator")
         place = next(self._numbers)
-        if place == 1:
-            # What runs was started for a former life of this server.
-            await starter.stop(ALL)
         ids = Ids((record.owner,), (record.group,))
         allowed = self.tree.allows(await self.tree.record(node.parent), ids)
         at = NodeDirectory(self.tree, node.parent, allowed, Viewer(self.session, ids))

@@ -1,16 +1,60 @@
 """Identities and rendezvous as objects: what an auth server gives out."""
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, NotPermitted, Refused
 from capkernel.protocols.hurd_auth import Acceptance, Auth, Claim, Ids, Rendezvous, checked_ids
-from capkernel.protocols.interface import Cap
+from capkernel.protocols.interface import Cap, Interface
+from capkernel.protocols.lasting import NOWHERE
 from capkernel.user.inbox import Inbox
 
 
-class Identity(Auth):
-    """An identity. ``inbox`` is where caps land that servers leave."""
+class Places(Protocol):
+    """Where the caps are that servers leave; whoever serves the identities says which of them are still wanted."""
 
-    def __init__(self, inbox: Inbox, ids: Ids) -> None:
+    @property
+    def inbox(self) -> Inbox:
+        """Where caps arrive."""
+        ...
+
+    async def put(self, cap: int) -> int:
+        """The place to which a received cap was moved. Raises QuotaExceeded, and then the cap is deleted."""
+        ...
+
+    def address(self, slot: int) -> Cap:
+        """The cap in a place."""
+        ...
+
+
+class Landed:
+    """Caps stay in the inbox in which they landed, and end with the server."""
+
+    def __init__(self, inbox: Inbox) -> None:
         self.inbox = inbox
+        self.kept: set[int] = set()
+
+    async def put(self, cap: int) -> int:
+        """Here."""
+        self.kept.add(cap)
+        return cap
+
+    def address(self, slot: int) -> Cap:
+        """The same."""
+        return Cap(slot)
+
+    async def settle(self, wanted: Iterable[int]) -> None:
+        """Delete all others."""
+        for slot in sorted(self.kept - set(wanted)):
+            self.kept.remove(slot)
+            await self.inbox.discard(slot)
+
+
+class Identity(Auth):
+    """An identity. ``places`` is where caps are that servers leave."""
+
+    def __init__(self, places: Places, ids: Ids) -> None:
+        self.places = places
         self.held = ids
 
     async def ids(self) -> Ids:
@@ -21,17 +65,17 @@ class Identity(Auth):
         """A part of it, or any."""
         if not self.held.is_root and not checked_ids(ids).within(self.held):
             raise NotPermitted("an identity can be made of ids that one has")
-        return Identity(self.inbox, checked_ids(ids))
+        return Identity(self.places, checked_ids(ids))
 
     async def join(self, other: Auth) -> Auth:
         """Both."""
         if not isinstance(other, Identity):
             raise Malformed("that is no identity of this server's")
-        return Identity(self.inbox, checked_ids(self.held.together(other.held)))
+        return Identity(self.places, checked_ids(self.held.together(other.held)))
 
     async def rendezvous(self) -> Rendezvous:
         """Begin."""
-        return Meeting(self.inbox, self.held)
+        return Meeting(self.places, self.held)
 
     async def accept(self, claim: Claim) -> Acceptance:
         """Whose it is."""
@@ -41,14 +85,21 @@ class Identity(Auth):
 
 
 class Meeting(Rendezvous):
-    """One proof of an identity. It is over when its client has dropped it."""
+    """One proof of an identity. It is over when its client has dropped it: what was left is not wanted any more."""
 
-    def __init__(self, inbox: Inbox, ids: Ids) -> None:
-        self.inbox = inbox
+    def __init__(
+        self, places: Places, ids: Ids, *, is_used: bool = False, is_over: bool = False, left: int = NOWHERE
+    ) -> None:
+        self.places = places
         self.ids = ids
-        self.is_used = False
-        self.is_over = False
-        self.left: int | None = None
+        self.is_used = is_used
+        self.is_over = is_over
+        self.left = left
+
+    @property
+    def meeting(self) -> "Meeting":
+        """Itself: rendezvous, claim and acceptance have the same."""
+        return self
 
     async def claim(self) -> Claim:
         """To be handed over."""
@@ -67,23 +118,21 @@ class Meeting(Rendezvous):
 
     async def leave(self, cap: int) -> None:
         """Here is what the ids are worth. Raises Gone, AlreadyExists."""
-        if self.is_over or self.left is not None:
-            await self.inbox.discard(cap)
+        if self.is_over or self.left != NOWHERE:
+            await self.places.inbox.discard(cap)
             raise Gone("nobody will collect it") if self.is_over else AlreadyExists("a cap was left already")
-        self.left = cap
+        self.left = await self.places.put(cap)
 
     async def collect(self) -> Cap:
         """The cap, which stays here until the rendezvous is dropped."""
-        if self.left is None:
+        if self.left == NOWHERE:
             raise NotFound("no server has left anything for these ids")
-        return Cap(self.left)
+        return self.places.address(self.left)
 
     async def closed(self) -> None:
         """Its client has given it up."""
         self.is_over = True
-        if self.left is not None:
-            await self.inbox.discard(self.left)
-            self.left = None
+        self.left = NOWHERE
 
 
 class Presented(Claim):
@@ -106,3 +155,9 @@ class Accepted(Acceptance):
     async def leave(self, given: Cap) -> None:
         """For them."""
         await self.meeting.leave(given)
+
+
+def meetings_of(servants: Iterable[Interface]) -> list[Meeting]:
+    """What rendezvous, claims and acceptances among some objects are about, each once."""
+    found = [each.meeting for each in servants if isinstance(each, Meeting | Presented | Accepted)]
+    return list({id(each): each for each in found}.values())

@@ -72,8 +72,8 @@ class NodeServer:
         if self.nodes:
             await make_nodes(self.tree, (await pd.read(self.nodes, self.nodes_size)).rstrip(b"\0").decode())
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
-        translators.serve(self.tree, self.service)
         await self.service.open()
+        await translators.serve(self.tree, self.service)
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS and session != STARTERS:

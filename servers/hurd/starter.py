@@ -2,7 +2,7 @@
 
 It has a launcher and an account, of which each user of its table gets a part: what a user's translators take is his.
 It is there when one of them dies, and tells those who wait for it. So nobody need run what he calls himself.
-It calls no translator, ever, and no file server after its start: that waits for it.
+It calls no translator and no file server: these wait for it. A file server tells it the root when it begins.
 
     [[user]]
     uid = 1000
@@ -19,7 +19,7 @@ from typing import Any, Final
 from attrs import define, frozen
 
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import AlreadyExists, Malformed, NotFound, NotPermitted
+from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, NotPermitted
 from capkernel.protocols.files import Directory
 from capkernel.protocols.hurd import Nodes, TranslatorStarter, Usage
 from capkernel.protocols.hurd_auth import Auth, Ids
@@ -39,8 +39,8 @@ from servers.hurd.translator import AT
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 LAUNCHER, ACCOUNT, PROGRAMS, AUTH, FILE_SERVERS, ENDED = 0, 1, 2, 4, range(10, 12), 20
 """Channels: to servers; of file servers; by which it hears that a process has ended."""
-NOTIFICATION, NODES = 310, 312
-"""Caps: to signal ``ENDED``; to the file server, whose root translators are given."""
+NOTIFICATION = 310
+"""A cap to signal ``ENDED``."""
 KEYS: Final = {"uid", "channel", "gids", "launcher", "processes", "account"}
 
 
@@ -96,6 +96,8 @@ class Registry:
     async def start(self, place: Place, owner: int, name: str, command: list[str], at: Nodes) -> Cap:
         """Start one. Raises failures."""
         await self.tidy()
+        if self.root is None:
+            raise Gone("no file server has begun yet")
         if place in self.started or not command:
             raise AlreadyExists("a translator runs at this place") if command else Malformed("there is no command")
         host = await self._host(owner)
@@ -109,6 +111,12 @@ class Registry:
             await at.forget()
         self.started[place] = Started(host, running, auth)
         return running.endpoint
+
+    async def renew(self, root: Nodes) -> None:
+        """From now on this is the root."""
+        former, self.root = self.root, root
+        if isinstance(former, Stub):
+            await former.forget()
 
     async def stop(self, place: Place) -> None:
         """End it, if it runs."""
@@ -178,6 +186,13 @@ class Starter(TranslatorStarter):
             if each[0] == self.session and place in (ALL, each[1]):
                 await self.registry.stop(each)
 
+    async def renew(self, root: Nodes) -> None:
+        """The file server's next life."""
+        if self.uid is not None:
+            raise NotPermitted("only a file server says what the root is")
+        await self.stop(ALL)
+        await self.registry.renew(root)
+
     async def usage(self, owner: int) -> Usage:
         """What they take."""
         self._need(owner)
@@ -199,7 +214,6 @@ class Program:
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         users = read_users((await pd.read(self.users, self.users_size)).rstrip(b"\0").decode())
         self.registry = Registry(pd, inbox, users)
-        self.registry.root = await connect(Nodes, self.registry.connection, NODES).derive()
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
 

@@ -10,7 +10,7 @@ of its node as its owner sees it, ``auth``, its owner's identity, and ``root``, 
 argument is the node's name in ``at``.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 from capkernel.protocols.hurd import NodeFile, Nodes, rights_of
@@ -58,9 +58,11 @@ class Translator:
         """Serve for ever what ``root`` returns for a client with some rights."""
         await self.run(await self.begin(lambda session: root(rights_of(session))))
 
-    async def begin(self, roots: Callable[[int], Interface | None]) -> Service:
-        """The objects that are served; ``roots`` says what a session's cap leads to."""
-        service = Service(self.pd, roots=roots, endpoint=self.endpoint, inbox=self.process.inbox)
+    async def begin(
+        self, roots: Callable[[int], Interface | None], settle: Callable[[], Awaitable[None]] | None = None
+    ) -> Service:
+        """The objects that are served; ``roots`` says what a session's cap leads to, ``settle`` is as ``Service``'s."""
+        service = Service(self.pd, roots=roots, endpoint=self.endpoint, inbox=self.process.inbox, settle=settle)
         await service.open()
         return service
 

@@ -10,7 +10,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
-from servers.hurd.identities import Identity
+from servers.hurd.identities import Identity, Landed
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 FRIEND = 2
@@ -21,7 +21,7 @@ class Forged(Identity, Rendezvous, Acceptance, Claim):
     """Everything at once."""
 
     def __init__(self, inbox: Inbox) -> None:
-        super().__init__(inbox, ANYBODY)
+        super().__init__(Landed(inbox), ANYBODY)
         self.left = 0
 
     async def accept(self, claim: Claim) -> Acceptance:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.files import READ
 from capkernel.protocols.hurd import Nodes
@@ -34,8 +35,8 @@ class Program:
         other = connect(Auth, connection, BASE_ENDPOINT_CAP + OTHER_AUTH)
         nodes, others = connect(Nodes, connection, NODES), connect(Nodes, connection, OTHER_NODES)
         await notes.note("at first", (await nodes.ids()).uids)
-        await notes.note("own", (await auth.ids()).uids)
-        await notes.note("other own", (await other.ids()).uids)
+        await notes.note("own", await uids(auth))
+        await notes.note("other own", await uids(other))
         mine = await authenticated(auth, nodes, connection)
         await notes.note("proved", (await mine.ids()).uids)
         await notes.note("the cap from before", (await nodes.ids()).uids)
@@ -46,10 +47,10 @@ class Program:
         await notes.tried("other's diary", diary(theirs))
         await notes.tried("other identity", authenticated(other, nodes, connection))
         await notes.tried("identity at the other", authenticated(auth, others, connection))
-        await notes.tried("joined", auth.join(other))
+        await notes.tried("joined", insist(auth.join, other))
         # A server that means no good asks for a claim, as every server may.
-        meeting: Any = await auth.rendezvous()
-        claim: Any = await meeting.claim()
+        meeting: Any = await insist(auth.rendezvous)
+        claim: Any = await insist(meeting.claim)
         await connect(Hands, connection, HANDS).take(Cap(claim.cap))
         await notes.tried("came to its owner", self.came(meeting, connection))
         await notes.over()
@@ -57,7 +58,15 @@ class Program:
 
     async def came(self, meeting: Any, connection: Connection) -> tuple[int, ...]:
         """As whom one is where the claim was handed on to."""
-        return (await connect(Nodes, connection, await meeting.collect(), is_owned=True).ids()).uids
+        collected: Any = await insist(meeting.collect)
+        return (await connect(Nodes, connection, collected, is_owned=True).ids()).uids
+
+
+async def uids(auth: Auth) -> tuple[int, ...]:
+    """Of an identity."""
+    found: Any = await insist(auth.ids)
+    held: tuple[int, ...] = found.uids
+    return held
 
 
 async def diary(root: Nodes) -> bytes:

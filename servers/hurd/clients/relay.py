@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.hurd import Nodes
@@ -52,12 +53,12 @@ class Program(Hands):
     async def take(self, cap: Cap) -> None:
         """A claim: hand it on as one's own, and once more; look for what it is worth."""
         notes = self.notes
-        await notes.tried("hands it on", self.nodes.reauthenticate(cap))
+        await notes.tried("hands it on", insist(self.nodes.reauthenticate, cap))
         await notes.note("is then", (await self.nodes.ids()).uids)
-        await notes.tried("collects", connect(Rendezvous, self.connection, cap).collect())
-        await notes.tried("asks its ids", connect(Auth, self.connection, cap).ids())
-        await notes.tried("shows it again", self.nodes.reauthenticate(cap))
-        await notes.tried("accepts it itself", connect(Auth, self.connection, ASKED).accept(self.stub(cap)))
+        await notes.tried("collects", insist(connect(Rendezvous, self.connection, cap).collect))
+        await notes.tried("asks its ids", insist(connect(Auth, self.connection, cap).ids))
+        await notes.tried("shows it again", insist(self.nodes.reauthenticate, cap))
+        await notes.tried("accepts it itself", insist(connect(Auth, self.connection, ASKED).accept, self.stub(cap)))
 
     def stub(self, cap: int) -> Any:
         """A cap as a claim."""
@@ -69,10 +70,10 @@ class Program(Hands):
         mine = await authenticated(self.auth, self.nodes, self.connection)
         await notes.note("own", (await mine.ids()).uids)
         await notes.tried("diary as oneself", diary(mine))
-        await notes.tried("more ids", self.auth.make(Ids((1001, 1000), ())))
+        await notes.tried("more ids", insist(self.auth.make, Ids((1001, 1000), ())))
         await notes.tried("keeps", self.kept(mine))
-        await notes.tried("shows its identity", self.nodes.reauthenticate(Cap(self.auth.cap)))
-        await notes.tried("forges", self.nodes.reauthenticate(Cap(FORGED)))
+        await notes.tried("shows its identity", insist(self.nodes.reauthenticate, Cap(self.auth.cap)))
+        await notes.tried("forges", insist(self.nodes.reauthenticate, Cap(FORGED)))
         await notes.tried("as forged", self.forged())
         await notes.over()
 

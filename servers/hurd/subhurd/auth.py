@@ -3,7 +3,7 @@
 from capkernel.protocols.hurd_auth import Ids
 from capkernel.protocols.interface import Interface
 from capkernel.user.process import MissingCap, Process
-from servers.hurd.identities import Identity
+from servers.hurd.identities import Identity, Landed, meetings_of
 from servers.hurd.translator import Translator
 
 
@@ -17,8 +17,15 @@ async def main(process: Process) -> int:
         session, _, uids = argument.partition("=")
         known[int(session)] = Ids(tuple(int(uid) for uid in uids.split(",") if uid))
 
+    landed = Landed(inbox)
+
     def root(session: int) -> Interface | None:
-        return Identity(inbox, known[session]) if session in known else None
+        return Identity(landed, known[session]) if session in known else None
+
+    async def settle() -> None:
+        meetings = meetings_of(entry.servant for entry in service.entries())
+        await landed.settle(each.left for each in meetings)
 
     translator = Translator(process)
-    return await translator.run(await translator.begin(root))
+    service = await translator.begin(root, settle)
+    return await translator.run(service)

@@ -36,5 +36,5 @@ async def main(process: Process) -> int:
 
     translator = Translator(process)
     service = await translator.begin(root)
-    translators.serve(tree, service)
+    await translators.serve(tree, service)
     return await translator.run(service)
