@@ -121,6 +121,8 @@ class Party:
             assert len(proof.acceptances) <= 1, "a claim counted twice"
             for acceptance in proof.acceptances:
                 assert self.ask(acceptance, "ids")[1] == proof.ids
+                with pytest.raises(Refused):
+                    self.ask(self.server.root(FILES), "accept", self.servant(proof.claims[0]))
             try:
                 found.add(self.collected(proof))
                 assert self.collected(proof) in proof.may_be_left

@@ -15,11 +15,16 @@ REPORTS = ("alice_report", "mallory_report")
 
 @frozen
 class Met:
-    """What the two clients wrote down, by name, and whether they came to their ends."""
+    """What the two clients wrote down, by name, and whether they came to their ends.
+
+    ``steps`` is how many each domain took until then, ``deaths`` how many of the faults happened.
+    """
 
     alice: dict[str, str]
     mallory: dict[str, str]
     is_over: bool
+    steps: dict[str, int]
+    deaths: int
     run: Run
 
 
@@ -27,7 +32,8 @@ def meet(seed: int = 0, programs: Mapping[str, str] | None = None, faults: tuple
     """Run until both have come to their ends."""
     stage = Stage("hurd_auth", seed=seed, programs=programs, faults=faults)
     over = stage.run_until(lambda: all(is_over(stage, report) for report in REPORTS), LONGEST_US, 200, growth=1.5)
+    steps, deaths = dict(stage.injector.steps), len(stage.injector.activated)
     run = stage.run(time_us=1)
     alice, mallory = (notes_of(stage, report) for report in REPORTS)
     stage.close()
-    return Met(alice, mallory, over, run)
+    return Met(alice, mallory, over, steps, deaths, run)
