@@ -28,7 +28,7 @@ from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from servers.hurd.attached import Translators
 from servers.hurd.nodes import NodeTree, Viewer
-from servers.hurd.records import Record, joined
+from servers.hurd.records import Record, put_in_place
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Volume
 
@@ -114,7 +114,7 @@ async def _make(tree: NodeTree, path: str, kind: Kind, content: bytes, record: R
         if await tree.volume.info(directory) is None:
             await tree.volume.create(directory, Kind.DIRECTORY)
     await tree.records.keep(above, name, record)
-    await tree.volume.create(path, kind)
-    if content:
-        await tree.volume.write(joined(above, name), 0, content)
-        await tree.volume.release(path)
+    if kind is Kind.FILE:
+        await put_in_place(tree.volume, above, name, content)
+    else:
+        await tree.volume.create(path, kind)

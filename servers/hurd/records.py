@@ -112,14 +112,19 @@ class Records:
         return decode(data)
 
     async def _save(self, directory: str, table: dict[str, Record]) -> None:
-        path, data = joined(directory, NEW_TABLE), encode(table)
-        if await self.volume.info(path) is None:
-            await self.volume.create(path, Kind.FILE)
-        await self.volume.resize(path, 0)
-        await self.volume.write(path, 0, data)
-        await self.volume.sync(path)
-        await self.volume.release(path)
-        await self.volume.rename(path, joined(directory, TABLE))
+        await put_in_place(self.volume, directory, TABLE, encode(table))
+
+
+async def put_in_place(volume: Volume, directory: str, name: str, data: bytes) -> None:
+    """Let a file have this content, which lasts: it is written beside it, and put in its place in one step."""
+    path = joined(directory, NEW_TABLE)
+    if await volume.info(path) is None:
+        await volume.create(path, Kind.FILE)
+    await volume.resize(path, 0)
+    await volume.write(path, 0, data)
+    await volume.sync(path)
+    await volume.release(path)
+    await volume.rename(path, joined(directory, name))
 
 
 def joined(directory: str, name: str) -> str:

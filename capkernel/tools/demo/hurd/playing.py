@@ -32,10 +32,10 @@ class Outcome:
 def play(
     seed: int = 0, faults: tuple[Fault, ...] = (), *, programs: Mapping[str, str] | None = None,
     disk: RamDisk | None = None, users: tuple[str, ...] = ("alice", "mallory"), longest_us: int = LONGEST_US,
-    watch: Callable[[Stage], None] | None = None, exactly_us: int = 0,
+    watch: Callable[[Stage], None] | None = None, exactly_us: int = 0, variant: str = "",
 ) -> Outcome:  # fmt: skip
     """Run until those users have come to their ends, or for exactly so long. ``watch`` is told the stage before."""
-    stage = Stage("hurd", seed=seed, faults=faults, programs=programs, disk=disk)
+    stage = Stage("hurd", seed=seed, faults=faults, programs=programs, disk=disk, variant=variant)
     Numbered(stage)
     if watch is not None:
         watch(stage)
