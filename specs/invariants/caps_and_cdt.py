@@ -5,7 +5,7 @@ derivation put in the wrong place so that Revoke would miss it, rights or badges
 that gives the same memory out twice, a zombie made of an object that others can still name.
 """
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_MASK
@@ -75,11 +75,11 @@ def _misfit_zombie(cap: kc.ZombieCap) -> str | None:
 def valid_objs(view: View) -> str | None:
     """G1 ``valid_objs``: each cap's type, size and rights fit a live object."""
     problems = []
-    for slot in view.slots:
+    for slot in view.slots_changed():
         wrong = _misfit(view, slot.cap)
         if wrong:
             problems.append(f"{_at(slot)}: {wrong}")
-    return first(problems)
+    return first(sorted(problems))
 
 
 def mdb_cte_at(view: View) -> str | None:
@@ -113,11 +113,11 @@ def descendants_inc(view: View) -> str | None:
     """G5 ``descendants_inc``: a child's range, class and rights lie in those of what it was derived from."""
     problems = [f"{_at(slot)} stands below {_at(above)} but cannot come from it" for above, slot in view.tree.crossings]
     places = view.tree.places
-    for slot in view.slots:
+    for slot in chain.from_iterable(view.tree.chains[view.tree.grown :]):
         parent = places[id(slot)].parent
         if parent is not None:
             problems += [f"{_at(slot)} {what} its parent {_at(parent)}" for what in _exceeds(parent.cap, slot.cap)]
-    return first(problems)
+    return first(sorted(problems))
 
 
 @remembered_of_two
@@ -131,23 +131,25 @@ def _exceeds(parent: Cap, child: Cap) -> list[str]:
 
 def _enclosing(view: View) -> list[tuple[Slot, Slot]]:
     """(untyped, other) for each cap whose memory begins inside that of an untyped cap, equal ones both ways."""
-    slots, region_of = view.slots, view.region_of
-    order: list[tuple[int, int, bool, int]] = []
-    for number, slot in enumerate(slots):
-        where = region_of.get(id(slot))
-        if where is not None:
-            order.append((where[0], -where[1], type(slot.cap) is not kc.UntypedCap, number))
-    order.sort()
+    extents = view.of_caps(_extent)
     found: list[tuple[Slot, Slot]] = []
     open_untypeds: list[tuple[int, Slot]] = []
-    for start, end, is_other, number in order:
+    held = [slot for slot in view.slots if id(slot) in extents]
+    for slot in sorted(held, key=lambda slot: extents[id(slot)]):
+        start, end, is_other = extents[id(slot)]
         if open_untypeds:
             open_untypeds = [item for item in open_untypeds if item[0] > start]
             for _, outer in open_untypeds:
-                found.append((outer, slots[number]))
+                found.append((outer, slot))
         if not is_other:
-            open_untypeds.append((-end, slots[number]))
+            open_untypeds.append((-end, slot))
     return found
+
+
+def _extent(cap: Cap) -> tuple[int, int, bool] | None:
+    """By which caps are put in order: where their memory begins, larger ones first, untypeds before others."""
+    where = regions.region(cap)
+    return None if where is None else (where[0], -where[1], type(cap) is not kc.UntypedCap)
 
 
 def untyped_mdb(view: View) -> str | None:
@@ -200,13 +202,13 @@ def valid_badges(view: View) -> str | None:
     If not, Revoke of one badge would take another's caps away, or leave some of its own.
     """
     problems = []
-    for chain in view.tree.chains:
-        for one, other in pairwise(chain):
+    for line in view.tree.chains[view.tree.grown :]:
+        for one, other in pairwise(line):
             if other.first_badged or type(one.cap) is not type(other.cap):
                 continue
             if regions.badge(other.cap) not in (0, regions.badge(one.cap)) and regions.covers(one.cap, other.cap):
                 problems.append(f"{_at(other)} begins no subtree, though its badge is new")
-    return first(problems)
+    return first(sorted(problems))
 
 
 def zombies_final(view: View) -> str | None:

@@ -184,6 +184,8 @@ class Look:
         self._look_at_machine(view)
         self.mask = 0
         self.objects: set[Any] = set()
+        self.slots: tuple[Slot, ...] | None = ()
+        """Those that had changed at the last look; None if that is not known."""
 
     def copy(self, view: View) -> "Look":
         """Another look at the same, for a copy of the view."""
@@ -203,7 +205,7 @@ class Look:
     def changes(self) -> tuple[int, Changed]:
         """The parts that have changed since the last look, and the objects of which fields have."""
         changed: Changed = {}
-        mask = self._changed_slots(changed)
+        mask, of_slots = 0, self._changed_slots(changed)
         rest = self._in_rest()
         if rest == self._rest_fields:
             mask |= self._kernel.compare_fields(changed) | self._groups[ko.ASIDPool].compare_fields(changed)
@@ -213,7 +215,9 @@ class Look:
             mask |= self._kernel.compare(changed)
             for group in self._groups.values():
                 mask |= group.compare(changed)
-        mask |= self._changed_machine(mask)
+        if mask & CAPS:
+            self.slots = None
+        mask |= of_slots | self._changed_machine(mask)
         self.mask |= mask
         self.objects.update(changed)
         return mask, changed
@@ -254,7 +258,7 @@ class Look:
 
     def _changed_slots(self, changed: Changed) -> int:
         """Whether any cap or link has changed; and the containers in which a slot was touched for the first time."""
-        mask = 0
+        mask, self.slots = 0, ()
         filed = self._in_containers()
         if filed != self._filed:
             self._filed = filed
@@ -265,6 +269,10 @@ class Look:
                     changed.setdefault(container, set()).add("slots")
         fields = _in_slots(self._slots)
         if fields != self._fields:
+            width = len(fields) // len(self._slots)
+            places = compress(count(), map(is_not, fields, self._fields))
+            if not mask:
+                self.slots = tuple([self._slots[place] for place in sorted({place // width for place in places})])
             mask |= CAPS
             self._fields = fields
         return mask
@@ -279,6 +287,7 @@ class Look:
         self._places[number] = now
         fresh = now[len(before) :]
         if now[: len(before)] != before or not all(map(_is_blank, fresh)):
+            self.slots = None
             self._slots = list(chain.from_iterable(self._places))
             self._fields = _in_slots(self._slots)
             return CAPS

@@ -12,6 +12,7 @@ from capkernel.abi.registers import REGISTER_COUNT
 from capkernel.abi.words import WORD_MASK
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
+from capkernel.kernel.objects import Cap
 from specs.invariants import regions
 from specs.invariants.model import Invariant, first
 from specs.invariants.parts import CAPS, REFERENCES
@@ -73,14 +74,15 @@ _Placed = tuple[regions.Region, str, int]
 
 def _placed(view: View) -> list[_Placed]:
     """All objects in the order of their memory, frames and tables among them; untypeds are not objects."""
-    found: set[_Placed] = set()
-    for slot in view.slots:
-        cap = slot.cap
-        where = view.region_of.get(id(slot))
-        if where is not None and type(cap) is not kc.UntypedCap:
-            target = regions.referent(cap)
-            found.add((where, type(cap if target is None else target).__name__, 0 if target is None else id(target)))
-    return sorted(found)
+    return sorted(set(view.of_caps(_object_of).values()))
+
+
+def _object_of(cap: Cap) -> _Placed | None:
+    where = regions.region(cap)
+    if where is None or type(cap) is kc.UntypedCap:
+        return None
+    target = regions.referent(cap)
+    return where, type(cap if target is None else target).__name__, 0 if target is None else id(target)
 
 
 def _place(item: _Placed) -> str:
@@ -90,12 +92,12 @@ def _place(item: _Placed) -> str:
 def pspace_aligned(view: View) -> str | None:
     """G9 ``pspace_aligned``: what a cap refers to is aligned to its size."""
     problems = []
-    for slot in view.slots:
+    for slot in view.slots_changed():
         where = view.region_of.get(id(slot))
         if where is not None and where[0] % (where[1] - where[0]):
             # A scheduling context's size is its own choice; a TCB is padded; all are powers of two.
             problems.append(f"{name_of(slot)} {describe(slot.cap)} is not aligned to its size")
-    return first(problems)
+    return first(sorted(problems))
 
 
 def pspace_distinct(view: View) -> str | None:
@@ -186,7 +188,7 @@ def _unfit_numbers(item: Any, numbers: list[int]) -> list[str]:
 def _overgrown_kernel(view: View) -> list[str]:
     state, config = view.state, view.config
     problems = []
-    if any(not 0 <= high < obj.ASID_POOL_COUNT for high in state.asid_table):
+    if state.asid_table and not 0 <= min(state.asid_table) <= max(state.asid_table) < obj.ASID_POOL_COUNT:
         problems.append("an ASID pool is registered out of range")
     problems += _overfull(state.irq_slots, config.timer_irq + 1)
     if len(state.domain_schedule) != config.domain_schedule_length:

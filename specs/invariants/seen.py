@@ -40,7 +40,7 @@ class Seen:
             fresh = View(view.state, view.machine, self.cnodes, policy)
             if fresh.objects.keys() != view.objects.keys():
                 return False
-            fresh.share_spaces(view)
+            fresh.follow(view, look.slots)
             view = self.view = look.view = fresh
             self.cnodes = view.live_cnodes()
         elif changed & REFERENCES and not view.refer_again():

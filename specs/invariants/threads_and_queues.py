@@ -4,6 +4,7 @@ Catches: half-made and half-undone bindings, a thread left in a queue (or taken 
 reply object that two threads believe in, a call stack that leads time back to the wrong place.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,22 +14,23 @@ from specs.invariants.model import Invariant, first
 from specs.invariants.parts import CAPS, REFERENCES, parts
 from specs.invariants.view import View, members, name_of
 
+_BACK: dict[tuple[type, str], str] = {
+    (TCB, "sched_context"): "tcb", (SchedContext, "tcb"): "sched_context",
+    (TCB, "bound_notification"): "bound_tcb", (Notification, "bound_tcb"): "bound_notification",
+    (SchedContext, "notification"): "sched_context", (Notification, "sched_context"): "notification",
+    (TCB, "yield_to"): "yield_from", (SchedContext, "yield_from"): "yield_to",
+}  # fmt: skip
+"""By which field that leads back another is answered."""
 
-def _mutual(one: Any, field: str, other_field: str) -> str | None:
-    """Whether what a field leads to leads back."""
-    other = getattr(one, field)
-    if other is None or getattr(other, other_field) is one:
-        return None
-    back = getattr(other, other_field)
-    return f"{name_of(one)}.{field} is {name_of(other)}, whose {other_field} is {back and name_of(back)}"
 
-
-_PAIRS: tuple[tuple[type, str, str], ...] = (
-    (TCB, "sched_context", "tcb"), (SchedContext, "tcb", "sched_context"),
-    (TCB, "bound_notification", "bound_tcb"), (Notification, "bound_tcb", "bound_notification"),
-    (SchedContext, "notification", "sched_context"), (Notification, "sched_context", "notification"),
-    (TCB, "yield_to", "yield_from"), (SchedContext, "yield_from", "yield_to"),
-)  # fmt: skip
+def _one_sided(view: View) -> Iterator[str]:
+    """References that are not answered by one that leads back."""
+    for one, field, other in view.references:
+        name = _BACK.get((type(one), field))
+        if name is not None:
+            back = getattr(other, name, None)
+            if back is not one:
+                yield f"{name_of(one)}.{field} is {name_of(other)}, whose {name} is {back and name_of(back)}"
 
 
 def sym_refs(view: View) -> str | None:
@@ -36,9 +38,7 @@ def sym_refs(view: View) -> str | None:
 
     Of threads and queues: who is blocked on an object stands in its queue, who stands in it is blocked on it.
     """
-    problems = [
-        broken for kind, field, back in _PAIRS for item in view.of_kind(kind) if (broken := _mutual(item, field, back))
-    ]
+    problems = list(_one_sided(view))
     for endpoint in view.of_kind(Endpoint):
         problems += _asymmetric_queue(endpoint, "endpoint")
     for notification in view.of_kind(Notification):

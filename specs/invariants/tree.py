@@ -4,6 +4,7 @@ The list is in prefix order. A stack of open ancestors gives each slot its paren
 behind it that are its descendants. Whatever is wrong with the list itself is collected in ``faults``.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from capkernel.kernel.objects import NULL, Slot
@@ -22,12 +23,16 @@ class Place:
 
 @dataclass
 class Tree:
-    """All slots that hold caps, by place; ``faults`` are broken links, ``crossings`` broken nesting."""
+    """All slots that hold caps, by place; ``faults`` are broken links, ``crossings`` broken nesting.
+
+    Of the ``chains`` those from ``grown`` on are not taken over from another tree.
+    """
 
     places: dict[int, Place] = field(default_factory=dict)
     chains: list[list[Slot]] = field(default_factory=list)
     faults: list[tuple[str, Slot]] = field(default_factory=list)
     crossings: list[tuple[Slot, Slot]] = field(default_factory=list)
+    grown: int = 0
 
     def is_descendant(self, slot: Slot, ancestor: Slot) -> bool:
         """Whether ``slot`` was derived, directly or not, from what is in ``ancestor``."""
@@ -48,6 +53,31 @@ class Tree:
 def build(slots: list[Slot]) -> Tree:
     """Rebuild the tree over all non-empty slots."""
     tree = Tree()
+    _grow(tree, slots)
+    return tree
+
+
+def regrow(old: Tree, slots: list[Slot], changed: Iterable[Slot]) -> Tree:
+    """The tree over all non-empty slots after some have changed, from one without faults.
+
+    Lists in which none of these was or is are as they were. Where anything is wrong the whole tree is rebuilt, so that
+    the same is said of it.
+    """
+    places, chains = dict(old.places), list(old.chains)
+    due = {id(slot): slot for slot in changed if slot.cap is not NULL}
+    for number in {places[id(slot)].chain for slot in changed if id(slot) in places}:
+        for slot in chains[number]:
+            del places[id(slot)]
+            if slot.cap is not NULL:
+                due[id(slot)] = slot
+        chains[number] = []
+    tree = Tree(places, chains, grown=len(chains))
+    _grow(tree, due.values())
+    return build(slots) if tree.faults or tree.crossings else tree
+
+
+def _grow(tree: Tree, slots: Collection[Slot]) -> None:
+    """Take in all lists of these slots."""
     for slot in slots:
         if slot.prev is None:
             _follow(tree, slot)
@@ -55,7 +85,6 @@ def build(slots: list[Slot]) -> Tree:
         if id(slot) not in tree.places:
             tree.faults.append(("stands in no list that has a head: its links form a cycle", slot))
             tree.places[id(slot)] = Place(-1, 0, 1, None)
-    return tree
 
 
 def _follow(tree: Tree, head: Slot) -> None:

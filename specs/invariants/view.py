@@ -7,6 +7,7 @@ Gathered afresh by following references from the kernel's variables, as a debugg
 from collections.abc import Callable, Iterable
 from copy import copy
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from capkernel.kernel import objects as ko
@@ -17,17 +18,32 @@ from hwmodel.iommu import IoMapping
 from hwmodel.machine import Machine
 from specs.invariants import regions, spaces
 from specs.invariants.spaces import AddressSpace
-from specs.invariants.tree import Tree, build
+from specs.invariants.tree import Tree, build, regrow
 
 T = TypeVar("T")
-_TCB_REFERENCES = ("sched_context", "yield_to", "bound_notification", "queue_next", "queue_prev")
-_STATE_REFERENCES = ("endpoint", "notification", "reply")
-_REFERENCES: dict[type, tuple[str, ...]] = {
-    ko.Notification: ("bound_tcb", "sched_context"),
+_NAMES: dict[type, tuple[str, ...]] = {
+    TCB: ("sched_context", "yield_to", "bound_notification", "queue_next", "queue_prev"),
+    ko.Endpoint: ("queue.head", "queue.tail"),
+    ko.Notification: ("queue.head", "queue.tail", "bound_tcb", "sched_context"),
     ko.Reply: ("tcb", "prev", "next"),
     ko.SchedContext: ("tcb", "reply", "notification", "yield_from"),
 }
-"""Fields by which one kernel object refers to another."""
+_STATE_NAMES: dict[type, tuple[str, ...]] = {
+    ko.BlockedOnSend: ("state.endpoint",), ko.BlockedOnReceive: ("state.endpoint", "state.reply"),
+    ko.BlockedOnNotification: ("state.notification",), ko.BlockedOnReply: ("state.reply",),
+}  # fmt: skip
+References = tuple[tuple[str, ...], Callable[[Any], Any]]
+
+
+def _references(names: tuple[str, ...]) -> References:
+    get = attrgetter(*names)
+    return names, get if len(names) > 1 else lambda item: (get(item),)
+
+
+_REFERENCES = {kind: _references(names) for kind, names in _NAMES.items()}
+"""By kind, the fields by which one kernel object refers to another, and what gives their values."""
+_OF_STATES = {kind: _references(names) for kind, names in _STATE_NAMES.items()}
+"""The same for what a thread's state carries."""
 
 
 def name_of(item: Any) -> str:
@@ -66,6 +82,9 @@ class View:
         self.only: dict[type, list[Any]] | None = None
         """Objects by kind that have changed since all invariants held; None if nothing is known of that."""
         self._made: dict[Any, Any] = {}
+        self._by_caps: dict[Callable[[Cap], Any], dict[int, Any]] = {}
+        self._changed: tuple[Slot, ...] | None = None
+        """Slots that have changed since all invariants held; None if nothing is known of that."""
         self._by_slots: dict[int, Any] = {}
         """What slots lead to."""
         self._extra_roots = extra_roots
@@ -79,8 +98,9 @@ class View:
         if state.candidate is not None:
             self._refer(state, "candidate", state.candidate)
         for queue in (*state.ready.values(), state.release):
-            if queue.head is not None or queue.tail is not None:
-                self._refer_queue(state, queue)
+            for field, target in (("queue.head", queue.head), ("queue.tail", queue.tail)):
+                if target is not None:
+                    self._refer(state, field, target)
         for pool in state.asid_table.values():
             self._refer(state, "asid_table", pool)
         while self._work:
@@ -98,27 +118,18 @@ class View:
         self.references.append((owner, field, target))
         self._meet(target)
 
-    def _refer_queue(self, owner: Any, queue: ko.TCBQueue) -> None:
-        for field, target in (("queue.head", queue.head), ("queue.tail", queue.tail)):
-            if target is not None:
-                self._refer(owner, field, target)
-
     def _visit(self, item: Any) -> None:
         kind = type(item)
+        self._visit_fields(item, _REFERENCES.get(kind))
         if kind is TCB:
-            self._visit_fields(item, _TCB_REFERENCES)
-            if isinstance(item.state, ko.Blocked):
-                self._visit_fields(item, tuple(f"state.{name}" for name in _STATE_REFERENCES))
-        elif kind in (ko.Endpoint, ko.Notification):
-            self._refer_queue(item, item.queue)
-        self._visit_fields(item, _REFERENCES.get(kind, ()))
+            self._visit_fields(item, _OF_STATES.get(type(item.state)))
 
-    def _visit_fields(self, item: Any, names: tuple[str, ...]) -> None:
-        for name in names:
-            holder = item.state if name.startswith("state.") else item
-            target = getattr(holder, name.removeprefix("state."), None)
-            if target is not None:
-                self._refer(item, name, target)
+    def _visit_fields(self, item: Any, references: References | None) -> None:
+        if references is not None:
+            names, get = references
+            for name, target in zip(names, get(item), strict=True):
+                if target is not None:
+                    self._refer(item, name, target)
 
     def _visit_slots(self, container: SlotContainer) -> None:
         for slot in container.slots.values():
@@ -155,11 +166,23 @@ class View:
         other.objects, other.references = dict(self.objects), list(self.references)
         return other
 
-    def share_spaces(self, other: "View") -> None:
-        """Take what another view, of the same page tables, has walked."""
+    def follow(self, other: "View", changed: tuple[Slot, ...] | None) -> None:
+        """Take over what still holds of another view: all invariants held of it, and these slots have changed since.
+
+        The page tables have not. None if nothing is known of slots.
+        """
         for name in ("asids", "spaces", "io_spaces"):
             if name in other.__dict__:
                 self.__dict__[name] = other.__dict__[name]
+        if changed is None:
+            return
+        self._changed = changed
+        self.__dict__["tree"] = regrow(other.tree, self.slots, changed)
+        for say, said in other._by_caps.items():
+            self._by_caps[say] = found = dict(said)
+            for slot in changed:
+                found.pop(id(slot), None)
+            _tell(say, self.slots_changed(), found)
 
     def forget_spaces(self) -> None:
         """The page tables have changed: they are to be walked again."""
@@ -176,6 +199,17 @@ class View:
             self._made[make] = make(self)
         made: T = self._made[make]
         return made
+
+    def of_caps(self, say: Callable[[Cap], T | None]) -> dict[int, T]:
+        """What is said of the cap in each slot, by the slot's id, of those of which there is something to be said."""
+        if say not in self._by_caps:
+            self._by_caps[say] = {}
+            _tell(say, self.slots, self._by_caps[say])
+        return self._by_caps[say]
+
+    def slots_changed(self) -> list[Slot]:
+        """Of the slots that hold caps, those that may have changed."""
+        return self.slots if self._changed is None else [slot for slot in self._changed if slot.cap is not NULL]
 
     def touched(self, kind: type) -> list[Any]:
         """Of the objects of that class, the kernel's idle ones excepted, those that may have changed."""
@@ -246,15 +280,10 @@ class View:
         """The derivation tree, rebuilt."""
         return build(self.slots)
 
-    @cached_property
+    @property
     def region_of(self) -> dict[int, regions.Region]:
         """The memory behind the cap in each slot that has some, by the slot's id."""
-        found = {}
-        for slot in self.slots:
-            where = regions.region(slot.cap)
-            if where is not None:
-                found[id(slot)] = where
-        return found
+        return self.of_caps(regions.region)
 
     # What is mapped
 
@@ -278,8 +307,17 @@ class View:
         return {device: spaces.io_mappings(self.machine, device) for device in spaces.io_devices(self.machine)}
 
 
+def _tell(say: Callable[[Cap], T | None], slots: Iterable[Slot], found: dict[int, T]) -> None:
+    for slot in slots:
+        said = say(slot.cap)
+        if said is not None:
+            found[id(slot)] = said
+
+
 def members(queue: ko.TCBQueue) -> tuple[list[TCB], str | None]:
     """The threads of a queue by its forward links, and what is wrong with the links."""
+    if queue.head is None and queue.tail is None:
+        return [], None
     found: list[TCB] = []
     seen: set[int] = set()
     before: TCB | None = None

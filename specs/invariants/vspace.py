@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from capkernel.abi import rights as rt
 from capkernel.kernel.caps import FrameCap, PageTableCap, UntypedCap
+from capkernel.kernel.objects import Cap
 from hwmodel.sv39 import PTE_D, PTE_FLAGS, PTE_U
 from specs.invariants import regions, spaces
 from specs.invariants.model import Invariant, first
@@ -58,11 +59,11 @@ def _kernel_regions(view: View) -> list[regions.Region]:
     tables = view.machine.board.iommu_tables
     if tables is not None:
         found.add((tables.base, tables.end))
-    region_of = view.region_of
-    found.update(
-        region_of[id(slot)] for slot in view.slots if id(slot) in region_of and type(slot.cap) not in _USER_MEMORY
-    )
-    return sorted(found)
+    return sorted(found.union(view.of_caps(_kernel_region).values()))
+
+
+def _kernel_region(cap: Cap) -> regions.Region | None:
+    return None if type(cap) in _USER_MEMORY else regions.region(cap)
 
 
 def _whose(view: View, where: regions.Region) -> str:

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from capkernel.kernel.objects import Slot
+from hwmodel.cpu.trap import Trap
 from specs.bugs import records
 from specs.check import wander
 from specs.comparing import Comparing
 from specs.fuzz.driver import Driver
 from specs.generate import LAYOUTS, RandomChooser
 from specs.invariants.parts import ALL, names_of, parts
+from specs.invariants.view import View
+from specs.monitor import Monitor
 from specs.programs import world_of
 from specs.programs.layout import World
 from tests.fuzz.test_driver import string
@@ -40,6 +44,38 @@ def test_both_say_the_same_of_byte_strings(layout: int) -> None:
 @pytest.mark.parametrize("seed", range(max(6, CAMPAIGN)))
 def test_both_say_the_same_of_programs_made_in_sight(seed: int) -> None:
     assert wander(RandomChooser(77_000 + seed), 40, comparing).problem is None
+
+
+class Following(Monitor):
+    """Holds what a view has taken over from the one before against the same of a view that has taken over nothing."""
+
+    followed = 0
+
+    def after(self, trap: Trap) -> None:
+        super().after(trap)
+        if self._seen is not None and self._seen.view.tree.grown:
+            view = self._seen.view
+            fresh = View(self.state, self.machine, self._seen.cnodes, self.policy())
+            assert _family(view) == _family(fresh)
+            assert view.region_of == fresh.region_of
+            self.followed += 1
+
+
+def _family(view: View) -> dict[Slot, tuple[Slot | None, frozenset[Slot]]]:
+    """Of each slot its parent, and what was derived from it."""
+    tree = view.tree
+    return {slot: (tree.places[id(slot)].parent, frozenset(tree.descendants(slot))) for slot in view.slots}
+
+
+@pytest.mark.parametrize("layout", range(len(LAYOUTS)))
+def test_what_is_carried_on_is_as_from_scratch(layout: int) -> None:
+    world, followed = world_of(LAYOUTS[layout]), 0
+    for seed in range(3):
+        world.rewind()
+        monitor = Following(policy=world.policy)
+        assert Driver(world, string(layout, 2000 + seed, 80), monitor).go_on().problem is None
+        followed += monitor.followed
+    assert followed
 
 
 def comparing(world: World) -> Comparing:
