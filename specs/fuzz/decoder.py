@@ -37,7 +37,7 @@ from specs.fuzz.records import (
     Plain,
 )
 from specs.generate import ACCESSES, ALL_WITH_IO, LAYOUTS, OTHER_NUMBERS
-from specs.programs.model import Program, Step, Syscall
+from specs.programs.model import Layout, Program, Step, Syscall
 
 HEADER = 32
 """Bytes."""
@@ -60,6 +60,12 @@ def _operations() -> tuple[Operation, ...]:
 
 
 OPERATIONS = _operations()
+_READERS = tuple(operation.read for operation in OPERATIONS)
+
+
+def layout_of(data: bytes) -> Layout:
+    """In which world a byte string begins."""
+    return LAYOUTS[data[0] % len(LAYOUTS) if data else 0]
 
 
 class Steps(Sequence[Step]):
@@ -67,11 +73,10 @@ class Steps(Sequence[Step]):
 
     def __init__(self, data: bytes) -> None:
         header = _HEADER.unpack(data[:HEADER].ljust(HEADER, b"\0"))
-        self.layout = LAYOUTS[header[0] % len(LAYOUTS)]
+        self.layout = layout_of(data)
         self.own: Own = header[1:]
         self._data = data
         self._count = -(-(len(data) - HEADER) // RECORD) if len(data) > HEADER else 0
-        self._readers = [operation.read for operation in OPERATIONS]
 
     def __len__(self) -> int:
         return self._count
@@ -82,7 +87,7 @@ class Steps(Sequence[Step]):
         record = self._data[start : start + RECORD]
         if len(record) < RECORD:
             record = record.ljust(RECORD, b"\0")
-        return self._readers[record[OPERATION]](record, self.own)
+        return _READERS[record[OPERATION]](record, self.own)
 
     def operation(self, number: int) -> Operation:
         """What a record's first byte means."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from specs.check import to_script
 from specs.fuzz.coverage import Coverage, Kind
-from specs.fuzz.decoder import Steps, decode
+from specs.fuzz.decoder import decode, layout_of
 from specs.fuzz.driver import Driver
 from specs.fuzz.rewind import Rewinder
 from specs.invariants import check_view
@@ -68,7 +68,7 @@ class Runner:
 
     def run(self, data: bytes) -> Execution:
         """Run one byte string from its world's start."""
-        layout = Steps(data).layout
+        layout = layout_of(data)
         if layout not in self._rewinders:
             self.checking.prepare(layout)
             self._rewinders[layout] = Rewinder(world_of(layout))
