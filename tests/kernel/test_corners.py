@@ -29,7 +29,8 @@ from capkernel.kernel.errors import SyscallError
 from capkernel.kernel.invocations import vspace as vspace_invocations
 from capkernel.kernel.state import IRQ_INACTIVE
 from capkernel.kernel.vspace import table_pte
-from specs.programs import Layout
+from specs.programs import SLOTS, Layout, Syscall, Worker
+from specs.programs.layout import FREE, TEST_BITS
 from tests.kernel.rootcalls import CNODE, Root
 from tests.kernel.together import agreed, call
 
@@ -41,6 +42,28 @@ def test_a_full_schedule_of_domains_starts_anew_at_the_entry_that_is_named() -> 
     layout = Layout(schedule=((0, 20_000), (1, 8_000), (0, 3_000)))
     for start in range(3):
         agreed(layout, call("domain", labels.DOMAIN_SCHEDULE_SET_START, start))
+
+
+def test_a_thread_that_holds_the_last_cap_of_its_cspace_keeps_it() -> None:
+    """Another space could not be put in its place at once: what is there would have to be destroyed first."""
+    space = call("tcb_fresh", labels.TCB_SET_SPACE, 0, 0, caps=("null", "cnode4", "vspace_root"))
+    other = call("tcb_fresh", labels.TCB_SET_SPACE, 0, 0, caps=("null", "cnode2", "vspace_root"))
+    delete = call("cnode", labels.CNODE_DELETE, SLOTS["cnode4"], TEST_BITS)
+    for steps, answer in (((space, other), err.NO_ERROR), ((space, delete, other), err.ILLEGAL_OPERATION)):
+        done = agreed(Layout(), *steps)
+        assert done.threads[0].registers[reg.MSG_INFO_REGISTER] >> 12 == answer
+
+
+@pytest.mark.parametrize(("guard", "caps"), [(0, 1), (1 << 6 | 60, 0)])
+def test_caps_that_a_waiting_sender_cannot_name_any_more_do_not_arrive(guard: int, caps: int) -> None:
+    """They are looked up when they are sent, and again when they are handed over; then the message comes without."""
+    sent = Syscall(sc.SEND, SLOTS["ep0"], 0, (1,), (SLOTS["ntfn0"],), thread=0)
+    space = call("tcb0", labels.TCB_SET_SPACE, guard, 0, caps=("null", "cnode2" if guard else "cspace", "vspace_root"))
+    received = Syscall(sc.RECV, SLOTS["ep0"], reply=SLOTS["reply0"], receive=(SLOTS["cnode"], FREE[0], TEST_BITS), thread=1)
+    layout = Layout(workers=(Worker(priority=130), Worker(priority=120)))
+    done = agreed(layout, sent, space, received)
+    info = done.threads[1].registers[reg.MSG_INFO_REGISTER]
+    assert (info & 127, info >> 7 & 3) == (1, caps)
 
 
 def test_an_interrupt_that_nobody_asked_for_is_completed_and_its_line_masked() -> None:

@@ -8,8 +8,10 @@ import pytest
 from capkernel.abi import labels
 from capkernel.abi import syscalls as sc
 from capkernel.kernel import syscall
+from capkernel.kernel.objects import Timeout
 from capkernel.kernel.state import State
 from specs.programs import SLOTS, Compute, Layout, Program, Step, Syscall, Worker, world_of
+from specs.programs.layout import FREE, TEST_BITS
 from specs.refinement.check import beside, script
 from tests.kernel.together import agreed, call, send, wait
 
@@ -106,3 +108,32 @@ def test_a_plain_exchange_takes_both_fast_paths(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(syscall, "FASTPATHS", {number: counted(path) for number, path in syscall.FASTPATHS.items()})
     agreed(layout, wait("ntfn1", 2), CALLING, ANSWERING)
     assert taken == [True] * 4, "a call and an answer, and the program is run twice"
+
+
+@pytest.mark.parametrize("mask", range(16))
+def test_the_rights_of_the_cap_decide_on_both_paths(mask: int) -> None:
+    """A call through a copy with each set of rights, to a server that waits; then an answer that waits on such a copy."""
+    made = SLOTS["cnode"], labels.CNODE_COPY, (FREE[0], TEST_BITS, SLOTS["ep0"], TEST_BITS, mask), (SLOTS["cnode"],)
+    layout, copied = Layout(workers=SERVED), Syscall(sc.CALL, *made, thread=0)
+    agreed(layout, wait("ntfn1", 2), copied, Syscall(sc.CALL, FREE[0], 0, (1,), thread=0))
+    answered = Syscall(sc.REPLY_RECV, FREE[0], 0, (7,), reply=SLOTS["reply0"], thread=1)
+    agreed(layout, wait("ntfn1", 2), copied, CALLING, answered)
+
+
+def test_an_answer_to_a_caller_that_has_used_up_its_budget_becomes_a_timeout_fault() -> None:
+    """The caller keeps its time, as the server has its own; what was left was enough for the call, and not for more."""
+    workers = replace(SERVED[0], budget=1_000, period=9_000, timeout=SLOTS["ep1"]), replace(SERVED[1], passive=False)
+    layout = Layout(workers=(*workers, *SERVED[2:]), syscall_ticks=SLOW_ENTRY)
+    before: tuple[Step, ...] = (wait("ntfn1", 2), Compute(1, thread=0))
+    _after(layout, before)
+    state = world_of(layout).state
+    due = state.machine.now() + state.current_sc.refills[0].amount - state.consumed - state.min_budget
+    faults = set()
+    for early in range(-20 * SLOW_ENTRY, 3 * SLOW_ENTRY, 20):
+        _after(layout, before)
+        spent = Compute(due - world_of(layout).machine.now() - 3 * SLOW_ENTRY + early)
+        program = Program(layout, (*before, spent, CALLING, ANSWERING, Compute(1)))
+        execution, _ = beside(program)
+        assert execution.problem is None, script(program)
+        faults.add(type(world_of(layout).threads[0].fault))
+    assert faults == {type(None), Timeout}
