@@ -30,7 +30,7 @@ from capkernel.kernel.invocations import vspace as vspace_invocations
 from capkernel.kernel.state import IRQ_INACTIVE
 from capkernel.kernel.vspace import table_pte
 from specs.programs import SLOTS, Layout, Syscall, Worker
-from specs.programs.layout import FREE, TEST_BITS
+from specs.programs.layout import FREE, GUARD_48, TEST_BITS
 from tests.kernel.rootcalls import CNODE, Root
 from tests.kernel.together import agreed, call
 
@@ -54,12 +54,13 @@ def test_a_thread_that_holds_the_last_cap_of_its_cspace_keeps_it() -> None:
         assert done.threads[0].registers[reg.MSG_INFO_REGISTER] >> 12 == answer
 
 
-@pytest.mark.parametrize(("guard", "caps"), [(0, 1), (1 << 6 | 60, 0)])
+@pytest.mark.parametrize(("guard", "caps"), [(GUARD_48, 1), (1 << 6 | GUARD_48, 0)])
 def test_caps_that_a_waiting_sender_cannot_name_any_more_do_not_arrive(guard: int, caps: int) -> None:
     """They are looked up when they are sent, and again when they are handed over; then the message comes without."""
     sent = Syscall(sc.SEND, SLOTS["ep0"], 0, (1,), (SLOTS["ntfn0"],), thread=0)
-    space = call("tcb0", labels.TCB_SET_SPACE, guard, 0, caps=("null", "cnode2" if guard else "cspace", "vspace_root"))
-    received = Syscall(sc.RECV, SLOTS["ep0"], reply=SLOTS["reply0"], receive=(SLOTS["cnode"], FREE[0], TEST_BITS), thread=1)
+    space = call("tcb0", labels.TCB_SET_SPACE, guard, 0, caps=("null", "cspace", "vspace_root"))
+    place = SLOTS["cnode"], FREE[0], TEST_BITS
+    received = Syscall(sc.RECV, SLOTS["ep0"], reply=SLOTS["reply0"], receive=place, thread=1)
     layout = Layout(workers=(Worker(priority=130), Worker(priority=120)))
     done = agreed(layout, sent, space, received)
     info = done.threads[1].registers[reg.MSG_INFO_REGISTER]

@@ -112,7 +112,7 @@ def test_a_plain_exchange_takes_both_fast_paths(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("mask", range(16))
 def test_the_rights_of_the_cap_decide_on_both_paths(mask: int) -> None:
-    """A call through a copy with each set of rights, to a server that waits; then an answer that waits on such a copy."""
+    """A call through a copy with these rights, to a server that waits; then an answer that waits on such a copy."""
     made = SLOTS["cnode"], labels.CNODE_COPY, (FREE[0], TEST_BITS, SLOTS["ep0"], TEST_BITS, mask), (SLOTS["cnode"],)
     layout, copied = Layout(workers=SERVED), Syscall(sc.CALL, *made, thread=0)
     agreed(layout, wait("ntfn1", 2), copied, Syscall(sc.CALL, FREE[0], 0, (1,), thread=0))
