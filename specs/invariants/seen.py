@@ -45,10 +45,10 @@ class Seen:
             self.cnodes = view.live_cnodes()
         elif changed & REFERENCES and not view.refer_again():
             return False
-        view.only = by_kind(look.objects, view.state)
         if look.mask & AUTHORITY:
             view.authority = None
         if changed & _OF_BUFFERS:
             self.buffers = buffers_of(view)
         self.picture, self.changed = self.picture.later(view, changed, objects), changed
+        view.only = by_kind(look.objects.union(self.picture.touched or ()), view.state)
         return True

@@ -20,7 +20,7 @@ from hwmodel.cpu.trap import ECALL, Trap
 from specs.invariants.parts import ALL, CAPS, CLEARS, FAULTED, LINES, POLLS, REFUSED, TABLES, parts
 from specs.invariants.recorder import Recorder
 from specs.invariants.resolve import slot_at, slot_in
-from specs.invariants.view import View, by_kind, members
+from specs.invariants.view import View, members
 
 _NAMES = {kind: tuple(n for n in names if n not in ("slots", "ready")) for kind, names in FIELDS.items()}
 _SENDING = frozenset((sc.CALL, sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT))
@@ -36,7 +36,7 @@ def _plain(value: Any) -> Any:
     """A field's value, copied as far as it can change; queues and refills by what is in them."""
     kind = type(value)
     if kind is list:
-        return [(r.time, r.amount) if type(r) is ko.Refill else r for r in value]
+        return [(r.time, r.amount) for r in value] if value and type(value[0]) is ko.Refill else list(value)
     if kind is dict:
         return dict(value)
     return tuple(members(value)[0]) if kind is ko.TCBQueue else value
@@ -279,15 +279,7 @@ class Step:
 
     def touched(self, kind: type) -> list[Any]:
         """Of the objects of that class there are now, those of which this step may have changed something."""
-        if self.now.touched is not None:
-            return self._touched.get(kind, [])
-        if kind is TCB:
-            return self.after.threads
-        return self.after.sched_contexts if kind is ko.SchedContext else self.after.of_kind(kind)
-
-    @cached_property
-    def _touched(self) -> dict[type, list[Any]]:
-        return by_kind(self.now.touched or (), self.state)
+        return self.after.touched(kind)
 
     @cached_property
     def same_caps(self) -> bool:
