@@ -45,7 +45,7 @@ class Program:
         for _ in range(ROUNDS):
             for way in self._ways():
                 words[TRIES] += 1
-                words[AFTER] += await works(way)
+                words[AFTER] += await works(way())
             await pd.compute(PAUSE)
         words[DONE] = 1
         for place, word in enumerate(words):

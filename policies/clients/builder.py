@@ -9,7 +9,8 @@ from capkernel.protocols.files import READ_WRITE, Directory, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Pigeonhole
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party
+from policies.clients.trying import works
 
 report: int = 0
 memory: int = 0

@@ -7,7 +7,8 @@ from capkernel.protocols.files import READ, READ_WRITE, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.sealing import Box, Brands
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party
+from policies.clients.trying import works
 
 report: int = 0
 

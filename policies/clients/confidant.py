@@ -1,16 +1,15 @@
 """A process that is trusted with a secret: it does its work, and tries to pass it on through all that it has."""
 
-from collections.abc import Awaitable
 from typing import Any
 
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ_WRITE, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Slot
 from capkernel.protocols.spawn import given
 from capkernel.user.operations import compute
 from capkernel.user.process import Process
+from policies.clients.trying import works
 
 LEAK = 100
 """Added to the exit code for each thing that it could pass on; the rest of it is its answer."""
@@ -26,21 +25,13 @@ async def main(process: Process) -> int:
         await process.refresh()
     text = await given(File, process, "secret").read(0, 32)
     leaks = 0
+    # Without slots for caps it cannot even ask for some: that is a TypeError.
     for name in [name for name in process.caps if name != "secret"]:
         file: Any = given(File, process, name)
         slot: Any = given(Slot, process, name)
-        leaks += await _works(file.write(0, text)) + await _works(file.resize(len(text)))
-        leaks += await _works(file.restrict(READ_WRITE)) + await _works(slot.put(Cap(process.caps["secret"])))
-        await _works(file.drop())
+        leaks += await works(file.write(0, text)) + await works(file.resize(len(text)))
+        leaks += await works(file.restrict(READ_WRITE), TypeError) + await works(slot.put(Cap(process.caps["secret"])))
+        await works(file.drop())
     for address in GUESSED:
-        leaks += await _works(connect(Slot, Connection(process.sys), address).put(Cap(process.caps["secret"])))
+        leaks += await works(connect(Slot, Connection(process.sys), address).put(Cap(process.caps["secret"])))
     return int(text.rpartition(b" ")[2]) + LEAK * leaks
-
-
-async def _works(attempt: Awaitable[Any]) -> bool:
-    """Whether something can be done; without slots for caps a process cannot even ask for some."""
-    try:
-        await attempt
-    except (Failure, TypeError):
-        return False
-    return True

@@ -4,7 +4,7 @@ from typing import Any
 
 from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Failure, NotFound
+from capkernel.protocols.failures import NotFound
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.pigeonholes import Pigeonhole, Slot
 from capkernel.user.allocators import SlotAllocator
@@ -46,12 +46,3 @@ class Party:
         """Write the report."""
         for place, word in enumerate(words):
             await self.pd.store(self.report + 8 * place, word)
-
-
-async def works(attempt: Any) -> bool:
-    """Whether something can be done."""
-    try:
-        await attempt
-    except Failure:
-        return False
-    return True

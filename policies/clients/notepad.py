@@ -6,7 +6,8 @@ from capkernel.protocols.failures import Failure, ServerDied
 from capkernel.protocols.files import READ_WRITE
 from capkernel.protocols.powerbox import Powerbox
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party
+from policies.clients.trying import works
 
 report: int = 0
 

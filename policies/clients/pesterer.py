@@ -7,7 +7,8 @@ from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.powerbox import Powerbox
 from capkernel.user.loop import PD
-from policies.clients.exchange import Party, works
+from policies.clients.exchange import Party
+from policies.clients.trying import works
 
 report: int = 0
 

@@ -1,15 +1,16 @@
 """What attackers have in common: to try something, and see whether it works."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from capkernel.protocols.failures import Failure
 
 
-async def works(way: Callable[[], Awaitable[Any]]) -> bool:
-    """Try; whether it was done."""
+async def works(attempt: Awaitable[Any], *refused: type[Exception]) -> bool:
+    """Whether something can be done. ``refused`` are exceptions by which, as by failures, it cannot."""
+    kinds: tuple[type[Exception], ...] = (Failure, *refused)
     try:
-        await way()
-    except Failure:
+        await attempt
+    except kinds:
         return False
     return True

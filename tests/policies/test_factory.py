@@ -348,8 +348,8 @@ def test_factories_in_factories_cost_no_more_than_their_number_and_a_certificate
 def test_on_the_machine_a_factory_with_a_factory_in_it_is_used_more_often_than_a_session_has_objects() -> None:
     place = str(Path(__file__).parent / "nodes")
     stage = Stage("factory", variant=place, programs={"requester": "insatiable_requester.elf"})
-    assert stage.run_until(lambda: bool(stage.words("report_requester", 1)[0]), 20 * LONGEST_US)
-    seen = Requester(*stage.words("report_requester", 7))
+    assert stage.run_until(lambda: stage.have_reported("report_requester"), 20 * LONGEST_US)
+    seen = stage.report(Requester, "report_requester")
     assert (seen.runs, seen.useful, seen.leaks) == (1, 1, 0)
     stage.close()
 

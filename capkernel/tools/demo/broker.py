@@ -94,12 +94,12 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "", watch
     watch(stage)
     reports = ("report_alice", "report_bob", "report_operator", "report_mallory")
     waited_for = reports[:1] if variant else reports
-    stage.run_until(lambda: all(stage.words(each, 1)[0] for each in waited_for), LONGEST_US, 2_000)
+    stage.run_until(lambda: stage.have_reported(*waited_for), LONGEST_US, 2_000)
     steps = dict(stage.injector.steps)
     run = stage.run(time_us=SETTLE_US if variant else 100)
     outcome = Outcome(
-        Author(*stage.words("report_alice", 6)), Colleague(*stage.words("report_bob", 6)),
-        Operator(*stage.words("report_operator", 5)), Grasper(*stage.words("report_mallory", 8)),
+        stage.report(Author, "report_alice"), stage.report(Colleague, "report_bob"),
+        stage.report(Operator, "report_operator"), stage.report(Grasper, "report_mallory"),
         len(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()

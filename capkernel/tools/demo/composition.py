@@ -99,11 +99,11 @@ def play(
     devices = {"virtio1": virtio_rng(seed=seed + 1)}
     stage = Stage("composition", faults=faults, seed=seed, variant=variant, devices=devices, programs=programs)
     watch(stage)
-    stage.run_until(lambda: all(stage.words(f"report_{name}", 1)[0] for name in clients), LONGEST_US, BEAT_US)
+    stage.run_until(lambda: stage.have_reported(*(f"report_{name}" for name in clients)), LONGEST_US, BEAT_US)
     run = stage.run(time_us=100)
     outcome = Outcome(
-        Reader(*stage.words("report_alice", 8)), Reader(*stage.words("report_bob", 8)),
-        Trespasser(*stage.words("report_mallory", 6)), stage.words("page_faults", 2), tuple(stage.injector.activated),
+        stage.report(Reader, "report_alice"), stage.report(Reader, "report_bob"),
+        stage.report(Trespasser, "report_mallory"), stage.words("page_faults", 2), tuple(stage.injector.activated),
         dict(stage.injector.steps), dict(stage.injector.lives), stage.system.machine.now() // 10, run.trace_hash,
     )  # fmt: skip
     stage.close()

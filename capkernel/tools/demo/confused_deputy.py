@@ -26,8 +26,8 @@ class Outcome:
 def play(seed: int = 0) -> tuple[Outcome, str]:
     """Run the system once; with the hash of its trace."""
     stage = Stage("deputy", seed=seed)
-    stage.run_until(lambda: bool(stage.words("report", 1)[0]), LONGEST_US)
-    outcome, run = Outcome(*stage.words("report", 7)), stage.run(time_us=100)
+    stage.run_until(lambda: stage.have_reported("report"), LONGEST_US)
+    outcome, run = stage.report(Outcome, "report"), stage.run(time_us=100)
     stage.close()
     return outcome, run.trace_hash
 

@@ -64,11 +64,11 @@ class Outcome:
 def play(seed: int = 0, faults: tuple[Fault, ...] = ()) -> Outcome:
     """One run."""
     stage = Stage("posix", seed=seed, faults=faults)
-    stage.run_until(lambda: bool(stage.words("report_init", 1)[0]), LONGEST_US)
+    stage.run_until(lambda: stage.have_reported("report_init"), LONGEST_US)
     steps = dict(stage.injector.steps)
     run = stage.run(time_us=SETTLE_US)
     outcome = Outcome(
-        Init(*stage.words("report_init", 11)), Witness(*stage.words("report_witness", 4)),
+        stage.report(Init, "report_init"), stage.report(Witness, "report_witness"),
         bool(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
+
+import attrs
 
 from capkernel.kernel.caps import PageTableCap
 from capkernel.system.board import find_board
@@ -17,6 +20,7 @@ from hwmodel.virtio import virtio_blk
 from hwmodel.virtio.transport import VirtioMmio
 from hwmodel.wiring import DeviceFactory
 
+R = TypeVar("R", bound=attrs.AttrsInstance)
 SYSTEMS = "capkernel.systems"
 """The entry point group: the name of a system → the package in which its description is."""
 BOARD = "virt_iommu"
@@ -118,6 +122,14 @@ class Stage:
     def words(self, region: str, count: int) -> tuple[int, ...]:
         """The first words of a memory region."""
         return struct.unpack_from(f"<{count}Q", self.system.read_region(region))
+
+    def report(self, kind: type[R], region: str) -> R:
+        """What a program reports in a memory region: a word for each field of an attrs class."""
+        return kind(*self.words(region, len(attrs.fields(kind))))
+
+    def have_reported(self, *regions: str) -> bool:
+        """Whether the first word of each report says that it is whole."""
+        return all(self.words(region, 1)[0] for region in regions)
 
     def write_words(self, region: str, *words: int) -> None:
         """Put words at the start of a memory region, as a domain that maps it might. Raises KeyError if none does."""

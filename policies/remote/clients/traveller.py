@@ -53,7 +53,7 @@ class Program:
             await pd.compute(PAUSE_TICKS)
         for way in self._ways(gateway):
             self.words[TRIES] += 1
-            self.words[AFTER] += await works(way)
+            self.words[AFTER] += await works(way())
         self.words[DONE] = 1
         await self._tell()
 

@@ -6,27 +6,15 @@ from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.hurd import Ownership
 from capkernel.protocols.hurd_auth import Ids
 from capkernel.protocols.interface import Cap
-from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, OWN_CNODE, User
-
-report: int = 0
+from servers.hurd.clients.attacker import Attacker
+from servers.hurd.clients.user import OWN_CNODE
 
 
-class Program:
+class Program(Attacker):
     """The attacker."""
 
-    def __init__(self) -> None:
-        self.user: Any = None
-
-    async def init(self, pd: PD) -> None:
-        """Be somebody."""
-        self.user = User(pd, report)
-        await self.user.log_in()
-
-    async def notified(self, pd: PD, ch: int) -> None:
+    async def attack(self) -> None:
         """The owner has put a translator on its node."""
-        if ch != OTHER:
-            return
         user, notes = self.user, self.user.notes
         home = await user.home(READ)
         theirs: Any = await home.underlying_directory("alice", READ)
@@ -48,8 +36,6 @@ class Program:
         await notes.tried("rubbish read", user.read(mine, "rubbish"))
         await notes.tried("starts as alice", user.starter.start(2, 1000, "greeting", ["hurd_hello"], mine))
         await user.starter.stop(1)
-        await notes.over()
-        await pd.notify(OTHER)
 
     async def write(self, directory: Any) -> None:
         """Through the translator, with more rights than the node's mode gives."""

@@ -5,27 +5,14 @@ from typing import Any
 
 from capkernel.protocols.failures import AlreadyExists
 from capkernel.protocols.files import READ, READ_WRITE
-from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, User
-
-report: int = 0
+from servers.hurd.clients.attacker import Attacker
 
 
-class Program:
+class Program(Attacker):
     """The attacker."""
 
-    def __init__(self) -> None:
-        self.user: Any = None
-
-    async def init(self, pd: PD) -> None:
-        """Be somebody."""
-        self.user = User(pd, report)
-        await self.user.log_in()
-
-    async def notified(self, pd: PD, ch: int) -> None:
-        """The others are there."""
-        if ch != OTHER:
-            return
+    async def attack(self) -> None:
+        """What is kept with others' nodes; and a translator of its own."""
         notes, home = self.user.notes, await self.user.home(READ)
         mine: Any = await home.underlying_directory("mallory", READ_WRITE)
         theirs: Any = await home.underlying_directory("alice", READ)
@@ -35,5 +22,3 @@ class Program:
         with suppress(AlreadyExists):
             await (await mine.create("peek")).drop()
         await notes.tried("own", mine.set_passive("peek", ["hurd_peek"]))
-        await notes.over()
-        await pd.notify(OTHER)

@@ -7,29 +7,26 @@ from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.hurd_auth import Ids
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, User
+from servers.hurd.clients.attacker import Attacker
+from servers.hurd.clients.user import User
 
-report: int = 0
 ROUNDS = 25
 PAUSE = 5_000
 
 
-class Program:
+class Program(Attacker):
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.seen: set[str] = set()
 
     async def init(self, pd: PD) -> None:
-        self.user = User(pd, report)
+        self.user = User(pd, self.report)
 
-    async def notified(self, pd: PD, ch: int) -> None:
-        if ch != OTHER:
-            return
+    async def attack(self) -> None:
         for _ in range(ROUNDS):
             await self.tried(self.prowl())
-            await pd.compute(PAUSE)
+            await self.user.pd.compute(PAUSE)
         await self.user.notes.note("seen", ", ".join(sorted(self.seen)))
-        await self.user.notes.over()
 
     async def prowl(self) -> None:
         user = self.user

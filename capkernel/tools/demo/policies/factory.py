@@ -65,10 +65,10 @@ class Outcome:
 def play(seed: int = 0, requester: str = "requester.elf", faults: tuple[Fault, ...] = ()) -> Outcome:
     """Run the system once."""
     stage = Stage("factory", seed=seed, programs={"requester": requester}, faults=faults)
-    stage.run_until(lambda: bool(stage.words("report_requester", 1)[0]), LONGEST_US)
+    stage.run_until(lambda: stage.have_reported("report_requester"), LONGEST_US)
     deaths, steps = len(stage.injector.activated), stage.injector.steps["factory"]
     run = stage.run(time_us=5_000)
-    builder, seen = Builder(*stage.words("report_builder", 5)), Requester(*stage.words("report_requester", 7))
+    builder, seen = stage.report(Builder, "report_builder"), stage.report(Requester, "report_requester")
     stage.close()
     return Outcome(builder, seen, deaths, steps, run.trace_hash)
 

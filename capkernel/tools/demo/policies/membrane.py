@@ -68,12 +68,12 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "") -> Ou
     """Run the system once."""
     stage = Stage("membrane", faults=faults, seed=seed, variant=variant)
     reports = ("report_borrower", "report_onlooker", "report_landlord")
-    stage.run_until(lambda: all(stage.words(each, 1)[0] for each in reports), LONGEST_US)
+    stage.run_until(lambda: stage.have_reported(*reports), LONGEST_US)
     steps = dict(stage.injector.steps)
     run = stage.run(time_us=100)
     outcome = Outcome(
-        Borrower(*stage.words(reports[0], 5)), Onlooker(*stage.words(reports[1], 4)),
-        Landlord(*stage.words(reports[2], 5)), len(stage.injector.activated), steps, run.trace_hash,
+        stage.report(Borrower, reports[0]), stage.report(Onlooker, reports[1]),
+        stage.report(Landlord, reports[2]), len(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()
     return outcome

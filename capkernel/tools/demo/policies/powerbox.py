@@ -76,7 +76,7 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0, powerbox: str = "powerbo
     steps = stage.injector.steps["powerbox"]
     run = stage.run(time_us=100)
     outcome = Outcome(
-        Notepad(*stage.words("report_notepad", 4)), Pesterer(*stage.words("report_pesterer", 5)), tuple(asked),
+        stage.report(Notepad, "report_notepad"), stage.report(Pesterer, "report_pesterer"), tuple(asked),
         len(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()

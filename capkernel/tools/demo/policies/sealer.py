@@ -56,8 +56,8 @@ class Outcome:
 def play(seed: int = 0, author: str = "seal_author.elf", faults: tuple[Fault, ...] = ()) -> Outcome:
     """Run the system once."""
     stage = Stage("sealer", seed=seed, programs={"author": author}, faults=faults)
-    stage.run_until(lambda: all(stage.words(f"report_{name}", 1)[0] for name in ("carrier", "editor")), LONGEST_US)
-    carrier, editor = Carrier(*stage.words("report_carrier", 5)), Editor(*stage.words("report_editor", 3))
+    stage.run_until(lambda: stage.have_reported("report_carrier", "report_editor"), LONGEST_US)
+    carrier, editor = stage.report(Carrier, "report_carrier"), stage.report(Editor, "report_editor")
     deaths, steps = len(stage.injector.activated), stage.injector.steps["seals"]
     run = stage.run(time_us=100)
     stage.close()

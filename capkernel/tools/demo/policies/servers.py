@@ -79,11 +79,11 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = COUNCIL, 
     )  # fmt: skip
     watch(stage)
     reports = [f"report_{name}" for name in (*CONSULTANTS, "operator")]
-    stage.run_until(lambda: all(stage.words(each, 1)[0] for each in reports), LONGEST_US)
+    stage.run_until(lambda: stage.have_reported(*reports), LONGEST_US)
     steps = dict(stage.injector.steps)
     run = stage.run(time_us=100)
     outcome = Outcome(
-        tuple(Consultant(*stage.words(each, 5)) for each in reports[:-1]), Operator(*stage.words(reports[-1], 6)),
+        tuple(stage.report(Consultant, each) for each in reports[:-1]), stage.report(Operator, reports[-1]),
         len(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()

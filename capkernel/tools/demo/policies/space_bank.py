@@ -54,11 +54,11 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0, variant: str = "") -> Ou
     """Run the system once."""
     stage = Stage("bank", faults=faults, seed=seed, variant=variant)
     reports = ("report_banker", "report_embezzler")
-    stage.run_until(lambda: all(stage.words(each, 1)[0] for each in reports), LONGEST_US)
+    stage.run_until(lambda: stage.have_reported(*reports), LONGEST_US)
     steps = stage.injector.steps["memory"]
     run = stage.run(time_us=100)
     outcome = Outcome(
-        Banker(*stage.words(reports[0], 5)), Embezzler(*stage.words(reports[1], 6)),
+        stage.report(Banker, reports[0]), stage.report(Embezzler, reports[1]),
         len(stage.injector.activated), steps, run.trace_hash,
     )  # fmt: skip
     stage.close()
