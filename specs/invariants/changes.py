@@ -46,8 +46,8 @@ def _paths(kind: type) -> tuple[str, ...]:
 
 
 _KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
-_REST = (ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode)
-"""Kinds all of whose fields are values, or lead to what is compared apart; they seldom change."""
+_REST = (ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
+"""Kinds that seldom change, other than threads."""
 _OF_ROOTS = parts("State.asid_table ASIDPool.roots")
 """The fields that say which address spaces there are."""
 _PATHS: dict[type, tuple[str, ...]] = {kind: _paths(kind) for kind in (*_KINDS, State)}
@@ -84,6 +84,13 @@ def _in_slots(slots: list[Slot]) -> list[Any]:
     return gc.get_referents(*slots)
 
 
+def _differing(slots: list[Slot], fields: list[Any], before: list[Any]) -> list[Slot]:
+    """Those of the slots whose fields, by ``_in_slots``, are others than before."""
+    width = len(fields) // len(slots)
+    places = {place // width for place in compress(count(), map(is_not, fields, before))}
+    return [slots[place] for place in sorted(places)]
+
+
 def _copied(value: Any) -> Any:
     """A value to be compared with later ones: what can be changed in place is copied."""
     return type(value)(value) if type(value) in (list, dict) else value
@@ -110,11 +117,7 @@ class _Group:
 
     def compare(self, changed: Changed) -> int:
         """Look anew; add what has changed, and return the parts."""
-        return self.compare_fields(changed) | self._compare_also(changed)
-
-    def compare_fields(self, changed: Changed) -> int:
-        """The same of the fields themselves."""
-        mask = 0
+        mask = self._compare_also(changed)
         now = list(map(self._get, self._items))
         if now != self._seen:
             for place, (old, new) in enumerate(zip(self._seen, now, strict=True)):
@@ -179,6 +182,8 @@ class Look:
         self._slots = list(chain.from_iterable(self._places))
         self._fields = _in_slots(self._slots)
         self._rest = [item for kind in _REST for item in view.of_kind(kind)]
+        self._queued = [item for item in self._rest if type(item) in _QUEUED]
+        self._pools = view.of_kind(ko.ASIDPool)
         self._threads, self._contexts = view.of_kind(ko.TCB), view.of_kind(ko.SchedContext)
         self._rest_fields = self._in_rest()
         self._look_at_machine(view)
@@ -208,7 +213,7 @@ class Look:
         mask, of_slots = 0, self._changed_slots(changed)
         rest = self._in_rest()
         if rest == self._rest_fields:
-            mask |= self._kernel.compare_fields(changed) | self._groups[ko.ASIDPool].compare_fields(changed)
+            mask |= self._kernel.compare_one(self._state, changed)
             mask |= self._changed_registers(self._groups[ko.TCB], changed)
         else:
             self._rest_fields = rest
@@ -226,15 +231,15 @@ class Look:
         """All that seldom changes, flat; equal to no other list if it cannot be had so.
 
         That are the fields of objects, of queues, of threads (of the lists of registers only which they are), and what
-        threads' states and contexts' refills carry.
+        threads' states, contexts' refills and pools' roots carry.
         """
         if _IS_COMPILED:
             return [object()]
-        queues = [item.queue for item in self._rest if type(item) in _QUEUED]
+        queues = [item.queue for item in self._queued]
         ready = self._state.ready
         states = [thread.state for thread in self._threads]
         refills = [context.refills for context in self._contexts]
-        carried = chain(states, refills, *refills)
+        carried = chain(states, refills, *refills, [pool.roots for pool in self._pools])
         return gc.get_referents(*self._rest, *queues, ready, *ready.values(), *self._threads, *carried)
 
     def _changed_registers(self, group: _Group, changed: Changed) -> int:
@@ -269,10 +274,8 @@ class Look:
                     changed.setdefault(container, set()).add("slots")
         fields = _in_slots(self._slots)
         if fields != self._fields:
-            width = len(fields) // len(self._slots)
-            places = compress(count(), map(is_not, fields, self._fields))
             if not mask:
-                self.slots = tuple([self._slots[place] for place in sorted({place // width for place in places})])
+                self.slots = tuple(_differing(self._slots, fields, self._fields))
             mask |= CAPS
             self._fields = fields
         return mask
