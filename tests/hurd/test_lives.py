@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from capkernel.tools.demo.hurd.hu3 import SECRET
+from capkernel.tools.demo.hurd.meeting import meet
 from capkernel.tools.demo.hurd.playing import Outcome, play
 from capkernel.tools.demo.storage import spread
+from capkernel.tools.demo.volumes import spread_from
 from capkernel.tools.inject import Fault, Kind
 
-LOUD, QUIET, DIARY = "QUIET WORDS", "quiet words", "nobody else's"
+LOUD, QUIET = "QUIET WORDS", "quiet words"
 PROGRAMS = {"alice": "returner.elf", "mallory": "prowler.elf"}
 ITSELF = {"(1001,)", "NotPermitted"}
 STEPS = {"nodes": 870, "auth": 890}
 """About how many steps they take until the end."""
+MEETING = 90
+"""Of the file server, in the story of claims."""
 FAILED = {"Gone", "ServerDied"}
 
 
@@ -30,7 +35,7 @@ def check(name: str, step: int) -> Outcome:
     """Alice has all that was hers, and mallory nothing of it."""
     outcome = live((Fault(name, step, Kind.CRASH),))
     assert outcome.is_over
-    assert (outcome.alice["last"], outcome.alice["diary"]) == (LOUD, DIARY)
+    assert (outcome.alice["last"], outcome.alice["diary"]) == (LOUD, SECRET)
     # None, if the file server died after the last look.
     assert outcome.alice["running"] in ("0", "1")
     assert seen(outcome.alice, "kept") <= {LOUD, QUIET} | FAILED
@@ -61,6 +66,26 @@ def test_who_has_which_identity_is_the_same_after_the_auth_server_has_died() -> 
     outcome = check("auth", STEPS["auth"] // 2)
     assert outcome.activated
     assert seen(outcome.alice, "kept") == {LOUD, QUIET}, "nobody's cap is the auth server's matter once it is given"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", spread_from(2, MEETING, 2))
+def test_a_file_server_that_dies_over_a_claim_lets_nothing_pass(step: int) -> None:
+    check_meeting(step)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("step", range(2, MEETING))
+def test_a_file_server_that_dies_anywhere_among_claims_lets_nothing_pass(step: int) -> None:
+    check_meeting(step)
+
+
+def check_meeting(step: int) -> None:
+    """Nothing of others' diaries comes to mallory, who hands on, repeats and forges claims."""
+    told = meet(faults=(Fault("nodes", step, Kind.CRASH),))
+    assert told.deaths
+    assert SECRET not in told.mallory.values()
+    assert told.mallory.get("own", "(1001,)") == "(1001,)"
 
 
 @pytest.mark.campaign
