@@ -106,7 +106,9 @@ class Picture:
         found.objects = self.objects | fresh
         found.touched = tuple(fresh)
         found.caps, found.flags = (_caps(view), _flags(view)) if parts_changed & CAPS else (self.caps, self.flags)
-        found.kernel = self.kernel | _some(state, {*changed.get(state, ()), "release"} - {"ready"})
+        found.kernel = self.kernel | _some(state, [name for name in changed.get(state, ()) if name != "ready"])
+        if self.kernel["release"] or state.release.head is not None:
+            found.kernel["release"] = _plain(state.release)
         found.refusal = state.refusal
         found.mapped = _mapped(view) if parts_changed & TABLES else self.mapped
         return found

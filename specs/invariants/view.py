@@ -44,6 +44,7 @@ _REFERENCES = {kind: _references(names) for kind, names in _NAMES.items()}
 """By kind, the fields by which one kernel object refers to another, and what gives their values."""
 _OF_STATES = {kind: _references(names) for kind, names in _STATE_NAMES.items()}
 """The same for what a thread's state carries."""
+_CONTAINERS = (TCB, ko.CNode, SlotContainer)
 
 
 def name_of(item: Any) -> str:
@@ -92,22 +93,31 @@ class View:
 
     def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
-        roots = (state.idle, state.idle_sc, state.initial, state.current, state.current_sc, state.irq_slots)
+        roots = (state.idle, state.idle_sc, state.current, state.current_sc, state.irq_slots)
         for item in (*roots, *extra_roots):
             self._meet(item)
+        if any(slot.cap is not NULL for slot in state.initial.slots.values()):
+            # Nothing else may lead to it and to what it holds; but it can also have been destroyed.
+            self._meet(state.initial)
         if state.candidate is not None:
             self._refer(state, "candidate", state.candidate)
         for queue in (*state.ready.values(), state.release):
-            for field, target in (("queue.head", queue.head), ("queue.tail", queue.tail)):
-                if target is not None:
-                    self._refer(state, field, target)
+            if queue.head is not None:
+                self._refer(state, "queue.head", queue.head)
+            if queue.tail is not None:
+                self._refer(state, "queue.tail", queue.tail)
         for pool in state.asid_table.values():
             self._refer(state, "asid_table", pool)
-        while self._work:
-            item = self._work.pop()
-            if with_slots and isinstance(item, SlotContainer):
+        work = self._work
+        while work:
+            item = work.pop()
+            kind = type(item)
+            if with_slots and kind in _CONTAINERS:
                 self._visit_slots(item)
-            self._visit(item)
+            if kind in _REFERENCES:
+                self._visit(item, _REFERENCES[kind])
+            if kind is TCB and type(item.state) in _OF_STATES:
+                self._visit(item, _OF_STATES[type(item.state)])
 
     def _meet(self, item: Any) -> None:
         if id(item) not in self.objects:
@@ -118,18 +128,14 @@ class View:
         self.references.append((owner, field, target))
         self._meet(target)
 
-    def _visit(self, item: Any) -> None:
-        kind = type(item)
-        self._visit_fields(item, _REFERENCES.get(kind))
-        if kind is TCB:
-            self._visit_fields(item, _OF_STATES.get(type(item.state)))
-
-    def _visit_fields(self, item: Any, references: References | None) -> None:
-        if references is not None:
-            names, get = references
-            for name, target in zip(names, get(item), strict=True):
-                if target is not None:
-                    self._refer(item, name, target)
+    def _visit(self, item: Any, references: References) -> None:
+        names, get = references
+        found, objects = self.references, self.objects
+        for name, target in zip(names, get(item), strict=True):
+            if target is not None:
+                found.append((item, name, target))
+                if id(target) not in objects:
+                    self._meet(target)
 
     def _visit_slots(self, container: SlotContainer) -> None:
         for slot in container.slots.values():
