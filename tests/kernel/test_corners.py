@@ -6,6 +6,7 @@ import pytest
 
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import errors as err
+from capkernel.abi import faults as flt
 from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
@@ -19,20 +20,22 @@ from capkernel.kernel.caps import (
     IOPageTableCap,
     IRQControlCap,
     IRQHandlerCap,
+    PageTableCap,
     UntypedCap,
     ZombieCap,
     same_object_as,
     same_region_as,
 )
+from capkernel.kernel.cspace import lookup_slot
 from capkernel.kernel.debug import dump_scheduler
-from capkernel.kernel.errors import SyscallError
+from capkernel.kernel.errors import LookupFault, SyscallError
 from capkernel.kernel.invocations import vspace as vspace_invocations
 from capkernel.kernel.state import IRQ_INACTIVE
 from capkernel.kernel.vspace import table_pte
-from specs.programs import SLOTS, Layout, Syscall, Worker
+from specs.programs import SLOTS, Compute, Layout, Syscall, Worker
 from specs.programs.layout import FREE, GUARD_48, TEST_BITS
 from tests.kernel.rootcalls import CNODE, Root
-from tests.kernel.together import agreed, call
+from tests.kernel.together import agreed, call, send
 
 LINE, READ_ONLY = 10, 2
 FIELDS = "paddr", "io", "level", "ioaddr"
@@ -65,6 +68,21 @@ def test_caps_that_a_waiting_sender_cannot_name_any_more_do_not_arrive(guard: in
     done = agreed(layout, sent, space, received)
     info = done.threads[1].registers[reg.MSG_INFO_REGISTER]
     assert (info & 127, info >> 7 & 3) == (1, caps)
+
+
+def test_a_guard_is_compared_with_the_upper_bits_of_an_address() -> None:
+    """Not with the lower ones, also not if they look alike when they are shifted the wrong way."""
+    root = Root()
+    radix, asked = root.cnode.radix, bi.CAP_INIT_TCB
+    guarded = root.slot()
+    root.do(CNODE, "CNode_Mint", guarded, 64, CNODE, 64, 15, asked << radix + 6 | 64 - radix, caps=(CNODE,))
+    spaces = root.slot(), guarded, bi.CAP_INIT_VSPACE
+    assert root.call(bi.CAP_INIT_TCB, "TCB_SetSpace", 0, 0, caps=spaces)[0] == err.NO_ERROR
+    with pytest.raises(LookupFault) as refused:
+        lookup_slot(root.thread, asked)
+    failure = refused.value.failure
+    assert (failure.kind, failure.words) == (err.GUARD_MISMATCH, (64, asked << radix, 64 - radix))
+    assert lookup_slot(root.thread, asked << 2 * radix | asked).cap == root.cap(asked)
 
 
 def test_an_interrupt_that_nobody_asked_for_is_completed_and_its_line_masked() -> None:
@@ -474,3 +492,43 @@ def test_states_are_known_by_name() -> None:
     named = [ko.INACTIVE, ko.RUNNING, ko.RESTART, ko.IDLE]
     assert [getattr(state, "name", "") for state in named] == ["Inactive", "Running", "Restart", "IdleThread"]
     assert ko.PlainState("Sleeping").name == "Sleeping"
+
+
+def test_an_address_space_number_that_is_free_again_is_given_out_again_from_1_on() -> None:
+    """0 is no address space's number, though it is free in the first pool."""
+    root = Root()
+    other, third = root.make(obj.PAGE_TABLE), root.make(obj.PAGE_TABLE)
+    root.do(bi.CAP_INIT_ASID_POOL, "ASIDPool_Assign", caps=(other,))
+    root.do(bi.CAP_INIT_TCB, "TCB_SetSpace", 0, 0, caps=(root.slot(), CNODE, other))
+    first = root.cap(bi.CAP_INIT_VSPACE)
+    assert isinstance(first, PageTableCap)
+    assert first.asid == 1
+    root.do(CNODE, "CNode_Delete", bi.CAP_INIT_VSPACE, 64)
+    root.do(bi.CAP_INIT_ASID_POOL, "ASIDPool_Assign", caps=(third,))
+    assigned = [root.cap(slot) for slot in (other, third)]
+    assert [cap.asid for cap in assigned if isinstance(cap, PageTableCap)] == [2, 1]
+
+
+def test_a_timeout_of_a_thread_that_has_lost_its_time_meanwhile_tells_only_whose_it_was() -> None:
+    """The handler receives after the context was unbound, so there is no time used to tell of."""
+    workers = Worker(priority=130, budget=1_000, period=50_000, timeout=SLOTS["ep1"]), Worker(priority=120)
+    spent, unbind = Compute(20_000, thread=0), call("sc0", labels.SCHED_CONTEXT_UNBIND, thread=1)
+    received = Syscall(sc.RECV, SLOTS["ep1"], reply=SLOTS["reply0"], thread=1)
+    for steps, length in (((spent, received), 2), ((spent, unbind, received), 1)):
+        done = agreed(Layout(workers=workers), *steps)
+        info = done.threads[1].registers[reg.MSG_INFO_REGISTER]
+        assert (info >> 12, info & 127) == (flt.TIMEOUT, length)
+
+
+@pytest.mark.parametrize(("handler", "fault"), [(0, type(None)), (SLOTS["ep1"], ko.Timeout)])
+def test_who_gets_back_time_that_is_used_up_times_out_or_waits(handler: int, fault: type) -> None:
+    """A third thread answers the caller while the server, on the caller's time, waits for the next budget."""
+    workers = (
+        Worker(priority=120, budget=1_000, period=50_000, timeout=handler),
+        Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])), Worker(priority=110),
+    )  # fmt: skip
+    asked = send("ep0", 1, number=sc.CALL, thread=0)
+    done = agreed(Layout(workers=workers), asked, Compute(20_000, thread=1), send("reply0", 7, thread=2))
+    answered = done.threads[0]
+    assert type(answered.fault) is fault
+    assert (answered.queued == ko.RELEASE_QUEUE) == (handler == 0)

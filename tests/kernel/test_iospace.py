@@ -110,6 +110,7 @@ def test_arguments_are_checked_as_in_the_x86_interface() -> None:
     assert root.call(table, "IOPageTable_Map", FROM, caps=(device.space,)) == (err.DELETE_FIRST, [])
     assert root.call(device.tables[0], "IOPageTable_Map", FROM, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
     assert root.call(frame, "Page_MapIO", 3, caps=(device.space,)) == (err.TRUNCATED_MESSAGE, [])
+    assert root.call(frame, "Page_MapIO", 3, 0x9000) == (err.TRUNCATED_MESSAGE, [])
     assert root.call(mega, "Page_MapIO", 3, 0, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
     assert root.call(device.source, "Page_MapIO", 3, 0x9000, caps=(device.space,)) == (err.INVALID_CAPABILITY, [0])
     assert root.call(frame, "Page_MapIO", 3, FROM, caps=(device.space,)) == (err.DELETE_FIRST, [])
