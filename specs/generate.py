@@ -14,10 +14,10 @@ from capkernel.abi import labels
 from capkernel.abi import syscalls as sc
 from capkernel.abi.labels import BY_LABEL, InvocationSpec
 from capkernel.abi.words import WORD_MASK
-from specs.programs.layout import BUFFERS, FREE, INSN_PC, IRQ_LINE, MAPPED_AT, SLOTS, TEST_BITS
+from specs.programs.layout import ASK, BUFFERS, FREE, INSN_PC, IRQ_LINE, MAPPED_AT, SLOTS, TEST_BITS
 from specs.programs.model import Access, Compute, Dma, Interrupt, Layout, Program, Step, Syscall, Worker
 from specs.programs.partitions import LAYOUT as PARTITIONED
-from specs.sight import Sight
+from specs.sight import Place, Sight
 
 T = TypeVar("T")
 
@@ -59,6 +59,7 @@ THREADS = _slots("tcb0", "tcb1", "tcb2", "tcb3", "tcb_fresh", "tcb_root")
 SCHED_CONTEXTS = _slots("sc0", "sc1", "sc2", "sc3", "sc_spare", "sc_fresh", "sc_root")
 FRAMES = _slots("frame0", "frame1", "frame0_readonly", "mega_frame", "frame_mapped")
 TABLES = _slots("table_low", "table_low", "table_high", "table_high", "table_root", "vspace1")
+UNUSED_TABLES = _slots("table_low", "table_high")
 VSPACES = _slots("vspace_root", "vspace_root", "vspace_root", "vspace1", "vspace1", "table_root")
 UNTYPEDS = _slots("untyped", "untyped", "untyped_page", "device_untyped")
 IO_TABLES = _slots("io_table0", "io_table1", "io_table2")
@@ -85,6 +86,7 @@ VICTIMS = (
     ENDPOINTS, NOTIFICATIONS, REPLIES, THREADS, THREADS, SCHED_CONTEXTS, FRAMES, FRAMES, TABLES, VSPACES, UNTYPEDS,
     _slots("untyped"), CNODES, IO_TABLES, _slots("iospace", "irq_handler", "irq_control"),
     _slots("asid_pool1", "asid_pool1", "asid_pool1", "asid_pool1", "asid_control"),
+    _slots("asid_pool1", "vspace1", "untyped_page", "untyped"),
 )  # fmt: skip
 """What caps there are to copy, move and destroy."""
 PAGES = (
@@ -165,10 +167,17 @@ class Focus:
         specs = ALL_WITH_IO if layout.board == "virt_iommu" else _ALL
         self.narrow = choose.number(0, 3) > 0 if narrow is None else narrow
         count = choose.number(3, 12)
-        few = tuple(choose.of(specs) for _ in range(count)) + choose.of(_DESTROYERS)
+        few = tuple(choose.of(specs) for _ in range(count)) + choose.of(_DESTROYERS) * choose.of((1, 2, 4))
         self.specs = few if self.narrow else specs
         self.kinds = choose.of(KINDS)
+        self._victims = tuple(choose.of(VICTIMS) for _ in range(3)) if self.narrow else VICTIMS
         self._kept: dict[int, Sequence[int]] = {}
+        self.takes_caps = not layout.partitioned
+        """Whether threads ask for caps. A server may grant some with its answer, for which no policy has a word yet."""
+        self.last = 0
+        """The label of the last invocation."""
+        self.parted = False
+        """Whether the last invocation took something away from somebody, who ought to meet others now."""
 
     def of(self, options: Sequence[int]) -> int:
         """One of the options; in a narrow program only ever one of the same two."""
@@ -178,6 +187,22 @@ class Focus:
         if kept is None:
             kept = self._kept[id(options)] = self.choose.of(options), self.choose.of(options)
         return self.choose.of(kept)
+
+    def is_their_turn(self, sight: Sight) -> bool:
+        """Whether the next step is for those that wait.
+
+        Often, after an invocation that took something from somebody, and while the running thread has the time of one
+        that waits for its answer.
+        """
+        if not sight.is_waited_for():
+            return False
+        if self.parted:
+            return self.choose.number(0, 3) > 0
+        return not self.choose.number(0, 2 if sight.runs_on_lent_time() else 5)
+
+    def victims(self) -> Sequence[int]:
+        """Where caps of some kind are, to be copied, moved or destroyed; in a narrow program of few kinds."""
+        return self.choose.of(self._victims if self.choose.number(0, 7) else VICTIMS)
 
     def cap(self, options: Sequence[int]) -> int:
         """Where a cap is of a kind that those slots hold at the start."""
@@ -216,6 +241,15 @@ def _word(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, cap: i
     return focus.of(WORDS[name])
 
 
+def _site(choose: Chooser, focus: Focus, cap: int) -> Place | None:
+    """Where to map what is behind a cap: where it is already, or where something else was."""
+    if focus.sight is None or not choose.number(0, 2):
+        return None
+    place = focus.sight.place(cap)
+    vacated = [] if place is not None else focus.sight.vacated()
+    return choose.of(vacated) if vacated else place
+
+
 def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, node: int) -> int:
     """A slot of the CNode behind the cap in slot ``node``."""
     if spec.label == labels.CNODE_CANCEL_BADGED_SENDS and choose.number(0, 1):
@@ -224,8 +258,18 @@ def _index(choose: Chooser, focus: Focus, spec: InvocationSpec, name: str, node:
     if fills and choose.number(0, 5):
         found = focus.slot_in(node, empty=True) if choose.number(0, 3) else None
         return focus.of(FREE) if found is None else found
+    missed = () if focus.sight is None else _missed(choose, focus.sight, spec, node)
+    if missed and choose.number(0, 1):
+        return choose.of(missed)
     found = focus.slot_in(node, empty=False) if not choose.number(0, 3) else None
-    return _cap_of(choose, focus, choose.of(VICTIMS)) if found is None else found
+    return _cap_of(choose, focus, focus.victims()) if found is None else found
+
+
+def _missed(choose: Chooser, sight: Sight, spec: InvocationSpec, node: int) -> Sequence[int]:
+    """Slots of caps whose revocation or deletion somebody notices."""
+    if spec.label == labels.CNODE_REVOKE:
+        return sight.parents(node)
+    return sight.in_use() if spec.label == labels.CNODE_DELETE and not choose.number(0, 2) else ()
 
 
 def any_word(choose: Chooser) -> int:
@@ -251,24 +295,68 @@ _BINDS = {
 """Invocations that bind things, of which neither may be bound already: which extra cap is the other one."""
 _PARTNERS = {SLOTS[f"sc{n}"]: _slots(f"tcb{n}", "ntfn0", "ntfn1") for n in range(4)}
 """What a scheduling context may be bound to at the start."""
+_MAPS = frozenset((labels.PAGE_MAP, labels.PAGE_TABLE_MAP))
+_UNMAPS = frozenset((labels.PAGE_UNMAP, labels.PAGE_TABLE_UNMAP))
+_EMPTYING = frozenset((labels.CNODE_DELETE, labels.CNODE_REVOKE))
+_UNDONE_BY = {
+    labels.PAGE_MAP: labels.PAGE_UNMAP, labels.PAGE_TABLE_MAP: labels.PAGE_TABLE_UNMAP,
+    labels.SCHED_CONTEXT_BIND: labels.SCHED_CONTEXT_UNBIND, labels.TCB_RESUME: labels.TCB_SUSPEND,
+    labels.TCB_BIND_NOTIFICATION: labels.TCB_UNBIND_NOTIFICATION, labels.UNTYPED_RETYPE: labels.CNODE_REVOKE,
+    labels.CNODE_COPY: labels.CNODE_DELETE, labels.CNODE_MINT: labels.CNODE_REVOKE,
+    labels.ASID_CONTROL_MAKE_POOL: labels.CNODE_DELETE, labels.ASID_POOL_ASSIGN: labels.CNODE_DELETE,
+    labels.TCB_SUSPEND: labels.TCB_RESUME, labels.SCHED_CONTEXT_UNBIND: labels.SCHED_CONTEXT_BIND,
+    labels.PAGE_UNMAP: labels.PAGE_MAP, labels.PAGE_TABLE_UNMAP: labels.PAGE_TABLE_MAP,
+}  # fmt: skip
+"""Invocations, and what undoes them, or does them again: often the next."""
+_PARTING = _UNMAPS | _EMPTYING | {
+    labels.SCHED_CONTEXT_UNBIND, labels.SCHED_CONTEXT_UNBIND_OBJECT, labels.TCB_SUSPEND, labels.TCB_UNBIND_NOTIFICATION,
+}  # fmt: skip
+"""Invocations that take something away."""
+
+
+def _with_effect(choose: Chooser, sight: Sight, spec: InvocationSpec, cap: int) -> int:
+    """Often another cap of that kind, on which an invocation has more effect.
+
+    A CNode in which there is something, a thread that waits (or its time), what is mapped.
+    """
+    if spec.label in _EMPTYING and sight.is_bare(cap) and choose.number(0, 3):
+        cap = SLOTS["cnode"]
+    waiting = sight.waiting(cap) if not choose.number(0, 2) else ()
+    if waiting:
+        cap = choose.of(waiting)
+    mapped = sight.mapped(cap) if spec.label in _UNMAPS else ()
+    return choose.of(mapped) if mapped and choose.number(0, 1) else cap
 
 
 def invocation(choose: Chooser, focus: Focus, how: int | None = None) -> Syscall:
     """One invocation: well-formed, or (one time in six) nearly so, or random."""
-    spec = choose.of(focus.specs)
+    undone_by = _UNDONE_BY.get(focus.last)
+    spec = choose.of(focus.specs) if undone_by is None or choose.number(0, 3) else BY_LABEL[undone_by]
     cap = _cap_of(choose, focus, INVOKED[spec.cap_type])
     named = {name: _cap_of(choose, focus, CAPS[name]) for name in spec.caps}
     if spec.label in _BINDS and choose.number(0, 3):
         cap = focus.unbound(cap)
         named |= {name: focus.unbound(named[name]) for name in spec.caps if name in _BINDS[spec.label]}
+    if focus.sight is not None:
+        cap = _with_effect(choose, focus.sight, spec, cap)
+    site = _site(choose, focus, cap) if spec.label in _MAPS else None
+    if site is not None and site[1]:
+        named["vspace"] = choose.of(site[1])
+    if spec.label == labels.ASID_POOL_ASSIGN and choose.number(0, 3):
+        named["vspace"] = focus.cap(UNUSED_TABLES)
     partners = focus.sight.bound_to(cap) if focus.sight is not None else _PARTNERS.get(cap, ())
     if named and partners and spec.label not in _BINDS and choose.number(0, 1):
         named[next(iter(named))] = choose.of(partners)
-    words = [_word(choose, focus, spec, name, cap, named) for name in spec.words]
+    words = [
+        site[0] if site is not None and name == "vaddr" else _word(choose, focus, spec, name, cap, named)
+        for name in spec.words
+    ]
     caps = list(named.values())
     if spec.label == labels.TCB_WRITE_REGISTERS:
         words += [choose.of((INSN_PC["ecall"], 0x10000, 0x123456, 0)), *([0x7070] * 20)]
         words[1] = min(words[1], len(words) - 2)
+    focus.last = spec.label
+    focus.parted = spec.label in _PARTING
     step = Syscall(sc.CALL, cap, spec.label, tuple(words), tuple(caps))
     quality = choose.number(0, 11) if how is None else how
     return step if quality > 1 else _spoilt(choose, step, thoroughly=quality == 0)
@@ -316,15 +404,27 @@ _BOTH = (sc.REPLY_RECV, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT)
 
 def _turn(choose: Chooser, focus: Focus, sight: Sight, step: Syscall) -> Syscall:
     """Whose turn it is in a conversation: who owes an answer often gives it, who is waited for often comes."""
-    owed, expected = sight.owed(), sight.expected()
-    if owed and choose.number(0, 1):
+    owed, expected, offered = sight.owed(), sight.expected(), sight.offered()
+    if owed and choose.number(0, 3):
         reply = choose.of(owed)
         number = choose.of((sc.REPLY_RECV, sc.REPLY_RECV, sc.SEND, sc.NBSEND_RECV))
-        cap = reply if number == sc.SEND else choose.of(expected) if expected else focus.cap(ENDPOINTS)
+        cap = reply if number == sc.SEND else choose.of(offered) if offered else focus.cap(ENDPOINTS)
         return replace(step, number=number, cap=cap, reply=reply, dest=reply)
-    if expected and choose.number(0, 1):
-        return replace(step, number=choose.of(_SENDS), cap=choose.of(expected))
-    return step
+    if expected and choose.number(0, 3):
+        return replace(step, number=choose.of((sc.CALL, *_SENDS)), cap=choose.of(expected))
+    if offered and choose.number(0, 1):
+        return replace(step, number=choose.of((sc.RECV, sc.NBRECV, sc.REPLY_RECV)), cap=choose.of(offered))
+    return replace(step, cap=focus.cap(NOTIFICATIONS)) if sight.strands(step.cap) and choose.number(0, 3) else step
+
+
+def _waking(choose: Chooser, focus: Focus, sight: Sight) -> Step:
+    """What brings somebody back: that one who was stopped goes on elsewhere, time to run on, a message, or waiting."""
+    stopped, timeless, spare = sight.stopped(), sight.timeless(), sight.spare_time()
+    if stopped and choose.number(0, 1):
+        return Syscall(sc.CALL, choose.of(stopped), labels.TCB_WRITE_REGISTERS, (1, 1, ASK))
+    if timeless and spare and choose.number(0, 1):
+        return Syscall(sc.CALL, choose.of(spare), labels.SCHED_CONTEXT_BIND, caps=(choose.of(timeless),))
+    return message(choose, focus) if choose.number(0, 2) else Compute(choose.of(TICKS))
 
 
 def message(choose: Chooser, focus: Focus) -> Syscall:
@@ -334,11 +434,11 @@ def message(choose: Chooser, focus: Focus) -> Syscall:
 
 
 def _any_message(choose: Chooser, focus: Focus) -> Syscall:
-    words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 1, 4, 5, 9))))
-    caps = tuple(_cap_of(choose, focus, choose.of(VICTIMS)) for _ in range(choose.of((0, 0, 1, 2, 3))))
+    words = tuple(choose.number(0, 1000) for _ in range(choose.of((0, 0, 1, 1, 2, 4, 4, 5, 9))))
+    caps = tuple(_cap_of(choose, focus, focus.victims()) for _ in range(choose.of((*(0,) * 10, 1, 2, 3))))
     slot = choose.of((focus.of(FREE), choose.of(ANY_SLOT)))
-    receive = choose.of(((0, 0, 0), (1, slot, TEST_BITS), (1, slot, TEST_BITS)))
-    length = choose.of((None, None, None, None, None, 127))
+    receive = choose.of(((0, 0, 0), (1, slot, TEST_BITS), (1, slot, TEST_BITS))) if focus.takes_caps else (0, 0, 0)
+    length = None if choose.number(0, 11) else 127
     kind = choose.number(0, 2)
     cap = _cap_of(choose, focus, choose.of((ENDPOINTS, ENDPOINTS, NOTIFICATIONS)))
     if kind == 0:
@@ -397,6 +497,11 @@ KINDS = (
 
 def step(choose: Chooser, focus: Focus) -> Step:
     """One step of any kind."""
+    if focus.sight is not None and focus.sight.alone() and choose.number(0, 1):
+        return _waking(choose, focus, focus.sight)
+    if focus.sight is not None and focus.is_their_turn(focus.sight):
+        focus.parted = False
+        return message(choose, focus)
     match choose.of(focus.kinds):
         case "i":
             return invocation(choose, focus)
@@ -418,9 +523,12 @@ LAYOUTS = (
     Layout(),
     Layout(board="virt_iommu", workers=(
         Worker(priority=120), Worker(priority=120, budget=1_000, period=5_000, extra_refills=2, fault=6),
-        Worker(priority=120, budget=500, period=10_000, sporadic=True, timeout=6), Worker(priority=120, fault=7),
+        Worker(priority=120, budget=500, period=10_000, sporadic=True, timeout=6),
+        Worker(priority=120, passive=True, own_vspace=True, fault=7, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
-    Layout(work_units_per_preemption=2, work_unit_ticks=300, schedule=((0, 20_000), (1, 8_000)), workers=(
+    Layout(spaces_revocable=True, work_units_per_preemption=2, work_unit_ticks=300, schedule=(
+        (0, 3_000), (1, 2_000),
+    ), workers=(
         Worker(priority=120, domain=1, mcp=120), Worker(priority=110, mcp=100, fault=6, budget=1_000, period=4_000),
         Worker(priority=110, domain=1, budget=700, period=3_000, extra_refills=1, sporadic=True, timeout=5),
         Worker(
@@ -428,11 +536,11 @@ LAYOUTS = (
         ),
     )),
     PARTITIONED,
-    Layout(work_units_per_preemption=3, work_unit_ticks=40, workers=(
+    Layout(spaces_revocable=True, threads_revocable=True, work_units_per_preemption=2, work_unit_ticks=100, workers=(
         Worker(priority=120, budget=100, period=700, extra_refills=4),
         Worker(priority=130, passive=True, own_vspace=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=130, mcp=50, budget=50, period=500, sporadic=True, timeout=6, notification=10),
-        Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
+        Worker(priority=120, passive=True, own_vspace=True, fault=5, serves=(SLOTS["ep1"], SLOTS["reply1"])),
     )),
     Layout(work_units_per_preemption=2, work_unit_ticks=400, lends=((SLOTS["sc_spare"], SLOTS["ntfn1"]),), workers=(
         Worker(priority=120, fault=5, budget=200, period=2_000, extra_refills=1),
@@ -440,13 +548,15 @@ LAYOUTS = (
         Worker(priority=120, passive=True, serves=(SLOTS["ntfn1"], 0)),
         Worker(priority=110, passive=True, fault=5, serves=(SLOTS["ep0"], SLOTS["reply1"])),
     )),
-    Layout(threads_revocable=True, work_units_per_preemption=2, work_unit_ticks=150, workers=(
+    Layout(threads_revocable=True, work_units_per_preemption=2, work_unit_ticks=400, workers=(
         Worker(priority=120, fault=5, budget=300, period=2_000, extra_refills=2),
         Worker(priority=130, passive=True, own_vspace=True, fault=6, serves=(SLOTS["ep0"], SLOTS["reply0"])),
-        Worker(priority=110, fault=6, timeout=5), Worker(priority=115, fault=6),
+        Worker(priority=110, budget=500, period=3_000, fault=6, timeout=5),
+        Worker(priority=115, budget=1_000, period=3_000, fault=6),
     )),
     Layout(meeting_revocable=True, work_units_per_preemption=2, work_unit_ticks=40, workers=(
-        Worker(priority=120, fault=5), Worker(priority=100, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=120, fault=5),
+        Worker(priority=120, passive=True, own_vspace=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
         Worker(priority=120, fault=5, budget=500, period=2_000), Worker(priority=110, fault=5),
     )),
 )  # fmt: skip

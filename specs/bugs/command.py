@@ -30,7 +30,7 @@ def bugs(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Rows, such as S6; none means all.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="The most generated steps for one row.")] = 20_000,
+    steps: Annotated[int, typer.Option(min=1, help="The most generated steps for one row.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Which programs are made up.")] = 1,
     as_list: Annotated[bool, typer.Option("--list", help="Show the catalogue, run nothing.")] = False,
     program: Annotated[bool, typer.Option("--program", help="Print the shrunk program as a script.")] = False,

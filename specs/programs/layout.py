@@ -252,14 +252,16 @@ class Builder:
         self.invoke(own, labels.CNODE_DELETE, (slot, 64))
 
     def _spaces(self) -> None:
-        for name in ("vspace1", "table_low", "table_high", "table_root"):
+        revocable = self.world.layout.spaces_revocable
+        self.make("vspace1", obj.PAGE_TABLE, source=self.source(revocable=revocable))
+        for name in ("table_low", "table_high", "table_root"):
             self.make(name, obj.PAGE_TABLE)
         for name in ("frame0", "frame1", "frame_mapped"):
             self.make(name, obj.PAGE)
         self.copy("frame0_readonly", SLOTS["frame0"], mask=rights.READ)
         self.make("mega_frame", obj.MEGA_PAGE)
         vspace = SLOTS["vspace1"]
-        untyped = self.at(self.new(obj.UNTYPED, obj.ASID_POOL_BITS))
+        untyped = SLOTS["untyped_page"] if revocable else self.at(self.new(obj.UNTYPED, obj.ASID_POOL_BITS))
         where = (SLOTS["asid_pool1"], TEST_BITS)
         self.invoke(SLOTS["asid_control"], labels.ASID_CONTROL_MAKE_POOL, where, (untyped, self.at(self.test)))
         self.invoke(SLOTS["asid_pool1"], labels.ASID_POOL_ASSIGN, (), (vspace,))

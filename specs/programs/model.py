@@ -58,6 +58,8 @@ class Layout:
     """Threads are made of the untyped that programs have a cap to: its Revoke destroys them all."""
     meeting_revocable: bool = False
     """The same of what threads meet by: endpoints, notifications, reply objects."""
+    spaces_revocable: bool = False
+    """The same of the second address space: its root is made of that untyped, its ASID pool of the smaller one."""
     lends: tuple[tuple[int, int], ...] = ()
     """Slots of scheduling contexts and notifications, bound to each other: who is woken so has that time."""
     schedule: tuple[tuple[int, int], ...] = ()

@@ -193,7 +193,8 @@ class S27(Bug):
     """
 
     origin = "seL4 5d1db7c94"
-    caught_by = ("G18", "G14", "G15", "L6")
+    caught_by = ("G18", "G14", "G15", "L6", "T8")
+    note = "T8 where one that reported a fault is not stopped: the next message that it sends is that fault again."
     edits = (
         Edit(
             _ENDPOINT,
