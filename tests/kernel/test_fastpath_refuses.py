@@ -68,7 +68,7 @@ def test_a_message_in_the_moment_in_which_another_thread_s_time_comes_back(messa
     _around(layout, before, waiting.sched_context.refills[0].time, (CALLING,) if message == "call" else (ANSWERING,))
 
 
-@pytest.mark.parametrize("message", ["call", "answer"])
+@pytest.mark.parametrize("message", ["call", "answer", "signal"])
 def test_a_message_in_the_last_moment_of_the_caller_s_budget(message: str) -> None:
     workers = replace(SERVED[0], budget=1_000, period=9_000), *SERVED[1:]
     layout = Layout(workers=workers, syscall_ticks=SLOW_ENTRY)
@@ -77,10 +77,11 @@ def test_a_message_in_the_last_moment_of_the_caller_s_budget(message: str) -> No
         before = wait("ntfn1", 2), CALLING, Compute(1, thread=1)
     _after(layout, before)
     state = world_of(layout).state
-    head = state.current_sc.refills[0]
-    for least in (0, state.min_budget):
-        due = state.machine.now() + head.amount - state.consumed - least
-        _around(layout, before, due, (CALLING,) if message == "call" else (ANSWERING,))
+    end = state.machine.now() + state.current_sc.refills[0].amount - state.consumed
+    said = {"call": CALLING, "answer": ANSWERING, "signal": send("ntfn1", number=sc.SEND, thread=0)}[message]
+    for due in (end, end - state.min_budget):
+        _after(layout, before)
+        _around(layout, before, due, (said,))
 
 
 def test_an_answer_while_a_signal_waits_at_the_bound_notification() -> None:
