@@ -50,7 +50,7 @@ def test_a_message_in_the_last_moment_of_a_domain_s_time(message: str) -> None:
         before = wait("ntfn1", 2), start, CALLING, Compute(1)
     _after(layout, before)
     state = world_of(layout).state
-    due = state.machine.now() + state.domain_time - state.consumed
+    due = state.time + state.domain_time
     _around(layout, before, due, (CALLING,) if message == "call" else (ANSWERING,))
 
 
@@ -77,7 +77,7 @@ def test_a_message_in_the_last_moment_of_the_caller_s_budget(message: str) -> No
         before = wait("ntfn1", 2), CALLING, Compute(1, thread=1)
     _after(layout, before)
     state = world_of(layout).state
-    end = state.machine.now() + state.current_sc.refills[0].amount - state.consumed
+    end = state.time + state.current_sc.refills[0].amount - state.consumed
     said = {"call": CALLING, "answer": ANSWERING, "signal": send("ntfn1", number=sc.SEND, thread=0)}[message]
     for due in (end, end - state.min_budget):
         _after(layout, before)
