@@ -50,8 +50,10 @@ def test_a_message_in_the_last_moment_of_a_domain_s_time(message: str) -> None:
         before = wait("ntfn1", 2), start, CALLING, Compute(1)
     _after(layout, before)
     state = world_of(layout).state
-    due = state.time + state.domain_time
-    _around(layout, before, due, (CALLING,) if message == "call" else (ANSWERING,))
+    end = state.time + state.domain_time
+    for due in (end, end - state.min_budget):
+        _after(layout, before)
+        _around(layout, before, due, (CALLING,) if message == "call" else (ANSWERING,))
 
 
 @pytest.mark.parametrize("message", ["call", "answer"])
@@ -68,9 +70,11 @@ def test_a_message_in_the_moment_in_which_another_thread_s_time_comes_back(messa
     _around(layout, before, waiting.sched_context.refills[0].time, (CALLING,) if message == "call" else (ANSWERING,))
 
 
-@pytest.mark.parametrize("message", ["call", "answer", "signal"])
+@pytest.mark.parametrize("message", ["call", "answer", "signal", "call to a server with time of its own"])
 def test_a_message_in_the_last_moment_of_the_caller_s_budget(message: str) -> None:
     workers = replace(SERVED[0], budget=1_000, period=9_000), *SERVED[1:]
+    if message.endswith("its own"):
+        workers = workers[0], replace(SERVED[1], passive=False), *SERVED[2:]
     layout = Layout(workers=workers, syscall_ticks=SLOW_ENTRY)
     before: tuple[Step, ...] = (wait("ntfn1", 2), Compute(1, thread=0))
     if message == "answer":
@@ -78,10 +82,11 @@ def test_a_message_in_the_last_moment_of_the_caller_s_budget(message: str) -> No
     _after(layout, before)
     state = world_of(layout).state
     end = state.time + state.current_sc.refills[0].amount - state.consumed
-    said = {"call": CALLING, "answer": ANSWERING, "signal": send("ntfn1", number=sc.SEND, thread=0)}[message]
+    signal = send("ntfn1", number=sc.SEND, thread=0)
+    said = {"call": (CALLING,), "answer": (ANSWERING,), "signal": (signal,)}.get(message, (CALLING, ANSWERING))
     for due in (end, end - state.min_budget):
         _after(layout, before)
-        _around(layout, before, due, (said,))
+        _around(layout, before, due, said)
 
 
 def test_an_answer_while_a_signal_waits_at_the_bound_notification() -> None:
