@@ -174,7 +174,5 @@ class TranslatorStarter(Interface, number=115):
 
     @operation(5)
     @abstractmethod
-    async def renew(self, root: Nodes) -> None:
-        """As a file server that begins: what runs was started for its former life, and ends; ``root`` is what
-        translators see as the root from now on. NotPermitted for a user.
-        """
+    async def root(self, root: Nodes) -> None:
+        """What the translators of this client see as the root, from the next one on. Whoever gives it takes it back."""

@@ -47,17 +47,15 @@ class Translators:
         self.tree: NodeTree | None = None
         self.service: Any = None
         self.active: dict[Node, int] = {}
-        self.places: dict[Node, tuple[int, NodeDirectory]] = {}
-        """The numbers of nodes whose passive translators were started, and what these were given as ``at``."""
+        self.places: dict[Node, tuple[int, list[Nodes]]] = {}
+        """The numbers of nodes whose passive translators were started, and what these were given: ``at``, ``root``."""
         self._numbers = count(1)
 
     async def serve(self, tree: NodeTree, service: Service) -> None:
-        """For these nodes. What runs for a former life of this server ends; what is started sees the root as nobody."""
+        """For these nodes. What runs was started for a former life of this server, and ends."""
         self.tree, self.service = tree, service
-        starter = self.starter
-        if starter is not None:
-            root, connection = tree.directory_for(Viewer(self.session)), Connection(self.inbox.sys, self.inbox)
-            await self._handed(root, self.session, lambda cap: starter.renew(connect(Nodes, connection, cap)))
+        if self.starter is not None:
+            await self.starter.stop(ALL)
 
     def is_active(self, node: Node) -> bool:
         """Whether one is on a node, as far as is known: it may have died."""
@@ -148,21 +146,32 @@ class Translators:
         ids = Ids((record.owner,), (record.group,))
         allowed = self.tree.allows(await self.tree.record(node.parent), ids)
         at = NodeDirectory(self.tree, node.parent, allowed, Viewer(self.session, ids))
+        root = self.tree.directory_for(Viewer(self.session))
         connection, command = Connection(self.inbox.sys, self.inbox), list(record.command)
-        started = await self._handed(
-            at, self.session,
-            lambda cap: starter.start(place, record.owner, node.name, command, connect(Nodes, connection, cap)),
-        )  # fmt: skip
-        self.places[node] = place, at
+        await self._handed(root, self.session, lambda cap: starter.root(connect(Nodes, connection, cap)))
+        try:
+            started = await self._handed(
+                at, self.session,
+                lambda cap: starter.start(place, record.owner, node.name, command, connect(Nodes, connection, cap)),
+            )  # fmt: skip
+        except Exception:
+            await self._taken_back(root)
+            raise
+        self.places[node] = place, [at, root]
         node.users += 1
         return int(started)
 
     async def _forget(self, node: Node) -> int:
         """A passive translator runs no more, and may no more do what it might; returns its number."""
-        place, at = await self._unpin(node, self.places)
-        self.service.revoke(at)
-        await at.closed()
+        place, given = await self._unpin(node, self.places)
+        for each in given:
+            await self._taken_back(each)
         return place
+
+    async def _taken_back(self, servant: Interface) -> None:
+        """Nobody has a cap to an object of this server's any more."""
+        self.service.revoke(servant)
+        await servant.closed()
 
     async def _unpin(self, node: Node, table: dict[Node, T]) -> T:
         """Forget what is in a table for a node."""
@@ -182,8 +191,7 @@ class Translators:
         try:
             return await use(slot)
         except Exception:
-            self.service.revoke(servant)
-            await servant.closed()
+            await self._taken_back(servant)
             raise
         finally:
             await self.refuse(slot)

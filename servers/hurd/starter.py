@@ -2,7 +2,8 @@
 
 It has a launcher and an account, of which each user of its table gets a part: what a user's translators take is his.
 It is there when one of them dies, and tells those who wait for it. So nobody need run what he calls himself.
-It calls no translator and no file server: these wait for it. A file server tells it the root when it begins.
+It calls no translator and no file server: these wait for it. Who has a translator started says what that sees as the
+root.
 
     [[user]]
     uid = 1000
@@ -14,12 +15,14 @@ It calls no translator and no file server: these wait for it. A file server tell
 """
 
 import tomllib
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, frozen
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, NotPermitted
+from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NotFound, NotPermitted
 from capkernel.protocols.files import Directory
 from capkernel.protocols.hurd import Nodes, TranslatorStarter, Usage
 from capkernel.protocols.hurd_auth import Auth, Ids
@@ -34,7 +37,7 @@ from capkernel.user.syscalls import Message
 from servers.hurd.attached import ALL
 from servers.hurd.host import Host, Running
 from servers.hurd.proving import given_up
-from servers.hurd.translator import AT
+from servers.hurd.translator import AT, ROOT
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 LAUNCHER, ACCOUNT, PROGRAMS, AUTH, FILE_SERVERS, ENDED = 0, 1, 2, 4, range(10, 12), 20
@@ -89,32 +92,33 @@ class Registry:
         self.account = connect(Account, connection, BASE_ENDPOINT_CAP + ACCOUNT)
         self.programs = connect(Directory, connection, BASE_ENDPOINT_CAP + PROGRAMS)
         self.auth = connect(Auth, connection, BASE_ENDPOINT_CAP + AUTH)
-        self.root: Any = None
+        self.roots: dict[int, Any] = {}
+        """What translators see as the root, by the session of who has them started."""
         self.hosts: dict[int, Host] = {}
         self.started: dict[Place, Started] = {}
 
     async def start(self, place: Place, owner: int, name: str, command: list[str], at: Nodes) -> Cap:
         """Start one. Raises failures."""
         await self.tidy()
-        if self.root is None:
-            raise Gone("no file server has begun yet")
         if place in self.started or not command:
             raise AlreadyExists("a translator runs at this place") if command else Malformed("there is no command")
         host = await self._host(owner)
         auth = await self.auth.make(Ids((owner,), self.users[owner].gids))
         try:
-            running = await host.start(command, {AT: at, "auth": auth, "root": self.root}, name=name)
+            root = {ROOT: self.roots[place[0]]} if place[0] in self.roots else {}
+            running = await host.start(command, {AT: at, "auth": auth, **root}, name=name)
         except Exception:
-            await given_up(auth)
+            await ended(auth)
             raise
         if isinstance(at, Stub):
             await at.forget()
         self.started[place] = Started(host, running, auth)
         return running.endpoint
 
-    async def renew(self, root: Nodes) -> None:
-        """From now on this is the root."""
-        former, self.root = self.root, root
+    async def root(self, session: int, root: Nodes) -> None:
+        """From now on this is the root for what somebody has started."""
+        former = self.roots.get(session)
+        self.roots[session] = root
         if isinstance(former, Stub):
             await former.forget()
 
@@ -123,7 +127,7 @@ class Registry:
         started = self.started.pop(place, None)
         if started is not None:
             await started.host.end(started.running)
-            await given_up(started.auth)
+            await ended(started.auth)
 
     async def tidy(self) -> None:
         """See which have ended."""
@@ -132,7 +136,7 @@ class Registry:
             for place, started in list(self.started.items()):
                 if started.running in dead:
                     del self.started[place]
-                    await given_up(started.auth)
+                    await ended(started.auth)
 
     async def usage(self, uid: int) -> Usage:
         """What a user's take."""
@@ -151,6 +155,13 @@ class Registry:
             account = await self.account.split(uid + 1, user.account)
             self.hosts[uid] = Host(self.inbox, launcher, account, self.programs, NOTIFICATION)
         return self.hosts[uid]
+
+
+async def ended(auth: Any) -> None:
+    """Close an identity, and what its translator has begun with it: that counts for this server."""
+    with suppress(Failure):
+        await insist(auth.revoke)
+    await given_up(auth)
 
 
 class Starter(TranslatorStarter):
@@ -186,12 +197,9 @@ class Starter(TranslatorStarter):
             if each[0] == self.session and place in (ALL, each[1]):
                 await self.registry.stop(each)
 
-    async def renew(self, root: Nodes) -> None:
-        """The file server's next life."""
-        if self.uid is not None:
-            raise NotPermitted("only a file server says what the root is")
-        await self.stop(ALL)
-        await self.registry.renew(root)
+    async def root(self, root: Nodes) -> None:
+        """The root."""
+        await self.registry.root(self.session, root)
 
     async def usage(self, owner: int) -> Usage:
         """What they take."""

@@ -6,8 +6,8 @@
         return await translator.serve(tree.root_directory)
 
 What it was given, by name: its ``endpoint`` and reply objects, its CSpace; and, from the starter, ``at``, the directory
-of its node as its owner sees it, ``auth``, its owner's identity, and ``root``, the root as anybody sees it. Its first
-argument is the node's name in ``at``.
+of its node as its owner sees it, ``auth``, its owner's identity, and perhaps ``root``, the root as anybody sees it. Its
+first argument is the node's name in ``at``.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,6 +26,7 @@ ENDPOINT: Final = "endpoint"
 REPLIES: Final = ("reply", "reply1", "reply2", "reply3")
 """Its reply objects: the first for whoever calls, the others for those who wait (``Service``)."""
 AT: Final = "at"
+ROOT: Final = "root"
 
 
 class Translator:

@@ -1,8 +1,8 @@
 """A user of a Hurd-like system: what each of the scenarios' clients has, and how it is found."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.hurd import Nodes, TranslatorStarter
 from capkernel.protocols.hurd_auth import Auth
@@ -39,19 +39,31 @@ class User:
         self.nobody = connect(Nodes, connection, NODES)
         self.root: Any = None
         self.uid = 0
+        self.is_root_said = False
 
     async def log_in(self) -> None:
         """Be oneself with the file server."""
         self.uid = (await self.auth.ids()).uids[0]
         self.root = await authenticated(self.auth, self.nobody, self.connection)
+        self.is_root_said = False
 
     async def start(self, place: int, at: Nodes, name: str, command: list[str]) -> Cap:
         """Start a translator of one's own; returns its endpoint. Raises failures."""
+        await self._say_root()
         derived: Any = await at.derive()
         try:
             return await self.starter.start(place, self.uid, name, command, derived)
         finally:
             await derived.forget()
+
+    async def _say_root(self) -> None:
+        """What its translators see as the root: as nobody, like those that the file server has started."""
+        if self.is_root_said:
+            return
+        root: Any = await cast("Stub", self.nobody).derive()
+        await self.starter.root(root)
+        await root.forget()
+        self.is_root_said = True
 
     async def home(self, rights: int) -> Nodes:
         """/home."""

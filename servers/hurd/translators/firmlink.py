@@ -13,7 +13,7 @@ from capkernel.protocols.hurd_auth import Auth
 from capkernel.protocols.spawn import given
 from capkernel.user.process import Process
 from servers.hurd.proving import authenticated
-from servers.hurd.translator import Translator
+from servers.hurd.translator import ROOT, Translator
 from servers.storage.mount_table import MountsServant, MountTable
 
 
@@ -21,7 +21,7 @@ async def main(process: Process) -> int:
     """Find it, and serve for ever."""
     translator = Translator(process)
     connection = Connection(process.sys, process.inbox)
-    target: Any = await authenticated(given(Auth, process, "auth"), given(Nodes, process, "root"), connection)
+    target: Any = await authenticated(given(Auth, process, "auth"), given(Nodes, process, ROOT), connection)
     for name in process.arguments[1].split("/"):
         try:
             target = await target.directory(name, READ_WRITE)
