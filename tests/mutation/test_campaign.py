@@ -61,7 +61,7 @@ def test_mutants_are_tried_and_the_campaign_goes_on_where_it_was(tmp_path: Path)
     assert not set(second.pending()) & {mutant for mutant in MUTANTS if first.verdict(mutant)}
     assert len(list(second.run(2))) == 2
     verdicts = [second.verdict(mutant) for mutant in MUTANTS]
-    assert [verdict and verdict.verdict for verdict in verdicts] == [KILLED, TIMED_OUT, SURVIVED, SAME]
+    assert [verdict and verdict.verdict for verdict in verdicts] == [KILLED, TIMED_OUT, SURVIVED, SAME], verdicts
     assert verdicts[0] is not None
     assert verdicts[0].by.startswith("generated ")
     assert _campaign(tmp_path, cases).pending() == []
