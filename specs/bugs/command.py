@@ -126,17 +126,26 @@ def _demonstrate_all(rows: list[type[Row]], seed: int, steps: int, console: Cons
     """What came of showing the rows that are as in real seL4, by row."""
     said = {}
     for row in rows:
-        if not issubclass(row, Faithful) or not row.mended_by:
+        if not issubclass(row, Faithful):
             continue
         with console.status(f"{row.id()}: showing it"):
             outcome = demonstrated(row.id(), seed, steps)
-        if not outcome.violated:
-            said[row.id()] = f"as real seL4; not shown in {steps:,} steps; {row.mended_by} is said to mend it"
-            continue
-        helps = f"not in {steps:,} with" if outcome.mended else "nor mended by"
-        shown = f"shown after {outcome.steps:,} steps ({outcome.operations} operations)"
-        said[row.id()] = f"as real seL4; {shown}, {helps} {row.mended_by}"
+        said[row.id()] = f"as real seL4; {_shown(outcome, steps)}{_helped(row, outcome, steps)}"
     return said
+
+
+def _shown(outcome: Outcome, steps: int) -> str:
+    if not outcome.violated:
+        return f"not shown in {steps:,} steps"
+    return f"shown after {outcome.steps:,} steps ({outcome.operations} operations)"
+
+
+def _helped(row: type[Faithful], outcome: Outcome, steps: int) -> str:
+    if not row.mended_by:
+        return "; not mended yet"
+    if not outcome.violated:
+        return f"; {row.mended_by} is said to mend it"
+    return f", not in {steps:,} with {row.mended_by}" if outcome.mended else f", nor mended by {row.mended_by}"
 
 
 def _show_rest(rows: list[type[Row]], shown: dict[str, str], console: Console) -> None:

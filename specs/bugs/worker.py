@@ -3,8 +3,8 @@
 ``python -m specs.bugs.worker hunt ROW SEED STEPS [FIRST]`` says {"steps": n} now and then, at last {"found": …} and
 {"shrunk": …}, or {"missed": n}. The row ``clean`` plants nothing.
 
-``python -m specs.bugs.worker known ROW SEED STEPS`` demonstrates a row that is as in real seL4: the same, and then
-{"mended": …}, which is null if the option helps for as many steps, else what is violated all the same.
+``python -m specs.bugs.worker known ROW SEED STEPS`` demonstrates a row that is as in real seL4: the same, and then, if
+it has an option, {"mended": …}, which is null if that helps for as many steps, else what is violated all the same.
 
 ``python -m specs.bugs.worker again ROW SEED PROGRAM [ROW SEED PROGRAM]…`` runs one program for each row and says
 {"row": …, "violated": […]}. Each row has a process of its own, forked before the kernel is imported.
@@ -89,6 +89,8 @@ def demonstrate(row: str, seed: int, most_steps: int) -> None:
     _say({"found": asdict(found)})
     program = watching.taken(found.seed, found.number, mended=False).program
     _say({"shrunk": asdict(shrunk(program, watching.again))})
+    if not watching.option:
+        return
     mended = watching.mended(seed, most_steps)
     _say({"mended": None if mended is None else asdict(mended)})
 

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from capkernel.abi import labels
+from capkernel.abi import syscalls as sc
 from capkernel.kernel.config import KernelConfig
-from specs.bugs.known import Watching
+from specs.bugs.known import EQUALS, Watching
 from specs.generate import LAYOUTS
-from specs.programs import SLOTS, Program, Syscall
+from specs.programs import SLOTS, Compute, Program, Syscall
 from specs.programs.layout import TEST_BITS
 
 
@@ -24,6 +27,15 @@ def test_a_generated_program_strands_a_passive_server_and_not_with_the_option() 
     assert watching.mended(1, 600) is None
 
 
+def test_a_generated_program_wakes_several_at_once_and_not_with_the_option() -> None:
+    """S60."""
+    watching = Watching("S60")
+    found = watching.shown(1, 5_000)
+    assert found is not None
+    assert found.violated == ("S60",)
+    assert watching.mended(1, found.steps) is None
+
+
 def test_a_queue_is_emptied_at_once_and_in_pieces_with_the_option() -> None:
     """S60: two servers wait at an endpoint that goes."""
     watching = Watching("S60")
@@ -34,3 +46,23 @@ def test_a_queue_is_emptied_at_once_and_in_pieces_with_the_option() -> None:
     layout = replace(LAYOUTS[5], work_units_per_preemption=1, work_unit_ticks=1)
     assert (watching.again(Program(layout, steps)).problem or "").startswith("S60 ")
     assert watching.again(Program(replace(layout, fixes=("fix_atomic_cancel",)), steps)).problem is None
+
+
+def test_a_generated_program_gets_a_fresh_turn_in_front_of_its_equals_by_a_call() -> None:
+    """S59."""
+    found = Watching("S59").shown(1, 5_000)
+    assert found is not None
+    assert found.violated == ("S59",)
+
+
+@pytest.mark.parametrize(("ticks", "goes_on_anew"), [(700, False), (1_100, True)])
+def test_who_calls_a_server_until_its_time_ends_goes_on_in_front_of_its_equals(ticks: int, goes_on_anew: bool) -> None:
+    """S59: a turn is 1,000 ticks; a server above its client computes on that time, and answers."""
+    steps = (
+        Syscall(sc.CALL, SLOTS["ep0"]), Compute(ticks),
+        Syscall(sc.REPLY_RECV, SLOTS["ep0"], reply=SLOTS["reply0"]), Compute(1),
+    )  # fmt: skip
+    execution = Watching("S59").again(Program(EQUALS, steps))
+    client, *others = execution.ran
+    assert others == ["worker2", "worker2", *([] if goes_on_anew else [client])]
+    assert (execution.problem or "").startswith("S59 ") == goes_on_anew
