@@ -532,3 +532,40 @@ def test_who_gets_back_time_that_is_used_up_times_out_or_waits(handler: int, fau
     answered = done.threads[0]
     assert type(answered.fault) is fault
     assert (answered.queued == ko.RELEASE_QUEUE) == (handler == 0)
+
+
+def test_a_message_without_the_caps_that_it_needs_is_truncated() -> None:
+    root = Root()
+    control, slot = bi.CAP_IRQ_CONTROL, root.slot()
+    thread, spaces = root.make(obj.TCB), (root.slot(), CNODE, bi.CAP_INIT_VSPACE)
+    truncated = err.TRUNCATED_MESSAGE, []
+    assert root.call(control, "IRQControl_Get", LINE, slot, 64) == truncated
+    assert root.call(control, "IRQControl_GetTrigger", LINE, 0, slot, 64) == truncated
+    for present in range(3):
+        assert root.call(thread, "TCB_SetSpace", 0, 0, caps=spaces[:present]) == truncated
+    assert root.call(thread, "TCB_SetSpace", 0, 0, caps=spaces) == (err.NO_ERROR, [])
+
+
+def test_budgets_and_periods_reach_from_the_least_to_the_greatest() -> None:
+    root = Root()
+    least, most = root.state.config.min_budget_us, root.state.config.max_period_us
+    context = root.make(obj.SCHED_CONTEXT, obj.MIN_SCHED_CONTEXT_BITS)
+    bounds = err.RANGE_ERROR, [least, most]
+    answers = {
+        (least, least): (err.NO_ERROR, []), (least, most): (err.NO_ERROR, []), (most, most): (err.NO_ERROR, []),
+        (least - 1, most): bounds, (least, least - 1): bounds, (most, most + 1): bounds, (most + 1, most): bounds,
+        (least + 1, least): (err.RANGE_ERROR, [least, least]),
+    }  # fmt: skip
+    for (budget_us, period_us), answer in answers.items():
+        configured = root.call(
+            root.info.sched_control[0], "SchedControl_ConfigureFlags", budget_us, period_us, 0, 0, 0, caps=(context,)
+        )
+        assert configured == answer, (budget_us, period_us)
+
+
+def test_what_was_refused_is_kept_for_whoever_asks_why() -> None:
+    root = Root()
+    root.call(bi.CAP_INIT_TCB, "CNode_Revoke", 0, 0)
+    assert isinstance(root.state.refusal, SyscallError)
+    root.ecall(sc.NBSEND, a0=1 << 60, a1=0)
+    assert isinstance(root.state.refusal, ko.CapFault)

@@ -123,3 +123,16 @@ def test_the_rights_of_the_cap_decide_on_both_paths(mask: int) -> None:
     agreed(layout, wait("ntfn1", 2), copied, Syscall(sc.CALL, FREE[0], 0, (1,), thread=0))
     answered = Syscall(sc.REPLY_RECV, FREE[0], 0, (7,), reply=SLOTS["reply0"], thread=1)
     agreed(layout, wait("ntfn1", 2), copied, CALLING, answered)
+
+
+@pytest.mark.parametrize("priority", [108, 109, 110, 111])
+def test_who_is_ready_with_a_higher_priority_goes_first(priority: int) -> None:
+    """A thread of priority 110 is ready when the server, or the caller, with this one gets a message."""
+    server = replace(SERVED[1], priority=priority)
+    called = wait("ntfn1", 2), CALLING, Compute(1), Compute(1)
+    agreed(Layout(workers=(SERVED[0], server, *SERVED[2:])), *called)
+    caller = replace(SERVED[0], priority=priority)
+    woken = send("ntfn1", number=sc.SEND, thread=1)
+    waiting = replace(SERVED[3], serves=(SLOTS["ntfn1"], 0))
+    answered = wait("ntfn0", 2), CALLING, woken, ANSWERING, Compute(1)
+    agreed(Layout(workers=(caller, *SERVED[1:3], waiting)), *answered)
