@@ -66,8 +66,9 @@ def the_clock_is_read_before_asking(step: Step) -> str | None:
 def highest_priority_runs(step: Step) -> str | None:
     """L1: the highest-priority ready thread of the current domain runs next.
 
-    Corrected: DomainSet_Set does not make the kernel choose anew when it brings a thread into the domain that runs,
-    and what outranked who runs before the step may go on to do so until it does.
+    Corrected: DomainSet_Set does not make the kernel choose anew when it brings a thread into the domain that runs, nor
+    does it choose anew when a thread that is woken outranks who runs. So what outranked who ran before the step may go
+    on to be ready until it does.
     """
     state = step.state
     if isinstance(step.invoked, kc.DomainCap):
@@ -76,13 +77,19 @@ def highest_priority_runs(step: Step) -> str | None:
     for index, queue in state.ready.items():
         domain, priority = divmod(index, PRIORITIES)
         head = queue.head
-        if head is None or domain != state.domain or priority <= running:
-            continue
-        if step.before.kernel["current"] is not state.current or not step.before.of(head, "queued"):
+        if head is not None and domain == state.domain and priority > running and not _outranked(step, head):
             return f"{name_of(head)} is ready at priority {priority}, but {name_of(state.current)} runs"
-        if step.before.of(head, "priority") <= (step.before.of(state.current, "priority") or 0):
-            return f"{name_of(head)} now outranks {name_of(state.current)}, which runs all the same"
     return None
+
+
+def _outranked(step: Step, thread: ko.TCB) -> bool:
+    """Whether a thread was ready before the step, in the domain that runs, and outranked who ran."""
+    before = step.before
+    ran, domain = before.kernel["current"], step.state.domain
+    if ran is step.state.idle or before.of(thread, "queued") != READY_QUEUE:
+        return False
+    ran_here = before.of(thread, "domain") == before.kernel["domain"] == domain
+    return ran_here and bool(before.of(thread, "priority") > before.of(ran, "priority"))
 
 
 def yielded_to_runs(step: Step) -> str | None:

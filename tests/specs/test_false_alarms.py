@@ -1,10 +1,12 @@
 """What once seemed wrong, and is as in seL4: no invariant may object to it."""
 
+from dataclasses import replace
+
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import labels
 from specs.check import checked
-from specs.programs import SLOTS, Program, Syscall
-from specs.programs.layout import TEST_BITS
+from specs.programs import SLOTS, Compute, Layout, Program, Syscall, Worker
+from specs.programs.layout import ASK, TEST_BITS
 
 VSPACE = (SLOTS["vspace_root"],)
 
@@ -27,3 +29,16 @@ def test_the_initial_thread_may_be_destroyed_like_any_other() -> None:
         Syscall(cap=SLOTS["cnode"], label=labels.CNODE_DELETE, words=(SLOTS["tcb_root"], TEST_BITS)),
     ))  # fmt: skip
     assert checked(program).problem is None
+
+
+def test_who_is_woken_runs_before_one_of_higher_priority_that_came_into_the_domain_unnoticed() -> None:
+    """DomainSet_Set does not make the kernel choose anew, and neither does waking a thread that outranks who runs."""
+    go_on = Syscall(cap=SLOTS["tcb1"], label=labels.TCB_WRITE_REGISTERS, words=(1, 1, ASK))
+    domain_set = Syscall(cap=SLOTS["domain"], label=labels.DOMAIN_SET_SET, caps=(SLOTS["tcb0"],))
+    program = Program(layout=Layout(workers=(Worker(priority=120), Worker(priority=110))), steps=(
+        replace(domain_set, words=(1,)), Syscall(cap=SLOTS["tcb1"], label=labels.TCB_SUSPEND),
+        replace(domain_set, words=(0,)), go_on, Compute(1),
+    ))  # fmt: skip
+    execution = checked(program)
+    assert execution.problem is None
+    assert execution.ran == ["worker0", "worker1", "rootserver", "rootserver", "worker1"]
