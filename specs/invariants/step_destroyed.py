@@ -22,7 +22,7 @@ def destruction_is_complete(step: Step) -> str | None:
     """
     caps = step.after.caps_to
     gone = [item for item in step.before.objects if isinstance(item, TCB) and item.paddr and id(item) not in caps]
-    return first([problem for thread in gone for problem in _left(step, thread)])
+    return first(sorted(problem for thread in gone for problem in _left(step, thread)))
 
 
 def _left(step: Step, thread: TCB) -> Iterator[str]:
