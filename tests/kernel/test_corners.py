@@ -541,6 +541,7 @@ def test_a_message_without_the_caps_that_it_needs_is_truncated() -> None:
     truncated = err.TRUNCATED_MESSAGE, []
     assert root.call(control, "IRQControl_Get", LINE, slot, 64) == truncated
     assert root.call(control, "IRQControl_GetTrigger", LINE, 0, slot, 64) == truncated
+    assert root.call(thread, "TCB_CopyRegisters", 0) == truncated
     for present in range(3):
         assert root.call(thread, "TCB_SetSpace", 0, 0, caps=spaces[:present]) == truncated
     assert root.call(thread, "TCB_SetSpace", 0, 0, caps=spaces) == (err.NO_ERROR, [])
@@ -569,3 +570,19 @@ def test_what_was_refused_is_kept_for_whoever_asks_why() -> None:
     assert isinstance(root.state.refusal, SyscallError)
     root.ecall(sc.NBSEND, a0=1 << 60, a1=0)
     assert isinstance(root.state.refusal, ko.CapFault)
+
+
+def test_without_a_buffer_a_message_has_four_words() -> None:
+    """Whatever its length says; what an operation needs beyond that is not there."""
+    made = call("untyped", labels.UNTYPED_RETYPE, obj.ENDPOINT, 0, 0, 0, FREE[0], 1, caps=("cnode",))
+    for buffer, answer in ((True, err.NO_ERROR), (False, err.TRUNCATED_MESSAGE)):
+        done = agreed(Layout(workers=(Worker(buffer=buffer),)), made)
+        assert done.threads[0].registers[reg.MSG_INFO_REGISTER] >> 12 == answer
+
+
+def test_a_page_that_reaches_just_to_the_end_of_user_space_may_be_mapped() -> None:
+    root = Root()
+    frame, end = root.make(obj.PAGE), obj.USER_TOP
+    answers = {end - 0x1000: err.FAILED_LOOKUP, end - 0xFFF: err.INVALID_ARGUMENT, end - 0x1001: err.ALIGNMENT_ERROR}
+    for vaddr, answer in answers.items():
+        assert root.call(frame, "Page_Map", vaddr, 3, 0, caps=(bi.CAP_INIT_VSPACE,))[0] == answer, hex(vaddr)
