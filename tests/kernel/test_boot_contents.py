@@ -42,6 +42,9 @@ FDT = b"\xd0\x0d\xfe\xed" + bytes(range(256)) * 17
 ACROSS = RootImage(0x3FF123, ((0x3FF010, b"code", 0x800), (0x401000, b"data", 0x1001)))
 """An image of pages 0x3FF to 0x402, in the reach of two page tables, with a hole and an end that is not whole."""
 
+BELOW = RootImage(0x3FD000, ((0x3FD000, b"code", 0x1000),))
+"""An image of which only the extra boot information is in the reach of a second page table."""
+
 
 @dataclass
 class Booted:
@@ -89,17 +92,20 @@ def _listen(machine: Any, name: str, said: list[tuple[Any, ...]]) -> None:
     setattr(machine, name, noted)
 
 
-@pytest.fixture(params=["plain", "with an IOMMU, a device tree and a larger image"])
+@pytest.fixture(params=["plain", "with an IOMMU, a device tree and a larger image", "with a byte more than a page"])
 def booted(request: pytest.FixtureRequest) -> Booted:
-    """Two machines that have been booted."""
+    """Machines that have been booted."""
     if request.param == "plain":
         return _boot("qemu_virt_riscv64", None, b"", num_domains=1, root_cnode_bits=12)
-    return _boot("virt_iommu", ACROSS, FDT, root_cnode_bits=10)
+    if request.param.endswith("image"):
+        return _boot("virt_iommu", ACROSS, FDT, root_cnode_bits=10)
+    return _boot("qemu_virt_riscv64", BELOW, FDT[: PAGE + 1 - 16], num_domains=1, root_cnode_bits=12)
 
 
 def _image(booted: Booted) -> tuple[int, int, int]:
     """The image's first address, its end, and how many pages of extra boot information follow."""
-    return (0x3FF000, 0x403000, 2) if booted.config.has_iommu else (0x10000, 0x11000, 0)
+    images = {0: (0x10000, 0x11000, 0), PAGE + 1: (0x3FD000, 0x3FE000, 2), 16 + len(FDT): (0x3FF000, 0x403000, 2)}
+    return images[booted.info.extra_len]
 
 
 def _fields(cap: Any) -> tuple[Any, ...]:
@@ -159,7 +165,8 @@ def test_every_initial_cap_is_what_it_must_be_and_derived_from_nothing(booted: B
 
 
 def test_page_tables_are_provided_upper_ones_first(booted: Booted) -> None:
-    vaddrs = [0, MEGA, 2 * MEGA] if booted.config.has_iommu else [0, 0]
+    start, end, extra = _image(booted)
+    vaddrs = [0, *range(start // MEGA * MEGA, end + (2 + extra) * PAGE, MEGA)]
     tables = [booted.slot(index).cap for index in range(*booted.info.user_image_paging)]
     for cap, vaddr in zip(tables, vaddrs, strict=True):
         assert isinstance(cap, PageTableCap)
@@ -219,7 +226,7 @@ def test_the_bootinfo_frame_says_where_things_are(booted: Booted) -> None:
     info = booted.info
     assert info.ipc_buffer == end
     assert info.cnode_size_bits == booted.config.root_cnode_bits
-    assert info.extra_len == (16 + len(FDT) if extra else 0)
+    assert -(-info.extra_len // PAGE) == extra
     assert (info.shared_frames, info.io_space_caps, info.domain) == ((0, 0), (0, 0), 0)
     assert bool(info.num_io_pt_levels) is booted.config.has_iommu
 
@@ -333,7 +340,7 @@ def test_the_initial_thread_is_ready_to_run_with_copies_of_its_caps(booted: Boot
     assert thread.state is RUNNING
     assert (thread.name, thread.priority, thread.mcp, thread.domain, thread.queued) == ("rootserver", 255, 255, 0, 0)
     assert (thread.ipc_buffer, thread.registers[reg.A0]) == (end, end + PAGE)
-    entry = 0x3FF123 if booted.config.has_iommu else 0x10000
+    entry = ACROSS.entry if booted.config.has_iommu else start
     assert thread.registers[reg.FAULT_IP] == thread.registers[reg.NEXT_IP] == entry
     for index, slot in (
         (bi.CAP_INIT_CNODE, thread.cspace_slot), (bi.CAP_INIT_VSPACE, thread.vspace_slot),
