@@ -15,7 +15,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from capkernel.system.authority import AuthorityGraph, Edge, Node, NodeKind, Right
-from capkernel.system.takegrant import GRANT, Derivation, Fact, PassesOn, close, everybody_passes_on
+from capkernel.system.takegrant import OPENING, Derivation, Fact, PassesOn, close, everybody_passes_on
 
 
 class Query(Enum):
@@ -184,9 +184,9 @@ _BACKWARD = {
 def _flows_of(fact: Fact, derivation: Derivation) -> Iterator[tuple[Node, Step, Node]]:
     """The flows of a fact that is given, or that a granted cap opens; what else is derived flows by its premises."""
     edge = derivation.edge
-    if edge is None and derivation.rule != GRANT:
+    if edge is None and derivation.rule not in OPENING:
         return
-    reason = edge.reason if edge else "by a cap that it may be granted"
+    reason = edge.reason if edge else "by what it may be given"
     for verbs, source, target in ((_FORWARD, fact.subject, fact.object), (_BACKWARD, fact.object, fact.subject)):
         if fact.right in verbs:
             text = f"{source} {verbs[fact.right]} {target}: {reason}"

@@ -1,16 +1,23 @@
 """Which rights may come of the rights that a description gives: take-grant rules, applied until nothing new comes.
 
-| rule    | from                                     | and            | follows                                   |
-|---------|------------------------------------------|----------------|-------------------------------------------|
-| given   | the description says so                  |                |                                           |
-| own     | a domain holds a cap on itself           |                |                                           |
-| take    | A controls X                             | X may          | A may: it acts as X                       |
-| take    | A holds the CNode of X                   | X has a cap    | A may: it copies the cap                  |
-| grant   | A holds the CNode of X                   | A has a cap    | X may: A puts a copy there                |
-| grant   | A sends X messages with caps             | A has a cap    | X may, if X can receive caps              |
-| reply   | A calls X                                | X has a cap    | A may, if A can receive caps              |
-| receive | A receives what is sent to X             | B sends to X   | B sends to A                              |
-| map     | A has a cap of a frame                   |                | A may read (or write) the memory          |
+| rule      | from                                   | and            | follows                                   |
+|-----------|----------------------------------------|----------------|-------------------------------------------|
+| given     | the description says so                |                |                                           |
+| own       | a domain holds a cap on itself         |                |                                           |
+| take      | A controls X                           | X may          | A may: it acts as X                       |
+| take      | A holds the CNode of X                 | X has a cap    | A may: it copies the cap                  |
+| grant     | A holds the CNode of X                 | A has a cap    | X may: A puts a copy there                |
+| grant     | A sends X messages with caps           | A has a cap    | X may, if X can receive caps              |
+| reply     | A calls X                              | X has a cap    | A may, if A can receive caps              |
+| receive   | A receives what is sent to X           | B sends to X   | B sends to A                              |
+| map       | A has a cap of a frame                 |                | A may read (or write) the memory          |
+| map for   | A holds the VSpace of X                | A has a cap of | X may read (or write) it                  |
+|           |                                        | memory         |                                           |
+| configure | A controls X                           | A has a cap    | X may: A makes it the CSpace, VSpace, IPC |
+|           |                                        |                | buffer or notification of X; to call Y: X |
+|           |                                        |                | faults to Y                               |
+| run       | X may hold the VSpace of Z, and        | Z may read (or | X may: it runs there                      |
+|           | somebody controls X, or X has time     | write) memory  |                                           |
 
 Who holds a CNode, its own, another's or one of new slots, can receive caps. In Microkit's format nobody does, so there
 authority spreads by control alone. Only a right that rests on a cap can be copied or sent; memory that the initial task
@@ -30,6 +37,9 @@ from capkernel.system.description import ProtectionDomain
 from capkernel.system.grants import receives_messages
 
 GIVEN, OWN, TAKE, GRANT, REPLY, RECEIVE, MAP = "given", "own", "take", "grant", "reply", "receive", "map"
+MAP_FOR, CONFIGURE, RUN = "map for", "configure", "run"
+OPENING = {GRANT, MAP_FOR, CONFIGURE, RUN}
+"""The rules that open a flow of information which none of their premises has."""
 
 
 @frozen(cache_hash=True)
@@ -56,7 +66,7 @@ class Derivation:
     @property
     def giver(self) -> Node | None:
         """Who passed on a cap of its own free will, if that is how it came about."""
-        if self.rule == GRANT:
+        if self.rule in (GRANT, MAP_FOR, CONFIGURE):
             return self.premises[0].subject
         return self.premises[0].object if self.rule == REPLY else None
 
@@ -73,7 +83,13 @@ _INTERCEPTED = {
     Right.WAIT: {Right.NOTIFY, Right.SIGNAL},
 }
 _MAPPED = {Right.FRAME_READ: (Right.READ, Right.EXECUTE), Right.FRAME_WRITE: (Right.WRITE,)}
-_ALWAYS_SPREADING = {Right.CONTROL, Right.CSPACE, *_INTERCEPTED}
+_MAPPED_FOR = {**_MAPPED, Right.RETYPE: (Right.READ, Right.WRITE, Right.EXECUTE)}
+_CONFIGURED = {
+    right: right
+    for right in (Right.CSPACE, Right.VSPACE, Right.RETYPE, Right.FRAME_READ, Right.FRAME_WRITE, Right.WAIT)
+} | {Right.CALL: Right.FAULT}
+"""What a thread comes to by what it is configured with. Of memory its CNodes, page tables and frames can be made."""
+_ALWAYS_SPREADING = {Right.CONTROL, Right.CSPACE, Right.VSPACE, *_INTERCEPTED}
 
 
 def everybody_passes_on(giver: Node, right: Right, object: Node) -> bool:
@@ -119,12 +135,16 @@ def _own_caps(graph: AuthorityGraph, pd: ProtectionDomain) -> Iterator[Edge]:
 
 @frozen
 class _Known:
-    """The facts so far, findable by subject and by object; ``receivers`` says why each can receive caps."""
+    """The facts so far, findable by subject and by object.
+
+    ``receivers`` says why each can receive caps, ``runners`` why each has a thread that can run in another VSpace.
+    """
 
     facts: dict[Fact, Derivation] = field(factory=dict)
     by_subject: dict[Node, list[Fact]] = field(factory=dict)
     into: dict[Node, list[Fact]] = field(factory=dict)
     receivers: dict[Node, Fact] = field(factory=dict)
+    runners: dict[Node, Fact] = field(factory=dict)
 
     def add(self, fact: Fact, derivation: Derivation) -> bool:
         """Whether the fact is new."""
@@ -135,6 +155,8 @@ class _Known:
         self.into.setdefault(fact.object, []).append(fact)
         if fact.right is Right.CSPACE:
             self.receivers.setdefault(fact.subject, fact)
+        if fact.right in (Right.CONTROL, Right.SPEND):
+            self.runners.setdefault(_runner(fact), fact)
         return True
 
     def of(self, subject: Node) -> list[Fact]:
@@ -156,7 +178,7 @@ class _Known:
         yield from self.of(first.object)
         if first.right in _INTERCEPTED:
             yield from self.into.get(first.object, ())
-        elif first.right is not Right.CONTROL:
+        else:
             yield from self.of(first.subject)
 
     def firsts(self, second: Fact) -> Iterator[Fact]:
@@ -166,10 +188,17 @@ class _Known:
         yield from (fact for fact in self.into.get(second.object, ()) if fact.right in _INTERCEPTED)
 
     def opened_by(self, fact: Fact) -> Iterator[Fact]:
-        """The calls and messages that can carry caps now that the fact makes its subject a receiver."""
+        """What spreads now that the fact makes a receiver of a domain, or a runner."""
         if fact.right is Right.CSPACE and self.receivers[fact.subject] == fact:
             yield from (call for call in self.of(fact.subject) if call.right is Right.CALL)
             yield from (message for message in self.into.get(fact.subject, ()) if message.right is Right.GRANT)
+        if fact.right in (Right.CONTROL, Right.SPEND) and self.runners[_runner(fact)] == fact:
+            yield from (space for space in self.of(_runner(fact)) if space.right is Right.VSPACE)
+
+
+def _runner(fact: Fact) -> Node:
+    """Whose thread can be made to run elsewhere: who is controlled, or who has time for a thread of its own."""
+    return fact.object if fact.right is Right.CONTROL else fact.subject
 
 
 def _consequences(fact: Fact, known: _Known) -> Iterator[Consequence]:
@@ -181,6 +210,8 @@ def _consequences(fact: Fact, known: _Known) -> Iterator[Consequence]:
         if rule is not None:
             premises = (first, second, *_receivership(first, known))
             yield rule[1], Derivation(rule[0], premises=premises)
+        if first.right is Right.VSPACE:
+            yield from _by_vspace(first, second, known)
 
 
 def _pairs(fact: Fact, known: _Known) -> Iterator[tuple[Fact, Fact]]:
@@ -189,6 +220,16 @@ def _pairs(fact: Fact, known: _Known) -> Iterator[tuple[Fact, Fact]]:
     yield from ((first, fact) for first in known.firsts(fact))
     for first in known.opened_by(fact):
         yield from ((first, second) for second in known.seconds(first))
+
+
+def _by_vspace(first: Fact, second: Fact, known: _Known) -> Iterator[Consequence]:
+    """What follows from holding a VSpace: its domain gets memory, or the holder's thread gets what is mapped there."""
+    if second.subject == first.subject and first.object != first.subject:
+        for right in _MAPPED_FOR.get(second.right, ()):
+            yield Fact(first.object, right, second.object), Derivation(MAP_FOR, premises=(first, second))
+    if second.subject == first.object and second.right in _MEMORY and first.subject in known.runners:
+        premises = (first, second, known.runners[first.subject])
+        yield Fact(first.subject, second.right, second.object), Derivation(RUN, premises=premises)
 
 
 def _receivership(first: Fact, known: _Known) -> tuple[Fact, ...]:
@@ -207,6 +248,8 @@ def _rule(first: Fact, second: Fact) -> tuple[str, Fact] | None:
     match first.right:
         case Right.CONTROL if taken and second.object != first.subject:
             return TAKE, Fact(first.subject, second.right, second.object)
+        case Right.CONTROL if held and second.right in _CONFIGURED and second.object != first.object:
+            return CONFIGURE, Fact(first.object, _CONFIGURED[second.right], second.object)
         case Right.CSPACE if taken and _transferable(second):
             return TAKE, Fact(first.subject, second.right, second.object)
         case Right.CSPACE | Right.GRANT if held and _transferable(second):

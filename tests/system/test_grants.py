@@ -279,7 +279,13 @@ def test_what_a_grant_gives(read, words):
     [
         (('pd="a" kind="cnode" of="c"',), ("a", "b", "call"), ("given", "take")),
         (('pd="a" kind="cnode" of="c"',), ("a", "c", "write"), ("given",)),
-        (('pd="a" kind="cnode" of="c"',), ("b", "c", "call"), None),
+        (('pd="a" kind="cnode" of="a"',), ("b", "c", "call"), None),
+        # Who may come to b's TCB cap makes its own CNode the one in which b's caps are looked up.
+        (
+            ('pd="a" kind="cnode" of="c"',),
+            ("b", "c", "write"),
+            ("given", "own", "take", "receive", "grant", "reply", "configure"),
+        ),
         (('pd="a" kind="cnode" of="b"',), ("c", "a", "call"), ("own", "given", "take", "receive")),
         (('pd="c" kind="cnode" of="a"',), ("a", "b", "call"), ("given", "grant")),
         (('pd="a" kind="endpoint" of="b" rights="R"',), ("c", "a", "call"), ("given", "receive")),
