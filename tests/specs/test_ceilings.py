@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from capkernel.system.authority import AuthorityGraph
 from capkernel.system.ceiling import Ceiling, read_ceiling
 from capkernel.system.closure import Closure
+from capkernel.system.takegrant import MAP_FOR
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.tour_systems import Booted
 from hwmodel.cpu.trap import Trap
@@ -43,7 +44,7 @@ def markets(draw: st.DrawFn) -> str:
         lines.append(f'    <?capkernel grant pd="{name}" kind="cnode" of="{name}" slot="266"?>')
         lines.append(f'    <?capkernel grant pd="{name}" kind="endpoint" of="{name}" slot="267" rights="WGP"?>')
         for slot in range(268, 268 + draw(st.integers(1, 4))):
-            lines.append(f"    <?capkernel grant pd=\"{name}\" slot=\"{slot}\" {draw(GOODS)}?>")
+            lines.append(f'    <?capkernel grant pd="{name}" slot="{slot}" {draw(GOODS)}?>')
     for index, name in enumerate(NAMES):
         lines.append(f'    <?capkernel grant pd="keeper" kind="lifecycle" of="{name}" slot="{300 + index}"?>')
         lines.append(f'    <?capkernel grant pd="keeper" kind="endpoint" of="{name}" slot="{303 + index}" rights="W"?>')
@@ -190,6 +191,55 @@ def test_traders_come_to_more_than_they_were_given(tmp_path: Path) -> None:
     booted.boot()
     booted.run(time_us=10_000)
     assert "which no policy gives it" in sampler.violations[0]
+
+
+LENDING = """<system>
+    <memory_region name="purse" size="0x1000" />
+    <protection_domain name="ann" priority="100"><program_image path="ann.elf" /></protection_domain>
+    <protection_domain name="ben" priority="120"><program_image path="ben.elf" /></protection_domain>
+    <?capkernel grant pd="ann" kind="vspace" slot="266"?>
+    <?capkernel grant pd="ann" kind="endpoint" of="ben" slot="267" rights="WG"?>
+    <?capkernel grant pd="ben" kind="endpoint" of="ben" slot="266" rights="R"?>
+    <?capkernel grant pd="ben" kind="slots" at="5" slot="267"?>
+    <?capkernel grant pd="ben" kind="frame" of="purse" slot="268"?>
+</system>"""
+"""Ann can give ben a cap to her address space, and gets none of his; what he puts there she has all the same."""
+ANN = """
+from capkernel.user.syscalls import Message
+
+async def init(pd):
+    await pd.sys.send(267, Message(0, (), (266,)))
+"""
+BEN = """
+from capkernel.abi import rights as rt
+from capkernel.user import stubs
+from capkernel.user.loop import REPLY_CAP
+
+async def init(pd):
+    await pd.sys.set_receive_slot(267, 1, 64)
+    await pd.sys.recv(266, REPLY_CAP)
+    await stubs.page_map(pd.sys, 268, vaddr=0x3F_0000, rights=rt.READ_WRITE, attr=1, vspace=5 << 58 | 1)
+"""
+
+
+def test_memory_that_is_mapped_for_another_is_foreseen(tmp_path: Path) -> None:
+    path = tmp_path / "lending.system"
+    path.write_text(LENDING)
+    (tmp_path / "ann.py").write_text(ANN)
+    (tmp_path / "ben.py").write_text(BEN)
+    assert watched(path, None, 1, 1).violations == []
+    foreseen_facts = Closure(graph_of(Booted(path))).facts
+    mapped = {str(fact) for fact, derivation in foreseen_facts.items() if derivation.rule == MAP_FOR}
+    assert mapped == {f"ann may {right} purse" for right in ("read", "write", "execute")}
+    allowed = frozenset(
+        (fact.subject.full_name, fact.right, fact.object.full_name)
+        for fact, derivation in foreseen_facts.items() if derivation.rule != MAP_FOR
+    )  # fmt: skip
+    booted = Booted(path)
+    sampler = CeilingSampler(booted.system, graph_of(booted), Ceiling({}, allowed, {}), 1)
+    booted.boot()
+    booted.run(time_us=1000)
+    assert "pd:ann has read over region:purse, which no policy gives it" in sampler.violations[0]
 
 
 def test_a_trusted_domain_that_passes_on_too_much_is_found() -> None:

@@ -1,8 +1,9 @@
-"""Deals in caps at random: passes them on, takes what comes, copies, thins, deletes and revokes."""
+"""Deals in caps at random: passes them on, takes what comes, copies, thins, deletes, revokes and maps."""
 
 import random
 
 from capkernel.abi import rights as rt
+from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.user import stubs
 from capkernel.user.errors import KernelError
 from capkernel.user.loop import INPUT_CAP, PD, REPLY_CAP
@@ -10,6 +11,8 @@ from capkernel.user.syscalls import Message
 
 OWN, GOODS = 266, range(267, 278)
 """A cap to the CNode in which all that is dealt in lies, and its slots."""
+SHOP = 0x3F_0000
+"""Where frames are mapped, in whosever address space: the program's own page table reaches so far."""
 SEED = 0
 
 
@@ -24,7 +27,7 @@ async def init(pd: PD) -> None:
 
 async def _deal(pd: PD, rng: random.Random) -> None:
     slot, other = rng.choice(GOODS), rng.choice(GOODS)
-    match rng.randrange(9):
+    match rng.randrange(11):
         case 0 | 1 | 2 | 3 | 8:
             # Also caps that a domain holds by Microkit's rules, not only those that were granted.
             goods = rng.choice((other, other, rng.randrange(1, 266)))
@@ -41,4 +44,6 @@ async def _deal(pd: PD, rng: random.Random) -> None:
             await stubs.cnode_delete(pd.sys, OWN, index=slot, depth=64)
         case 7:
             await stubs.cnode_revoke(pd.sys, OWN, index=slot, depth=64)
+        case 9 | 10:
+            await stubs.page_map(pd.sys, slot, vaddr=SHOP, rights=rt.READ_WRITE, attr=EXECUTE_NEVER, vspace=other)
     await pd.compute(10)
