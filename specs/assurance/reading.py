@@ -9,10 +9,10 @@ from specs.bugs.catalogue import BUGS
 
 def tests(data: Any) -> Seen:
     """What a run of tests was."""
-    bad = data["failures"] + data["errors"]
+    failed = data["failed"]
     skipped = f", {data['skipped']:,} not run" if data["skipped"] else ""
-    passed = data["tests"] - bad - data["skipped"]
-    return Seen(f"{passed:,} tests passed{skipped}", f"{bad:,} failed" if bad else "nothing")
+    passed = data["tests"] - len(failed) - data["skipped"]
+    return Seen(f"{passed:,} tests passed{skipped}", f"{len(failed):,} failed: {failed[0]}" if failed else "nothing")
 
 
 def recordings(data: Any) -> Seen:
@@ -91,7 +91,7 @@ def mutants(data: Any) -> Seen:
 def fuzzed(data: Any) -> Seen:
     """Steps under all invariants."""
     found = data["found"]
-    return Seen(f"{data['steps']:,} generated steps", str(found["what"]) if found else "nothing")
+    return Seen(f"{data['steps']:,} generated steps", str(found["problem"]) if found else "nothing")
 
 
 def proofs(data: Any) -> Seen:

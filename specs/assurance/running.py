@@ -52,13 +52,17 @@ def _json(claim: Claim, printed: str, told: str) -> Any:
         raise ValueError(f"{claim.id}: `{shown(claim.command)}` printed no JSON: {last}") from None
 
 
-def _tests(report: Path) -> dict[str, int]:
-    """How many tests there were, by what became of them; none if the run did not come that far."""
-    found = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+def _tests(report: Path) -> dict[str, Any]:
+    """How many tests there were and were not run, and which failed, and why; none if the run did not come that far."""
+    found: dict[str, Any] = {"tests": 0, "skipped": 0, "failed": []}
     if report.exists():
-        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-            for name in found:
+        root = ElementTree.parse(report).getroot()
+        for suite in root.iter("testsuite"):
+            for name in ("tests", "skipped"):
                 found[name] += int(suite.get(name, "0"))
+        for case in root.iter("testcase"):
+            wrong = [each for each in case if each.tag in ("failure", "error")]
+            found["failed"] += [f"{case.get('name')}: {each.get('message', '').splitlines()[0]}" for each in wrong[:1]]
     return found
 
 

@@ -5,6 +5,8 @@ after the frame was unmapped, deleted or given to somebody else, an IOTLB that w
 """
 
 from capkernel.abi import rights as rt
+from capkernel.abi.iospace import IO_LEVELS, IO_PT_INDEX_BITS
+from capkernel.abi.objects import PAGE_BITS
 from capkernel.kernel.caps import FrameCap, IOPageTableCap, IRQHandlerCap, NotificationCap
 from capkernel.kernel.objects import NULL
 from capkernel.kernel.state import IRQ_SIGNAL, IRQ_TIMER
@@ -13,6 +15,9 @@ from hwmodel.iommu import IoMapping
 from specs.invariants.model import Invariant, first
 from specs.invariants.parts import CAPS, IOMMU, parts
 from specs.invariants.view import View
+
+_TRANSLATED = (1 << PAGE_BITS + IO_PT_INDEX_BITS * IO_LEVELS) - 1
+"""The bits of an I/O address that the tables look at."""
 
 
 def one_handler_per_line(view: View) -> str | None:
@@ -84,10 +89,11 @@ def _alone_in_domain(view: View, request_id: int, domain: int) -> bool:
 
 
 def _io_caps(view: View, request_id: int) -> dict[int, list[FrameCap]]:
+    """A device's frame caps by I/O address. Tables translate its lower bits only; the kernel lets the upper ones be."""
     found: dict[int, list[FrameCap]] = {}
     for _, cap in view.frames():
         if cap.io is not None and cap.io[1] == request_id:
-            found.setdefault(cap.vaddr, []).append(cap)
+            found.setdefault(cap.vaddr & _TRANSLATED, []).append(cap)
     return found
 
 

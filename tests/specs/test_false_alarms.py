@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from capkernel.abi import bootinfo as bi
+from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from specs.check import checked
 from specs.programs import SLOTS, Compute, Layout, Program, Syscall, Worker
@@ -42,3 +43,11 @@ def test_who_is_woken_runs_before_one_of_higher_priority_that_came_into_the_doma
     execution = checked(program)
     assert execution.problem is None
     assert execution.ran == ["worker0", "worker1", "rootserver", "rootserver", "worker1"]
+
+
+def test_a_device_s_address_is_what_its_tables_look_at() -> None:
+    """As seL4 on x86, the kernel does not object to upper bits: it maps, and unmaps, at what is left without them."""
+    mapped = Syscall(cap=SLOTS["frame1"], label=io.PAGE_MAP_IO, words=(2, 1 << 63), caps=(SLOTS["iospace"],))
+    unmapped = Syscall(cap=SLOTS["frame1"], label=labels.PAGE_UNMAP)
+    for steps in (unmapped, mapped), (unmapped, mapped, unmapped):
+        assert checked(Program(Layout(board="virt_iommu", workers=()), steps)).problem is None
