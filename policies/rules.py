@@ -48,7 +48,10 @@ class _Lattice:
     services: dict[str, str]
 
     def labels(self) -> Labels:
-        """The labels. Raises RulesError for a level that is not named."""
+        """The labels. Raises RulesError for a level that is not named, or is named twice."""
+        doubled = [level for place, level in enumerate(self.levels) if level in self.levels[:place]]
+        if doubled:
+            raise RulesError(f"levels: {doubled[0]!r} is there twice")
         return Labels(self.levels, self._read(self.subjects), self._read(self.services))
 
     def _read(self, written: Mapping[str, str]) -> dict[str, Label]:
@@ -117,10 +120,15 @@ class _PerSecond:
     per_second: dict[str, int] = field(validator=_not_negative)
 
 
+def _is_duration(form: Any, attribute: Any, value: int) -> None:
+    if value < 0:
+        raise ValueError(f"patience_us: {value} is below 0")
+
+
 @frozen
 class _Approvers:
     approvers: dict[str, list[str]]
-    patience_us: int = PATIENCE_US
+    patience_us: int = field(default=PATIENCE_US, validator=_is_duration)
 
 
 @frozen
@@ -186,6 +194,8 @@ def read_rules(text: str) -> RuleSet:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"this is no TOML: {error}") from None
+    except RecursionError:
+        raise RulesError("this is nested too deeply") from None
     unknown = document.keys() - {"policy"}
     policies = document.get("policy", [])
     if unknown or not isinstance(policies, list):
@@ -242,7 +252,7 @@ def _problems(error: BaseException, path: Sequence[str]) -> list[str]:
     if isinstance(error, KeyError):
         return [f"{error.args[0]} is missing"]
     if not isinstance(error, ClassValidationError | IterableValidationError):
-        return [f"{'.'.join(path)}: {error}"]
+        return [f"{'.'.join(path)}: {error}" if path else str(error)]
     found = []
     for inner, note in error.group_exceptions()[0]:
         name = getattr(note, "name", None)

@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from importlib.metadata import entry_points
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, Protocol
 
@@ -66,6 +67,8 @@ def policy(
 ) -> None:
     """Ask rules what they would answer, why, and what another version would answer."""
     rules, asked = _read(file), words or []
+    if not isfinite(duration):
+        _wrong("a duration is a number of milliseconds; for ever is 0")
     pattern = Question(1, "", "", 0, purpose, round(duration * 1000), 0, depth)
     if action is Action.DIFF:
         if len(asked) != 1:
@@ -107,9 +110,7 @@ def _document(file: Path) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def _show_differences(
-    differences: list[tuple[Question, Verdict, Verdict]], as_json: bool, *, is_same: bool
-) -> None:
+def _show_differences(differences: list[tuple[Question, Verdict, Verdict]], as_json: bool, *, is_same: bool) -> None:
     rows = [
         {
             "subject": question.subject, "service": question.service, "right": RIGHT_NAMES[question.rights],

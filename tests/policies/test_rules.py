@@ -111,7 +111,12 @@ def test_a_file_without_policies_allows_nothing() -> None:
         (SECRECY + SECRECY, "policy 2, secrecy: policy 1 is of that kind; write one"),
         ("[[policy]]\nkind = 'chinese wall'\ncompanies = { plans = 'oil a' }\nconflicts = { 'oil aa' = 'oil' }",
          "policy 1, chinese wall: conflicts.oil aa: no service is of that company; they are oil a"),
-        ("[[policy]]\nkind = 'lease'\nlongest_us = { '*' = -5 }", "* = -5 is below 0"),
+        ("[[policy]]\nkind = 'lease'\nlongest_us = { '*' = -5 }", "policy 1, lease: * = -5 is below 0"),
+        ("[[policy]]\nkind = 'two persons'\napprovers = { vault = ['alice'] }\npatience_us = -5",
+         "policy 1, two persons: patience_us: -5 is below 0"),
+        (SECRECY.replace('levels = ["public"', 'levels = ["public", "public"'),
+         "policy 1, secrecy: levels: 'public' is there twice"),
+        ("a = " + "[" * 5000, "nested too deeply"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place(text: str, said: str) -> None:

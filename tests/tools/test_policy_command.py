@@ -36,6 +36,12 @@ def test_an_explanation_has_every_reason_and_the_vetoes_first() -> None:
     assert json.loads(ask("explain", BANK, "alice", "loans", "all", "--json").stdout)["allowed"] is False
 
 
+def test_a_duration_is_a_number() -> None:
+    for duration in ("inf", "nan", "-1"):
+        said = ask("test", BANK, "alice", "loans", "read", "--duration", duration)
+        assert (said.exit_code, said.stdout) == (2, "")
+
+
 def test_a_difference_names_who_loses_what_and_why(tmp_path: Path) -> None:
     newer = tmp_path / "next.toml"
     newer.write_text(BANK.read_text().replace('{ data = ["read", "write"]', '{ data = ["read"]'))
