@@ -1,5 +1,7 @@
 """The emulator is checked before it is believed: what is said when it is not the one that is wanted."""
 
+import ctypes
+import struct
 import sys
 
 import pytest
@@ -54,3 +56,15 @@ def test_memory_that_is_not_there_is_not_looked_at():
     with emulator._OwnMemory() as memory:
         assert memory.read(0x10, 100) == b""
         assert memory.read(1 << 63, 8) == b""
+
+
+def test_a_copy_of_the_values_in_our_own_memory_is_not_taken_for_the_registers(monkeypatch):
+    """A word of the handle, or behind it, may well lead to a place near such a copy."""
+    right = emulator.layout.__wrapped__()
+    copy = struct.pack("<33Q", 0, *emulator._PATTERN)
+    near = ctypes.create_string_buffer(copy, len(copy) + 8)
+    address = -(-ctypes.addressof(near) // 8) * 8
+    ctypes.memmove(address, copy, len(copy))
+    words = emulator._words
+    monkeypatch.setattr(emulator, "_words", lambda data: [(0, address), *words(data)])
+    assert emulator.layout.__wrapped__() == right

@@ -8,8 +8,9 @@ process really has is looked at, so a build that differs gives an error and no c
 
 import ctypes
 import os
+import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -259,19 +260,33 @@ def _find_counter(handle: Handle, memory: _OwnMemory) -> int:
 
 def _find_state(handle: Handle, memory: _OwnMemory) -> tuple[int, int]:
     """A pointer in the handle behind which the integer registers lie."""
+    _write_registers(handle, _PATTERN)
+    wanted = struct.pack("<31Q", *_PATTERN[1:])
+    places: list[tuple[int, int]] = []
+    for at, word in _words(memory.read(handle.pointer, 1 << 14)):
+        if 4096 < word < 1 << 47 and not word & 7:
+            behind = memory.read(word, _SEARCHED)
+            places += [(at, found.start() - 8) for found in re.finditer(re.escape(wanted), behind) if found.start() >= 8]
+    # Our own memory holds copies of the pattern, ``wanted`` for one. The registers are where other values appear at once.
+    other = [value ^ (1 << 63) for value in _PATTERN]
+    _write_registers(handle, other)
+    places = [place for place in places if _registers_behind(handle, memory, *place) == other[1:]]
+    # Several pointers lead to the same CPU; the one nearest to it is the pointer to the CPU itself.
+    nearest = min((offset for _, offset in places), default=-1)
+    return _only({at for at, offset in places if offset == nearest}, "state of the CPU"), nearest
+
+
+def _write_registers(handle: Handle, values: Sequence[int]) -> None:
     from unicorn.riscv_const import UC_RISCV_REG_X0
 
     for number in range(1, 32):
-        handle.write_register(UC_RISCV_REG_X0 + number, _PATTERN[number])
-    wanted = struct.pack("<31Q", *_PATTERN[1:])
-    places = {}
-    for at, word in _words(memory.read(handle.pointer, 1 << 14)):
-        found = memory.read(word, _SEARCHED).find(wanted) if 4096 < word < 1 << 47 and not word & 7 else -1
-        if found >= 8:
-            places[at] = found - 8
-    # Several pointers lead to the same CPU; the one nearest to it is the pointer to the CPU itself.
-    nearest = min(places.values(), default=-1)
-    return _only({at for at, offset in places.items() if offset == nearest}, "state of the CPU"), nearest
+        handle.write_register(UC_RISCV_REG_X0 + number, values[number])
+
+
+def _registers_behind(handle: Handle, memory: _OwnMemory, at: int, offset: int) -> list[int]:
+    """Where the registers from x1 on would be, word by word: they must not come to lie side by side anywhere else."""
+    first = memory.word(handle.pointer + at) + offset + 8
+    return [memory.word(first + 8 * number) for number in range(31)]
 
 
 def _words(data: bytes) -> Iterator[tuple[int, int]]:
