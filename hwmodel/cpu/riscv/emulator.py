@@ -266,8 +266,9 @@ def _find_state(handle: Handle, memory: _OwnMemory) -> tuple[int, int]:
     for at, word in _words(memory.read(handle.pointer, 1 << 14)):
         if 4096 < word < 1 << 47 and not word & 7:
             behind = memory.read(word, _SEARCHED)
-            places += [(at, found.start() - 8) for found in re.finditer(re.escape(wanted), behind) if found.start() >= 8]
-    # Our own memory holds copies of the pattern, ``wanted`` for one. The registers are where other values appear at once.
+            starts = [found.start() for found in re.finditer(re.escape(wanted), behind)]
+            places += [(at, start - 8) for start in starts if start >= 8]
+    # Our own memory holds copies of the pattern, ``wanted`` for one. The registers are where other values appear next.
     other = [value ^ (1 << 63) for value in _PATTERN]
     _write_registers(handle, other)
     places = [place for place in places if _registers_behind(handle, memory, *place) == other[1:]]
