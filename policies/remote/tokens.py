@@ -6,7 +6,8 @@ A token's first block is signed by the gateway that made it, and says what it le
     check if now($t), $t < 1767225600;
     check if operation($o), {"Directory.list", "File.read"}.contains($o);
 
-Whoever has the token appends blocks of further checks, without asking anybody. A holder hands it to another machine by
+Whoever has the token appends blocks of further such checks, without asking anybody; other rules and checks are refused,
+since to evaluate them may take any time. A holder hands it to another machine by
 a *third-party block*, ``delegate(hex:…)``, signed with the holder's own key for this token and no other. Each block is
 signed with a key that the one before it names, so none can be taken out, changed, or put on another token.
 
@@ -33,6 +34,16 @@ MAX_BLOCKS: Final = 16
 ID_BYTES: Final = 16
 _PATIENCE: Final = timedelta(seconds=10)
 """For a token's checks: the library's own limit is a millisecond of the host's, which would make runs differ."""
+_CHECKS: Final = (
+    r"check if now\(\$t\), \$t < -?[0-9]+;\n"
+    r'|check if operation\(\$o\), \{("[^"\n]*"(, "[^"\n]*")*|,)\}\.contains\(\$o\);\n'
+)
+_FIRST: Final = re.compile(
+    r'(gateway\("[^"\n]*"\);\n|object\("[^"\n]*"\);\n|interface\([0-9]+\);\n|holder\(hex:[0-9a-f]*\);\n|'
+    rf"{_CHECKS})*"
+)
+_FURTHER: Final = re.compile(rf"(delegate\(hex:[0-9a-f]*\);\n|{_CHECKS})*")
+"""What blocks say. Anything else, a rule or a check that joins facts, might take the library hours to evaluate."""
 _ISSUER: Final = re.compile(r'^gateway\("([^"\\]+)"\);$', re.MULTILINE)
 
 
@@ -106,11 +117,16 @@ def issuer_of(data: bytes) -> str:
 
 
 def read(data: bytes, issuer: bytes) -> Token:
-    """A token of the gateway whose public key this is. Raises NotPermitted: forged, damaged, or of somebody else."""
+    """A token of the gateway whose public key this is. Raises NotPermitted: forged, damaged, of somebody
+    else, or with a block that no gateway makes.
+    """
     if len(data) > MAX_BYTES:
         raise NotPermitted(f"a token has at most {MAX_BYTES} bytes, not {len(data)}")
     try:
         biscuit = _biscuit.Biscuit.from_bytes(data, _public(issuer))
+        for index in range(biscuit.block_count()):
+            if not (_FURTHER if index else _FIRST).fullmatch(biscuit.block_source(index)):
+                raise NotPermitted("the token says what no gateway says")
         authorizer = _authorizer(biscuit, "", 0)
         thing, interface, holder = _said(authorizer)
     except (_biscuit.BiscuitValidationError, _biscuit.AuthorizationError, _biscuit.DataLogError):

@@ -1,5 +1,6 @@
 """Attackers: each fails, and succeeds against gateways that leave out the one check that stops it."""
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 pytest.importorskip("biscuit_auth", reason="NOT RUN: there is no biscuit-python (pip install 'capkernel[remote]')")
 
-from capkernel.protocols.failures import Failure
+from capkernel.protocols.failures import Failure, NotPermitted
 from capkernel.protocols.remote import Terms, Unreachable
 from capkernel.tools.demo.remote.forging import forged, grafted, stripped
 from policies.remote import tokens
@@ -27,6 +28,7 @@ from policies.remote.handshake import Hello, Kind
 from policies.remote.objects import SKEW, Reference
 from tests.remote.machines import START, Counter, Net
 
+biscuit: Any = importlib.import_module("biscuit_auth")
 LATER = START + 1000
 RECORD = slice(1, 9)
 """Where a record says of which session it is."""
@@ -86,6 +88,32 @@ def test_a_delegation_cannot_be_put_on_another_token_because_signatures_are_veri
         narrow, broad = issued(net, "a", ["Counter.look"]), issued(net, "a")
         assert not wins(net, gateway.delegate(narrow, "m"))
         assert wins(net, grafted(broad, gateway.delegate(narrow, "m"))) is should_win
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "check if f($a), f($b), f($c), f($d), f($e), f($g), $a + $b + $c + $d + $e + $g < 0",
+        "r($a, $b, $c, $d, $e, $g) <- f($a), f($b), f($c), f($d), f($e), f($g)",
+        "f(0)",
+        'object("x") <- f($a), gateway("c")',
+        "check all now($t), $t < 5",
+        "reject if now($t), $t < 5",
+        'check if now($t), $t < 5 or operation("Counter.add")',
+        "check if now($t), $t < 5 trusting previous",
+        'object("x")',
+        "now(0)",
+    ],
+)
+def test_a_token_that_takes_any_time_to_evaluate_is_refused_because_it_says_what_no_gateway_says(code: str) -> None:
+    net = world()
+    token = tokens.read(issued(net, "m"), net["c"].gateway.identity.public)
+    facts = "".join(f"f({number}); " for number in range(40))
+    for text in (code, facts + code):
+        appended = bytes(token.biscuit.append(biscuit.BlockBuilder(text)).to_bytes())
+        with pytest.raises(NotPermitted, match="what no gateway says"):
+            tokens.read(appended, net["c"].gateway.identity.public)
+        assert not wins(net, appended)
 
 
 def test_a_stolen_token_is_of_no_use_because_it_is_bound_to_its_holder() -> None:
