@@ -18,6 +18,7 @@ from specs.mutation.cases import Case
 from specs.mutation.graft import graft
 from specs.mutation.mutants import Mutant
 from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT, VERDICTS, Verdict
+from specs.programs import worlds
 
 SLOWER, AT_LEAST = 10, 1.0
 """A case may take so many times what it takes with the clean kernel, and so many seconds of processor time anyway."""
@@ -121,6 +122,7 @@ def alone(work: Callable[[], None]) -> NoReturn:
             os.dup2(null, stream)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        worlds.separate()
         work()
         status = 0
     finally:

@@ -1,7 +1,5 @@
 """From a layout to its world: built once, and gone back to for each run."""
 
-from functools import lru_cache
-
 from capkernel.runtime.checkpoint import checkpoint
 from specs.programs.layout import Builder, World, booted
 from specs.programs.model import Layout
@@ -18,7 +16,25 @@ def build(layout: Layout) -> World:
     return world
 
 
-@lru_cache(maxsize=16)
+_MOST_KEPT = 16
+_worlds: dict[Layout, World] = {}
+
+
 def world_of(layout: Layout) -> World:
     """The world of a layout; to be rewound before each run."""
-    return build(layout)
+    world = _worlds.pop(layout, None)
+    if world is None:
+        world = build(layout)
+        if len(_worlds) == _MOST_KEPT:
+            del _worlds[next(iter(_worlds))]
+    _worlds[layout] = world
+    return world
+
+
+def separate() -> None:
+    """In a forked process: have the memory of all worlds for itself. Raises OSError.
+
+    It is shared with the parent and its other children, which may run programs in the same worlds at the same time.
+    """
+    for world in _worlds.values():
+        world.machine.memory.separate()

@@ -1,6 +1,7 @@
 """The campaign's own machinery: mutants are named, made, tried, and explained or not."""
 
 import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from specs.mutation.figures import EQUIVALENT, figures
 from specs.mutation.mutants import Mutant, path_of
 from specs.mutation.survey import Sources, Survey, Unfit
 from specs.mutation.tests import NotCollected, with_tests
-from specs.mutation.trial import MEMORY
+from specs.mutation.trial import MEMORY, alone
 from specs.mutation.verdict import KILLED, SAME, SURVIVED, TIMED_OUT
+from specs.programs import Layout, world_of
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NOTICED = "- state.current = thread", "+ state.current = None"
@@ -179,3 +181,15 @@ def test_tests_are_cases_each_run_by_itself_and_what_happens_inside_comes_out(tm
     (tmp_path / "test_three.py").write_text("import nothing_like_it\n")
     with pytest.raises(NotCollected):
         with_tests(look, [tmp_path / "test_three.py"])
+
+
+def test_what_a_mutant_does_to_the_memory_of_a_machine_others_do_not_see() -> None:
+    """Several are tried at the same time, all in children of one process."""
+    memory = world_of(Layout()).machine.memory
+    place, kept = memory.base, memory.read_word(memory.base)
+    child = os.fork()
+    if child == 0:
+        alone(lambda: memory.write_word(place, kept ^ 1))
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert memory.read_word(place) == kept
