@@ -16,6 +16,8 @@ from specs.sources import ROOT, digest
 NOT_RUN: Final = 3
 """The exit status by which a check says that something it needs is missing."""
 TESTS: Final = ("-m", "pytest")
+MADE: Final = ("specs/assurance/runs.json", "docs/assurance.md")
+"""What is made from the runs."""
 
 
 def run(claim: Claim, *, full: bool) -> Run:
@@ -80,8 +82,15 @@ def _told(
 
 
 def _commit() -> str:
-    """Where the project stands; empty if that is not known."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True, capture_output=True, check=False
-    )  # fmt: skip
+    """Where the project stands, and whether something was changed there since; empty if that is not known.
+
+    What earlier runs have written, and the page made of it, do not count as changes.
+    """
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in MADE))
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, text=True, capture_output=True, check=False)
     return done.stdout.strip()
