@@ -26,10 +26,15 @@ class SystemView(View):
         self._system = system
         super().__init__(system.state, system.world.machine)
 
+    def _meet(self, item: Any) -> None:
+        """What is referred to is one of the system's own objects, or stays as it is."""
+
     def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
         for item in (state.idle, state.idle_sc, *self._system.threads, *self._system.objects):
             self.objects[id(item)] = item
+        for item in list(self.objects.values()):
+            self._visit_fields(item)
         for slot in self._system.slots:
             if slot.cap is not ko.NULL:
                 self.slots.append(slot)

@@ -111,13 +111,9 @@ class View:
         work = self._work
         while work:
             item = work.pop()
-            kind = type(item)
-            if with_slots and kind in _CONTAINERS:
+            if with_slots and type(item) in _CONTAINERS:
                 self._visit_slots(item)
-            if kind in _REFERENCES:
-                self._visit(item, _REFERENCES[kind])
-            if kind is TCB and type(item.state) in _OF_STATES:
-                self._visit(item, _OF_STATES[type(item.state)])
+            self._visit_fields(item)
 
     def _meet(self, item: Any) -> None:
         if id(item) not in self.objects:
@@ -127,6 +123,13 @@ class View:
     def _refer(self, owner: Any, field: str, target: Any) -> None:
         self.references.append((owner, field, target))
         self._meet(target)
+
+    def _visit_fields(self, item: Any) -> None:
+        kind = type(item)
+        if kind in _REFERENCES:
+            self._visit(item, _REFERENCES[kind])
+        if kind is TCB and type(item.state) in _OF_STATES:
+            self._visit(item, _OF_STATES[type(item.state)])
 
     def _visit(self, item: Any, references: References) -> None:
         names, get = references

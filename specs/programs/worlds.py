@@ -1,6 +1,10 @@
 """From a layout to its world: built once, and gone back to for each run."""
 
+from functools import lru_cache
+from weakref import WeakSet
+
 from capkernel.runtime.checkpoint import checkpoint
+from hwmodel.memory import Memory
 from specs.programs.layout import Builder, World, booted
 from specs.programs.model import Layout
 from specs.programs.partitions import PartitionBuilder
@@ -16,18 +20,15 @@ def build(layout: Layout) -> World:
     return world
 
 
-_MOST_KEPT = 16
-_worlds: dict[Layout, World] = {}
+_memories: WeakSet[Memory] = WeakSet()
+"""Those of the worlds that are kept."""
 
 
+@lru_cache(maxsize=16)
 def world_of(layout: Layout) -> World:
     """The world of a layout; to be rewound before each run."""
-    world = _worlds.pop(layout, None)
-    if world is None:
-        world = build(layout)
-        if len(_worlds) == _MOST_KEPT:
-            del _worlds[next(iter(_worlds))]
-    _worlds[layout] = world
+    world = build(layout)
+    _memories.add(world.machine.memory)
     return world
 
 
@@ -36,5 +37,5 @@ def separate() -> None:
 
     It is shared with the parent and its other children, which may run programs in the same worlds at the same time.
     """
-    for world in _worlds.values():
-        world.machine.memory.separate()
+    for memory in _memories:
+        memory.separate()
