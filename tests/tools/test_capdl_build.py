@@ -265,6 +265,8 @@ REFUSED = {
     "c = cnode (4 bits) } caps { c { 1: sched_control (core: 7) }": "only core 0",
     "c = cnode (4 bits) u = ut (12 bits) } caps { c { 1: u 2: irq_control } } cdt { (c, 1) { (c, 2) }":
         "a irq_control is not made from a ut",
+    "c = cnode (4 bits) } caps { c { 1: irq_control 2: irq_control } } cdt { (c, 1) { (c, 2) }":
+        "only caps to interrupts descend from irq_control",
     "c = cnode (4 bits) u = ut (12 bits) } caps { c { 1: u 2: sched_control (core: 0) } } cdt { (c, 1) { (c, 2) }":
         "a sched_control is not made from a ut",
     "u = ut { i } i = irq } irq maps { 3: i": "an interrupt is not made of memory",

@@ -91,6 +91,9 @@ def _from_control(build: Build, ref: SlotRef, below: list[SlotRef]) -> None:
     for child in below:
         groups.setdefault(build.spec.slots[child].object, []).append(child)
     for name, refs in groups.items():
+        if build.spec.kind_of(name) != "irq":
+            build.now = refs[0]
+            raise BuildError("only caps to interrupts descend from irq_control, and of that the kernel makes no copies")
         issued = _issue(build, build.at[ref], name)
         if len(refs) == 1:
             build.at[refs[0]] = issued
