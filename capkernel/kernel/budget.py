@@ -62,6 +62,7 @@ def charge_budget(state: State, consumed: int, *, can_timeout_fault: bool) -> No
 def _end_timeslice(state: State, *, can_timeout_fault: bool) -> None:
     """Timeout fault, back of the queue, or wait for the next refill (endTimeslice)."""
     sc, thread = state.current_sc, state.current
+    sc.turn_ended = state.config.fix_lent_turns and sc.reply is not None
     if can_timeout_fault and sc.period != 0 and has_timeout_handler(thread):
         handle_timeout(state, thread, sc)
     elif refills.is_ready(state, sc) and refills.is_sufficient(state, sc):

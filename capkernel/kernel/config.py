@@ -33,7 +33,12 @@ class KernelConfig:
     fix_send_to_passive: bool = False
     """Let a plain Send lend its time to a receiver that has none, as a Call does; else that never runs (issue 1616)."""
     fix_atomic_cancel: bool = False
-    """Let the emptying of an endpoint's or notification's queue be preempted (seL4 issues 1736 and 1737)."""
+    """Let the emptying of an endpoint's or notification's queue be preempted (seL4 issues 1736 and 1737).
+
+    Like Revoke it then ends only when nobody whom it wakes comes back faster than it goes on.
+    """
+    fix_lent_turns: bool = False
+    """Put whose turn ended while it was lent behind its equals when it comes back (seL4 issue 1365)."""
     has_iommu: bool = False
     ram: tuple[Region, ...] = ((0x80200000, 0x140000000),)
     """Memory that untypeds are cut from, ascending."""

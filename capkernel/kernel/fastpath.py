@@ -124,7 +124,7 @@ def reply_recv(state: State) -> bool:
         return False
     if notification is not None and (notification.state == NTFN_ACTIVE or notification.sched_context is sc):
         return False
-    if not _ready_to_switch(state, caller):
+    if sc.turn_ended or not _ready_to_switch(state, caller):
         return False
     below = reply.prev
     sc.reply = below

@@ -356,14 +356,12 @@ class Reply:
         self.next: Reply | SchedContext | None = None
 
 
+@dataclass(eq=False, slots=True)
 class Refill:
     """A quantum of budget: ``amount`` ticks, usable from ``time`` on."""
 
-    __slots__ = ("amount", "time")
-
-    def __init__(self, time: int, amount: int) -> None:
-        self.time = time
-        self.amount = amount
+    time: int
+    amount: int
 
 
 class SchedContext:
@@ -371,7 +369,7 @@ class SchedContext:
 
     __slots__ = (
         "badge", "consumed", "notification", "paddr", "period", "refill_max", "refills", "reply", "size_bits",
-        "sporadic", "tcb", "yield_from",
+        "sporadic", "tcb", "turn_ended", "yield_from",
     )  # fmt: skip
 
     def __init__(self, paddr: int, size_bits: int) -> None:
@@ -381,6 +379,7 @@ class SchedContext:
         self.consumed = 0
         self.badge = 0
         self.sporadic = False
+        self.turn_ended = False
         self.refill_max = 0
         self.refills: list[Refill] = []
         self.tcb: TCB | None = None

@@ -58,14 +58,11 @@ def activate(state: State) -> None:
 def set_priority(state: State, thread: TCB, priority: int) -> None:
     """Change a priority; the thread finds its new place in whatever queue it stands (setPriority)."""
     blocked = thread.state
-    if scheduler.is_runnable(thread):
-        if thread.queued == READY_QUEUE or thread is state.current:
-            scheduler.dequeue(state, thread)
-            thread.priority = priority
-            scheduler.enqueue(state, thread)
-            scheduler.reschedule_required(state)
-            return
+    if scheduler.is_runnable(thread) and (thread.queued == READY_QUEUE or thread is state.current):
+        scheduler.dequeue(state, thread)
         thread.priority = priority
+        scheduler.enqueue(state, thread)
+        scheduler.reschedule_required(state)
         return
     thread.priority = priority
     if isinstance(blocked, (BlockedOnSend, BlockedOnReceive)):
@@ -106,8 +103,13 @@ def do_reply_transfer(state: State, sender: TCB, reply: Reply, *, can_grant: boo
     sc = receiver.sched_context
     if sc is None or not scheduler.is_runnable(receiver):
         return
+    turn_ended, sc.turn_ended = sc.turn_ended, sc.turn_ended and sc.reply is not None
     if refills.is_ready(state, sc) and refills.is_sufficient(state, sc):
-        scheduler.possible_switch_to(state, receiver)
+        if turn_ended:
+            scheduler.append(state, receiver)
+            scheduler.reschedule_required(state)
+        else:
+            scheduler.possible_switch_to(state, receiver)
     elif has_timeout_handler(receiver) and not isinstance(fault, Timeout):
         handle_timeout(state, receiver, sc)
     else:

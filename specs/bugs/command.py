@@ -118,7 +118,7 @@ def _reason(row: type[Row]) -> str:
     if issubclass(row, Impossible):
         return f"impossible here: {row.reason} ({row.shown_by})"
     if issubclass(row, Faithful):
-        return f"as real seL4; mended by {row.mended_by}" if row.mended_by else "as real seL4; not mended yet"
+        return f"as real seL4; mended by {row.mended_by}"
     return f"not this kernel: {row.reason}" if issubclass(row, Elsewhere) else ""
 
 
@@ -141,8 +141,6 @@ def _shown(outcome: Outcome, steps: int) -> str:
 
 
 def _helped(row: type[Faithful], outcome: Outcome, steps: int) -> str:
-    if not row.mended_by:
-        return "; not mended yet"
     if not outcome.violated:
         return f"; {row.mended_by} is said to mend it"
     return f", not in {steps:,} with {row.mended_by}" if outcome.mended else f", nor mended by {row.mended_by}"

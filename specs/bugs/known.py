@@ -1,7 +1,7 @@
 """What real seL4 does, and so do we: rows that are demonstrated by a generated program, and mended by a kernel option.
 
 Each is a predicate on steps that is false of the real kernel, so it is not among the invariants. With the row's option
-on it holds; S59 has none yet.
+on it holds.
 """
 
 from collections.abc import Callable

@@ -51,12 +51,9 @@ class Impossible(Row):
 
 
 class Faithful(Row):
-    """A property of real seL4 that is ours as well: demonstrated by a program, mended by the option ``mended_by``.
+    """A property of real seL4 that is ours as well: demonstrated by a program, mended by the option ``mended_by``."""
 
-    Where that is empty there is no option yet.
-    """
-
-    mended_by: ClassVar[str] = ""
+    mended_by: ClassVar[str]
 
 
 class Elsewhere(Row):

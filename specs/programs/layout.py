@@ -5,6 +5,7 @@ address below 64 is a slot of the test CNode (named in ``SLOTS``), ``OWN + n`` i
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import labels, rights
@@ -106,10 +107,8 @@ def booted(layout: Layout, num_domains: int = 2, domain_schedule_length: int = 4
         root_cnode_bits=ROOT_BITS, num_domains=num_domains, device_top=0x1020_0000,
         domain_schedule_length=domain_schedule_length, work_units_per_preemption=layout.work_units_per_preemption,
     )  # fmt: skip
-    config = replace(
-        configure(base, board), fix_send_to_passive="fix_send_to_passive" in layout.fixes,
-        fix_atomic_cancel="fix_atomic_cancel" in layout.fixes,
-    )  # fmt: skip
+    departures: dict[str, Any] = dict.fromkeys(layout.fixes, True)
+    config = replace(configure(base, board), **departures)
     state = boot(config, machine, RootImage(CODE, ((CODE, b"", 4096),)))
     return World(layout, config, machine, state)
 

@@ -27,12 +27,12 @@ TABLE_BYTES = 4096
 _LINKS = tuple(attrgetter(name) for name in ("cap", "next", "revocable", "first_badged"))
 _REFILL = attrgetter("time", "amount")
 _TCB_FIELDS = attrgetter(*(name for name in ko.TCB.__slots__ if name != "registers"))
-_SC_FIELDS = attrgetter(*(name for name in ko.SchedContext.__slots__ if name != "refills"))
+_SC_FIELDS = attrgetter(*(name for name in ko.SchedContext.__slots__ if name not in ("refills", "turn_ended")))
 
 
 def abstract_config(config: KernelConfig) -> Config:
     """The constants of a build. Raises ValueError for one that departs from seL4, of which nothing is specified."""
-    if config.fix_send_to_passive or config.fix_atomic_cancel:
+    if config.fix_send_to_passive or config.fix_atomic_cancel or config.fix_lent_turns:
         raise ValueError("the specification says what seL4 does, not what a kernel with fix_… options does")
     return Config(
         num_domains=config.num_domains,

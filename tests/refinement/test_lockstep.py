@@ -56,7 +56,7 @@ def test_two_abstractions_of_one_state_are_equal_and_what_is_known_makes_no_diff
     assert first.kheap.keys() == fresh.kheap.keys()
 
 
-@pytest.mark.parametrize("fix", ["fix_send_to_passive", "fix_atomic_cancel"])
+@pytest.mark.parametrize("fix", ["fix_send_to_passive", "fix_atomic_cancel", "fix_lent_turns"])
 def test_kernels_that_depart_from_sel4_are_not_specified(fix: str) -> None:
     with pytest.raises(ValueError, match="fix_"):
         beside(Program(Layout(fixes=(fix,))))

@@ -53,6 +53,7 @@ class S59(Faithful):
 
     origin = "seL4 issue 1365"
     caught_by = ("T11",)
+    mended_by = "fix_lent_turns"
 
 
 class S60(Faithful):

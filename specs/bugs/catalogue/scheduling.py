@@ -145,8 +145,8 @@ class S36(Bug):
     edits = (
         Edit(
             _THREAD,
-            "        if thread.queued == READY_QUEUE or thread is state.current:\n",
-            "        if True:\n",
+            "    if scheduler.is_runnable(thread) and (thread.queued == READY_QUEUE or thread is state.current):\n",
+            "    if scheduler.is_runnable(thread):\n",
         ),
     )
 
@@ -164,19 +164,19 @@ class S37(Bug):
         Edit(
             _THREAD,
             """\
-            scheduler.dequeue(state, thread)
-            thread.priority = priority
-            scheduler.enqueue(state, thread)
-            scheduler.reschedule_required(state)
-            return
+        scheduler.dequeue(state, thread)
+        thread.priority = priority
+        scheduler.enqueue(state, thread)
+        scheduler.reschedule_required(state)
+        return
 """,
             """\
-            was_queued = thread.queued == READY_QUEUE
-            scheduler.dequeue(state, thread)
-            thread.priority = priority
-            if was_queued:
-                scheduler.enqueue(state, thread)
-            return
+        was_queued = thread.queued == READY_QUEUE
+        scheduler.dequeue(state, thread)
+        thread.priority = priority
+        if was_queued:
+            scheduler.enqueue(state, thread)
+        return
 """,
         ),
     )
