@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from attrs import evolve, frozen
-from cedarpy import Decision, Entities, PolicySet, Schema, is_authorized, validate_policies
+from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema, is_authorized, validate_policies
 
 from capkernel.protocols.brokering import RIGHT_NAMES, Question, Verdict
 from policies.models.model import Memoryless
 
+_CONTEXT: Final = ("purpose", "duration_us", "now_us", "depth")
 CACHED: Final = 4096
 """Decisions that are remembered."""
 
@@ -54,6 +55,13 @@ class Cedar(Memoryless):
             raise CedarError("the policies do not fit the schema: " + "; ".join(map(str, found.errors)))
         with _reading("entities"):
             self._entities = Entities.from_json_str(rules.entities, self._schema)
+        for right, name in RIGHT_NAMES.items():
+            answer = self._answer(Question(0, "anybody", "anything", right))
+            if answer.decision is Decision.NoDecision:
+                raise CedarError(
+                    f"with this schema Cedar cannot be asked for {name}; a request has a Subject, Action::{name!r}, a "
+                    f"Service and a context of {', '.join(_CONTEXT)}: {'; '.join(answer.diagnostics.errors)}"
+                )
 
     def judge(self, question: Question) -> Verdict:
         """Each right by itself. Nothing at all is wanted: refused, since no rule can permit it."""
@@ -64,6 +72,18 @@ class Cedar(Memoryless):
         allowed = bool(answers) and is_known and all(allowed for _, allowed, _ in answers)
         return Verdict(allowed, reasons or ("nothing that is known is wanted",))
 
+    def _answer(self, question: Question) -> AuthzResult:
+        """What Cedar says of one right."""
+        return is_authorized(
+            {
+                "principal": {"type": "Subject", "id": question.subject},
+                "action": {"type": "Action", "id": RIGHT_NAMES[question.rights]},
+                "resource": {"type": "Service", "id": question.service},
+                "context": {name: getattr(question, name) for name in _CONTEXT},
+            },
+            self._policies, self._entities, self._schema,
+        )  # fmt: skip
+
     def _decided(self, question: Question) -> tuple[bool, tuple[str, ...]]:
         """One right, and the rules that decided."""
         key = question if self._sees_time else evolve(question, now_us=0)
@@ -71,18 +91,7 @@ class Cedar(Memoryless):
             self._remembered.move_to_end(key)
             return self._remembered[key]
         self.asked += 1
-        answer = is_authorized(
-            {
-                "principal": {"type": "Subject", "id": question.subject},
-                "action": {"type": "Action", "id": RIGHT_NAMES[question.rights]},
-                "resource": {"type": "Service", "id": question.service},
-                "context": {
-                    "purpose": question.purpose, "duration_us": question.duration_us, "now_us": question.now_us,
-                    "depth": question.depth,
-                },
-            },
-            self._policies, self._entities, self._schema,
-        )  # fmt: skip
+        answer = self._answer(question)
         names = answer.diagnostics.id_annotations_by_reason
         why = tuple(sorted(names.get(rule) or rule for rule in answer.diagnostics.reasons))
         decided = answer.decision is Decision.Allow, why or tuple(answer.diagnostics.errors)

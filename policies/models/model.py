@@ -102,6 +102,11 @@ class All(Model):
         """Ask each."""
         return self._verdict([(model, model.keeps(question)) for model in self.models])
 
+    def vetoes(self, question: Question, *, is_held: bool = False) -> tuple[str, ...]:
+        """The reasons of those alone who refuse it now, or refuse that it stays."""
+        verdicts = [(model, model.keeps(question) if is_held else model.judge(question)) for model in self.models]
+        return self._verdict([each for each in verdicts if not each[1].allowed]).reasons
+
     def _verdict(self, verdicts: list[tuple[Model, Verdict]]) -> Verdict:
         verdicts.sort(key=lambda each: each[1].allowed)
         reasons = tuple(f"{model.name}: {reason}" for model, verdict in verdicts for reason in verdict.reasons)

@@ -113,6 +113,9 @@ def test_what_is_remembered_is_bounded() -> None:
         (Rules(POLICIES, ENTITIES.replace('"trust"', '"truth"'), SCHEMA), "the entities"),
         (Rules(POLICIES, ENTITIES, "entity Subject"), "the schema"),
         (Rules(POLICIES, "nothing", SCHEMA), "the entities"),
+        (Rules("", "[]", SCHEMA.replace("now_us: Long, ", "")), "cannot be asked for read; .*now_us"),
+        (Rules("", "[]", SCHEMA.replace('"read", "write"', '"read"')), "cannot be asked for write"),
+        (Rules("", "[]", SCHEMA.replace("Subject", "User")), "cannot be asked for read"),
     ],
 )  # fmt: skip
 def test_rules_that_do_not_fit_the_schema_are_refused_at_once(rules: Rules, said: str) -> None:

@@ -51,11 +51,31 @@ def test_a_difference_names_who_loses_what_and_why(tmp_path: Path) -> None:
     assert [(row["subject"], row["service"], row["right"], row["now"]) for row in rows] == [
         ("carol", service, "write", "refused") for service in ("deals", "loans", "rates")
     ]
-    assert rows[0]["reasons"][0] == "domain and type: domain clerk may not write type data"
+    assert rows[0]["reasons"] == ["domain and type: domain clerk may not write type data"]
     assert "3 answers differ" in ask("diff", BANK, newer, "--duration", "5").stdout
     back = json.loads(ask("diff", newer, BANK, "--duration", "5", "--json").stdout)
     assert [row["now"] for row in back] == ["allowed"] * 3
     assert ask("diff", BANK, BANK).exit_code == 0
+
+
+def test_what_was_granted_before_counts() -> None:
+    wall = BANK, "alice", "deals", "read", "--duration", "5"
+    assert ask("test", *wall).exit_code == 0
+    said = ask("explain", *wall, "--after", "alice loans read")
+    assert said.exit_code == 1
+    assert "chinese wall: alice has seen bank a, which competes with bank b" in said.stdout
+
+
+def test_a_difference_takes_back_what_was_granted_before_and_is_granted_no_more(tmp_path: Path) -> None:
+    newer = tmp_path / "next.toml"
+    newer.write_text(BANK.read_text().replace('{ data = ["read", "write"]', '{ data = ["read"]'))
+    result = ask("diff", BANK, newer, "--duration", "5", "--json", "--after", "carol rates write")
+    rows = json.loads(result.stdout)
+    assert rows[0] == {
+        "subject": "carol", "service": "rates", "right": "write", "for": "5 ms", "now": "taken back",
+        "reasons": ["domain and type: domain clerk may not write type data"],
+    }  # fmt: skip
+    assert {row["now"] for row in rows[1:]} == {"refused"}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +83,8 @@ def test_a_difference_names_who_loses_what_and_why(tmp_path: Path) -> None:
     [
         (["test", "no-such-file", "a", "b", "read"], "no-such-file: No such file"),
         (["test", BANK, "a", "b"], "a question is SUBJECT SERVICE"),
+        (["test", BANK, "a", "b", "read", "--after", "a b"], "a question is SUBJECT SERVICE"),
+        (["test", BANK, "a", "b", "read", "--after", "nobody b read"], "--after 'nobody b read' could not have been"),
         (["test", BANK, "a", "b", "own"], "one of read, write, all"), (["diff", BANK], "two files"),
     ],
 )  # fmt: skip
