@@ -4,24 +4,22 @@ from typing import Any, Final
 
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import BEAT, User
+from servers.hurd.clients.user import BEAT, Being
 
-report: int = 0
 ROUNDS: Final = 8
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.home: Any = None
         self.rounds = 0
 
     async def init(self, pd: PD) -> None:
         """Be somebody."""
-        self.user = User(pd, report)
-        await self.user.log_in()
+        await super().init(pd)
         self.home = await (await self.user.home(READ)).underlying_directory("mallory", READ_WRITE)
 
     async def notified(self, pd: PD, ch: int) -> None:

@@ -6,24 +6,23 @@ from typing import Any, Final
 from capkernel.protocols.failures import Gone, ServerDied
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, User
+from servers.hurd.clients.user import OTHER, Being
 
-report: int = 0
 TRIES: Final = 4
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.home: Any = None
         self.again = 0
 
     async def init(self, pd: PD) -> None:
         """See what is there."""
-        user = self.user = User(pd, report)
-        await user.log_in()
+        await super().init(pd)
+        user = self.user
         self.home = await (await user.home(READ)).underlying_directory("alice", READ_WRITE)
         found = (await self.home.translation("greeting")).command
         await user.notes.note("found", " ".join(found))

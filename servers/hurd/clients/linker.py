@@ -4,18 +4,16 @@ from typing import Any
 
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import User
-
-report: int = 0
+from servers.hurd.clients.user import Being
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     async def init(self, pd: PD) -> None:
         """Write through one, read through the other."""
-        user = User(pd, report)
-        await user.log_in()
+        await super().init(pd)
+        user = self.user
         home: Any = await (await user.home(READ)).underlying_directory("alice", READ_WRITE)
         for name, command in {"tmp": ["hurd_tmpfs"], "link": ["hurd_firmlink", "home/alice/tmp"]}.items():
             await (await home.make_directory(name)).drop()

@@ -4,22 +4,20 @@ from typing import Any
 
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, READ_BYTES, User
-
-report: int = 0
+from servers.hurd.clients.user import OTHER, READ_BYTES, Being
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.home: Any = None
 
     async def init(self, pd: PD) -> None:
         """Read, put a translator there, read."""
-        user = self.user = User(pd, report)
-        await user.log_in()
+        await super().init(pd)
+        user = self.user
         self.home = await (await user.home(READ)).underlying_directory("alice", READ_WRITE)
         await user.notes.tried("before", user.read(self.home, "greeting"))
         translator = await user.start(1, self.home, "greeting", ["hurd_hello", "from", "a", "translator"])

@@ -4,18 +4,16 @@ from typing import Any
 
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import User
-
-report: int = 0
+from servers.hurd.clients.user import Being
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     async def init(self, pd: PD) -> None:
         """A poem, line by line."""
-        user = User(pd, report)
-        await user.log_in()
+        await super().init(pd)
+        user = self.user
         home: Any = await (await user.home(READ)).underlying_directory("alice", READ_WRITE)
         await (await home.create("poem")).write(0, b"one\ntwo\nthree\n")
         await home.set_passive("poem", ["hurd_lines"])

@@ -6,21 +6,20 @@ from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.spawn import spawn
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import BEAT, ENDED, NOTIFICATION, OTHER, User
+from servers.hurd.clients.user import BEAT, ENDED, NOTIFICATION, OTHER, Being
 from servers.hurd.proving import given_up
 
-report: int = 0
 TARGETS: Final = ("tree", "mute")
 NODES, DEPTH = 40, 5
 PATIENCE: Final = 3
 """Beats."""
 
 
-class Program:
+class Program(Being):
     """The client."""
 
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.home: Any = None
         self.search: Any = None
         self.output: Any = None
@@ -30,8 +29,7 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Be somebody."""
-        self.user = User(pd, report)
-        await self.user.log_in()
+        await super().init(pd)
         self.home = await (await self.user.home(READ)).underlying_directory("alice", READ_WRITE)
 
     async def notified(self, pd: PD, ch: int) -> None:

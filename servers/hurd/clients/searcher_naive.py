@@ -4,25 +4,16 @@ from typing import Any
 
 from capkernel.protocols.files import READ
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import OTHER, User
+from servers.hurd.clients.user import OTHER, Being
 from servers.hurd.walk import Limits, Walk
 
 TARGETS = ("mute",)
 
 
-class Program:
+class Program(Being):
     """The client. ``targets`` are looked through one after the other."""
 
-    report: int = 0
     targets = TARGETS
-
-    def __init__(self) -> None:
-        self.user: Any = None
-
-    async def init(self, pd: PD) -> None:
-        """Be somebody."""
-        self.user = User(pd, self.report)
-        await self.user.log_in()
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The traps are set."""

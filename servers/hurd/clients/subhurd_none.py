@@ -1,23 +1,15 @@
 """The owner of a subhurd without one: it logs in, and does nothing more."""
 
-from typing import Any
-
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import User
+from servers.hurd.clients.user import Being
 
 
-class Program:
+class Program(Being):
     """The client."""
 
-    report: int = 0
-
-    def __init__(self) -> None:
-        self.user: Any = None
-
     async def init(self, pd: PD) -> None:
-        """Be somebody."""
-        self.user = User(pd, self.report)
-        await self.user.log_in()
+        """Be somebody, and begin."""
+        await super().init(pd)
         await self.begin()
 
     async def begin(self) -> None:

@@ -4,25 +4,24 @@ from typing import Any, Final
 
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.user.loop import PD
-from servers.hurd.clients.user import BEAT, OTHER, User
+from servers.hurd.clients.user import BEAT, OTHER, Being
 
-report: int = 0
 TRAPS: Final = {"tree": "hurd_endless", "mute": "hurd_mute"}
 MEANWHILE: Final = 1
 """The beat at which it looks whether the file server serves others."""
 
 
-class Program:
+class Program(Being):
     """The attacker."""
 
     def __init__(self) -> None:
-        self.user: Any = None
+        super().__init__()
         self.beats = 0
 
     async def init(self, pd: PD) -> None:
         """Set the traps."""
-        user = self.user = User(pd, report)
-        await user.log_in()
+        await super().init(pd)
+        user = self.user
         mine: Any = await (await user.home(READ)).underlying_directory("mallory", READ_WRITE)
         for place, (name, program) in enumerate(TRAPS.items(), 1):
             await (await mine.make_directory(name)).drop()

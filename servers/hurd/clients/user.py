@@ -75,3 +75,17 @@ class User:
         file: Any = await directory.open(name, READ)
         content: bytes = await after(file, file.read(0, READ_BYTES))
         return content
+
+
+class Being:
+    """A program that is somebody: it begins by logging in. ``report`` is where it takes notes."""
+
+    report: int = 0
+
+    def __init__(self) -> None:
+        self.user: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Be somebody."""
+        self.user = User(pd, self.report)
+        await self.user.log_in()
