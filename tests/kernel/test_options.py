@@ -40,6 +40,61 @@ def test_who_receives_a_queued_plain_send_without_time_of_its_own_is_lent_the_se
     assert (server.sched_context is not None, sender.sched_context is None) == (lent, lent)
 
 
+@pytest.mark.parametrize("lent", [False, True])
+@pytest.mark.parametrize("number", [sc.SEND, sc.NBSEND])
+def test_a_plain_send_to_a_server_that_waits_lends_it_the_sender_s_time_only_with_the_option(
+    number: int, lent: bool
+) -> None:
+    layout = Layout(workers=SERVER, fixes=("fix_send_to_passive",) if lent else ())
+    execution = checked(Program(layout, (send("ep0", 1, number=number, thread=2), Compute(1))))
+    assert execution.problem is None
+    threads = outcome(layout, execution.ran).threads
+    assert (threads[1].sched_context is not None, threads[2].sched_context is None) == (lent, lent)
+
+
+EQUALS = Layout(workers=(
+    Worker(priority=110, budget=100, period=100), Worker(priority=110, budget=100, period=100),
+    Worker(priority=120, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+    Worker(priority=130, passive=True, serves=(SLOTS["ep1"], SLOTS["reply1"])),
+))  # fmt: skip
+"""Two who take turns of 1,000 ticks, a server that runs on their time, and one that may run on the server's."""
+ASK, ASK_ON = Syscall(sc.CALL, SLOTS["ep0"]), Syscall(sc.CALL, SLOTS["ep1"])
+TELL, TELL_BACK = (
+    Syscall(sc.REPLY_RECV, SLOTS[f"ep{n}"], reply=SLOTS[f"reply{n}"]) for n in range(2)
+)  # fmt: skip
+SAY_ALL_BACK = replace(TELL_BACK, words=tuple(range(8)))
+"""An answer that is too long for the fast path."""
+TURN = Compute(1_100)
+
+
+@pytest.mark.parametrize("mended", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "has_ended"),
+    [
+        ((ASK, TURN, TELL), True),
+        ((ASK, ASK_ON, TURN, TELL_BACK, TELL), True),
+        ((ASK, ASK_ON, TELL_BACK, TURN, TELL), True),
+        ((ASK, TELL), False),
+        ((ASK, ASK_ON, TELL_BACK, TELL), False),
+        ((TURN, TURN, ASK, TELL), False),
+        ((TURN, TURN, ASK, ASK_ON, TELL_BACK, TELL), False),
+        ((ASK, ASK_ON, SAY_ALL_BACK, TELL), False),
+        ((ASK, TURN, TELL, TURN, ASK, TELL), False),
+        ((ASK, TURN, TELL, TURN, TURN, TURN, ASK, TELL), False),
+    ],
+)
+def test_whose_turn_ended_while_it_was_lent_goes_behind_its_equals_only_with_the_option(
+    steps: tuple[Step, ...], has_ended: bool, mended: bool
+) -> None:
+    """Some steps end turns that are not lent: these have no effect on what comes back later."""
+    fixes = ("fix_lent_turns",) if mended else ()
+    execution = checked(Program(replace(EQUALS, fixes=fixes), (*steps, Compute(1))))
+    assert execution.problem is None
+    ran = execution.ran
+    caller = ran[max(place for place, step in enumerate(steps) if step is ASK)]
+    assert (ran[-1] != caller) == (has_ended and mended), ran
+
+
 WAITING = {
     "receivers": ("ep0", (recv("ep0", "reply0", 0), recv("ep0", "reply1", 1), wait("ep0", 2))),
     "senders": ("ep0", tuple(send("ep0_badged", 1, thread=n) for n in range(3))),
