@@ -7,7 +7,7 @@ MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that
 from typing import Final
 
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
-from capkernel.protocols.failures import DeviceError, Failure, ServerDied
+from capkernel.protocols.failures import Corrupt, DeviceError, Failure, ServerDied
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 
@@ -16,11 +16,15 @@ TRANSFER_TRIES: Final = 5
 
 
 class Disk:
-    """Sectors of 512 bytes. ``region`` is the transfer region that the device reaches."""
+    """Sectors of 512 bytes. ``region`` is the transfer region that the device reaches.
 
-    def __init__(self, block: Block, region: SharedRegion) -> None:
+    A driver that dies ``driver_tries`` times in a row is given up.
+    """
+
+    def __init__(self, block: Block, region: SharedRegion, *, driver_tries: int = DRIVER_TRIES) -> None:
         self.block = block
         self.region = region
+        self.driver_tries = driver_tries
         self.name = ""
         self.sectors = 0
         self.is_read_only = False
@@ -28,8 +32,13 @@ class Disk:
         """How often a driver died before it answered."""
 
     async def open(self) -> None:
-        """Ask what the disk is. Raises DeviceError."""
-        info = await self._info(DRIVER_TRIES)
+        """Ask what the disk is. Raises DeviceError, or Corrupt if whoever is asked says so of what is below."""
+        try:
+            info = await self._info(self.driver_tries)
+        except DeviceError as failure:
+            if isinstance(failure.__cause__, Corrupt):
+                raise failure.__cause__ from None
+            raise
         self.name, self.sectors, self.is_read_only = info.name, info.sectors, info.is_read_only
 
     async def _info(self, tries: int) -> BlockInfo:
@@ -38,8 +47,8 @@ class Disk:
         while True:
             try:
                 info = await self.block.info()
-            except Failure:
-                tries, before = self._died(tries), None
+            except Failure as failure:
+                tries, before = self._died(tries, failure), None
             else:
                 if info == before:
                     return info
@@ -70,14 +79,14 @@ class Disk:
 
     async def _transfer(self, what: str, sector: int, count: int, data: bytes) -> None:
         """Ask until it is done; each time with the data put into the region again."""
-        drivers, transfers = DRIVER_TRIES, TRANSFER_TRIES
+        drivers, transfers = self.driver_tries, TRANSFER_TRIES
         while True:
             if data:
                 await write(self.region.vaddr, data)
             try:
                 await self._ask(what, sector, count)
-            except ServerDied:
-                drivers = self._died(drivers)
+            except ServerDied as failure:
+                drivers = self._died(drivers, failure)
                 if (await self._info(drivers)).name != self.name:
                     raise DeviceError(f"{self.name} was replaced by another disk") from None
             except Failure as failure:
@@ -96,9 +105,9 @@ class Disk:
         else:
             await self.block.flush()
 
-    def _died(self, tries: int) -> int:
+    def _died(self, tries: int, failure: Failure) -> int:
         """The tries that are left. Raises DeviceError if there are none."""
         self.deaths += 1
         if tries <= 1:
-            raise DeviceError(f"the disk's driver died {DRIVER_TRIES} times in a row")
+            raise DeviceError(f"the disk's driver died {self.driver_tries} times in a row") from failure
         return tries - 1

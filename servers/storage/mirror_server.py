@@ -1,0 +1,168 @@
+"""A disk made of two: what is written goes to both, and neither driver is believed without proof (``mirror``).
+
+It calls two drivers and is called as one. A driver that does not answer holds it up, until the supervisor kills both
+for their silence; so it writes down whom it waits for, in memory that outlives it (``state``), and a disk for which
+it waited in vain several times in a row is not asked for a while.
+"""
+
+import tomllib
+from contextlib import suppress
+from typing import Any, Final
+
+from capkernel.protocols.block import Block, BlockInfo
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.failures import Corrupt, DeviceError, Failure, NotPermitted
+from capkernel.protocols.interface import Interface
+from capkernel.protocols.service import Service
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import read, write
+from capkernel.user.syscalls import Message
+from servers.drivers.sectors import CheckedBlock
+from servers.storage.disk import Disk
+from servers.storage.mirror import Mirror
+from servers.storage.mirror_copy import MirrorCopy
+from servers.storage.mirror_layout import identity_of
+from servers.storage.mirror_waiting import Awaited, WatchedBlock
+
+SUPERVISOR, CLIENTS = 1, range(2, 10)
+DISKS: Final = (0, 10)
+"""Channels. Clients from ``FIRST_READER`` on may only read."""
+FIRST_READER: Final = 6
+DRIVER_TRIES: Final = 5
+"""Deaths of a driver in a row after which its disk is left: the other one goes on."""
+
+
+class MirrorServant(CheckedBlock):
+    """The mirror as clients see it. The transfer region at ``vaddr`` is shared with them."""
+
+    def __init__(self, mirror: Mirror, region: SharedRegion, is_read_only: bool) -> None:
+        super().__init__(mirror.sectors, region.size)
+        self.mirror = mirror
+        self.vaddr = region.vaddr
+        self.is_read_only = is_read_only
+
+    async def info(self) -> BlockInfo:
+        """What the disk is."""
+        self.is_known = True
+        return BlockInfo(self.sectors, self.is_read_only, self.transfer_size, "mirror")
+
+    async def read(self, sector: int, count: int, offset: int) -> None:
+        """Sectors into the transfer region."""
+        self.checked(sector, count, offset)
+        await write(self.vaddr + offset, await self.mirror.read(sector, count))
+
+    async def write(self, sector: int, count: int, offset: int) -> None:
+        """Sectors out of the transfer region, which is read once."""
+        if self.is_read_only:
+            raise NotPermitted("this disk is read-only")
+        length = self.checked(sector, count, offset)
+        await self.mirror.write(sector, await read(self.vaddr + offset, length))
+
+    async def flush(self) -> None:
+        """What was written is to last."""
+        self.need_known()
+        await self.mirror.flush()
+
+
+class NoMirror(Block):
+    """In place of a mirror, if the disks do not make one: everybody is told why."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+    async def info(self) -> BlockInfo:
+        """There is none."""
+        raise self.failure
+
+    async def read(self, sector: int, count: int, offset: int) -> None:
+        """There is none."""
+        raise self.failure
+
+    async def write(self, sector: int, count: int, offset: int) -> None:
+        """There is none."""
+        raise self.failure
+
+    async def flush(self) -> None:
+        """There is none."""
+        raise self.failure
+
+
+class Program:
+    """The server.
+
+    Regions: shared with the clients, with each disk's driver; the mirror's name (TOML: ``name = "…"``), by which its
+    disks are known; what outlives it.
+    """
+
+    transfer: int = 0
+    transfer_size: int = 0x1_0000
+    first_transfer: int = 0
+    first_transfer_size: int = 0x1_0000
+    second_transfer: int = 0
+    second_transfer_size: int = 0x1_0000
+    names: int = 0
+    names_size: int = 0x1000
+    state: int = 0
+    state_size: int = 0x1000
+
+    def __init__(self) -> None:
+        self.mirror: Any = None
+        self.awaited: Any = None
+        self.service: Any = None
+        self.refusing: Block | None = None
+
+    async def init(self, pd: PD) -> None:
+        """Open both disks, and serve."""
+        identity = identity_of(await self._name(pd))
+        self.awaited = Awaited(self.state)
+        copies = []
+        for side, channel in enumerate(DISKS):
+            block = connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
+            region = (
+                SharedRegion(self.second_transfer, self.second_transfer_size)
+                if side
+                else SharedRegion(self.first_transfer, self.first_transfer_size)
+            )
+            disk = Disk(WatchedBlock(block, self.awaited, side), region, driver_tries=DRIVER_TRIES)
+            copies.append(MirrorCopy(disk, identity, side))
+
+        async def say(text: str) -> None:
+            await pd.print(f"{pd.name}: {text}\n")
+
+        self.mirror = Mirror(copies, lambda: pd.notify(SUPERVISOR), say)
+        try:
+            await self.mirror.open(await self.awaited.in_vain())
+        except Corrupt as failure:
+            await say(str(failure))
+            self.refusing = NoMirror(failure)
+        self.service = Service(pd, roots=self._root)
+
+    async def _name(self, pd: PD) -> str:
+        if not self.names:
+            return pd.name
+        table = tomllib.loads((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+        return str(table["name"])
+
+    def _root(self, session: int) -> Interface | None:
+        if session not in CLIENTS:
+            return None
+        if self.refusing is not None:
+            return self.refusing
+        return MirrorServant(self.mirror, SharedRegion(self.transfer, self.transfer_size), session >= FIRST_READER)
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """The supervisor wants a sign of life; then there is time for what nobody asks for."""
+        if ch != SUPERVISOR:
+            return
+        await pd.notify(SUPERVISOR)
+        if self.refusing is None:
+            # If no disk answers, whoever wants something is told.
+            with suppress(DeviceError):
+                await self.mirror.look_on()
+            if self.mirror.is_whole:
+                await self.awaited.forget()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        """A client asks."""
+        return await self.service.protected(msg)
