@@ -18,9 +18,6 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 
-report: int = 0
-orders: int = 0
-
 FILES, TICKETS = 0, 1
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST, DONE = range(0, 64, 8)
@@ -29,7 +26,7 @@ that a cap should not have allowed; tickets; the longest wait for an answer, in 
 """
 STOP = 0
 """Offset in the orders: 1 when it is time to end."""
-RECORD, LEFT, PAUSE = 64, 4, 2_000
+RECORD, LEFT, PAUSE = 64, 4, 500
 """Bytes of a record; names that stay; ticks between two rounds."""
 
 
@@ -41,37 +38,53 @@ def record(name: str, number: int) -> bytes:
 class Program:
     """The client."""
 
+    report: int = 0
+    orders: int = 0
+
     def __init__(self) -> None:
         self.counts = dict.fromkeys((ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST), 0)
         self.last_ticket = 0
+        self.directory: Any = None
+        self.journal: Any = None
+        self.reader: Any = None
+        self.former: Any = None
 
     async def init(self, pd: PD) -> None:
         """Work until it is time to end; then look whether everything is there once."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        root = connect(Directory, Connection(pd.sys, inbox), BASE_ENDPOINT_CAP + FILES)
         tickets = connect(Tickets, Connection(pd.sys), BASE_ENDPOINT_CAP + TICKETS)
-        directory = await root.make_directory(pd.name)
-        journal = await directory.create("journal")
-        reader = await directory.open("journal", READ)
-        former: Any = await directory.open("journal", READ_WRITE)
-        # Given up at the server, as `drop` does it; the cap itself stays here.
-        former.is_owned = False
-        await former.drop()
+        await self._begin(pd, Connection(pd.sys, inbox))
         number = 0
-        while not await pd.load(orders + STOP):
-            await self._round(pd, number, directory, journal)
+        while not await pd.load(self.orders + STOP):
+            await self._round(pd, number)
             await self._ticket(pd, tickets)
-            await self._must_fail(pd, lambda: reader.write(0, b"x"), NotPermitted)
-            await self._must_fail(pd, lambda: former.read(0, 1), Gone)
+            await self._try(pd)
             number += 1
             self.counts[ROUNDS] = number
             await self._tell(pd)
             await pd.compute(PAUSE)
-        await self._look(pd, number, directory, journal)
+        await self._look(pd, number)
         await self._tell(pd)
-        await pd.store(report + DONE, 1)
+        await pd.store(self.report + DONE, 1)
 
-    async def _round(self, pd: PD, number: int, directory: Any, journal: Any) -> None:
+    async def _begin(self, pd: PD, connection: Connection) -> None:
+        """Open what is used from now on."""
+        root = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
+        self.directory = await root.make_directory(pd.name)
+        self.journal = await self.directory.create("journal")
+        self.reader = await self.directory.open("journal", READ)
+        self.former = await self.directory.open("journal", READ_WRITE)
+        # Given up at the server, as `drop` does it; the cap itself stays here.
+        self.former.is_owned = False
+        await self.former.drop()
+
+    async def _try(self, pd: PD) -> None:
+        """What must not be possible."""
+        await self._must_fail(pd, lambda: self.reader.write(0, b"x"), NotPermitted)
+        await self._must_fail(pd, lambda: self.former.read(0, 1), Gone)
+
+    async def _round(self, pd: PD, number: int) -> None:
+        directory, journal = self.directory, self.journal
         info = await self._ask(pd, journal.info)
         self._check(info is not None and info.size == number * RECORD)
         await self._ask(pd, lambda: journal.write(number * RECORD, record(pd.name, number)))
@@ -92,13 +105,13 @@ class Program:
             self.last_ticket = ticket
             self.counts[TAKEN] += 1
 
-    async def _look(self, pd: PD, number: int, directory: Any, journal: Any) -> None:
+    async def _look(self, pd: PD, number: int) -> None:
         """Whether every record is there once, and every name that is to be."""
         for each in range(number):
-            back = await self._ask(pd, partial(journal.read, each * RECORD, RECORD))
+            back = await self._ask(pd, partial(self.journal.read, each * RECORD, RECORD))
             self._check(back == record(pd.name, each))
         names = {f"old {each}" for each in range(max(0, number - LEFT), number)} | {"journal"}
-        found = await self._ask(pd, lambda: directory.list(0))
+        found = await self._ask(pd, lambda: self.directory.list(0))
         self._check(found is not None and {entry.name for entry in found} == names)
 
     async def _ask(self, pd: PD, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -128,4 +141,4 @@ class Program:
 
     async def _tell(self, pd: PD) -> None:
         for place, count in self.counts.items():
-            await pd.store(report + place, count)
+            await pd.store(self.report + place, count)

@@ -1,7 +1,8 @@
 """Replaces servers by others, one after the other, while clients use them; what was refused is tried once more.
 
-First a disk's driver by another driver, then the file server by one for another kind of file system, which brings the
-files to the other disk, then a server by its next version; and back.
+First a disk's driver by another driver, then the server of files in memory by another kind of it, the mount server by
+itself, the file server by one for another kind of file system, which brings the files to the other disk, then a server
+by its next version; and back.
 """
 
 from capkernel.protocols.client import Connection, connect
@@ -14,7 +15,8 @@ orders: int = 0
 
 SUPERVISOR = 0
 PLAN = (
-    ("disk", 1), ("disk2", 1), ("files", 1), ("tickets", 1), ("disk", 0), ("files", 0), ("tickets", 0), ("disk2", 0),
+    ("disk", 1), ("disk2", 1), ("scratch", 1), ("mounts", 0), ("files", 1), ("tickets", 1),
+    ("disk", 0), ("mounts", 0), ("files", 0), ("scratch", 0), ("tickets", 0), ("disk2", 0),
 )  # fmt: skip
 """Services and the programs that they are to have; 0 is the ordinary one."""
 REPLACED, REFUSED, DONE = 0, 8, 16

@@ -1,4 +1,8 @@
-"""The server of the root directory: one tree out of the file systems of other servers."""
+"""The server of the root directory: one tree out of the file systems of other servers.
+
+With memory and slots that outlive it (``state``, ``HELD_CNODE``) it can be replaced while clients use the tree
+(``mount_handover``): everything stays mounted, and caps to the root go on leading there.
+"""
 
 from typing import Any
 
@@ -10,11 +14,17 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.storage.mount_handover import KeptMounts, keep_mounts, restore_mounts
 from servers.storage.mount_table import MountsServant, MountTable
+from servers.system.lasting_slots import LastingSlots
+from servers.system.retiring import Handover, decline
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
-SUPERVISOR, CLIENTS, FIRST_READER = 1, range(2, 10), 6
+HELD_CNODE, HELD_SLOTS, HELD_ADDRESS = 302, 1 << 8, 1 << 58
+"""The granted CNode that lasts, how many slots it has, and the cap address of slot 0."""
+SUPERVISOR, CLIENTS, FIRST_READER, UPDATE = 1, range(2, 10), 6, 20
 """Channels. Clients from ``FIRST_READER`` on may only read."""
 BASE, FIRST_MOUNTED = 310, 311
 """Slots of caps to the file system that is the base, and to those that are mounted from the start, one after the other.
@@ -25,6 +35,9 @@ USUAL = {0: "tmp", 1: "bin"}
 """The names of those that are mounted from the start, if the table ``mounts`` of ``names`` does not say others."""
 names: int = 0
 names_size: int = 0x1000
+state: int = 0
+state_size: int = 0x1000
+"""Memory that outlives the server; who gives it that gives it slots that last, too."""
 
 
 class Program:
@@ -33,20 +46,29 @@ class Program:
     def __init__(self) -> None:
         self.service: Any = None
         self.table: Any = None
+        self.handover: Any = None
+        self.first: dict[int, Directory] = {}
+        """What is mounted from the start, by number."""
 
     async def init(self, pd: PD) -> None:
-        """Find the file systems, and serve."""
+        """Find the file systems, and serve; or go on where the program before stopped."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
-        self.table = MountTable(connect(Directory, connection, BASE))
+        lasting = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS) if state else None
+        self.table = MountTable(connect(Directory, connection, BASE), lasting)
         mounted = USUAL
         if names:
             text = (await pd.read(names, names_size)).rstrip(b"\0").decode()
             mounted = read_channel_names(text, "mounts")
-        for number, name in mounted.items():
-            self.table.mounts[name] = connect(Directory, connection, FIRST_MOUNTED + number)
+        self.first = {number: connect(Directory, connection, FIRST_MOUNTED + number) for number in mounted}
+        self.table.mounts = {name: self.first[number] for number, name in mounted.items()}
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
+        if state:
+            self.handover = Handover(pd, KeptMounts, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(
+                lambda kept: restore_mounts(kept, self.table, self.first, connection, self.service)
+            )
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:
@@ -54,8 +76,17 @@ class Program:
         return MountsServant(self.table, READ if session >= FIRST_READER else READ_WRITE)
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
-        await pd.notify(SUPERVISOR)
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self._give_way(pd)
+        else:
+            await pd.notify(SUPERVISOR)
+
+    async def _give_way(self, pd: PD) -> None:
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives what is mounted")
+        else:
+            await self.handover.give_way(keep_mounts(self.table, self.first, self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

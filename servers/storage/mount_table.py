@@ -8,21 +8,50 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from capkernel.protocols.client import Stub
+from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.failures import AlreadyExists, Busy, Gone, Malformed, NotFound, NotPermitted, WrongKind
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, Directory, Entry, File, Info, Kind, Space, checked_name
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.mounts import Mounts
+from servers.system.lasting_slots import LastingSlots
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
 
 class MountTable:
-    """What is mounted, and below it the base."""
+    """What is mounted, and below it the base.
 
-    def __init__(self, base: Directory) -> None:
+    ``lasting`` is where caps are kept that somebody mounted, if they are to outlive this program.
+    """
+
+    def __init__(self, base: Directory, lasting: LastingSlots | None = None) -> None:
         self.base = base
         self.mounts: dict[str, Directory] = {}
+        self.lasting = lasting
+
+    async def put(self, name: str, directory: Directory) -> None:
+        """Mount something."""
+        if self.lasting is not None and isinstance(directory, Stub) and directory.connection.inbox is not None:
+            slot = await self.lasting.take(directory.connection.inbox, directory.cap)
+            directory.is_owned = False
+            directory = self.found_at(slot, directory.connection)
+        self.mounts[name] = directory
+
+    def found_at(self, slot: int, connection: Connection) -> Directory:
+        """What a lasting slot leads to. Raises ValueError if there are no such slots."""
+        if self.lasting is None:
+            raise ValueError("there are no slots that last")
+        return connect(Directory, connection, self.lasting.address(slot))
+
+    async def let_go(self, directory: Directory) -> None:
+        """Close what was opened below something, and give it up."""
+        with suppress(Gone):
+            await directory.revoke()
+            await directory.drop()
+        if self.lasting is not None and isinstance(directory, Stub):
+            slot = self.lasting.slot_of(directory.cap)
+            if slot is not None:
+                await self.lasting.empty(slot)
 
 
 class MountsServant(Mounts):
@@ -115,7 +144,7 @@ class MountsServant(Mounts):
         if isinstance(directory, MountsServant):
             raise Malformed("the root cannot be mounted in itself")
         await directory.info("")
-        self.table.mounts[name] = directory
+        await self.table.put(name, directory)
 
     async def unmount(self, name: str) -> None:
         """Take it away."""
@@ -123,9 +152,7 @@ class MountsServant(Mounts):
         directory = self.table.mounts.pop(name, None)
         if directory is None:
             raise NotFound(f"nothing is mounted at {name}")
-        with suppress(Gone):
-            await directory.revoke()
-            await directory.drop()
+        await self.table.let_go(directory)
 
     async def mounted(self) -> tuple[str, ...]:
         """The names of what is mounted."""

@@ -1,14 +1,56 @@
 """A file system in the memory of its server; what is in it ends with the server."""
 
+from typing import Protocol
+
 from attrs import define
 
 from capkernel.protocols.failures import NoSpace, NotEmpty, NotFound, WrongKind
 from capkernel.protocols.files import Entry, Kind, Space
 
 
+class Content(Protocol):
+    """The bytes of a file."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Some of them, as far as they are there."""
+        ...
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Change some, or add them; a gap is filled with zeros."""
+        ...
+
+    def resize(self, size: int) -> None:
+        """Cut off, or add zeros."""
+        ...
+
+
 @define
-class _File:
+class WholeContent:
+    """Bytes one after the other."""
+
     content: bytearray
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.content)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Some of them."""
+        return bytes(self.content[offset : offset + size])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Change some."""
+        self.resize(max(len(self.content), offset + len(data)))
+        self.content[offset : offset + len(data)] = data
+
+    def resize(self, size: int) -> None:
+        """Cut off, or add zeros."""
+        del self.content[size:]
+        self.content.extend(bytes(size - len(self.content)))
 
 
 class RamVolume:
@@ -17,34 +59,35 @@ class RamVolume:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self._things: dict[str, _File | None] = {"": None}
+        self._things: dict[str, Content | None] = {"": None}
+
+    def new_content(self) -> Content:
+        """What a new file has. Another kind of volume has another."""
+        return WholeContent(bytearray())
 
     async def info(self, path: str) -> tuple[Kind, int] | None:
         """What is there."""
         if path not in self._things:
             return None
         found = self._things[path]
-        return (Kind.DIRECTORY, 0) if found is None else (Kind.FILE, len(found.content))
+        return (Kind.DIRECTORY, 0) if found is None else (Kind.FILE, len(found))
 
     async def read(self, path: str, offset: int, size: int) -> bytes:
         """Bytes of a file."""
-        return bytes(self._file(path).content[offset : offset + size])
+        return self._file(path).read(offset, size)
 
     async def write(self, path: str, offset: int, data: bytes) -> None:
         """Change a file."""
-        content = self._file(path).content
-        end = offset + len(data)
-        self._charge(max(0, end - len(content)) if data else 0)
+        content = self._file(path)
+        self._charge(max(0, offset + len(data) - len(content)) if data else 0)
         if data:
-            content.extend(bytes(max(0, end - len(content))))
-            content[offset:end] = data
+            content.write(offset, data)
 
     async def resize(self, path: str, size: int) -> None:
         """Cut off, or add zeros."""
-        content = self._file(path).content
+        content = self._file(path)
         self._charge(size - len(content))
-        del content[size:]
-        content.extend(bytes(size - len(content)))
+        content.resize(size)
 
     async def sync(self, path: str) -> None:
         """Nothing to do."""
@@ -62,14 +105,14 @@ class RamVolume:
     async def create(self, path: str, kind: Kind) -> None:
         """Make something."""
         self._charge(_cost(path))
-        self._things[path] = _File(bytearray()) if kind is Kind.FILE else None
+        self._things[path] = self.new_content() if kind is Kind.FILE else None
 
     async def remove(self, path: str) -> None:
         """Remove something."""
         if await self.list(path):
             raise NotEmpty(f"{path} is not empty")
         found = self._things.pop(path)
-        self.used -= _cost(path) + (len(found.content) if found else 0)
+        self.used -= _cost(path) + (len(found) if found is not None else 0)
 
     async def rename(self, path: str, new_path: str) -> None:
         """Move something."""
@@ -93,7 +136,7 @@ class RamVolume:
             raise NotFound(f"there is no {path}")
         return found
 
-    def _file(self, path: str) -> _File:
+    def _file(self, path: str) -> Content:
         if path not in self._things:
             raise NotFound(f"there is no {path}")
         found = self._things[path]

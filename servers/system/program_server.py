@@ -8,23 +8,23 @@ from capkernel.protocols.files import READ, Kind
 from capkernel.protocols.interface import Interface
 from capkernel.user.loop import PD
 from capkernel.user.process import decode_table
-from servers.storage import ram_server
+from servers.storage.ram_server import CLIENTS
+from servers.storage.ram_server import Program as RamServer
 from servers.system.program_file import MAGIC
 
 programs: int = 0
 programs_size: int = 0x2000
 
 
-class Program(ram_server.Program):
+class Program(RamServer):
     """Files in memory, which nobody may write once they are there."""
 
-    async def init(self, pd: PD) -> None:
-        """Write the files, and serve."""
+    async def _fill(self, pd: PD) -> None:
+        """Write the files."""
         volume = self.tree.volume
         for name in decode_table(await pd.read(programs, programs_size)):
             await volume.create(name, Kind.FILE)
             await volume.write(name, 0, MAGIC + name.encode() + b"\n")
-        await super().init(pd)
 
     def _root(self, session: int) -> Interface | None:
-        return self.tree.root_directory(READ) if session in ram_server.CLIENTS else None
+        return self.tree.root_directory(READ) if session in CLIENTS else None

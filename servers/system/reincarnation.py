@@ -51,7 +51,7 @@ class Service:
     ``patience`` is how many beats it may be silent (0: it need not give signs of life); ``asks`` whether an order
     decides what becomes of it. ``due`` is the beat at which something is to happen next, ``fallback`` the program that
     it had before an update, ``asked`` when it was asked for its state, ``is_new`` whether the other one was started and
-    has not shown yet that it works.
+    has not shown yet that it works, ``is_updated`` whether the last update ended with the new one.
     """
 
     label: str
@@ -69,6 +69,7 @@ class Service:
     last_life: int = 0
     is_new: bool = False
     asked: int = 0
+    is_updated: bool = False
 
     @property
     def info(self) -> ServiceInfo:
@@ -164,6 +165,7 @@ class Table:
         """Somebody wants a service to run another program; first it is asked to write down its state."""
         service = self.services[label]
         service.fallback, service.state, service.is_new = service.alternative, State.UPDATING, False
+        service.is_updated = False
         service.last_life = service.asked = self.beats
         service.due = alternative
         return [Step(Act.ASK_FOR_STATE, label)]
@@ -214,6 +216,7 @@ class Table:
         return [Step(Act.START, service.label, service.alternative)]
 
     def _updated(self, service: Service) -> None:
+        service.is_updated = service.is_new
         service.fallback, service.state, service.is_new = service.alternative, State.RUNNING, False
 
     def _roll_back(self, service: Service) -> list[Step]:

@@ -187,7 +187,7 @@ class SupervisionServant(Supervision):
             await self.supervisor.carry_out(self.supervisor.table.state_saved(label))
         while self.supervisor.is_updating(label):
             await self.supervisor.settled.wait()
-        if service.alternative != alternative:
+        if not service.is_updated:
             raise Refused(f"the new program of {label} came to grief, or the old one could not give way; that goes on")
 
     def _need_restart(self) -> None:

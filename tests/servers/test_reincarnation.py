@@ -100,9 +100,11 @@ def test_an_update_that_fails_goes_back_and_one_that_works_stays() -> None:
     assert table.state_saved("disk") == [Step(Act.DESTROY, "disk"), Step(Act.START, "disk", 1)]
     assert table.crashed("disk", "v2 is broken") == [Step(Act.DESTROY, "disk"), Step(Act.START, "disk", 0)]
     assert table.services["disk"].state is State.RUNNING
+    assert not table.services["disk"].is_updated
     table.update("disk", 1)
     table.state_saved("disk")
     assert table.lives("disk")
+    assert table.services["disk"].is_updated
     assert table.services["disk"].alternative == 1
     assert starts(table.crashed("disk", "later"))
     assert table.services["disk"].alternative == 1
@@ -117,6 +119,20 @@ def test_a_service_can_be_updated_to_the_program_that_it_has() -> None:
     assert table.beat() == [Step(Act.PING, "disk")]
     assert table.lives("disk")
     assert table.services["disk"].state is State.RUNNING
+    assert table.services["disk"].is_updated
+
+
+def test_an_update_to_the_program_that_it_has_is_known_to_have_failed() -> None:
+    table = running()
+    for fails in (lambda: table.crashed("disk", "v2 is broken"), lambda: [table.beat() for _ in range(DECLINED)]):
+        table.update("disk", 0)
+        table.state_saved("disk")
+        assert table.lives("disk")
+        table.update("disk", 0)
+        fails()
+        table.lives("disk")
+        assert table.services["disk"].state is State.RUNNING
+        assert not table.services["disk"].is_updated
 
 
 def test_a_service_that_goes_on_when_it_is_asked_for_its_state_is_left_alone() -> None:

@@ -1,15 +1,16 @@
 """Live replacement: servers give way to others of another kind while clients use them, and nobody notices.
 
-Three clients work with files and tickets all the time. Meanwhile the drivers of two disks give way to another driver
-for the same device, the file server for littlefs to one for FAT, which brings all files to the second disk, the ticket
-server to its next version; and then all of it back.
+Five clients work with files, mounts and tickets all the time. Meanwhile the drivers of two disks give way to another
+driver for the same device, the file server for littlefs to one for FAT, which brings all files to the second disk, the
+one for files in memory to another kind of it, the mount server to itself, the ticket server to its next version; and
+then all of it back.
 """
 
 from itertools import count
 
 from attrs import frozen
 
-from capkernel.kernel.objects import TCB, BlockedOnReceive, BlockedOnSend
+from capkernel.kernel.objects import TCB, BlockedOnReceive, BlockedOnSend, Endpoint
 from capkernel.tools.demo.stage import DISK_BYTES, Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -18,15 +19,18 @@ from hwmodel.cpu.trap import Trap
 from hwmodel.virtio import virtio_blk
 
 TITLE = "drivers, file systems and servers replaced by others with clients running; no request lost or doubled"
-CLIENTS = tuple(f"client{number}" for number in range(3))
-REPORTS = tuple(f"journal{number}" for number in range(3))
-SERVERS = ("files", "tickets")
-REPLACEMENTS, REFUSED = 8, 1
+CLIENTS = tuple(f"client{number}" for number in range(5))
+REPORTS = tuple(f"journal{number}" for number in range(5))
+SERVERS = ("files", "scratch", "mounts", "tickets")
+REPLACEMENTS, REFUSED = 12, 1
 """Replacements are made, and one is refused in any case: the ticket server's next version fails at its first start."""
 LONGEST_US, SETTLE_US = 4_000_000, 20_000
-FILES, FIRST_NEW_LIFE = "files", 2
-SAMPLE, STRIDE = 40, 3
-"""The step at which the new file server crashes while it starts; with ``everywhere`` every so manyth, to the last."""
+CALLERS = (*CLIENTS, "mounts")
+"""Who calls them: the mount server is a client, too."""
+FIRST_NEW_LIFE = 2
+CRASHING = {"files": 40, "scratch": 1, "mounts": 1}
+"""Servers whose next program crashes while it starts, and at which step; with ``everywhere`` at every so manyth."""
+STRIDES = {"files": 3, "scratch": 1, "mounts": 1}
 
 
 @frozen
@@ -55,13 +59,13 @@ ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST, DONE = range(8)
 
 
 class Queue:
-    """Looks after each kernel entry for clients whose call waits for a server that has not begun to serve again."""
+    """Looks after each kernel entry for calls that wait for a server that has not begun to serve again."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.calls = 0
         self._waiting: set[str] = set()
-        self._serving: dict[str, TCB] = {}
+        self._serving: dict[str, tuple[TCB, Endpoint]] = {}
         stage.system.loop.observers.append(self.look)
 
     def look(self, trap: Trap) -> None:
@@ -70,10 +74,14 @@ class Queue:
         for name in SERVERS:
             thread = threads.get(name)
             if thread is not None and isinstance(thread.state, BlockedOnReceive):
-                self._serving[name] = thread
-        waiting = {name for name in CLIENTS if name in threads and isinstance(threads[name].state, BlockedOnSend)}
-        if any(thread is not threads.get(name) for name, thread in self._serving.items()):
-            self.calls += len(waiting - self._waiting)
+                self._serving[name] = thread, thread.state.endpoint
+        replaced = [endpoint for name, (thread, endpoint) in self._serving.items() if thread is not threads.get(name)]
+        waiting: set[str] = set()
+        for name in CALLERS if replaced else ():
+            state = threads[name].state if name in threads else None
+            if isinstance(state, BlockedOnSend) and state.endpoint in replaced:
+                waiting.add(name)
+        self.calls += len(waiting - self._waiting)
         self._waiting = waiting
 
 
@@ -94,19 +102,35 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
-    """A run in which the new file server crashes once while it starts; with ``everywhere`` one for each such step."""
-    queued = 0
-    for step in count(1, STRIDE) if everywhere else (SAMPLE,):
-        outcome = play((Fault(FILES, step, Kind.CRASH, life=FIRST_NEW_LIFE),), story.seed)
-        has_crashed = bool(outcome.activated) and outcome.refused > REFUSED
-        if everywhere and not has_crashed:
-            # It had started before: the next step is one at which it serves.
-            story.claim("the sweep went through the whole start of the new file server", step > SAMPLE, step)
-            break
-        story.claim("the new file server crashed once while it started, and the old one went on", has_crashed, step)
-        _tell(story, outcome, f"crash at step {step}")
-        queued += outcome.queued
+    """A calm run, and one in which three new servers crash once while they start; with ``everywhere`` also one for each
+    such step.
+    """
+    calm = play(seed=story.seed)
+    story.claim("nothing was refused but the version that cannot be started", calm.refused == REFUSED, calm.refused)
+    _tell(story, calm, "calm")
+    faults = tuple(Fault(name, step, Kind.CRASH, life=FIRST_NEW_LIFE) for name, step in CRASHING.items())
+    outcome = play(faults, story.seed)
+    have_crashed = outcome.activated == len(faults) and outcome.refused == REFUSED + len(faults)
+    story.claim("new servers crashed while they started, and the old ones went on", have_crashed, ", ".join(CRASHING))
+    _tell(story, outcome, f"{len(faults)} crashes")
+    queued = calm.queued + outcome.queued
+    for name in CRASHING if everywhere else ():
+        queued += _sweep(story, name)
     story.claim("calls came while their server was being replaced, and waited", queued > 0, queued)
+
+
+def _sweep(story: Story, name: str) -> int:
+    """Let a new server crash at one step after the other until it has started; how many calls waited meanwhile."""
+    queued = 0
+    for step in count(1, STRIDES[name]):
+        outcome = play((Fault(name, step, Kind.CRASH, life=FIRST_NEW_LIFE),), story.seed)
+        if outcome.refused == REFUSED:
+            # It had started before: the next step is one at which it serves.
+            story.claim(f"the sweep went through the whole start of {name}", step > CRASHING[name], step)
+            return queued
+        _tell(story, outcome, f"{name} crashes at step {step}")
+        queued += outcome.queued
+    return queued
 
 
 def _tell(story: Story, outcome: Outcome, at: str) -> None:
