@@ -18,8 +18,12 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 
 T = TypeVar("T")
-NOTHING, LEFT, REFUSED = range(3)
-"""What the first word of the memory says: there is nothing; a state; one of which a program could make nothing."""
+NOTHING: Final = 0
+LEFT: Final = int.from_bytes(b"is left", "little")
+REFUSED: Final = int.from_bytes(b"refused", "little")
+"""What the first word of the memory says: there is nothing; a state; one of which a program could make nothing. No
+damage to a single byte makes nothing of something.
+"""
 _WORD: Final = 8
 
 

@@ -1,5 +1,7 @@
 """Live replacement: every claim of `capkernel demo replace`, and that they can fail."""
 
+from typing import Any
+
 import pytest
 
 from capkernel.tools.demo import replace
@@ -8,6 +10,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.block import RamDisk
 from hwmodel.virtio import virtio_blk
+from servers.system.retiring import LEFT, NOTHING
 
 
 def told(*, everywhere: bool = False) -> Story:
@@ -35,6 +38,56 @@ def test_a_file_server_that_loses_its_state_is_noticed_by_its_clients() -> None:
     assert outcome.activated
     assert outcome.refused == replace.REFUSED
     assert outcome.total(replace.FAILED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["scratch", "mounts"])
+def test_so_is_another_server_that_loses_its_state(server: str) -> None:
+    outcome = replace.play((Fault(server, 4, Kind.CRASH, life=2),))
+    assert outcome.activated
+    assert outcome.refused == replace.REFUSED
+    assert outcome.total(replace.FAILED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("server", "region"), [("scratch", "scratch_state"), ("mounts", "mounts_state")])
+def test_a_state_that_is_damaged_is_refused_by_both_programs_and_then_forgotten(server: str, region: str) -> None:
+    stage = Stage("replace", devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))})
+    former: set[Any] = set()
+
+    def damage(trap: Any) -> None:
+        """As soon as the server has another life; the first word says whether there is a state."""
+        thread = stage.system.threads.get(server)
+        if thread is not None and thread not in former:
+            mark = stage.words(region, 1)[0] if former else NOTHING
+            former.add(thread)
+            if mark == LEFT:
+                stage.write_words(region, mark, *[0xDEAD] * 100)
+
+    stage.system.loop.observers.append(damage)
+    assert stage.run_until(lambda: stage.words("report", 3)[2] == 1, 4_000_000)
+    run = stage.run(time_us=2_000)
+    replaced, refused, _ = stage.words("report", 3)
+    clients = [stage.words(name, 8) for name in replace.REPORTS]
+    stage.close()
+    assert run.output.count(f"{server}: what was left is of no use") == 2
+    assert (replaced, refused) == (replace.REPLACEMENTS, replace.REFUSED + 1), "it works when it is tried again"
+    assert sum(words[replace.FAILED] for words in clients), "what was lost is known to be lost"
+    bad = (replace.FAILED, replace.WRONG, replace.WAYS_IN)
+    assert not any(words[place] for words in clients[:3] for place in bad), "nobody else is concerned"
+
+
+@pytest.mark.slow
+def test_more_files_in_memory_than_can_be_handed_over_hold_up_an_update_and_nobody_else() -> None:
+    stage = Stage("replace", devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))}, programs={"client3": "hoarder.elf"})
+    assert stage.run_until(lambda: stage.words("report", 2)[1] > replace.REFUSED, 4_000_000, 1_000)
+    run = stage.run(time_us=2_000)
+    reports = [stage.words(name, 8) for name in replace.REPORTS if name != "journal3"]
+    stage.close()
+    assert "scratch: cannot give way" in run.output
+    assert all(words[replace.ROUNDS] for words in reports)
+    assert all(not words[place] for words in reports for place in (replace.FAILED, replace.WRONG, replace.WAYS_IN))
+    assert not run.faults
 
 
 @pytest.mark.slow

@@ -1,0 +1,98 @@
+"""Memory and slots that outlive programs, and what the kernel would do for the few system calls of who gives way."""
+
+import struct
+from typing import Any
+
+from capkernel.abi import labels
+from capkernel.abi import message as msg
+from capkernel.abi import syscalls as sc
+from capkernel.abi.words import WORD_MASK
+from capkernel.user import operations as ops
+from capkernel.user.loop import BASE_OUTPUT_NOTIFICATION_CAP, IPC_BUFFER, PD
+from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import steps_of
+from capkernel.user.pdimage import PDValues
+
+STATE = 0x10_0000
+SUPERVISOR, UPDATE = 1, 20
+
+
+class Retired(Exception):
+    """The program serves nothing more."""
+
+
+class Crashed(Exception):
+    """The program was killed at a step."""
+
+
+class Lasting:
+    """What outlives a program. ``caps`` are in CNodes, by CNode and slot; ``crash_at`` kills after so many steps."""
+
+    def __init__(self, size: int = 0x4000) -> None:
+        self.memory = bytearray(size)
+        self.buffer = bytearray(0x1000)
+        self.caps: dict[tuple[int, int], Any] = {}
+        self.signals: list[int] = []
+        self.said = ""
+        self.crash_at: int | None = None
+
+    @property
+    def region(self) -> SharedRegion:
+        return SharedRegion(STATE, len(self.memory))
+
+    def pd(self, life: int, name: str = "server") -> PD:
+        notifications = 1 << SUPERVISOR | 1 << UPDATE
+        return PD(PDValues(name=name, notifications=notifications), life=life)
+
+    def run(self, awaitable: Any) -> Any:
+        """Run something to its end. Raises Retired, Crashed."""
+        steps, result = steps_of(awaitable), None
+        while True:
+            try:
+                kind, *arguments = steps.send(result)
+            except StopIteration as end:
+                return end.value
+            if self.crash_at is not None:
+                self.crash_at -= 1
+                if self.crash_at < 0:
+                    steps.close()
+                    raise Crashed
+            result = self._step(kind, *arguments)
+
+    def _step(self, kind: int, *arguments: Any) -> Any:
+        if kind in (ops.LOAD, ops.STORE, ops.READ, ops.WRITE):
+            memory, start = self._place(arguments[0])
+            match kind:
+                case ops.LOAD:
+                    return int.from_bytes(memory[start : start + arguments[1]], "little")
+                case ops.STORE:
+                    memory[start : start + arguments[1]] = arguments[2].to_bytes(8, "little")[: arguments[1]]
+                case ops.READ:
+                    return bytes(memory[start : start + arguments[1]])
+                case ops.WRITE:
+                    memory[start : start + len(arguments[1])] = arguments[1]
+            return None
+        return self._system_call(kind, *arguments)
+
+    def _place(self, vaddr: int) -> tuple[bytearray, int]:
+        if vaddr >= IPC_BUFFER:
+            return self.buffer, vaddr - IPC_BUFFER
+        assert STATE <= vaddr < STATE + len(self.memory)
+        return self.memory, vaddr - STATE
+
+    def _system_call(self, number: int, dest: int, info: int = 0, *registers: int) -> Any:
+        if number == sc.YIELD & WORD_MASK:
+            raise Retired
+        if number == sc.DEBUG_PUT_CHAR & WORD_MASK:
+            self.said += chr(dest)
+        elif number == sc.SEND & WORD_MASK:
+            self.signals.append(dest - BASE_OUTPUT_NOTIFICATION_CAP)
+        else:
+            assert number == sc.CALL & WORD_MASK
+            label, roots = info >> msg.LABEL_SHIFT, struct.unpack_from("<1Q", self.buffer, msg.BUFFER_CAPS)
+            if label == labels.CNODE_MOVE:
+                self.caps[dest, registers[0]] = self.caps.pop((roots[0], registers[2]))
+            else:
+                assert label == labels.CNODE_DELETE
+                self.caps.pop((dest, registers[0]), None)
+        return (0,) * 6
