@@ -51,6 +51,22 @@ class Deadlines:
         return self.waiting[0].moment if self.waiting else None
 
 
+@frozen
+class KeptAlarm:
+    """An alarm for the next program; ``period`` is 0 if it comes once."""
+
+    channel: int
+    moment: int
+    period: int
+
+
+@frozen
+class KeptAlarms:
+    """All of them."""
+
+    alarms: list[KeptAlarm]
+
+
 class Alarms:
     """One alarm a client: his channel is signalled when its moment has come."""
 
@@ -58,6 +74,7 @@ class Alarms:
         self.pd = pd
         self.deadlines = deadlines
         self.by_channel: dict[int, Deadline] = {}
+        self.periods: dict[int, int] = {}
         self.ringing: list[int] = []
         """Channels to be signalled."""
 
@@ -66,12 +83,25 @@ class Alarms:
         if channel >= MAX_CHANNELS or not self.pd.values.notifications >> channel & 1:
             raise Unsupported("this client has no channel that could be signalled")
         self.cancel(channel)
+        self.periods[channel] = period
         self.by_channel[channel] = self.deadlines.add(moment, lambda now: self._ring(channel, moment, period, now))
 
     def cancel(self, channel: int) -> None:
         """Forget it."""
         if channel in self.by_channel:
             self.deadlines.remove(self.by_channel.pop(channel))
+
+    def kept(self) -> KeptAlarms:
+        """Those that are set, in order; who is to be signalled now was signalled before."""
+        alarms = [KeptAlarm(channel, each.moment, self.periods[channel]) for channel, each in self.by_channel.items()]
+        return KeptAlarms(sorted(alarms, key=lambda alarm: self.by_channel[alarm.channel]))
+
+    async def take_up(self, kept: KeptAlarms) -> None:
+        """Set them again. Raises ValueError or Unsupported if no former life can have written this down."""
+        for each in kept.alarms:
+            if each.channel < 0 or each.channel in self.by_channel or each.moment < 0 or each.period < 0:
+                raise ValueError(f"there can be no alarm {each}")
+            self.set(each.channel, each.moment, each.period)
 
     async def signal(self) -> None:
         """Signal those whose moment has come."""

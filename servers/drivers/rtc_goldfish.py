@@ -8,13 +8,18 @@ from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.drivers.deadlines import Alarms, Deadlines
+from servers.drivers.deadlines import Alarms, Deadlines, KeptAlarms
+from servers.system.retiring import Handover, decline
 
 registers: int = 0
+state: int = 0
+state_size: int = 0x1000
+"""Memory that outlives the driver, for the one after it."""
 
-IRQ, SUPERVISOR, CLIENTS, SETTER = 0, 1, range(2, 20), 20
-"""Channels; only the last may set the clock."""
+IRQ, SUPERVISOR, CLIENTS, SETTER, UPDATE = 0, 1, range(2, 20), 20, 21
+"""Channels; only ``SETTER`` may set the clock."""
 
 _TIME_LOW, _TIME_HIGH, _ALARM_LOW, _ALARM_HIGH = 0x00, 0x04, 0x08, 0x0C
 _INTERRUPT, _CLEAR_ALARM, _CLEAR_INTERRUPT = 0x10, 0x14, 0x1C
@@ -96,20 +101,25 @@ class Program:
         self.alarms: Any = None
         self.clock: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
-        """No alarm is set, and serve."""
+        """No alarm is set, but for those that the driver before has left; and serve."""
         self.clock, self.alarms = Goldfish(pd, registers), Alarms(pd, self.deadlines)
         self.service = Service(pd, roots=self._root)
         await self.clock.arm(None)
         await self.clock.acknowledge()
+        if state:
+            self.handover = Handover(pd, KeptAlarms, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            if await self.handover.go_on(self.alarms.take_up):
+                await self._look()
 
     def _root(self, session: int) -> Interface | None:
         is_client = session in CLIENTS or session == SETTER
         return ClockServant(self.clock, self.alarms, session) if is_client else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
         if ch == IRQ:
             await self.clock.acknowledge()
         await self._look()
@@ -117,6 +127,10 @@ class Program:
             await pd.irq_ack(IRQ)
         elif ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        elif ch == UPDATE and self.handover is None:
+            await decline(pd, "there is no memory that outlives the alarms")
+        elif ch == UPDATE:
+            await self.handover.give_way(self.alarms.kept())
 
     async def _look(self) -> None:
         """Signal those whose time has come, and tell the device of the next. If it cannot tell, they wait."""

@@ -14,11 +14,13 @@ from capkernel.protocols.failures import DeviceError, Malformed
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
-from servers.drivers.deadlines import Alarms, Deadlines
+from servers.drivers.deadlines import Alarms, Deadlines, KeptAlarms
+from servers.system.retiring import Handover, decline
 
-IRQ, SUPERVISOR, CLIENTS = 0, 1, range(2, 20)
+IRQ, SUPERVISOR, CLIENTS, UPDATE = 0, 1, range(2, 20), 20
 """Channels."""
 FIRST_REPLY, REPLIES = 302, 8
 """So many can wait at a time."""
@@ -26,6 +28,8 @@ TICKS_PER_US: Final = 10
 READINGS: Final = 6
 NEAR: Final = 100
 """Ticks: two readings one after the other that differ by more are not both right, or something came between."""
+POLL, GRACE = 100, 20_000
+"""Ticks after which a driver that is to retire looks again; ticks that it waits for those who sleep, at most."""
 LAST: Final = 2 * MAX_US * TICKS_PER_US
 """No machine has run for so many ticks."""
 
@@ -90,6 +94,12 @@ class TimeKeeper:
             self.sleeping.remove(come)
             self.deadlines.remove(deadline)
 
+    @property
+    def last_sleeper(self) -> int | None:
+        """When the last of those goes on who sleep."""
+        alarms = self.alarms.by_channel.values()
+        return max((each.moment for each in self.deadlines.waiting if each not in alarms), default=None)
+
     async def look(self) -> None:
         """Let go on whose moment has come; if the device cannot tell, all who sleep. Alarms then come later."""
         try:
@@ -146,11 +156,15 @@ def _check(us: int) -> None:
 
 
 class TimerProgram(ABC):
-    """The driver of any device."""
+    """The driver of any device. ``state`` is memory that outlives it, for the driver after it."""
+
+    state: int = 0
+    state_size: int = 0x1000
 
     def __init__(self) -> None:
         self.keeper: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     @abstractmethod
     def make_comparator(self, pd: PD) -> Comparator:
@@ -162,12 +176,20 @@ class TimerProgram(ABC):
         self.keeper = TimeKeeper(pd, self.make_comparator(pd))
         self.service = Service(pd, roots=self._root)
         await self.keeper.arm()
+        if self.state:
+            region = SharedRegion(self.state, self.state_size)
+            self.handover = Handover(pd, KeptAlarms, region, SUPERVISOR, UPDATE)
+            if await self.handover.go_on(self.keeper.alarms.take_up):
+                await self._go_on()
 
     def _root(self, session: int) -> Interface | None:
         return TimerServant(self.keeper, session) if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self._give_way(pd)
+            return
         if ch == IRQ:
             await self.keeper.comparator.acknowledge()
         await self._go_on()
@@ -175,6 +197,20 @@ class TimerProgram(ABC):
             await pd.irq_ack(IRQ)
         elif ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+
+    async def _give_way(self, pd: PD) -> None:
+        """Alarms are handed over. Who sleeps waits for this driver's answer: for those it waits, if it is not long."""
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives the alarms")
+            return
+        until = await pd.clock() + GRACE
+        while (last := self.keeper.last_sleeper) is not None:
+            if last > until or await pd.clock() > until:
+                await decline(pd, "somebody sleeps for longer")
+                return
+            await pd.compute(POLL)
+            await self._go_on()
+        await self.handover.give_way(self.keeper.alarms.kept())
 
     async def _go_on(self) -> None:
         await self.keeper.look()

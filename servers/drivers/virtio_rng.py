@@ -19,18 +19,21 @@ from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.system.retiring import decline, retire
 
 registers: int = 0
 rings: int = 0
 rings_io: int = 0x1000_0000
 
-CLIENTS = range(2, 20)
+CLIENTS, UPDATE = range(2, 20), 20
 """Channels."""
 FIRST_REPLY, REPLIES = 302, 4
 _SIZE: Final = 2
 _BYTES: Final = 0x800
 """Offset of the bytes in the page."""
 FILL: Final = 256
+POLL, POLLS = 100, 200
+"""Ticks after which a driver that is to retire looks again whether all have their bytes; how often, at most."""
 POOL: Final = 512
 """Bytes that are kept at most."""
 BLOCK: Final = 16
@@ -139,9 +142,22 @@ class Program:
         return servant if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self._give_way(pd)
+            return
         await self.source.notified(ch)
         await self.service.run_ready()
+
+    async def _give_way(self, pd: PD) -> None:
+        """Everybody gets his bytes first. Those in the pool are nobody's, and are not handed over."""
+        for _ in range(POLLS):
+            await self.source.settle()
+            await self.service.run_ready()
+            if not self.servant.line:
+                await retire(pd, UPDATE)
+            await pd.compute(POLL)
+        await decline(pd, "the device gives nobody his bytes")
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -22,8 +22,8 @@ from servers.system.lasting_slots import LastingSlots
 from servers.system.retiring import Handover, decline
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
-HELD_CNODE, HELD_SLOTS, HELD_ADDRESS = 302, 1 << 8, 1 << 58
-"""The granted CNode that lasts, how many slots it has, and the cap address of slot 0."""
+HELD_CNODE, HELD_SLOTS, HELD_ADDRESS = 302, range(1, 1 << 8), 1 << 58
+"""The granted CNode that lasts: the cap to it, its slots, and the cap address of slot 0."""
 SUPERVISOR, CLIENTS, FIRST_READER, UPDATE = 1, range(2, 10), 6, 20
 """Channels. Clients from ``FIRST_READER`` on may only read."""
 BASE, FIRST_MOUNTED = 310, 311

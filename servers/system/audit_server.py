@@ -4,12 +4,14 @@ A record is acknowledged when its batch, its seal and the new head have been syn
 entropy server at the first start, and lies in the directory that the system's description gives to this server alone:
 whoever else reads that directory can forge. What is found at a start is verified first. Behind the last seal there may
 be what a crash left: nothing there was acknowledged, it is cut off, and a record says so. Anything else that does not
-verify is left as it is, and every request answered with ``Corrupt``.
+verify is left as it is, and every request answered with ``Corrupt``. The trail is whole in its files whenever a request
+was answered, so who gives way to another (``state``) hands over little: who may write how much, and caps.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -28,21 +30,26 @@ from capkernel.protocols.failures import (
     TooLarge,
 )
 from capkernel.protocols.files import INLINE, Directory, File
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
+from servers.system.retiring import Handover, decline
 from servers.text import visible
 
 names: int = 0
 names_size: int = 0x1000
+state: int = 0
+state_size: int = 0x4000
 
-FILES, SUPERVISOR, WRITERS, READERS, ENTROPY = 0, 1, range(2, 30), range(30, 40), 40
+FILES, SUPERVISOR, WRITERS, READERS, ENTROPY, UPDATE = 0, 1, range(2, 30), range(30, 40), 40, 41
 """Channels; a writer's name is in the table ``audit`` of ``names``."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 TRAIL, HEAD, KEY, PUBLIC_KEY = "trail", "head", "key", "public_key"
@@ -69,11 +76,7 @@ class Trail:
 
     async def open(self, entropy: Entropy) -> int:
         """Find everything, or make it; how many bytes were cut off. Raises Corrupt, or a failure of the files."""
-        self.is_open = False
-        for file in (self.trail, self.head):
-            if file is not None:
-                await close(file)
-        self.trail = self.head = None
+        await self.close()
         trail, head, key = [await open_or_create(self.directory, name) for name in (TRAIL, HEAD, KEY)]
         content, head_line = await read_all(trail), await read_all(head)
         self.key = await self._key(key, entropy, is_new=not content and not head_line)
@@ -88,6 +91,14 @@ class Trail:
         await self._write_head()
         self.is_open = True
         return len(content) - verdict.size
+
+    async def close(self) -> None:
+        """Give up the files; they are found again."""
+        self.is_open = False
+        for file in (self.trail, self.head):
+            if file is not None:
+                await close(file)
+        self.trail = self.head = None
 
     async def _key(self, file: File, entropy: Entropy, *, is_new: bool) -> Ed25519PrivateKey:
         secret = await read_all(file)
@@ -235,12 +246,49 @@ class ReaderServant(AuditReader):
         return await trail.trail.read(offset, max(0, min(size, trail.size - offset)))
 
 
+@frozen
+class KeptWriter:
+    """How much the author on a channel may still write."""
+
+    channel: int
+    rate: Rate
+
+
+@frozen
+class KeptAudit:
+    """For the next program: the rates, and caps with the channels whose objects they lead to."""
+
+    rates: list[KeptWriter]
+    channels: list[int]
+    caps: list[GivenCap]
+
+
+def keep_audit(servants: Mapping[int, Interface], service: Service) -> KeptAudit:
+    """What everybody may still write, and what was given out: nothing but further caps to what channels have."""
+    given, caps = given_caps(service)
+    rates = [KeptWriter(channel, each.rate) for channel, each in servants.items() if isinstance(each, AuditServant)]
+    channels = [next(channel for channel, each in servants.items() if each is found) for found in given]
+    return KeptAudit(rates, channels, caps)
+
+
+def restore_audit(kept: KeptAudit, servants: Mapping[int, Interface], service: Service) -> None:
+    """Go on from there. Raises ValueError if no former life can have written this down."""
+    for each in kept.rates:
+        servant = servants.get(each.channel)
+        if isinstance(servant, AuditServant):
+            servant.rate.go_on_from(each.rate)
+    if not set(kept.channels) <= set(servants):
+        raise ValueError("a cap leads to what no channel has")
+    restore_given(service, [servants[channel] for channel in kept.channels], kept.caps)
+
+
 class Program:
     """The server."""
 
     def __init__(self) -> None:
         self.auditor: Any = None
         self.service: Any = None
+        self.handover: Any = None
         self.servants: dict[int, Interface] = {}
 
     async def init(self, pd: PD) -> None:
@@ -262,10 +310,22 @@ class Program:
             await self.auditor.ready()
         except Failure as failure:
             await pd.print(f"audit: {failure}\n")
+        if state:
+            self.handover = Handover(pd, KeptAudit, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(self._take_up)
+
+    async def _take_up(self, kept: KeptAudit) -> None:
+        restore_audit(kept, self.servants, self.service)
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
-        await pd.notify(SUPERVISOR)
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        if ch != UPDATE:
+            await pd.notify(SUPERVISOR)
+        elif self.handover is None:
+            await decline(pd, "there is no memory that outlives what everybody may write")
+        else:
+            await self.auditor.trail.close()
+            await self.handover.give_way(keep_audit(self.servants, self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -8,17 +8,17 @@ from capkernel.user.syscalls import Syscalls
 
 
 class LastingSlots:
-    """The slots 1 to ``count`` - 1 of a granted CNode: ``cnode`` is the cap to it, ``base`` the cap address of slot 0.
+    """Some ``slots`` of a granted CNode: ``cnode`` is the cap to it, ``base`` the cap address of slot 0.
 
     Which of them are in use must be written down by whoever uses them. What a former life left in another is deleted
     when that slot is used.
     """
 
-    def __init__(self, sys: Syscalls, cnode: int, base: int, count: int) -> None:
+    def __init__(self, sys: Syscalls, cnode: int, base: int, slots: range) -> None:
         self.sys = sys
         self.cnode = cnode
         self.base = base
-        self.slots = range(1, count)
+        self.slots = slots
         self.taken: set[int] = set()
 
     def address(self, slot: int) -> int:

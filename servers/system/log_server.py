@@ -4,18 +4,21 @@ Each channel is an author, by the name that the system's description gives it. A
 is one line of printable characters, so whatever it contains, it does not look like another entry. If the file cannot be
 written the log goes on in memory, and says in the file, when that works again, how many entries are missing there.
 
-Warnings and errors last when they are acknowledged; the rest does from the next sign of life on that is asked for.
+Warnings and errors last when they are acknowledged; the rest does from the next sign of life on that is asked for. With
+memory that outlives it (``state``) the server can give way to another, which remembers the same entries.
 """
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure, Malformed, QuotaExceeded, TooLarge
 from capkernel.protocols.files import Directory, File
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.log import MAX_TEXT, Level, Log, LogEntry, LogReader
 from capkernel.protocols.service import Service
@@ -23,15 +26,19 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import NAME, read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
+from servers.system.retiring import Handover, decline
 from servers.text import visible
 
 names: int = 0
 names_size: int = 0x1000
+state: int = 0
+state_size: int = 0x4_0000
 
-FILES, SUPERVISOR, WRITERS, READERS = 0, 1, range(2, 30), range(30, 40)
+FILES, SUPERVISOR, WRITERS, READERS, UPDATE = 0, 1, range(2, 30), range(30, 40), 40
 """Channels; a writer's name is in the table ``log`` of ``names``."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 FILE_NAMES: Final = ("log.0", "log.1")
@@ -214,6 +221,84 @@ class ReaderServant(LogReader):
         return _fitting([entry for entry in self.journal.remembered if entry.number > number])
 
 
+READER: Final = -1
+"""In the place of a channel: a cap to read."""
+
+
+@frozen
+class KeptRate:
+    """How much the author on a channel may still write."""
+
+    channel: int
+    rate: Rate
+
+
+@frozen
+class KeptAuthor:
+    """To what a cap leads: the log for an author below the one on a channel, or for a reader."""
+
+    channel: int
+    names: list[str]
+
+
+@frozen
+class KeptLog:
+    """For the next program. ``number`` is that of the last entry, ``missing`` how many are not in the file."""
+
+    number: int
+    missing: int
+    entries: list[LogEntry]
+    rates: list[KeptRate]
+    objects: list[KeptAuthor]
+    caps: list[GivenCap]
+
+
+def keep_log(journal: Journal, authors: Mapping[int, Author], service: Service) -> KeptLog:
+    """What is remembered, what everybody may still write, and what was given out."""
+    servants, caps = given_caps(service)
+    rates = [KeptRate(channel, author.rate) for channel, author in authors.items()]
+    objects = [_kept(servant, authors) for servant in servants]
+    return KeptLog(journal.number, journal.file.missing, list(journal.remembered), rates, objects, caps)
+
+
+def _kept(servant: object, authors: Mapping[int, Author]) -> KeptAuthor:
+    if isinstance(servant, ReaderServant):
+        return KeptAuthor(READER, [])
+    if not isinstance(servant, LogServant):
+        raise TypeError(f"a log server gives out logs and readers, no {type(servant).__name__}")
+    channel = next(number for number, author in authors.items() if author.rate is servant.author.rate)
+    names = servant.author.name.removeprefix(authors[channel].name).split("/")[1:]
+    return KeptAuthor(channel, names)
+
+
+async def restore_log(kept: KeptLog, journal: Journal, authors: Mapping[int, Author], service: Service) -> None:
+    """Go on from there. Raises ValueError or a failure if no former life can have written this down."""
+    numbers = [entry.number for entry in kept.entries]
+    if numbers != list(range(kept.number + 1 - len(numbers), kept.number + 1)) or min([1, *numbers]) < 1:
+        raise ValueError("the entries are not numbered one after the other")
+    if kept.missing < 0 or len(numbers) > REMEMBERED:
+        raise ValueError("no log misses or remembers so many entries")
+    for each in kept.rates:
+        if each.channel in authors:
+            authors[each.channel].rate.go_on_from(each.rate)
+    objects = [await _restored(each, journal, authors) for each in kept.objects]
+    journal.number = max(kept.number, journal.number)
+    journal.file.missing = kept.missing
+    journal.remembered.extend(kept.entries)
+    restore_given(service, objects, kept.caps)
+
+
+async def _restored(kept: KeptAuthor, journal: Journal, authors: Mapping[int, Author]) -> Interface:
+    if kept.channel == READER:
+        return ReaderServant(journal)
+    if kept.channel not in authors:
+        raise ValueError(f"nobody writes on channel {kept.channel}")
+    log: Log = LogServant(journal, authors[kept.channel])
+    for name in kept.names:
+        log = await log.named(name)
+    return log
+
+
 def _fitting(entries: list[LogEntry]) -> list[LogEntry]:
     """The first of them, as many as fit into an answer."""
     room = ANSWER_BYTES
@@ -232,6 +317,7 @@ class Program:
     def __init__(self) -> None:
         self.journal: Any = None
         self.service: Any = None
+        self.handover: Any = None
         self.authors: dict[int, Author] = {}
 
     async def init(self, pd: PD) -> None:
@@ -247,10 +333,17 @@ class Program:
             self.journal.number = await self.journal.file.open()
         except Failure as failure:
             await pd.print(f"log: there is no file yet: {failure}\n")
-        if pd.life > 1:
-            await self.journal.say(f"the log server was started anew, life {pd.life}")
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
+        if state:
+            self.handover = Handover(pd, KeptLog, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            if await self.handover.go_on(self._take_up):
+                return
+        if pd.life > 1:
+            await self.journal.say(f"the log server was started anew, life {pd.life}")
+
+    async def _take_up(self, kept: KeptLog) -> None:
+        await restore_log(kept, self.journal, self.authors, self.service)
 
     def _root(self, session: int) -> Interface | None:
         if session in READERS:
@@ -259,12 +352,19 @@ class Program:
         return LogServant(self.journal, author) if author else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
+        """The supervisor wants a sign of life, or another program in this one's place."""
         try:
             await self.journal.file.sync()
         except Failure:
             await self.journal.file.give_up()
-        await pd.notify(SUPERVISOR)
+        if ch != UPDATE:
+            await pd.notify(SUPERVISOR)
+        elif self.handover is None:
+            await decline(pd, "there is no memory that outlives the entries")
+        else:
+            # The next program opens the file by itself; so does this one, should it have to go on.
+            await self.journal.file.give_up()
+            await self.handover.give_way(keep_log(self.journal, self.authors, self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

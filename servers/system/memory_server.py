@@ -9,10 +9,13 @@ What is to be done is written down before it is done; a new life finishes what t
 from contextlib import suppress
 from typing import Any, Final
 
+from attrs import frozen
+
 from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_BITS
 from capkernel.protocols.failures import Gone, Malformed, Refused, TooLarge, WrongKind
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.memory import Account, AccountInfo, Memory, Use
 from capkernel.protocols.service import Service
@@ -27,17 +30,22 @@ from capkernel.user.operations import read
 from capkernel.user.syscalls import Message, Syscalls
 from servers.system.accounts import Book, MemoryRow
 from servers.system.quotas import read_quotas
+from servers.system.retiring import Handover, decline
 
 quotas: int = 0
 quotas_size: int = 0x1000
 table: int = 0
 table_size: int = 0x1_0000
+state: int = 0
+state_size: int = 0x4000
+"""Memory that outlives the server, for caps that it has given out; the table says what is behind them."""
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 UNTYPED, PAGE_SLOTS = 310, 311
 """Slots of the memory, and of the CNode of its pages' caps, which stands at ``PLACE``."""
 PLACE: Final = 5 << 58
-SUPERVISOR = 1
+SUPERVISOR, UPDATE = 1, 61
+"""Channels, besides those of accounts."""
 MOST_MOVED: Final = 64
 """Memory objects of an account that is dissolved: their numbers fit into a message."""
 FAN_OUT = 256
@@ -256,12 +264,50 @@ class AccountServant(Account):
             await (self.close() if row.parent else self.clear())
 
 
+@frozen
+class KeptHolding:
+    """An account or a memory object to which there are caps."""
+
+    is_account: bool
+    id: int
+
+
+@frozen
+class KeptHoldings:
+    """For the next program: what clients have caps to."""
+
+    objects: list[KeptHolding]
+    caps: list[GivenCap]
+
+
+def keep_holdings(service: Service) -> KeptHoldings:
+    """What was given out."""
+    servants, caps = given_caps(service)
+    return KeptHoldings([_holding(servant) for servant in servants], caps)
+
+
+def _holding(servant: Interface) -> KeptHolding:
+    if not isinstance(servant, AccountServant | MemoryServant):
+        raise TypeError(f"a memory server gives out accounts and memory, no {type(servant).__name__}")
+    return KeptHolding(isinstance(servant, AccountServant), servant.id)
+
+
+def restore_holdings(kept: KeptHoldings, bank: Bank, service: Service) -> None:
+    """Let the caps lead where they led. Raises ValueError if no former life can have written this down."""
+    for each in kept.objects:
+        if each.id not in (bank.book.accounts if each.is_account else bank.book.memories):
+            raise ValueError(f"there is no {'account' if each.is_account else 'memory'} {each.id}")
+    servants = [bank.account(each.id) if each.is_account else bank.memory(each.id) for each in kept.objects]
+    restore_given(service, servants, kept.caps)
+
+
 class Program:
     """The server."""
 
     def __init__(self) -> None:
         self.bank: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
         """Go on from the table, or divide the memory and begin one."""
@@ -278,6 +324,12 @@ class Program:
             book.found(wanted.accounts)
             await self.bank.save()
         await self.bank.finish()
+        if state:
+            self.handover = Handover(pd, KeptHoldings, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(self._take_up)
+
+    async def _take_up(self, kept: KeptHoldings) -> None:
+        restore_holdings(kept, self.bank, self.service)
 
     def _root(self, session: int) -> Interface | None:
         row = self.bank.book.root(session)
@@ -285,8 +337,13 @@ class Program:
         return account
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
-        await pd.notify(SUPERVISOR)
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        if ch != UPDATE:
+            await pd.notify(SUPERVISOR)
+        elif self.handover is None:
+            await decline(pd, "there is no memory that outlives the caps")
+        else:
+            await self.handover.give_way(keep_holdings(self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -7,11 +7,13 @@ request that does not want it is deleted (``user.inbox``).
 
 If the description gives it memory and slots that outlive it (``table``, ``lasts``), a client finds his names again when
 the server was started anew; otherwise his name space is empty then. Caps to other name spaces answer ``Gone``: who had
-one asks again who gave it to him.
+one asks again who gave it to him. When the server gives way to another (``state``), they go on leading where they led.
 """
 
 from collections.abc import Iterator
 from typing import Any, Final
+
+from attrs import frozen
 
 from capkernel.abi import rights as rt
 from capkernel.abi.words import WORD_BITS
@@ -25,6 +27,7 @@ from capkernel.protocols.failures import (
     TooLarge,
     WrongKind,
 )
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.names import MAX_CHOSEN, Name, NameKind, NameSpace, checked_name
 from capkernel.protocols.service import Service
@@ -36,12 +39,29 @@ from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.system.name_table import Account, Held, Space, View, Written, read_back, slots_of, written
+from servers.system.lasting_slots import LastingSlots
+from servers.system.name_table import (
+    Account,
+    Held,
+    Space,
+    View,
+    Written,
+    WrittenEntry,
+    read_back,
+    slots_of,
+    views_read_back,
+    views_written,
+    written,
+)
+from servers.system.retiring import Handover, decline
 
 table: int = 0
 table_size: int = 0x1_0000
+state: int = 0
+state_size: int = 0x1_0000
+"""Memory for the server after this one; who gives it that gives it slots that last, too."""
 
-SUPERVISOR, CLIENTS = 1, range(2, 20)
+SUPERVISOR, CLIENTS, UPDATE = 1, range(2, 20), 20
 """Channels."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 HELD_CNODE, HELD_SLOTS, HELD_ADDRESS = 302, range(1, 1 << 11), 1 << 58
@@ -63,14 +83,19 @@ class Holder:
         self.inbox = inbox
         self.kept = kept
         self.grounds: dict[int, Space] = {}
-        self.taken: set[int] = set()
+        self.slots = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS)
+
+    @property
+    def taken(self) -> set[int]:
+        """The slots in which caps are held."""
+        return self.slots.taken
 
     async def load(self) -> None:
         """Find the names of a former life."""
         saved = None if self.kept is None else await self.kept.load()
         if saved is not None:
             self.grounds = read_back(saved)
-            self.taken = slots_of(self.grounds)
+            self.slots.taken = slots_of(self.grounds)
 
     async def save(self) -> None:
         """Write all names down. Raises ValueError if there is no room."""
@@ -86,15 +111,7 @@ class Holder:
 
     async def hold(self, cap: Cap) -> Held:
         """Put a cap that was received into a slot for it."""
-        slot, near = next(slot for slot in HELD_SLOTS if slot not in self.taken), self.inbox.slots
-        self.taken.add(slot)
-        await stubs.cnode_delete(self.pd.sys, HELD_CNODE, index=slot, depth=WORD_BITS)
-        await stubs.cnode_move(
-            self.pd.sys, HELD_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=near.cnode, src_index=cap,
-            src_depth=near.depth,
-        )  # fmt: skip
-        near.free(cap)
-        return Held(slot)
+        return Held(await self.slots.take(self.inbox, cap))
 
     async def show(self, held: Held) -> Cap:
         """The address of a cap that is held. Raises Gone if it was revoked: an empty slot cannot be copied."""
@@ -109,7 +126,7 @@ class Holder:
             near.free(probe)
             raise Gone("the cap was revoked where it came from") from None
         await self.inbox.discard(probe)
-        return Cap(HELD_ADDRESS | held.slot)
+        return Cap(self.slots.address(held.slot))
 
     async def bind(self, space: Space, name: str, found: Held | View) -> None:
         """A name for something. The account was charged. Raises NoSpace; then the name is not there."""
@@ -130,8 +147,7 @@ class Holder:
         else:
             found.users -= 1
             if not found.users:
-                await stubs.cnode_delete(self.pd.sys, HELD_CNODE, index=found.slot, depth=WORD_BITS)
-                self.taken.discard(found.slot)
+                await self.slots.empty(found.slot)
 
     async def leave(self, space: Space) -> None:
         """One cap or name less leads to a space."""
@@ -254,12 +270,47 @@ def _chosen(names: list[str]) -> list[str]:
     return sorted({checked_name(name) for name in names})
 
 
+@frozen
+class KeptNames:
+    """For the next program: all name spaces, and the caps to them with what they show."""
+
+    names: Written
+    views: list[WrittenEntry]
+    caps: list[GivenCap]
+
+
+def keep_names(holder: Holder, service: Service) -> KeptNames:
+    """What is bound and given out."""
+    servants, caps = given_caps(service)
+    names, views = views_written(holder.grounds, [_view_of(servant) for servant in servants])
+    return KeptNames(names, views, caps)
+
+
+def _view_of(servant: object) -> View:
+    if not isinstance(servant, SpaceServant):
+        raise TypeError(f"a name server gives out name spaces, no {type(servant).__name__}")
+    return servant.view
+
+
+def restore_names(kept: KeptNames, holder: Holder, service: Service) -> None:
+    """Let everything lead where it led. Raises ValueError or a failure if no former life can have written this down."""
+    holder.grounds, views = views_read_back(kept.names, kept.views)
+    if not set(holder.grounds) <= set(CLIENTS):
+        raise ValueError("somebody has names who is no client")
+    taken = slots_of(holder.grounds, [view.space for view in views])
+    holder.slots.taken = set()
+    for slot in taken:
+        holder.slots.claim(slot)
+    restore_given(service, [SpaceServant(holder, view) for view in views], kept.caps)
+
+
 class Program:
     """The server."""
 
     def __init__(self) -> None:
         self.holder: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
         """Every client begins with the names that were written down."""
@@ -268,13 +319,24 @@ class Program:
         await self.holder.load()
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.holder.inbox, limit=MAX_SPACES)
         await self.service.open()
+        if state:
+            self.handover = Handover(pd, KeptNames, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(self._take_up)
+
+    async def _take_up(self, kept: KeptNames) -> None:
+        restore_names(kept, self.holder, self.service)
 
     def _root(self, session: int) -> Interface | None:
         return SpaceServant(self.holder, View(self.holder.ground(session))) if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
-        await pd.notify(SUPERVISOR)
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        if ch != UPDATE:
+            await pd.notify(SUPERVISOR)
+        elif self.handover is None:
+            await decline(pd, "there is no memory that outlives the names")
+        else:
+            await self.handover.give_way(keep_names(self.holder, self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -4,12 +4,13 @@ A cap that is bound is known by the number of the slot in which it is held. What
 from the clients' own name spaces; the others are known only to whoever has a cap to them, and end with the server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
 
 from capkernel.protocols.failures import QuotaExceeded
+from capkernel.protocols.names import checked_name
 
 MAX_NAMES: Final = 96
 """Of one client, in all his name spaces."""
@@ -100,12 +101,28 @@ class Written:
 
 def written(grounds: Mapping[int, Space]) -> Written:
     """The clients' own name spaces, by channel, and what can be reached from them."""
-    spaces = list(grounds.values())
-    own = set(map(id, spaces))
+    return _written(_reachable(grounds.values()), grounds)
+
+
+def views_written(grounds: Mapping[int, Space], views: Sequence[View]) -> tuple[Written, list[WrittenEntry]]:
+    """These, and what can be reached from some views; and the views, as entries without a name."""
+    spaces = _reachable([*grounds.values(), *(view.space for view in views)])
+    numbers = {id(space): number for number, space in enumerate(spaces)}
+    return _written(spaces, grounds), [_entry("", view, numbers) for view in views]
+
+
+def _reachable(first: Iterable[Space]) -> list[Space]:
+    """Spaces, each once, and then those that names in them lead to."""
+    spaces = list({id(space): space for space in first}.values())
     for space in spaces:
         known = set(map(id, spaces))
         views = [found for found in space.entries.values() if isinstance(found, View)]
         spaces += {id(view.space): view.space for view in views if id(view.space) not in known}.values()
+    return spaces
+
+
+def _written(spaces: Sequence[Space], grounds: Mapping[int, Space]) -> Written:
+    own = set(map(id, grounds.values()))
     numbers = {id(space): number for number, space in enumerate(spaces)}
     return Written([
         WrittenSpace(
@@ -126,6 +143,39 @@ def _entry(name: str, found: Held | View, numbers: Mapping[int, int]) -> Written
 
 def read_back(saved: Written) -> dict[int, Space]:
     """The same read back, with everything counted anew."""
+    return _grounds(saved, _spaces(saved))
+
+
+def views_read_back(saved: Written, entries: Sequence[WrittenEntry]) -> tuple[dict[int, Space], list[View]]:
+    """The same with views. Raises ValueError or a failure if no name server can have written this down."""
+    leads = [{entry.space for entry in space.entries if not entry.slot} for space in saved.spaces]
+    if any(not 0 <= number < len(leads) for number in {*set().union(*leads), *(entry.space for entry in entries)}):
+        raise ValueError("a name leads to a name space that is not there")
+    left = set(range(len(leads)))
+    while ends := {number for number in left if not leads[number] & left}:
+        left -= ends
+    if left:
+        raise ValueError("a name space can be reached through itself")
+    spaces = _spaces(saved)
+    grounds = _grounds(saved, spaces)
+    if len(grounds) != sum(each.is_ground for each in saved.spaces):
+        raise ValueError("a client has two name spaces of his own")
+    for space, each in zip(spaces, saved.spaces, strict=True):
+        if len({checked_name(entry.name) for entry in each.entries}) != len(each.entries):
+            raise ValueError("a name is there twice")
+        space.account.charge(0)
+    return grounds, [_view(entry, spaces) for entry in entries]
+
+
+def _grounds(saved: Written, spaces: Sequence[Space]) -> dict[int, Space]:
+    return {each.channel: space for space, each in zip(spaces, saved.spaces, strict=True) if each.is_ground}
+
+
+def _view(entry: WrittenEntry, spaces: Sequence[Space]) -> View:
+    return View(spaces[entry.space], None if entry.shows_all else frozenset(entry.shown), entry.is_writable)
+
+
+def _spaces(saved: Written) -> list[Space]:
     accounts = {each.channel: Account(each.channel) for each in saved.spaces}
     spaces = [Space(accounts[each.channel]) for each in saved.spaces]
     held: dict[int, Held] = {}
@@ -134,24 +184,12 @@ def read_back(saved: Written) -> dict[int, Space]:
         space.users += each.is_ground
         space.account.names += len(each.entries)
         for entry in each.entries:
-            shown = None if entry.shows_all else frozenset(entry.shown)
-            found = (
-                held.setdefault(entry.slot, Held(entry.slot)) if entry.slot
-                else View(spaces[entry.space], shown, entry.is_writable)
-            )  # fmt: skip
+            found = held.setdefault(entry.slot, Held(entry.slot)) if entry.slot else _view(entry, spaces)
             space.put(entry.name, found)
-    return {each.channel: space for space, each in zip(spaces, saved.spaces, strict=True) if each.is_ground}
+    return spaces
 
 
-def slots_of(grounds: Mapping[int, Space]) -> set[int]:
-    """The slots of all caps that can be reached."""
-    seen: set[int] = set()
-    slots: set[int] = set()
-    left = list(grounds.values())
-    while left:
-        space = left.pop()
-        if id(space) not in seen:
-            seen.add(id(space))
-            slots |= {found.slot for found in space.entries.values() if isinstance(found, Held)}
-            left += [found.space for found in space.entries.values() if isinstance(found, View)]
-    return slots
+def slots_of(grounds: Mapping[int, Space], others: Iterable[Space] = ()) -> set[int]:
+    """The slots of all caps that can be reached from the clients' own name spaces, and from others."""
+    names = [found for space in _reachable([*grounds.values(), *others]) for found in space.entries.values()]
+    return {found.slot for found in names if isinstance(found, Held)}

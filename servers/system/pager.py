@@ -14,6 +14,8 @@ its endpoint. Frames, the disk's places and (in slots that last) the caps to pro
 from contextlib import suppress
 from typing import Any, Final
 
+from attrs import frozen
+
 from capkernel.abi import faults as flt
 from capkernel.abi import rights as rt
 from capkernel.abi.flags import EXECUTE_NEVER
@@ -21,6 +23,7 @@ from capkernel.abi.words import WORD_BITS
 from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.failures import Failure, Malformed, NotFound
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.paging import Lost, Pager, PagingControl, PagingInfo, Segment
@@ -36,13 +39,17 @@ from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
 from servers.system.funds import Refound, let_go
 from servers.system.page_table import Content, PageTable, Pool, SegmentRow, SpaceRow
+from servers.system.retiring import Handover, decline
 
 table: int = 0
 table_size: int = 0x1_0000
+state: int = 0
+state_size: int = 0x4000
+"""Memory for the pager after this one, for the caps that were given out; the table says what is behind them."""
 files_region: int = 0
 files_region_size: int = 0x1_0000
 
-SUPERVISOR, CONTROL, CLIENTS, FILES, MEMORY = 1, 2, range(3, 6), 20, 21
+SUPERVISOR, CONTROL, CLIENTS, FILES, MEMORY, UPDATE = 1, 2, range(3, 6), 20, 21, 22
 ENDPOINT, OWN_CNODE, OWN_VSPACE, KEPT_CNODE = 300, 301, 303, 304
 FIRST_COPY, END_COPY, FIRST_SLOT, END_SLOT = 310, 440, 440, 510
 KEPT: Final = 5 << 58
@@ -153,13 +160,16 @@ class Paging:
         await self.kept.save(self.table.encode())
 
     async def begin(self) -> None:
-        """Go on from the table. A segment that no process has cannot be reached any more."""
+        """Go on from the table."""
         saved = await self.kept.load()
         if saved is None:
             await self.account.ask(lambda account: account.clear())
             return
         self.table = PageTable.decode(saved)
-        for segment in set(self.table.segments) - {space.segment for space in self.table.spaces.values()}:
+
+    async def release_unreachable(self) -> None:
+        """A segment that no process has, and to which there is no cap, cannot be reached any more."""
+        for segment in set(self.table.segments) - {space.segment for space in self.table.spaces.values()} - self.held:
             await self.release(segment)
 
     # Segments
@@ -468,12 +478,64 @@ class ControlServant(PagingControl):
         return found
 
 
+CONTROLS, PAGERS, SEGMENTS = range(3)
+"""Kinds of objects to which there are caps."""
+
+
+@frozen
+class KeptObject:
+    """To what a cap leads; ``segment`` is 0 if it is none."""
+
+    kind: int
+    segment: int
+
+
+@frozen
+class KeptSegments:
+    """For the next program: what clients have caps to, and whose faults nobody was told of yet."""
+
+    objects: list[KeptObject]
+    caps: list[GivenCap]
+    lost: list[Lost]
+
+
+def keep_segments(paging: Paging, service: Service) -> KeptSegments:
+    """What was given out."""
+    servants, caps = given_caps(service)
+    return KeptSegments([_kept(servant) for servant in servants], caps, paging.lost)
+
+
+def _kept(servant: object) -> KeptObject:
+    if isinstance(servant, SegmentServant):
+        return KeptObject(SEGMENTS, servant.id)
+    return KeptObject(CONTROLS if isinstance(servant, ControlServant) else PAGERS, 0)
+
+
+def restore_segments(kept: KeptSegments, paging: Paging, service: Service) -> None:
+    """Let the caps lead where they led. Raises ValueError if no former life can have written this down."""
+    if any(each.kind not in (CONTROLS, PAGERS, SEGMENTS) for each in kept.objects):
+        raise ValueError("a pager gives out nothing of the kind")
+    segments = {each.segment for each in kept.objects if each.kind == SEGMENTS}
+    if not segments <= set(paging.table.segments):
+        raise ValueError("a cap leads to a segment that is not there")
+    restore_given(service, [_restored(each, paging) for each in kept.objects], kept.caps)
+    paging.held |= segments
+    paging.lost = list(kept.lost)
+
+
+def _restored(kept: KeptObject, paging: Paging) -> Interface:
+    if kept.kind == SEGMENTS:
+        return SegmentServant(paging, kept.segment)
+    return ControlServant(paging) if kept.kind == CONTROLS else PagerServant(paging)
+
+
 class Program:
     """The pager's hooks."""
 
     def __init__(self) -> None:
         self.paging: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
         """Go on from the table."""
@@ -486,11 +548,22 @@ class Program:
         self.service = Service(pd, roots=root, endpoint=ENDPOINT, inbox=self.paging.inbox)
         await self.service.open()
         await self.paging.begin()
+        if state:
+            self.handover = Handover(pd, KeptSegments, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(self._take_up)
+        await self.paging.release_unreachable()
+
+    async def _take_up(self, kept: KeptSegments) -> None:
+        restore_segments(kept, self.paging, self.service)
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
+        """The supervisor wants a sign of life, or another program in this one's place."""
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        elif ch == UPDATE and self.handover is None:
+            await decline(pd, "there is no memory that outlives the caps")
+        elif ch == UPDATE:
+            await self.handover.give_way(keep_segments(self.paging, self.service))
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
         """A page is wanted."""

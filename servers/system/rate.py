@@ -15,6 +15,16 @@ class Rate:
     filled_at: int | None = None
     refused: int = 0
 
+    def check(self) -> None:
+        """Raises ValueError if no bucket can be like this: one that was written down by somebody."""
+        if not 0 <= self.left <= self.burst or self.interval <= 0 or self.refused < 0:
+            raise ValueError(f"there can be no bucket with {self.left} drops of {self.burst}")
+
+    def go_on_from(self, other: "Rate") -> None:
+        """Have as many drops as another, as far as they fit. Raises ValueError if that one cannot be."""
+        other.check()
+        self.left, self.filled_at, self.refused = min(other.left, self.burst), other.filled_at, other.refused
+
     def take(self, now: int) -> bool:
         """Take a drop, if there is one."""
         if self.filled_at is None:

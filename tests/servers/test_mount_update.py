@@ -43,7 +43,7 @@ class Life:
         self.pd = lasting.pd(life, "mounts")
         self.inbox = Inbox(self.pd.sys, SlotAllocator(OWN_CNODE, 400, 500))
         self.connection = Connection(self.pd.sys, self.inbox)
-        slots = LastingSlots(self.pd.sys, HELD_CNODE, HELD_ADDRESS, SLOTS)
+        slots = LastingSlots(self.pd.sys, HELD_CNODE, HELD_ADDRESS, range(1, SLOTS))
         self.table = MountTable(connect(Directory, self.connection, mount_server.BASE), slots)
         self.first = {number: connect(Directory, self.connection, FIRST_MOUNTED + number) for number in FIRST}
         self.table.mounts = {name: self.first[number] for number, name in FIRST.items()}
