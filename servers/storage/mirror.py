@@ -5,7 +5,7 @@ from the other, and mended. A disk that fails is left, after the other one's lab
 answers again, and is believed again when all groups have been compared. See docs/storage.md for the rules.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -13,7 +13,7 @@ from attrs import frozen
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
 from servers.storage.mirror_copy import Found, Image, MirrorCopy
-from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of
+from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of, first_of
 
 LONGEST_WAIT: Final = 64
 """Beats until a disk that was left is tried again, at most; at first it is one."""
@@ -45,7 +45,7 @@ class Mirror:
         """How many sectors of a disk were put right."""
         self._rest = rest
         self._say = say
-        self._epoch = 0
+        self._epoch = self._life = 0
         self._owed = False
         """Whether a label must still say that a disk was left."""
         self._known: dict[int, list[Version]] = {}
@@ -67,9 +67,12 @@ class Mirror:
 
     # Opening
 
-    async def open(self, unasked: Mapping[int, int] | None = None) -> None:
+    async def open(
+        self, unasked: Mapping[int, int] | None = None, doubted: tuple[int, int] | None = None
+    ) -> None:  # fmt: skip
         """Find out what the disks are. Of ``unasked`` disks nobody asks it, as if they did not answer, for so many
-        beats.
+        beats. ``doubted`` are sectors that were being written when the last life ended, the first one and how many:
+        what is found there now is written anew, so that it stays.
 
         Two blank disks become a mirror. Raises Corrupt if they do not belong together, DeviceError.
         """
@@ -86,9 +89,11 @@ class Mirror:
             await self._make()
             return
         if not any(labels):
-            raise Corrupt(f"there is no mirror: disk 0 is {_words(found[0])}, disk 1 is {_words(found[1])}")
+            kind = DeviceError if None in found else Corrupt
+            raise kind(f"there is no mirror: disk 0 is {_words(found[0])}, disk 1 is {_words(found[1])}")
         _check_pair(labels)
         self._epoch = max(label.epoch for label in labels if label)
+        self._life = max(label.life for label in labels if label) + 1
         self.groups = max(label.groups for label in labels if label)
         behind = [_is_behind(own, other) for own, other in (labels, labels[::-1])]
         if all(behind):
@@ -101,6 +106,12 @@ class Mirror:
             if not copy.is_there:
                 await self._leave(copy, other, "it is behind" if copy.label else f"it is {_words(found[copy.side])}")
                 self._waits[copy.side] = unasked.get(copy.side, self._waits[copy.side])
+        for copy in self.copies:
+            if copy.is_there and copy.label and copy.label.life < self._life:
+                await self._try(copy, copy.set_label(self._label(copy, copy.label.state)))
+        if doubted is not None:
+            for part in _parts(*doubted, self.sectors):
+                await self._settle(part.group, part.members)
 
     async def _found(self, copy: MirrorCopy, is_unasked: bool) -> Found | None:
         """What a disk is; None if that cannot be said. Raises Corrupt if it is another mirror's."""
@@ -117,12 +128,12 @@ class Mirror:
 
     async def _make(self) -> None:
         """Let two blank disks be a mirror."""
-        self.groups, self._epoch = min(copy.room for copy in self.copies), 1
+        self.groups, self._epoch, self._life = min(copy.room for copy in self.copies), 1, 1
         for copy in self.copies:
-            await copy.set_label(copy.new_label(self._epoch, self.groups, State.NEW))
+            await copy.set_label(self._label(copy, State.NEW))
             await copy.format(self.groups, self._rest)
         for copy in self.copies:
-            await copy.set_label(copy.new_label(self._epoch, self.groups, State.BOTH))
+            await copy.set_label(self._label(copy, State.BOTH))
             copy.is_there = copy.is_believed = True
 
     # What clients want
@@ -174,7 +185,8 @@ class Mirror:
         for index, member in enumerate(part.members):
             content = data[index * SECTOR : (index + 1) * SECTOR]
             checksum = checksum_of(part.group * MEMBERS + member, content)
-            items[member] = Version(known[member].number + 1, checksum), content
+            number = max(known[member].number + 1, first_of(self._life))
+            items[member] = Version(number, checksum), content
         try:
             for copy in self.copies:
                 if copy.is_there:
@@ -188,8 +200,11 @@ class Mirror:
 
     # Comparing
 
-    async def _settle(self, group: int) -> dict[int, bytes]:
-        """Let both disks hold the same of a group: what is known, or else the latest that is right. Returns it."""
+    async def _settle(self, group: int, doubted: Collection[int] = ()) -> dict[int, bytes]:
+        """Let both disks hold the same of a group: what is known, or else the latest that is right. Returns it.
+
+        ``doubted`` members are written anew, with higher numbers than anybody ever used.
+        """
         images: dict[int, Image] = {}
         for copy in self.copies:
             if copy.is_there and (image := await self._try(copy, copy.load(group))) is not None:
@@ -205,7 +220,8 @@ class Mirror:
                 (each.held[member][version] for each in images.values() if version in each.held[member]), None
             )
             if content is not None:
-                version = _above(version, images.values(), group * MEMBERS + member, content)
+                if member in doubted or not _is_highest(version, images.values(), member):
+                    version = self._next_version(version, images.values(), group * MEMBERS + member, content)
                 contents[member] = content
             versions.append(version)
         await self._mend(group, images, versions, contents)
@@ -229,9 +245,18 @@ class Mirror:
                 self.mended += len(wrong)
                 await self._try(copy, copy.write(group, wrong))
 
+    def _next_version(self, version: Version, images: Iterable[Image], sector: int, content: bytes) -> Version:
+        """A version of the same content, above all that are named, and all that a former life may have written."""
+        named = max(each.number for image in images for each in image.named[sector % MEMBERS])
+        number = max(version.number + 1, named + 1, first_of(self._life))
+        return Version(number, checksum_of(sector, content))
+
     def _forget(self, group: int) -> None:
         self._known.pop(group, None)
         self._settled.discard(group)
+
+    def _label(self, copy: MirrorCopy, state: State, step: int = 0) -> Label:
+        return copy.new_label(self._epoch + step, self._life, self.groups, state)
 
     # Failing, and coming back
 
@@ -260,7 +285,7 @@ class Mirror:
     async def _go_on_alone(self) -> None:
         """Let the label of the disk that is believed say that the other one is behind."""
         copy = next(copy for copy in self.copies if copy.is_believed)
-        await copy.set_label(copy.new_label(self._epoch + 1, self.groups, State.ALONE))
+        await copy.set_label(self._label(copy, State.ALONE, 1))
         self._epoch += 1
         self._owed = False
 
@@ -289,7 +314,7 @@ class Mirror:
             found = await copy.open()
             if found is Found.STRANGE or copy.room < self.groups:
                 raise DeviceError(f"it is {_words(found)}, or too small")
-            await copy.set_label(copy.new_label(self._epoch, self.groups, State.BEHIND))
+            await copy.set_label(self._label(copy, State.BEHIND))
         except (DeviceError, Corrupt) as failure:
             copy.leave()
             await self._tell(copy, f"disk {copy.side} stays away: {failure}")
@@ -305,13 +330,13 @@ class Mirror:
         for copy in behind:
             other = self.copies[1 - copy.side]
             await other.flush()
-            label = copy.new_label(self._epoch + 1, self.groups, State.BOTH)
+            label = self._label(copy, State.BOTH, 1)
             if await self._try(copy, _done(copy.set_label(label))) is None:
                 return
             copy.is_believed = True
             self._epoch += 1
             self._owed = False
-            await self._try(other, other.set_label(other.new_label(self._epoch, self.groups, State.BOTH)))
+            await self._try(other, other.set_label(self._label(other, State.BOTH)))
             await self._tell(copy, f"disk {copy.side} is back")
 
     async def _tell(self, copy: MirrorCopy, text: str) -> None:
@@ -326,8 +351,10 @@ async def _done(work: Awaitable[None]) -> bool:
     return True
 
 
-def _parts(sector: int, count: int) -> Iterator[Part]:
-    while count:
+def _parts(sector: int, count: int, end: int | None = None) -> Iterator[Part]:
+    """The sectors, group by group; none from ``end`` on."""
+    count = count if end is None else min(count, end - sector)
+    while count > 0:
         group, first = divmod(sector, MEMBERS)
         size = min(count, MEMBERS - first)
         yield Part(group, first, size)
@@ -365,10 +392,7 @@ def _latest(sources: Sequence[Image], member: int) -> Version:
     return max(held or named, key=lambda each: each.number)
 
 
-def _above(version: Version, images: Iterable[Image], sector: int, content: bytes) -> Version:
-    """The version, or one with a higher number than any other that is named: nobody must ever take that for later."""
-    others = [each.number for image in images for each in image.named[sector % MEMBERS] if each != version]
-    highest = max(others, default=0)
-    if not others or highest < version.number:
-        return version
-    return Version(highest + 1, checksum_of(sector, content))
+def _is_highest(version: Version, images: Iterable[Image], member: int) -> bool:
+    """Whether no other is named that might be taken for later."""
+    others = [each.number for image in images for each in image.named[member] if each != version]
+    return not others or max(others) < version.number

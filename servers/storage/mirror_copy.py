@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
@@ -128,11 +128,13 @@ class MirrorCopy:
         self._changed.clear()
 
     async def set_label(self, label: Label) -> None:
-        """Write another label, and make it last, with all that was written before."""
+        """Write another label into both places, one after the other, and make it last, with all that came before."""
         await self.flush()
-        await self.disk.write(label.number % PLACES, label.pack())
-        await self.disk.flush()
-        self.label = label
+        for _ in range(PLACES):
+            await self.disk.write(label.number % PLACES, label.pack())
+            await self.disk.flush()
+            self.label = label
+            label = evolve(label, number=label.number + 1)
 
     async def format(self, groups: int, rest: Callable[[], Awaitable[None]]) -> None:
         """Let there be no version of anything; ``rest`` is awaited now and then. The label comes later."""
@@ -164,8 +166,14 @@ class MirrorCopy:
         return found
 
     async def write(self, group: int, items: Mapping[int, tuple[Version, bytes]]) -> None:
-        """Write members of a group that was loaded, and which versions they are."""
+        """Write members of a group that was loaded, and which versions they are.
+
+        Whose last version is not durable: that is first made so, for it is not to be overwritten before the table says
+        where the next one is.
+        """
         known = self._groups[group]
+        if not known.changed.isdisjoint(items):
+            await self.flush()
         self._changed.add(group)
         versions = [list(place) for place in known.table.versions]
         sought = []
@@ -247,10 +255,10 @@ class MirrorCopy:
                 found.append(bytes(SECTOR))
         return b"".join(found)
 
-    def new_label(self, epoch: int, groups: int, state: State) -> Label:
+    def new_label(self, epoch: int, life: int, groups: int, state: State) -> Label:
         """The label to be written next."""
         number = self.label.number if self.label else 0
-        return Label(self.identity, number + 1, epoch, groups, self.side, state)
+        return Label(self.identity, number + 1, epoch, life, groups, self.side, state)
 
 
 def _kept(held: Mapping[Version, bytes], versions: list[Version]) -> int:

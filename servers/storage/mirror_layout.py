@@ -23,13 +23,15 @@ SPAN: Final = PLACES * (1 + MEMBERS)
 """Sectors of the disk that a group takes."""
 FIRST: Final = 8
 """Sectors before the first group."""
-_LABEL: Final = struct.Struct("<8s16sQQQQQ")
+_LABEL: Final = struct.Struct("<8s16sQQQQQQ")
 _LABEL_MAGIC: Final = b"capkmirr"
 _HEAD: Final = struct.Struct("<8s8sQQ")
 _TABLE_MAGIC: Final = b"capkvers"
 _NUMBER: Final = 6
 _CHECKSUM: Final = 8
 _VERSION: Final = _NUMBER + _CHECKSUM
+_COUNT: Final = 24
+"""Bits of a version's number in which writes of a life are counted."""
 _DIGEST: Final = 16
 _SEALED: Final = SECTOR - _DIGEST
 """Bytes of a label or table that its digest at the end is of."""
@@ -50,11 +52,14 @@ class State(IntEnum):
 
 @frozen
 class Label:
-    """A disk's label. ``number`` counts labels written there, ``epoch`` how often one of the two was left or joined."""
+    """A disk's label. ``number`` counts labels written there, ``epoch`` how often one of the two was left or joined,
+    ``life`` how often the mirror was opened.
+    """
 
     identity: bytes
     number: int
     epoch: int
+    life: int
     groups: int
     side: int
     state: State
@@ -62,18 +67,20 @@ class Label:
     def pack(self) -> bytes:
         """A sector."""
         return _sealed(
-            _LABEL.pack(_LABEL_MAGIC, self.identity, self.number, self.epoch, self.groups, self.side, self.state)
-        )
+            _LABEL.pack(
+                _LABEL_MAGIC, self.identity, self.number, self.epoch, self.life, self.groups, self.side, self.state
+            )
+        )  # fmt: skip
 
 
 def read_label(data: bytes) -> Label | None:
     """The label in a sector, if there is one."""
-    magic, identity, number, epoch, groups, side, state = _LABEL.unpack_from(data)
+    magic, identity, number, epoch, life, groups, side, state = _LABEL.unpack_from(data)
     if not _is_sealed(data) or magic != _LABEL_MAGIC or side not in (0, 1) or state not in list(State):
         return None
-    if max(number, epoch) >= _ENDLESS:
+    if max(number, epoch, first_of(life)) >= _ENDLESS:
         return None
-    return Label(identity, number, epoch, groups, side, State(state))
+    return Label(identity, number, epoch, life, groups, side, State(state))
 
 
 @frozen
@@ -86,6 +93,11 @@ class Version:
     def is_of(self, sector: int, data: bytes) -> bool:
         """Whether this is that content."""
         return not any(data) if self.number == 0 else self.checksum == checksum_of(sector, data)
+
+
+def first_of(life: int) -> int:
+    """The lowest number of a version that is written in a life: no former life used it, or one above it."""
+    return life << _COUNT
 
 
 NEVER: Final = Version(0, bytes(_CHECKSUM))

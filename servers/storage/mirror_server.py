@@ -2,7 +2,7 @@
 
 It calls two drivers and is called as one. A driver that does not answer holds it up, until the supervisor kills both
 for their silence; so it writes down whom it waits for, in memory that outlives it (``state``), and a disk for which
-it waited in vain several times in a row is not asked for a while.
+it waited in vain several times in a row is not asked for a while (``mirror_notes``).
 """
 
 import tomllib
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from capkernel.protocols.block import Block, BlockInfo
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Corrupt, DeviceError, Failure, NotPermitted
+from capkernel.protocols.failures import Corrupt, DeviceError, Failure, NotPermitted, ServerDied
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -23,7 +23,7 @@ from servers.storage.disk import Disk
 from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import identity_of
-from servers.storage.mirror_waiting import Awaited, WatchedBlock
+from servers.storage.mirror_notes import Notes, WatchedBlock
 
 SUPERVISOR, CLIENTS = 1, range(2, 10)
 DISKS: Final = (0, 10)
@@ -33,12 +33,24 @@ DRIVER_TRIES: Final = 5
 """Deaths of a driver in a row after which its disk is left: the other one goes on."""
 
 
+async def _goes_on(block: Block) -> bool:
+    """Whether a driver still knows who asks it: it was not started anew since."""
+    try:
+        await block.flush()
+    except ServerDied:
+        return False
+    except Failure:
+        return True
+    return True
+
+
 class MirrorServant(CheckedBlock):
     """The mirror as clients see it. The transfer region at ``vaddr`` is shared with them."""
 
-    def __init__(self, mirror: Mirror, region: SharedRegion, is_read_only: bool) -> None:
+    def __init__(self, mirror: Mirror, notes: Notes, region: SharedRegion, is_read_only: bool) -> None:
         super().__init__(mirror.sectors, region.size)
         self.mirror = mirror
+        self.notes = notes
         self.vaddr = region.vaddr
         self.is_read_only = is_read_only
 
@@ -57,7 +69,10 @@ class MirrorServant(CheckedBlock):
         if self.is_read_only:
             raise NotPermitted("this disk is read-only")
         length = self.checked(sector, count, offset)
-        await self.mirror.write(sector, await read(self.vaddr + offset, length))
+        data = await read(self.vaddr + offset, length)
+        await self.notes.writing(sector, count)
+        await self.mirror.write(sector, data)
+        await self.notes.writing(sector, 0)
 
     async def flush(self) -> None:
         """What was written is to last."""
@@ -108,14 +123,15 @@ class Program:
 
     def __init__(self) -> None:
         self.mirror: Any = None
-        self.awaited: Any = None
+        self.notes: Any = None
         self.service: Any = None
         self.refusing: Block | None = None
 
     async def init(self, pd: PD) -> None:
         """Open both disks, and serve."""
         identity = identity_of(await self._name(pd))
-        self.awaited = Awaited(self.state)
+        self.notes = Notes(self.state)
+        unasked = await self.notes.in_vain()
         copies = []
         for side, channel in enumerate(DISKS):
             block = connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
@@ -124,7 +140,10 @@ class Program:
                 if side
                 else SharedRegion(self.first_transfer, self.first_transfer_size)
             )
-            disk = Disk(WatchedBlock(block, self.awaited, side), region, driver_tries=DRIVER_TRIES)
+            watched = WatchedBlock(block, self.notes, side)
+            if side not in unasked and await _goes_on(watched):
+                await self.notes.pardon(side)
+            disk = Disk(watched, region, driver_tries=DRIVER_TRIES)
             copies.append(MirrorCopy(disk, identity, side))
 
         async def say(text: str) -> None:
@@ -132,7 +151,8 @@ class Program:
 
         self.mirror = Mirror(copies, lambda: pd.notify(SUPERVISOR), say)
         try:
-            await self.mirror.open(await self.awaited.in_vain())
+            await self.mirror.open(unasked, await self.notes.unwritten())
+            await self.notes.writing(0, 0)
         except Corrupt as failure:
             await say(str(failure))
             self.refusing = NoMirror(failure)
@@ -149,7 +169,8 @@ class Program:
             return None
         if self.refusing is not None:
             return self.refusing
-        return MirrorServant(self.mirror, SharedRegion(self.transfer, self.transfer_size), session >= FIRST_READER)
+        region = SharedRegion(self.transfer, self.transfer_size)
+        return MirrorServant(self.mirror, self.notes, region, session >= FIRST_READER)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life; then there is time for what nobody asks for."""
@@ -161,7 +182,7 @@ class Program:
             with suppress(DeviceError):
                 await self.mirror.look_on()
             if self.mirror.is_whole:
-                await self.awaited.forget()
+                await self.notes.forget()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

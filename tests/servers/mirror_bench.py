@@ -20,11 +20,24 @@ APART = 0x1_0000
 LIES = ("lost write", "elsewhere", "wrong data written", "wrong data read", "stale read", "failure", "lost flush")
 
 
+class Killed(Exception):
+    """The server was ended in the middle of something."""
+
+
+class Power:
+    """What feeds both disks. ``left`` (if not None) counts their writes and flushes until it goes."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+
 class LyingDisk(FakeDisk):
     """A disk whose driver is spoilt: with ``lies`` it does now and then something else, and says that it did it."""
 
     def __init__(self, sectors: int) -> None:
         super().__init__(sectors)
+        self.power = Power()
+        self.unreadable: set[int] = set()
         self.lies: tuple[str, ...] = ()
         self.chance = random.Random(0)
         self.share = 0.3
@@ -43,7 +56,19 @@ class LyingDisk(FakeDisk):
         self.told += 1
         return self.chance.choice(possible)
 
+    def _count_down(self) -> None:
+        if self.power.left is not None:
+            self.power.left = max(0, self.power.left - 1)
+        self._check()
+
+    def _check(self) -> None:
+        if self.power.left == 0:
+            raise DeviceError("the power is gone")
+        super()._check()
+
     async def read(self, sector: int, count: int, offset: int) -> None:
+        if self.unreadable & set(range(sector, sector + count)):
+            raise DeviceError("a sector cannot be read")
         lie = self._lies("wrong data read", "stale read", "failure")
         if lie == "failure":
             raise DeviceError("so it says")
@@ -65,6 +90,7 @@ class LyingDisk(FakeDisk):
         if lie == "wrong data written":
             self.memory[offset + self.chance.randrange(count * SECTOR)] ^= 1 << self.chance.randrange(8)
         await super().write(sector, count, offset)
+        self.unreadable -= set(range(sector, sector + count))
 
     async def flush(self) -> None:
         lie = self._lies("failure", "lost flush")
@@ -79,8 +105,23 @@ class MirrorBench:
 
     def __init__(self, *sectors: int) -> None:
         self.disks = [LyingDisk(each) for each in sectors or (8 + 3 * 34, 8 + 3 * 34 + 5)]
+        self.power = Power()
+        for disk in self.disks:
+            disk.power = self.power
         self.said: list[str] = []
         self.mirror: Any = None
+
+    def lose_power(self, *survivors: list[bool]) -> None:
+        """All stops; of what a disk had not flushed those sectors are there that its list says, over and over."""
+        self.power.left = None
+        for disk, some in zip(self.disks, survivors, strict=True):
+            disk.lose_some(some)
+
+    def tear(self, *places: tuple[int, int]) -> None:
+        """All stops; of what a disk had not flushed the first writes are there, and some bytes of the next."""
+        self.power.left = None
+        for disk, (kept, torn) in zip(self.disks, places, strict=True):
+            disk.lose_power(kept, torn)
 
     def life(self, name: str = "mirror", *, swapped: bool = False) -> Mirror:
         """A mirror that has not been opened."""
@@ -92,10 +133,12 @@ class MirrorBench:
         self.mirror = Mirror(copies, self._rest, self._say)
         return self.mirror
 
-    def open(self, name: str = "mirror", *, swapped: bool = False) -> Mirror:
+    def open(
+        self, name: str = "mirror", *, swapped: bool = False, doubted: tuple[int, int] | None = None
+    ) -> Mirror:  # fmt: skip
         """The server is started."""
         mirror = self.life(name, swapped=swapped)
-        self.run(mirror.open())
+        self.run(mirror.open(doubted=doubted))
         return mirror
 
     def look_on(self, beats: int = 200) -> None:
@@ -114,10 +157,14 @@ class MirrorBench:
     def flush(self) -> None:
         self.run(self.mirror.flush())
 
-    def run(self, awaitable: Awaitable[T]) -> T:
-        """Run something, with both transfer regions as its memory."""
+    def run(self, awaitable: Awaitable[T], most: int = 1 << 30) -> T:
+        """Run something, with both transfer regions as its memory. Raises Killed after so many accesses to it."""
         steps, answer = steps_of(awaitable), None
         while True:
+            if not most:
+                steps.close()
+                raise Killed
+            most -= 1
             try:
                 operation: Any = steps.send(answer)
             except StopIteration as end:

@@ -55,17 +55,24 @@ class Planned:
 def batch(subject: Subject, number: int, *, spoilt: bool = False) -> Iterator[tuple[Planned, ...]]:
     """What is planned in a batch, one trial after the other."""
     chance = random.Random(f"{subject.name} {spoilt} {number}")
-    kinds = subject.kinds(spoilt=spoilt)
+    kinds = subject.kinds(spoilt=spoilt, number=number)
     singles = [(target, kind, ahead) for target, kind in kinds for ahead in range(1, target.steps + 1)]
     size = 1 if spoilt else 2 if number % 2 else GROUP
-    for index in range(number * TRIALS, (number + 1) * TRIALS):
+    turn = subject.turn(number, spoilt=spoilt)
+    for index in range(turn * TRIALS, (turn + 1) * TRIALS):
         if index < len(singles):
             target, kind, ahead = singles[index]
-            single = Planned(target, kind, ahead, index, MISTAKES if kind is Kind.MUTATION else 1)
-            rouser = subject.by_target.get(target.roused_by)
-            yield (single,) if rouser is None else (single, Planned(rouser, Kind.CRASH, 1, index))
+            faults: tuple[Planned, ...] = (
+                Planned(target, kind, ahead, index, MISTAKES if kind is Kind.MUTATION else 1),
+            )
+            if (rouser := subject.by_target.get(target.roused_by)) is not None:
+                faults += (Planned(rouser, Kind.CRASH, 1, index),)
         else:
-            yield tuple(_drawn(chance, kinds) for _ in range(size))
+            faults = tuple(_drawn(chance, kinds) for _ in range(size))
+        if spoilt and subject.remember:
+            target = subject.by_target[chance.choice(subject.remember)]
+            faults += (Planned(target, Kind.CRASH, chance.randint(1, target.steps), index),)
+        yield faults
 
 
 def _drawn(chance: random.Random, kinds: Kinds) -> Planned:

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from capkernel.tools.demo.stage import DISK_BYTES
 from capkernel.tools.inject import Kind
+from hwmodel.block import RamDisk
 from hwmodel.board import DeviceWindow
 from hwmodel.faults import FaultKind
-from hwmodel.virtio import virtio_net, virtio_rng
+from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
 from hwmodel.wiring import DeviceFactory, Wiring
 
 PEERS: Final = "capkernel.peers"
@@ -55,7 +57,9 @@ class Subject:
     """A system: its targets, the client's program, and the devices that it needs besides a disk.
 
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
-    happen in the client's next ``reach`` rounds.
+    happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
+    batches of their own, one after the other; with each such fault one of those crashes that ``remember`` what was
+    written, so that it is read again; ``keeps_data`` if none of that must cost any data.
     """
 
     name: str
@@ -64,15 +68,32 @@ class Subject:
     devices: Callable[[], Mapping[str, DeviceFactory]] = dict
     poll_us: int = 0
     reach: int = 3
+    one_of: tuple[str, ...] = ()
+    remember: tuple[str, ...] = ()
+    keeps_data: bool = False
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
     def _by_target(self) -> dict[str, Target]:
         return {target.name: target for target in self.targets}
 
-    def kinds(self, *, spoilt: bool) -> Kinds:
-        """What must do no harm at all; or, of programs that are spoilt and go on, what may cost data."""
-        return tuple((each, kind) for each in self.targets for kind in (each.spoilt if spoilt else each.kinds))
+    def kinds(self, *, spoilt: bool, number: int = 0) -> Kinds:
+        """What must do no harm at all; or, of programs that are spoilt and go on, what may cost data.
+
+        ``number`` is the batch's.
+        """
+        if not spoilt:
+            return tuple((each, kind) for each in self.targets for kind in each.kinds)
+        spared = set(self.one_of) - {self.one_of[number % len(self.one_of)]} if self.one_of else set()
+        return tuple((each, kind) for each in self.targets if each.name not in spared for kind in each.spoilt)
+
+    def turn(self, number: int, *, spoilt: bool) -> int:
+        """How many batches before this one tried the same targets."""
+        return number // len(self.one_of) if spoilt and self.one_of else number
+
+
+def _second_disk() -> Mapping[str, DeviceFactory]:
+    return {"virtio1": virtio_blk(RamDisk(DISK_BYTES))}
 
 
 def _echo_host() -> Mapping[str, DeviceFactory]:
@@ -93,6 +114,15 @@ STORAGE: Final = Subject("storage", "churner.elf", (
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ))  # fmt: skip
+
+MIRROR: Final = Subject("mirror", "churner.elf", (
+    *(Target(name, 40, _DRIVER, _SPOILT) for name in ("disk", "disk2")),
+    Target("mirror", 60, _SERVER),
+    Target("files", 60, _SERVER),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
+    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+    Target("disk2 device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio1"),
+), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), keeps_data=True)  # fmt: skip
 
 NETWORK: Final = Subject("network", "net_churner.elf", (
     Target("card", 30, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
@@ -124,4 +154,4 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), reach=5)  # fmt: skip
 
-SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, NETWORK, CONSOLE, PROCESSES)}
+SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, MIRROR, NETWORK, CONSOLE, PROCESSES)}

@@ -1,6 +1,8 @@
-"""For whose answer a server waits, written down in memory that outlives it: who keeps it waiting for ever is known.
+"""What a mirror server writes down in memory that outlives it: for whose answer it waits, and what it is writing.
 
-The first word says for whom, plus one, or 0; then comes a word for each: how many lives of the server ended so.
+So its next life knows who keeps it waiting for ever, and which sectors may be old on one disk and new on the other.
+The first word says for whom it waits, plus one, or 0; then comes a word for each: how many lives of the server ended
+so; then the first sector that is being written, and how many there are.
 """
 
 from collections.abc import Awaitable
@@ -13,19 +15,22 @@ from capkernel.user.operations import load, store
 T = TypeVar("T")
 WORD: Final = 8
 SIDES: Final = 2
+SECTOR, COUNT = WORD * (1 + SIDES), WORD * (2 + SIDES)
+"""Offsets of the words about what is being written."""
 MOST: Final = 2
-"""Lives that may end while it waits for the same; after another one it is not asked for a while."""
+"""Lives that may end while it waits for one that was then started anew; after another it is not asked for a while."""
 FIRST_PAUSE: Final = 64
 LONGEST_PAUSE: Final = 4096
 """Beats; each time twice as many."""
 
 
-class Awaited:
+class Notes:
     """The memory, at ``vaddr``; 0 if there is none, and then nothing is known."""
 
     def __init__(self, vaddr: int) -> None:
         self.vaddr = vaddr
         self._is_clean = False
+        self._blamed: int | None = None
 
     async def begin(self, side: int) -> None:
         """Somebody is asked."""
@@ -44,6 +49,7 @@ class Awaited:
         waited = await load(self.vaddr)
         counts = [await load(self.vaddr + WORD * (1 + side)) for side in range(SIDES)]
         if 0 < waited <= SIDES:
+            self._blamed = waited - 1
             counts[waited - 1] += 1
             await store(self.vaddr + WORD * waited, counts[waited - 1])
         await self.end()
@@ -53,6 +59,26 @@ class Awaited:
             if count > MOST
         }
         return found if len(found) < SIDES else {}
+
+    async def pardon(self, side: int) -> None:
+        """It was not started anew since it was waited for: so it was not that which ended this server's life."""
+        if self.vaddr and side == self._blamed:
+            count = await load(self.vaddr + WORD * (1 + side))
+            await store(self.vaddr + WORD * (1 + side), count - 1)
+            self._blamed = None
+
+    async def writing(self, sector: int, count: int) -> None:
+        """Sectors are going to be written; a count of 0: they are."""
+        if self.vaddr:
+            await store(self.vaddr + SECTOR, sector)
+            await store(self.vaddr + COUNT, count)
+
+    async def unwritten(self) -> tuple[int, int] | None:
+        """At the start: what was being written when the last life ended."""
+        if not self.vaddr:
+            return None
+        sector, count = await load(self.vaddr + SECTOR), await load(self.vaddr + COUNT)
+        return (sector, count) if count else None
 
     async def forget(self) -> None:
         """All answer."""
@@ -65,9 +91,9 @@ class Awaited:
 class WatchedBlock(Block):
     """A block device of which it is written down that somebody waits for it."""
 
-    def __init__(self, block: Block, awaited: Awaited, side: int) -> None:
+    def __init__(self, block: Block, notes: Notes, side: int) -> None:
         self.block = block
-        self.awaited = awaited
+        self.notes = notes
         self.side = side
 
     async def info(self) -> BlockInfo:
@@ -87,11 +113,11 @@ class WatchedBlock(Block):
         await self._waited(self.block.flush())
 
     async def _waited(self, answer: Awaitable[T]) -> T:
-        await self.awaited.begin(self.side)
+        await self.notes.begin(self.side)
         try:
             result = await answer
         except Failure:
-            await self.awaited.end()
+            await self.notes.end()
             raise
-        await self.awaited.end()
+        await self.notes.end()
         return result

@@ -1,0 +1,422 @@
+"""One disk made of two: nothing that was acknowledged is lost though one of them fails, lies or loses power."""
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capkernel.protocols.block import SECTOR
+from capkernel.protocols.failures import Corrupt, DeviceError
+from servers.storage.mirror_layout import FIRST, MEMBERS, SPAN, place_of
+from tests.servers.mirror_bench import LIES, Killed, MirrorBench
+
+SECTORS = 3 * MEMBERS
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, SECTORS - 1), st.integers(1, 20)),
+    st.tuples(st.just("write"), st.integers(0, 7), st.integers(1, 3)),
+    st.tuples(st.just("read"), st.integers(0, SECTORS - 1), st.integers(1, 20)),
+    st.tuples(st.just("flush"), st.just(0), st.just(0)),
+    st.tuples(st.just("beat"), st.just(0), st.just(0)),
+    st.tuples(st.just("start"), st.just(0), st.just(0)),
+    st.tuples(st.just("kill"), st.integers(0, SECTORS - 1), st.integers(1, 20)),
+)
+HISTORIES = st.lists(STEPS, max_size=30)
+OLD, NEW = b"o" * SECTOR, b"n" * SECTOR
+SURVIVORS = st.lists(st.booleans(), min_size=1, max_size=30)
+
+
+class Expected:
+    """What may be in each sector: now, and after a loss of power. What was read once ``stays``, if it should."""
+
+    def __init__(self) -> None:
+        self.stays = True
+        self.now: dict[int, set[bytes]] = defaultdict(lambda: {bytes(SECTOR)})
+        self.after_a_cut: dict[int, set[bytes]] = defaultdict(lambda: {bytes(SECTOR)})
+
+    def wrote(self, sector: int, data: bytes, *, surely: bool = True) -> None:
+        for index in range(len(data) // SECTOR):
+            content = data[index * SECTOR : (index + 1) * SECTOR]
+            self.now[sector + index] = {content} | (set() if surely else self.now[sector + index])
+            self.after_a_cut[sector + index] = self.after_a_cut[sector + index] | {content}
+
+    def flushed(self) -> None:
+        self.after_a_cut.clear()
+        self.after_a_cut.update({sector: set(contents) for sector, contents in self.now.items()})
+
+    def cut(self) -> None:
+        self.now.clear()
+        self.now.update({sector: set(contents) for sector, contents in self.after_a_cut.items()})
+
+    def check(self, sector: int, data: bytes) -> None:
+        for index in range(len(data) // SECTOR):
+            content = data[index * SECTOR : (index + 1) * SECTOR]
+            assert content in self.now[sector + index], f"sector {sector + index}"
+            if self.stays:
+                self.now[sector + index] = {content}
+
+
+class History:
+    """Steps done with a mirror, and what is expected of it."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.bench = MirrorBench()
+        self.bench.open()
+        self.expected = Expected()
+        self.chance = random.Random(seed)
+
+    def do(self, step: tuple[str, int, int]) -> None:
+        what, sector, count = step
+        count = min(count, SECTORS - sector)
+        if what == "read":
+            self.expected.check(sector, self.bench.read(sector, count))
+        elif what == "flush":
+            self.bench.flush()
+            self.expected.flushed()
+        elif what == "beat":
+            self.bench.run(self.bench.mirror.look_on())
+        elif what == "start":
+            self.bench.open()
+        else:
+            self._write(sector, self.chance.randbytes(count * SECTOR), kills=what == "kill")
+
+    def _write(self, sector: int, data: bytes, *, kills: bool) -> None:
+        most = self.chance.randrange(30) if kills else 1 << 30
+        try:
+            self.bench.run(self.bench.mirror.write(sector, data), most)
+        except (DeviceError, Killed) as end:
+            self.expected.wrote(sector, data, surely=False)
+            if isinstance(end, DeviceError):
+                raise
+            self.bench.open(doubted=(sector, len(data) // SECTOR))
+        else:
+            self.expected.wrote(sector, data)
+
+    def check_all(self) -> None:
+        self.expected.check(0, self.bench.read(0, SECTORS))
+
+    def check_each(self) -> None:
+        """Both disks hold everything, once they were compared: each alone is enough."""
+        self.bench.open()
+        self.bench.look_on()
+        assert self.bench.mirror.is_whole
+        self.check_all()
+        self.bench.flush()
+        for side in range(2):
+            other = self.bench.disks[1 - side]
+            other.failing = True
+            self.bench.open()
+            self.check_all()
+            other.failing = False
+            self.bench.open()
+            self.bench.look_on()
+            assert self.bench.mirror.is_whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    HISTORIES, st.integers(0, 1), st.integers(0, 999), st.sampled_from((0.1, 0.4, 0.9)), st.sets(st.sampled_from(LIES))
+)
+def test_whatever_one_driver_does_the_mirror_answers_as_one_sound_disk(
+    steps: list[tuple[str, int, int]], liar: int, seed: int, share: float, lies: set[str]
+) -> None:
+    history = History(seed)
+    history.bench.disks[liar].spoil(seed, tuple(sorted(lies)), share)
+    for step in steps:
+        history.do(step)
+    history.check_all()
+    history.bench.disks[liar].lies = ()
+    if not any("something else" in text for text in history.bench.said):
+        history.check_each()
+
+
+@settings(max_examples=100, deadline=None)
+@given(HISTORIES, HISTORIES, st.integers(0, 60), SURVIVORS, SURVIVORS, st.integers(0, 999))
+def test_what_was_flushed_survives_a_loss_of_power_and_the_rest_is_old_or_new(
+    before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int, one: list[bool],
+    other: list[bool], seed: int,
+) -> None:  # fmt: skip
+    history = cut(before, after, writes, seed)
+    history.bench.lose_power(one, other)
+    history.expected.cut()
+    history.check_each()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    HISTORIES, HISTORIES, st.integers(1, 60), st.tuples(st.integers(0, 30), st.integers(0, 511)),
+    st.tuples(st.integers(0, 30), st.integers(0, 511)), st.integers(0, 999),
+)  # fmt: skip
+def test_a_sector_that_is_torn_on_both_disks_is_old_or_new(
+    before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int, one: tuple[int, int],
+    other: tuple[int, int], seed: int,
+) -> None:  # fmt: skip
+    history = cut(before, after, writes, seed)
+    history.bench.tear(one, other)
+    history.expected.cut()
+    history.check_each()
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES, HISTORIES, st.integers(1, 60), SURVIVORS, st.integers(0, 1), st.integers(0, 999))
+def test_the_power_goes_while_one_driver_lies(
+    before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int, some: list[bool], liar: int,
+    seed: int,
+) -> None:  # fmt: skip
+    history = cut(before, after, writes, seed, liar)
+    history.bench.lose_power(some, some)
+    history.expected.cut()
+    # What was not flushed a driver may hide now, and show later.
+    history.expected.stays = False
+    history.bench.open()
+    history.check_all()
+    history.bench.disks[liar].lies = ()
+    if not any("something else" in text for text in history.bench.said):
+        history.check_each()
+
+
+def cut(
+    before: list[tuple[str, int, int]],
+    after: list[tuple[str, int, int]],
+    writes: int,
+    seed: int,
+    liar: int | None = None,
+) -> History:
+    """A history, in the second half of which the power goes after so many writes and flushes of both disks."""
+    history = History(seed)
+    if liar is not None:
+        history.bench.disks[liar].spoil(seed, LIES)
+    for step in before:
+        history.do(step)
+    history.do(("flush", 0, 0))
+    history.bench.power.left = writes + 1
+    try:
+        for step in after:
+            history.do(step)
+    except DeviceError:
+        assert history.bench.power.left == 0
+    return history
+
+
+@pytest.mark.parametrize("writes", range(45))
+def test_a_mirror_whose_making_is_cut_off_is_made_at_the_next_start(writes: int) -> None:
+    bench = MirrorBench()
+    bench.power.left = writes + 1
+    try:
+        bench.open()
+    except DeviceError:
+        bench.lose_power([True, False], [False, True, True])
+    bench.power.left = None
+    bench.open()
+    bench.write(5, b"x" * SECTOR)
+    assert bench.read(5, 2) == b"x" * SECTOR + bytes(SECTOR)
+
+
+def written(*sectors: int) -> MirrorBench:
+    """A whole mirror with something in it."""
+    bench = MirrorBench(*sectors)
+    bench.open()
+    bench.look_on()
+    bench.write(3, OLD)
+    bench.flush()
+    return bench
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_disk_that_stayed_behind_is_never_believed(side: int) -> None:
+    bench = written()
+    bench.disks[side].failing = True
+    bench.write(3, NEW)
+    bench.flush()
+    bench.lose_power([False], [False])
+    bench.disks[side].failing = True
+    bench.open()
+    assert bench.read(3) == NEW
+    bench.disks[side].failing = False
+    bench.open()
+    assert bench.read(3) == NEW
+    bench.run(bench.mirror.look_on())
+    bench.flush()
+    # It is being written again, and not all of it has been compared: it does not count alone.
+    bench.disks[1 - side].failing = True
+    with pytest.raises(DeviceError):
+        bench.open()
+    bench.disks[1 - side].failing = False
+    bench.open()
+    bench.look_on()
+    bench.disks[1 - side].failing = True
+    bench.open()
+    assert bench.read(3) == NEW
+
+
+@pytest.mark.parametrize("most", range(40))
+def test_what_was_answered_is_there_though_the_next_write_of_it_is_cut_off_by_a_crash(most: int) -> None:
+    bench = written()
+    bench.disks[0].failing = True
+    bench.write(3, NEW)
+    bench.disks[0].failing = False
+    try:
+        bench.run(bench.mirror.write(3, b"later".ljust(SECTOR)), most)
+    except Killed:
+        bench.open(doubted=(3, 1))
+        assert bench.read(3) in (NEW, b"later".ljust(SECTOR))
+    else:
+        assert most > 4
+
+
+def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:
+    bench = written()
+    for side in range(2):
+        bench.disks[side].failing, bench.disks[1 - side].failing = True, False
+        bench.open()
+        bench.write(3, bytes((side + 1,)) * SECTOR)
+        bench.flush()
+    bench.disks[1].failing = False
+    with pytest.raises(Corrupt, match="each disk went on without the other"):
+        bench.open()
+
+
+def test_disks_of_other_mirrors_are_told_and_not_touched() -> None:
+    bench, other = written(), MirrorBench()
+    other.open("another")
+    before = bytes(other.disks[1].durable)
+    bench.disks[1].durable[:] = before
+    with pytest.raises(Corrupt, match="another mirror"):
+        bench.open()
+    assert bench.disks[1].durable == before
+
+
+def test_the_same_disk_twice_is_no_mirror() -> None:
+    bench, other = written(), written()
+    bench.disks[1] = other.disks[0]
+    bench.disks[1].power = bench.power
+    with pytest.raises(Corrupt, match="both disks are disk 0"):
+        bench.open()
+
+
+def test_disks_may_change_places() -> None:
+    bench = written()
+    bench.open(swapped=True)
+    bench.look_on()
+    assert bench.read(3) == OLD
+    assert bench.mirror.mended == 0
+
+
+def test_a_disk_with_something_else_on_it_is_not_touched_and_the_other_goes_on() -> None:
+    bench = written()
+    bench.disks[1].durable[:] = before = b"\xa5" * len(bench.disks[1].durable)
+    bench.open()
+    bench.look_on(300)
+    assert bench.read(3) == OLD
+    assert bytes(bench.disks[1].durable) == before
+    assert any("something else" in text for text in bench.said)
+
+
+def test_two_disks_with_something_else_on_them_are_no_mirror() -> None:
+    bench = MirrorBench()
+    for disk in bench.disks:
+        disk.durable[:] = b"\xa5" * len(disk.durable)
+    with pytest.raises(Corrupt, match="something else"):
+        bench.open()
+
+
+def test_a_blank_disk_in_place_of_one_gets_everything() -> None:
+    bench = written()
+    bench.disks[0].durable[:] = bytes(len(bench.disks[0].durable))
+    bench.open()
+    bench.look_on()
+    assert bench.mirror.is_whole
+    bench.disks[1].failing = True
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def test_a_blank_disk_alone_is_not_taken_for_a_mirror() -> None:
+    bench = MirrorBench()
+    bench.disks[0].failing = True
+    with pytest.raises(DeviceError, match="blank"):
+        bench.open()
+    assert not any(bench.disks[1].durable)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_place_of_the_label_is_enough(place: int) -> None:
+    bench = written()
+    for disk in bench.disks:
+        disk.durable[place * SECTOR : (place + 1) * SECTOR] = b"\x5a" * SECTOR
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def test_a_disk_whose_labels_are_spoilt_is_known_by_its_tables_and_written_again() -> None:
+    bench = written()
+    bench.disks[0].durable[: FIRST * SECTOR] = b"\x5a" * (FIRST * SECTOR)
+    bench.open()
+    bench.look_on()
+    bench.disks[1].failing = True
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def test_a_sector_that_cannot_be_read_is_taken_from_the_other_and_written_anew() -> None:
+    bench = written()
+    bad = {place_of(0, place, 3) for place in range(2)}
+    bench.disks[0].unreadable |= bad
+    assert bench.read(3) == OLD
+    bench.look_on()
+    assert bench.mirror.is_whole
+    bench.write(3, NEW)
+    assert not bench.disks[0].unreadable >= bad
+
+
+def test_what_is_right_on_neither_disk_is_an_error_until_it_is_written() -> None:
+    bench = written()
+    for disk in bench.disks:
+        start = place_of(0, 0, 0) * SECTOR
+        disk.durable[start : start + (SPAN - 2) * SECTOR] = b"\x5a" * ((SPAN - 2) * SECTOR)
+    with pytest.raises(DeviceError, match="sector 3 is right on neither disk"):
+        bench.read(3)
+    assert bench.read(20) == bytes(SECTOR)
+    bench.write(3, NEW)
+    assert bench.read(3) == NEW
+
+
+def test_no_disk_that_answers_is_an_error_and_not_the_end() -> None:
+    bench = written()
+    for disk in bench.disks:
+        disk.failing = True
+    with pytest.raises(DeviceError):
+        bench.write(3, NEW)
+    with pytest.raises(DeviceError):
+        bench.flush()
+    for disk in bench.disks:
+        disk.failing = False
+    bench.look_on()
+    assert bench.read(3) in (OLD, NEW)
+    bench.write(3, NEW)
+    bench.flush()
+    assert bench.read(3) == NEW
+
+
+def test_the_smaller_disk_counts_and_too_small_a_one_is_none() -> None:
+    assert MirrorBench(FIRST + 2 * SPAN, FIRST + 9 * SPAN).open().sectors == 2 * MEMBERS
+    with pytest.raises(DeviceError, match="not there"):
+        MirrorBench(FIRST + SPAN - 1, FIRST + SPAN).open()
+
+
+def test_a_disk_is_compared_in_pieces_while_requests_go_on() -> None:
+    bench = written()
+    bench.disks[0].durable[:] = bytes(len(bench.disks[0].durable))
+    bench.open()
+    for beat in range(3):
+        bench.run(bench.mirror.look_on())
+        content = bytes((beat + 1,)) * SECTOR
+        for group in range(3):
+            bench.write(group * MEMBERS + beat, content)
+            assert bench.read(group * MEMBERS + beat) == content
+    bench.look_on()
+    bench.disks[1].failing = True
+    bench.open()
+    for group in range(3):
+        assert bench.read(group * MEMBERS, 3) == b"".join(bytes((beat + 1,)) * SECTOR for beat in range(3))
