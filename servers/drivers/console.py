@@ -6,6 +6,10 @@ being typed, that line is erased, and drawn again below. Keys that nobody reads 
 takes no more from the device, and whoever types waits (so does a ^C behind so many keys). Nobody else notices.
 A transmitter that does not get empty is started anew after some signs of life, and whoever waits gets a DeviceError.
 
+With memory that outlives it (``state``) it can give way to another program: what is to be put out is put out first, and
+keys that nobody has read, those of a line that is being typed, too, and who has them, are handed over. Who reads gets
+``ServerDied``, as when the driver dies, and finds all keys when he asks again.
+
 A device is a ``Port``: a program per kind of device says how its registers are used, and nothing else.
 """
 
@@ -13,26 +17,31 @@ import codecs
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from capkernel.protocols.console import INTERRUPT_KEY, MAX_LINE, MAX_TEXT, Console, ConsoleInput, Line
 from capkernel.protocols.failures import Busy, DeviceError, Gone, TooLarge
+from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.line_editor import LineEditor
+from servers.system.retiring import Handover, decline
 from servers.text import harmless
 
-IRQ, SUPERVISOR, WRITERS, INPUT = 0, 1, range(2, 10), 10
-"""Channels: the device, signs of life, clients who write, and the one who has the keys; he is signalled at a ^C."""
+IRQ, SUPERVISOR, WRITERS, INPUT, UPDATE = 0, 1, range(2, 10), 10, 20
+"""Channels: the device, signs of life, clients who write, the one who has the keys (he is signalled at a ^C), updates.
+"""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 FIRST_REPLY, REPLIES = 302, 6
 KEPT_FOR_WRITERS: Final = 1
 """Of the places to wait, those that whoever reads does not get."""
+_LONGEST_REST: Final = 3
 MAX_KEYS: Final = 4096
 """Typed ahead."""
 BURST: Final = 64
@@ -41,6 +50,8 @@ MAX_ECHO: Final = 1024
 """Bytes in the queue from which on keys are not looked at."""
 PATIENCE: Final = 3
 """Signs of life after which a transmitter that took nothing meanwhile is started anew."""
+POLL, POLLS = 100, 500
+"""Ticks after which a driver that is to retire looks again whether everything is put out; how often, at most."""
 ERASE: Final = "\r\x1b[K"
 BELL: Final = "\a"
 
@@ -235,8 +246,17 @@ class Keys:
         self.focus = [self.ground]
         self.changed = Condition()
         self.is_read = False
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder: Any = codecs.getincrementaldecoder("utf-8")("replace")
         self._listens = True
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of a key of which more are to come."""
+        return bytes(self._decoder.getstate()[0])
+
+    @rest.setter
+    def rest(self, data: bytes) -> None:
+        self._decoder.setstate((data, 0))
 
     async def look(self) -> None:
         """Take what the device has received, as far as there is room."""
@@ -257,6 +277,11 @@ class Keys:
         key = self.typed.pop(0)
         await self._listen()
         return key
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether a line is being typed."""
+        return any(reader.editor is not None for reader in self.focus)
 
     def need_focus(self, reader: "InputServant") -> None:
         """Raise Gone or Busy unless the reader has the focus."""
@@ -317,6 +342,8 @@ class InputServant(ConsoleInput):
         self.keys = keys
         self.terminal = keys.terminal
         self.is_echoing = True
+        self.editor: LineEditor | None = None
+        """Of the line that is being read through this cap."""
 
     async def read_line(self, prompt: str) -> Line:
         """A line."""
@@ -328,11 +355,12 @@ class InputServant(ConsoleInput):
             return await self._edit(self.terminal.typed)
         finally:
             self.keys.is_read = False
+            self.editor = None
             self.terminal.echo("\n")
 
     async def _edit(self, before: str) -> Line:
         """Keys until the line ends; ``before`` is what it begins with."""
-        editor = LineEditor()
+        editor = self.editor = LineEditor()
         while True:
             await self.terminal.pump()
             text, key = editor.text, await self.keys.next(self)
@@ -388,31 +416,95 @@ class InputServant(ConsoleInput):
         self.keys.take_back(self)
 
 
+WRITER: Final = -1
+"""In the place of a number in the line of those who have the keys: a cap to write."""
+
+
+@frozen
+class KeptKeys:
+    """For the next program: the keys, what is half of a key, who has them, the caps and to what they lead.
+
+    ``echoing`` has a place for each who has or has lent the focus; ``objects`` are such places, ``line`` is what was
+    drawn at the bottom by whoever edits it by himself.
+    """
+
+    line: str
+    typed: str
+    rest: bytes
+    echoing: list[bool]
+    objects: list[int]
+    caps: list[GivenCap]
+
+
+def keep_keys(keys: Keys, service: Service) -> KeptKeys:
+    """What was typed and given out."""
+    servants, caps = given_caps(service)
+    editors = [reader.editor.text for reader in keys.focus if reader.editor is not None]
+    # A cap that was taken back while it was lent leads to a reader who has nothing.
+    readers = [*keys.focus, *(each for each in servants if isinstance(each, InputServant) and each not in keys.focus)]
+    objects = [readers.index(each) if isinstance(each, InputServant) else WRITER for each in servants]
+    typed = "".join([*editors, *keys.typed])
+    return KeptKeys(keys.terminal.typed, typed, keys.rest, [each.is_echoing for each in keys.focus], objects, caps)
+
+
+def restore_keys(kept: KeptKeys, keys: Keys, service: Service) -> None:
+    """Go on from there. Raises ValueError if no former life can have written this down."""
+    if not kept.echoing or len(kept.rest) > _LONGEST_REST or any(each < WRITER for each in kept.objects):
+        raise ValueError("nobody has the keys, or more than half a key is left")
+    keys.ground.is_echoing = kept.echoing[0]
+    for is_echoing in kept.echoing[1:]:
+        reader = InputServant(keys)
+        reader.is_echoing = is_echoing
+        keys.focus.append(reader)
+    keys.terminal.typed = kept.line
+    keys.typed = list(kept.typed)
+    keys.rest = kept.rest
+    readers = [*keys.focus, *(InputServant(keys) for _ in range(len(kept.objects)))]
+    if any(each >= len(readers) for each in kept.objects):
+        raise ValueError("a cap leads to a reader who is not there")
+    objects = [OutputServant(keys.terminal) if each == WRITER else readers[each] for each in kept.objects]
+    restore_given(service, objects, kept.caps)
+
+
 class ConsoleProgram(ABC):
-    """The driver of any device."""
+    """The driver of any device. ``state`` is memory that outlives it, for the program after it."""
+
+    state: int = 0
+    state_size: int = 0x1_0000
 
     def __init__(self) -> None:
         self.terminal: Any = None
         self.keys: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     @abstractmethod
     def make_port(self, pd: PD) -> Port:
         """The device."""
 
     async def init(self, pd: PD) -> None:
-        """Start the device, and serve."""
+        """Start the device, and serve; or go on where the program before stopped."""
         pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         port = self.make_port(pd)
-        await port.start()
         self.terminal = Terminal(pd, port)
         self.keys = Keys(pd, self.terminal)
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
+        if self.state:
+            region = SharedRegion(self.state, self.state_size)
+            self.handover = Handover(pd, KeptKeys, region, SUPERVISOR, UPDATE)
+            if await self.handover.go_on(self._take_up):
+                return
+        await port.start()
         if pd.life > 1:
             # The driver before may have died in the middle of a line.
             self.terminal.echo("\n")
             await self.terminal.pump()
+
+    async def _take_up(self, kept: KeptKeys) -> None:
+        restore_keys(kept, self.keys, self.service)
+        # It works, and may have received keys meanwhile.
+        await self.terminal.port.remind()
 
     def _root(self, session: int) -> Interface | None:
         if session == INPUT:
@@ -421,8 +513,10 @@ class ConsoleProgram(ABC):
         return OutputServant(self.terminal) if session in WRITERS else None
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
-        if ch == IRQ:
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self._give_way(pd)
+        elif ch == IRQ:
             if not self.terminal.is_sending:
                 # It may be an interrupt that was switched off, of which the device knows nothing.
                 await self.terminal.port.remind()
@@ -434,6 +528,29 @@ class ConsoleProgram(ABC):
             await self.terminal.lose_patience()
             await self._go_on()
             await pd.notify(SUPERVISOR)
+
+    async def _give_way(self, pd: PD) -> None:
+        """Put out everything first, so that nobody waits any more but who reads. His line goes, and comes again when he
+        asks the next program.
+        """
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives the keys")
+            return
+        line = ""
+        for _ in range(POLLS):
+            await self._look()
+            if not self.terminal.queue and not self.terminal.is_sending:
+                if not self.terminal.typed or not self.keys.is_edited:
+                    await self.handover.give_way(keep_keys(self.keys, self.service))
+                    break
+                line += self.terminal.typed
+                self.terminal.redraw("")
+            await pd.compute(POLL)
+        else:
+            await decline(pd, "the terminal does not take what is to be put out")
+        if line:
+            self.terminal.redraw(line + self.terminal.typed)
+        await self._go_on()
 
     async def _look(self) -> None:
         await self.terminal.look()

@@ -1,20 +1,37 @@
-"""A disk in the memory of its driver: what takes over when the real one fails for good. Its content ends with it."""
+"""A disk in the memory of its driver: what takes over when the real one fails for good. Its content ends with it.
+
+With memory that outlives it (``state``) it can give way to its next version, if the content fits there.
+"""
 
 from typing import Any
+
+from attrs import frozen
 
 from capkernel.protocols.block import SECTOR, BlockInfo
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.drivers.sectors import CheckedBlock
+from servers.system.retiring import Handover, decline
 
 registers: int = 0
 rings: int = 0
 transfer: int = 0
 transfer_size: int = 0x1_0000
 sectors: int = 2048
+state: int = 0
+state_size: int = 0x20_1000
 
-SUPERVISOR = 1
+SUPERVISOR, UPDATE = 1, 20
+"""Channels."""
+
+
+@frozen
+class KeptSectors:
+    """All of the disk, for the next program."""
+
+    content: bytes
 
 
 class RamDisk(CheckedBlock):
@@ -45,21 +62,39 @@ class RamDisk(CheckedBlock):
         self.need_known()
 
 
+    async def take_up(self, kept: KeptSectors) -> None:
+        """Go on with a content. Raises ValueError if it is another disk's."""
+        if len(kept.content) != len(self.content):
+            raise ValueError(f"the disk has {len(self.content)} bytes, not {len(kept.content)}")
+        self.content[:] = kept.content
+
+
 class Program:
     """The driver without a device."""
 
     def __init__(self) -> None:
         self.service: Any = None
+        self.disk: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
-        """Serve."""
-        disk = RamDisk(pd)
+        """Serve; or go on with what the program before has left. As after a crash, it must be asked what it is."""
+        disk = self.disk = RamDisk(pd)
         self.service = Service(pd, roots=lambda session: disk)
+        if state:
+            self.handover = Handover(pd, KeptSectors, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(disk.take_up)
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life; interrupts of the real disk mean nothing here."""
+        """The supervisor wants a sign of life, or another program in this one's place; interrupts of the real disk
+        mean nothing here.
+        """
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        elif ch == UPDATE and self.handover is None:
+            await decline(pd, "there is no memory that outlives the content")
+        elif ch == UPDATE:
+            await self.handover.give_way(KeptSectors(bytes(self.disk.content)))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

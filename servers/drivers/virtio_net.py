@@ -6,29 +6,37 @@ passes I/O addresses of slots on, and the card reaches its client's packet memor
 A card is not trusted. When it breaks the rules of its rings, asks for a reset or does not send a frame within three
 signs of life asked for by the supervisor, it is reset and given everything again. In quiet times a frame to itself, at
 every eighth sign of life, shows whether it still works. If resets come too often the driver gives up, by an exception.
+
+With memory that outlives it (``state``) it can give way to another driver for the same card: what is to be sent is sent
+first, and what has arrived or is to be received into is handed over.
 """
 
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, frozen
 
 from capkernel.protocols.failures import Busy, Gone, Malformed
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import BATCH, MIN_FRAME, SLOT, Exchanged, Frame, Link, LinkInfo
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
+from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.drivers.virtio import PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.system.retiring import Handover, decline
 
 registers: int = 0
 rings: int = 0
 rings_io: int = 0x1000_0000
 packets_io: int = 0x2000_0000
 packets_size: int = 0x2_0000
+state: int = 0
+state_size: int = 0x4000
 
-CLIENT = 2
-"""Channel."""
+CLIENT, UPDATE = 2, 20
+"""Channels."""
 
 _MTU, _MAC, _STATUS = 1 << 3, 1 << 5, 1 << 16
 _RECEIVE, _TRANSMIT = 0, 1
@@ -47,6 +55,8 @@ QUIET: Final = 8
 """Signs of life without news until the card is tried."""
 KEPT: Final = 1
 """Places for sending that are kept for the card's frame to itself."""
+POLL, POLLS = 100, 100
+"""Ticks after which a driver that is to retire looks again whether all frames are sent; how often, at most."""
 PROBE: Final = -1
 """In the place of a slot: the card's frame to itself."""
 
@@ -59,6 +69,16 @@ class _Sending:
     io: int
     size: int
     age: int = 0
+
+
+@frozen
+class KeptCard:
+    """For the next program: whether a client has opened the card, and which slots are whose."""
+
+    is_open: bool
+    provided: list[int]
+    received: list[Frame]
+    sent: list[int]
 
 
 class Card(Device):
@@ -110,6 +130,34 @@ class Card(Device):
             each.clear()
         self.resets = self.quiet = 0
         await self.start()
+
+    async def stop(self) -> bool:
+        """Send what is to be sent, and let the card do nothing more; false if it does not send. A frame to itself need
+        not be waited for.
+        """
+        for _ in range(POLLS):
+            await self.settle()
+            if all(each.slot == PROBE for each in self.sending.values()):
+                await self.transport.reset()
+                # From here on it writes into no slot any more. If it broke the rules at the very end, so be it.
+                with suppress(DeviceMisbehaved):
+                    await self.collect()
+                return True
+            await self.pd.compute(POLL)
+        return False
+
+    async def take_up(self, kept: KeptCard) -> None:
+        """Go on with the slots that another driver had. Raises ValueError if none can have had them."""
+        slots = [*kept.provided, *(frame.slot for frame in kept.received), *kept.sent]
+        if len(set(slots)) != len(slots) or not set(slots) <= set(range(packets_size // SLOT)):
+            raise ValueError("a slot is had twice, or is none")
+        if any(not MIN_FRAME <= frame.size <= SLOT for frame in kept.received):
+            raise ValueError("a frame has arrived that does not fit into its slot")
+        if len(kept.provided) > _free(self.receive):
+            raise ValueError("the card has no room for so many slots")
+        self.received.extend(kept.received)
+        self.sent.extend(kept.sent)
+        await self.provide(kept.provided)
 
     async def is_up(self) -> bool:
         """Whether the cable leads anywhere, as far as the card says."""
@@ -219,6 +267,16 @@ class LinkServant(Link):
         self.card = card
         self.is_open = False
 
+    def kept(self) -> KeptCard:
+        """What the next program goes on with."""
+        card = self.card
+        return KeptCard(self.is_open, list(card.provided.values()), list(card.received), list(card.sent))
+
+    async def take_up(self, kept: KeptCard) -> None:
+        """Go on with it."""
+        await self.card.take_up(kept)
+        self.is_open = kept.is_open
+
     async def open(self) -> LinkInfo:
         """Begin."""
         await self.card.forget()
@@ -253,21 +311,37 @@ class Program:
 
     def __init__(self) -> None:
         self.card: Any = None
+        self.link: Any = None
         self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
         """Start the device, and serve. Who had opened a former life of this driver is told that there is news."""
         self.card = Card(pd, registers, rings, rings_io)
         await self.card.start()
-        link = LinkServant(self.card)
+        link = self.link = LinkServant(self.card)
         self.service = Service(pd, roots=lambda session: _root(link, session))
+        if state:
+            self.handover = Handover(pd, KeptCard, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(link.take_up)
         await pd.notify(CLIENT)
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The device interrupts, or the supervisor wants a sign of life."""
+        """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
+        if ch == UPDATE:
+            await self._give_way(pd)
         await self.card.notified(ch)
         if self.card.received or self.card.sent:
             await pd.notify(CLIENT)
+
+    async def _give_way(self, pd: PD) -> None:
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives what has arrived")
+        elif not await self.card.stop():
+            await decline(pd, "the card does not send what it is to send")
+        else:
+            await self.handover.give_way(self.link.kept())
+            await self.card.start()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """The client asks."""

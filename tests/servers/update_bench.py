@@ -8,10 +8,13 @@ from capkernel.abi import message as msg
 from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.user import operations as ops
+from capkernel.user.lifecycle import SERVER_DIED
 from capkernel.user.loop import BASE_OUTPUT_NOTIFICATION_CAP, IPC_BUFFER, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import steps_of
 from capkernel.user.pdimage import PDValues
+from capkernel.user.syscalls import Message
+from tests.servers.bench import Bench
 
 STATE = 0x10_0000
 SUPERVISOR, UPDATE = 1, 20
@@ -80,6 +83,20 @@ class Lasting:
         assert STATE <= vaddr < STATE + len(self.memory)
         return self.memory, vaddr - STATE
 
+    def _step(self, kind: int, *arguments: Any) -> Any:
+        ram = self.machine.board.ram
+        is_ram = kind in (ops.LOAD, ops.STORE) and ram.base <= arguments[0] < ram.base + ram.size
+        if is_ram and kind == ops.LOAD:
+            return int.from_bytes(self.machine.read_bytes(*arguments), "little")
+        if is_ram:
+            self.machine.write_bytes(arguments[0], arguments[2].to_bytes(8, "little")[: arguments[1]])
+        elif kind == ops.COMPUTE:
+            # Its interrupts wait meanwhile: it works.
+            self.machine.advance(arguments[0])
+        else:
+            return super()._step(kind, *arguments)
+        return None
+
     def _system_call(self, number: int, dest: int, info: int = 0, *registers: int) -> Any:
         if number == sc.YIELD & WORD_MASK:
             raise Retired
@@ -96,3 +113,50 @@ class Lasting:
                 assert label == labels.CNODE_DELETE
                 self.caps.pop((dest, registers[0]), None)
         return (0,) * 6
+
+
+STATE_IN_RAM = 0x1_1000_0000
+"""Where every board has memory."""
+
+
+class UpdateBench(Bench):
+    """A driver that gives way to another for the same device, as clients on a bench see it."""
+
+    said = ""
+
+    def gives_way(self, channel: int = UPDATE) -> bool:
+        """Ask it for its state; whether it retires. Who waits then for its answer learns that it died."""
+        self.signals.clear()
+        try:
+            self.run(self.program.notified(self.pd, channel))
+        except Retired:
+            assert self.signals[-1] == channel
+            for answer in list(self._callers.values()):
+                answer(Message(SERVER_DIED))
+            self._callers.clear()
+            self.machine.mask_irq(self.window.irq, True)
+            return True
+        assert "cannot give way" in self.said
+        return False
+
+    def _step(self, kind: int, *arguments: Any) -> Any:
+        ram = self.machine.board.ram
+        is_ram = kind in (ops.LOAD, ops.STORE) and ram.base <= arguments[0] < ram.base + ram.size
+        if is_ram and kind == ops.LOAD:
+            return int.from_bytes(self.machine.read_bytes(*arguments), "little")
+        if is_ram:
+            self.machine.write_bytes(arguments[0], arguments[2].to_bytes(8, "little")[: arguments[1]])
+        elif kind == ops.COMPUTE:
+            # Its interrupts wait meanwhile: it works.
+            self.machine.advance(arguments[0])
+        else:
+            return super()._step(kind, *arguments)
+        return None
+
+    def _system_call(self, number: int, dest: int, info: int = 0, *registers: int) -> Any:
+        if number == sc.YIELD & WORD_MASK:
+            raise Retired
+        if number == sc.DEBUG_PUT_CHAR & WORD_MASK:
+            self.said += chr(dest)
+            return (0,) * 6
+        return super()._system_call(number, dest, info, *registers)

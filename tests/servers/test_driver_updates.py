@@ -1,0 +1,355 @@
+"""Drivers that give way to others in the middle of their work: no alarm, no key and no frame is lost or comes twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capkernel.protocols.block import SECTOR, Block
+from capkernel.protocols.clocks import RealTimeClock, Timer
+from capkernel.protocols.console import Console, ConsoleInput, Ending, Line
+from capkernel.protocols.entropy import Entropy
+from capkernel.protocols.failures import Busy, Failure, ServerDied
+from capkernel.protocols.link import SLOT, Frame, Link
+from hwmodel.network import loop
+from hwmodel.virtio import virtio_net as network_card
+from hwmodel.virtio import virtio_rng as entropy_device
+from servers.drivers import (
+    console_ns16550,
+    console_sifive,
+    deadlines,
+    ram_disk,
+    rtc_goldfish,
+    timer_capkernel,
+    timer_sifive,
+    virtio_net,
+    virtio_rng,
+)
+from servers.drivers.console import KeptKeys, Keys, Terminal, restore_keys
+from servers.drivers.deadlines import KeptAlarm, KeptAlarms
+from servers.drivers.virtio_net import KeptCard
+from tests.servers.update_bench import STATE_IN_RAM, UpdateBench
+
+PACKETS = 0x9100_0000
+SETTINGS = {"state": STATE_IN_RAM, "state_size": 0x4000}
+TIMERS = {"capkernel": (timer_capkernel, "timer0", "virt_iommu"), "sifive": (timer_sifive, "timer0", "virt_sifive")}
+CONSOLES = {
+    "ns16550": (console_ns16550, "uart0", "virt_iommu"), "sifive": (console_sifive, "uart0", "virt_sifive"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    """What was set for a test is not set for the next one."""
+    yield
+    for module in (rtc_goldfish, ram_disk, virtio_net, timer_capkernel, timer_sifive, console_ns16550, console_sifive):
+        holder = module if "state" in vars(module) else module.Program
+        holder.state = 0
+
+
+def started(module: Any, window: str, board: str, **more: Any) -> UpdateBench:
+    return UpdateBench(module, window, board=board, **{**SETTINGS, **more})
+
+
+def replaced(
+    bench: UpdateBench, module: Any, window: str, board: str, *, channel: int = 20, **more: Any
+) -> UpdateBench:
+    """The next program; ``signals`` begins anew."""
+    assert bench.gives_way(channel)
+    return started(module, window, board, machine=bench.machine, life=bench.pd.life + 1, **more)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    which=st.sampled_from(list(TIMERS)),
+    alarms=st.dictionaries(
+        st.integers(2, 9), st.tuples(st.integers(0, 900), st.sampled_from([0, 1000, 1700])), min_size=1
+    ),
+    moments=st.lists(st.integers(1, 400), max_size=4),
+)
+def test_every_alarm_comes_at_its_moment_however_often_the_driver_is_replaced(
+    which: str, alarms: dict[int, tuple[int, int]], moments: list[int]
+) -> None:
+    stayed, moving = started(*TIMERS[which]), started(*TIMERS[which])
+    for channel, (after, period) in alarms.items():
+        for bench in (stayed, moving):
+            bench.call(bench.client(Timer, channel).alarm(after, period))
+    heard: list[int] = []
+    for pause in [*moments, 3000]:
+        stayed.advance(pause)
+        moving.advance(pause)
+        heard += [channel for channel in moving.signals if channel != 1]
+        moving = replaced(moving, *TIMERS[which])
+    heard += [channel for channel in moving.signals if channel != 1]
+    assert heard == stayed.signals
+    stayed.signals.clear()
+    moving.signals.clear()
+    stayed.advance(5000)
+    moving.advance(5000)
+    assert moving.signals == stayed.signals
+
+
+def test_who_sleeps_a_little_is_waited_for_and_who_sleeps_long_keeps_the_driver() -> None:
+    bench = started(*TIMERS["capkernel"])
+    asked = bench.ask(bench.client(Timer, 2).sleep(1000))
+    after = replaced(bench, *TIMERS["capkernel"])
+    assert asked.is_over
+    assert asked.error is None
+    assert after.machine.now() // 10 >= 1000
+    asked = after.ask(after.client(Timer, 2).sleep(100_000))
+    assert not after.gives_way()
+    assert not asked.is_over
+    after.heartbeat()
+    after.advance(100_000)
+    assert asked.is_over
+    assert asked.error is None
+
+
+def test_a_driver_without_memory_that_outlives_it_keeps_its_place() -> None:
+    for module, window, board, channel in ((*TIMERS["capkernel"], 20), (rtc_goldfish, "rtc0", "virt_iommu", 21)):
+        bench = UpdateBench(module, window, board=board, state=0)
+        assert not bench.gives_way(channel)
+        bench.heartbeat()
+
+
+def test_the_clock_rings_for_those_who_asked_the_driver_before() -> None:
+    bench = started(rtc_goldfish, "rtc0", "virt_iommu")
+    clock = bench.client(RealTimeClock, 4)
+    now = bench.call(clock.now())
+    bench.call(clock.alarm(now + 2_000_000))
+    bench.call(bench.client(RealTimeClock, 5).alarm(now + 3_000_000))
+    after = replaced(bench, rtc_goldfish, "rtc0", "virt_iommu", channel=21)
+    after.call(after.client(RealTimeClock, 5).cancel())
+    after.advance(1_000)
+    assert 4 not in after.signals
+    after.advance(10_000)
+    assert [channel for channel in after.signals if channel in (4, 5)] == [4]
+
+
+@pytest.mark.parametrize("alarm", [KeptAlarm(-1, 0, 0), KeptAlarm(2, -1, 0), KeptAlarm(2, 0, -1), KeptAlarm(63, 0, 0)])
+def test_no_alarm_is_set_that_nobody_can_have_set(alarm: KeptAlarm) -> None:
+    bench = started(*TIMERS["capkernel"])
+    with pytest.raises((ValueError, Failure)):
+        bench.run(bench.program.keeper.alarms.take_up(KeptAlarms([alarm])))
+    with pytest.raises(ValueError, match="no alarm"):
+        bench.run(bench.program.keeper.alarms.take_up(KeptAlarms([KeptAlarm(2, 5, 0)] * 2)))
+    assert isinstance(bench.program.keeper.alarms, deadlines.Alarms)
+
+
+# Entropy
+
+
+def test_who_waits_for_entropy_has_it_before_the_driver_goes() -> None:
+    settings = {"rings": 0x9000_0000, "rings_io": 0x9000_0000}
+    devices = {"virtio0": entropy_device(seed=1)}
+    bench = UpdateBench(virtio_rng, "virtio0", board="qemu_virt_riscv64", devices=devices, **settings)
+    asked = [bench.ask(bench.client(Entropy, 2 + number).read(256)) for number in range(4)]
+    assert bench.gives_way()
+    assert all(len(each.result) == 256 for each in asked)
+    after = UpdateBench(virtio_rng, "virtio0", board="qemu_virt_riscv64", machine=bench.machine, life=2, **settings)
+    after.advance(1000)
+    drawn = after.call(after.client(Entropy, 2).read(64))
+    assert drawn not in b"".join(each.result for each in asked)
+
+
+# A disk in memory
+
+
+def test_a_disk_in_memory_keeps_its_content() -> None:
+    size = {"sectors": 8, "transfer": 0x9200_0000, "transfer_size": 0x1000}
+    bench = started(ram_disk, "uart0", "virt_iommu", **size)
+    block = bench.client(Block, 2)
+    assert bench.call(block.info()).sectors == 8
+    bench.machine.write_bytes(0x9200_0000, b"content".ljust(SECTOR, b"!") * 2)
+    bench.call(block.write(3, 2, 0))
+    after = replaced(bench, ram_disk, "uart0", "virt_iommu", **size)
+    block = after.client(Block, 2)
+    with pytest.raises(Failure):
+        after.call(block.read(3, 1, 0))
+    after.call(block.info())
+    after.machine.write_bytes(0x9200_0000, bytes(2 * SECTOR))
+    after.call(block.read(4, 1, SECTOR))
+    assert after.machine.read_bytes(0x9200_0000 + SECTOR, 9) == b"content!!"
+    assert not any(after.program.disk.content[5 * SECTOR :])
+
+
+def test_a_disk_that_does_not_fit_into_the_memory_stays() -> None:
+    bench = started(ram_disk, "uart0", "virt_iommu", sectors=64)
+    assert not bench.gives_way()
+    assert "bytes, and there is room for" in bench.said
+
+
+# The console
+
+
+@pytest.mark.parametrize("which", CONSOLES)
+def test_a_line_that_is_being_typed_is_found_by_the_next_driver(which: str) -> None:
+    bench = started(*CONSOLES[which])
+    reader, writer = bench.client(ConsoleInput, 10), bench.client(Console, 2)
+    asked = bench.ask(reader.read_line("name? "))
+    bench.type("Ad\x7fnn")
+    lines = [f"a line of client {number}" * 4 for number in range(3)]
+    written = [bench.ask(bench.client(Console, 2 + number).write(line)) for number, line in enumerate(lines)]
+    after = replaced(bench, *CONSOLES[which])
+    assert all(each.is_over and each.error is None for each in written)
+    assert isinstance(asked.error, ServerDied)
+    shown = bench.shown()
+    assert [shown.count(line) for line in lines] == [1, 1, 1]
+    asked = after.ask(after.client(ConsoleInput, 10).read_line("name? "))
+    after.advance(10_000)
+    assert after.shown().endswith("name? Ann")
+    after.type("e\n")
+    assert asked.result == Line(Ending.ENTERED, "Anne")
+    after.ask(writer.write("the next line"))
+    after.advance(10_000)
+    assert "the next line" in after.shown()
+
+
+@pytest.mark.parametrize("which", CONSOLES)
+def test_who_has_lent_the_keys_has_them_again_when_they_are_given_back(which: str) -> None:
+    bench = started(*CONSOLES[which])
+    lent = bench.call(bench.client(ConsoleInput, 10).lend())
+    bench.call(lent.set_echo(False))
+    bench.type("äb")
+    after = replaced(bench, *CONSOLES[which])
+    ground, borrower = after.client(ConsoleInput, 10), after.client(ConsoleInput, 10)
+    borrower.cap = lent.cap
+    with pytest.raises(Busy):
+        after.call(ground.read_keys())
+    assert after.call(borrower.read_keys()) == "äb"
+    assert [each.is_echoing for each in after.program.keys.focus] == [True, False]
+    after.call(borrower.drop())
+    after.type("c")
+    assert after.call(ground.read_keys()) == "c"
+
+
+def test_half_a_key_is_made_whole_by_the_next_driver() -> None:
+    bench = started(*CONSOLES["ns16550"])
+    first, second = "ä".encode()
+    bench.line.feed(bytes((first,)))
+    while bench.machine.poll_input():
+        bench.advance(1000)
+    after = replaced(bench, *CONSOLES["ns16550"])
+    after.line.feed(bytes((second,)))
+    while after.machine.poll_input():
+        after.advance(1000)
+    assert after.call(after.client(ConsoleInput, 10).read_keys()) == "ä"
+
+
+def test_keys_that_arrive_while_nobody_is_there_are_not_lost() -> None:
+    bench = started(*CONSOLES["ns16550"])
+    assert bench.gives_way()
+    bench.line.feed(b"abc")
+    bench.machine.poll_input()
+    after = started(*CONSOLES["ns16550"], machine=bench.machine, life=2)
+    while after.machine.poll_input():
+        after.advance(1000)
+    after.heartbeat()
+    assert after.call(after.client(ConsoleInput, 10).read_keys()) == "abc"
+
+
+def test_too_many_keys_keep_the_driver_and_the_line_is_there_again() -> None:
+    bench = started(*CONSOLES["ns16550"], state_size=0x200)
+    bench.type("x" * 400)
+    asked = bench.ask(bench.client(ConsoleInput, 10).read_line("> "))
+    bench.advance(200_000)
+    assert not bench.gives_way()
+    bench.shown()
+    bench.heartbeat()
+    bench.advance(100_000)
+    bench.ask(bench.client(Console, 2).write("above"))
+    bench.advance(100_000)
+    shown = bench.shown()
+    assert "above" in shown
+    assert "> xxxx" in shown.split("above")[1]
+    bench.type("\n")
+    assert asked.result.ending is Ending.ENTERED
+
+
+FORGED = [
+    {"echoing": []},
+    {"rest": b"1234"},
+    {"objects": [-2]},
+    {"objects": [9]},
+]
+
+
+@pytest.mark.parametrize("changes", FORGED, ids=str)
+def test_keys_that_nobody_can_have_had_are_refused(changes: dict[str, Any]) -> None:
+    bench = started(*CONSOLES["ns16550"])
+    keys = Keys(bench.pd, Terminal(bench.pd, bench.program.terminal.port))
+    state = {"line": "", "typed": "", "rest": b"", "echoing": [True], "objects": [], "caps": []}
+    restore_keys(KeptKeys(**state), keys, bench.program.service)
+    with pytest.raises(ValueError, match=r"."):
+        restore_keys(KeptKeys(**{**state, **changes}), keys, bench.program.service)
+
+
+# The network card
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["send", "arrive", "replace"]), st.integers(1, 5)), max_size=14))
+def test_every_frame_is_sent_once_and_one_that_arrived_is_had_once(steps: list[tuple[str, int]]) -> None:
+    wire, machines = loop()
+    devices = {"virtio0": network_card(machines)}
+    places = {"rings": 0x9000_0000, "rings_io": 0x9000_0000, "packets_io": PACKETS}
+    card = ("virtio0", "qemu_virt_riscv64")
+    bench = started(virtio_net, *card, devices=devices, **places)
+    link = bench.client(Link, 2)
+    info = bench.call(link.open())
+    half = info.slots // 2
+    to_provide, free = list(range(half)), list(range(half, info.slots))
+    sent: list[bytes] = []
+    arrived: list[bytes] = []
+    expected: list[bytes] = []
+    number = 0
+    for step, count in [("provide", 0), *steps, ("replace", 1), ("send", 1), ("provide", 0), ("provide", 0)]:
+        frames: list[Frame] = []
+        if step == "send":
+            for _ in range(min(count, len(free))):
+                number += 1
+                sent.append(f"frame {number}".encode().ljust(60, b"."))
+                frames.append(Frame(free.pop(), 60))
+                bench.machine.write_bytes(PACKETS + frames[-1].slot * SLOT, sent[-1])
+        elif step == "arrive":
+            for _ in range(count):
+                number += 1
+                expected.append(f"frame {number}".encode().ljust(60, b"!"))
+                wire.send(expected[-1])
+            bench.machine.poll_input()
+        done = bench.call(link.exchange(frames, to_provide[:16]))
+        del to_provide[:16]
+        bench.advance(100)
+        if step == "replace":
+            bench = replaced(bench, virtio_net, *card, **places)
+            link = bench.client(Link, 2)
+            assert 2 in bench.signals, "the client is told that there may be news"
+        free += done.sent
+        arrived += [bench.machine.read_bytes(PACKETS + frame.slot * SLOT, frame.size) for frame in done.received]
+        to_provide += [frame.slot for frame in done.received]
+    for _ in range(4):
+        bench.machine.poll_input()
+        bench.advance(1000)
+        done = bench.call(link.exchange([], []))
+        free += done.sent
+        arrived += [bench.machine.read_bytes(PACKETS + frame.slot * SLOT, frame.size) for frame in done.received]
+    assert wire.receive(1000) == sent
+    assert arrived == expected
+    assert sorted(free) == list(range(half, info.slots)), "every slot came back once"
+
+
+@pytest.mark.parametrize("kept", [
+    KeptCard(True, [1, 1], [], []),
+    KeptCard(True, [], [Frame(1, 60)], [1]),
+    KeptCard(True, [99], [], []),
+    KeptCard(True, [], [Frame(1, SLOT + 1)], []),
+], ids=str)  # fmt: skip
+def test_slots_that_no_card_can_have_had_are_refused(kept: KeptCard) -> None:
+    places = {"rings": 0x9000_0000, "rings_io": 0x9000_0000, "packets_io": PACKETS}
+    devices = {"virtio0": network_card(loop()[0])}
+    bench = started(virtio_net, "virtio0", "qemu_virt_riscv64", devices=devices, **places)
+    with pytest.raises(ValueError, match="slot"):
+        bench.run(bench.program.link.take_up(kept))
+    assert not bench.program.link.is_open
