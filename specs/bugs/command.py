@@ -33,7 +33,7 @@ def bugs(
     steps: Annotated[int, typer.Option(min=1, help="The most generated steps for one row.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Which programs are made up.")] = 1,
     as_list: Annotated[bool, typer.Option("--list", help="Show the catalogue, run nothing.")] = False,
-    program: Annotated[bool, typer.Option("--program", help="Print the shrunk program as a script.")] = False,
+    program: Annotated[bool, typer.Option("--program", help="Print each shrunk program as a script that shows it.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Keep what was found, for the tests.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
@@ -48,10 +48,11 @@ def bugs(
         records.keep([outcome for outcome in outcomes if is_caught(outcome)])
     if as_json:
         print(json.dumps({"outcomes": [asdict(o) for o in outcomes], "rest": [_described(r) for r in _rest(rows)]}))
+    shown = _demonstrate_all(rows, seed, min(steps, DEMONSTRATION), console)
     if program:
-        print("\n".join(outcome.script for outcome in outcomes if outcome.script), end="")
+        print("\n".join(outcome.script for outcome in [*outcomes, *shown.values()] if outcome.script), end="")
     caught = sum(is_caught(outcome) for outcome in outcomes)
-    _show_rest(_rest(rows), _demonstrate_all(rows, seed, min(steps, DEMONSTRATION), console), console)
+    _show_rest(_rest(rows), shown, min(steps, DEMONSTRATION), console)
     console.print(f"bugs: {caught} of {len(outcomes)} caught", highlight=False)
     raise typer.Exit(CAUGHT if caught == len(outcomes) else MISSED)
 
@@ -122,16 +123,14 @@ def _reason(row: type[Row]) -> str:
     return f"not this kernel: {row.reason}" if issubclass(row, Elsewhere) else ""
 
 
-def _demonstrate_all(rows: list[type[Row]], seed: int, steps: int, console: Console) -> dict[str, str]:
+def _demonstrate_all(rows: list[type[Row]], seed: int, steps: int, console: Console) -> dict[str, Outcome]:
     """What came of showing the rows that are as in real seL4, by row."""
-    said = {}
+    found = {}
     for row in rows:
-        if not issubclass(row, Faithful):
-            continue
-        with console.status(f"{row.id()}: showing it"):
-            outcome = demonstrated(row.id(), seed, steps)
-        said[row.id()] = f"as real seL4; {_shown(outcome, steps)}{_helped(row, outcome, steps)}"
-    return said
+        if issubclass(row, Faithful):
+            with console.status(f"{row.id()}: showing it"):
+                found[row.id()] = demonstrated(row.id(), seed, steps)
+    return found
 
 
 def _shown(outcome: Outcome, steps: int) -> str:
@@ -146,12 +145,15 @@ def _helped(row: type[Faithful], outcome: Outcome, steps: int) -> str:
     return f", not in {steps:,} with {row.mended_by}" if outcome.mended else f", nor mended by {row.mended_by}"
 
 
-def _show_rest(rows: list[type[Row]], shown: dict[str, str], console: Console) -> None:
+def _show_rest(rows: list[type[Row]], shown: dict[str, Outcome], steps: int, console: Console) -> None:
     if not rows:
         return
     table = Table("id", "story", "why it cannot be planted", box=None, title="Not planted", title_justify="left")
     for row in rows:
-        table.add_row(row.id(), row.title(), shown.get(row.id()) or _reason(row))
+        outcome, reason = shown.get(row.id()), _reason(row)
+        if outcome is not None and issubclass(row, Faithful):
+            reason = f"as real seL4; {_shown(outcome, steps)}{_helped(row, outcome, steps)}"
+        table.add_row(row.id(), row.title(), reason)
     console.print(table)
 
 

@@ -13,6 +13,8 @@ from types import CodeType, ModuleType
 
 from specs.bugs.model import Bug, Edit
 
+_PLANTING = "from specs.bugs.catalogue import BUGS\nfrom specs.bugs.hook import plant\n\n"
+
 
 class AnchorError(Exception):
     """A row's anchor does not occur exactly once in the source that it is to edit."""
@@ -50,7 +52,7 @@ class Planting(MetaPathFinder):
     """Finds the modules of the kernel as source, the edited ones with their edits."""
 
     def __init__(self, bug: type[Bug]) -> None:
-        self._row = bug.id()
+        self.row = bug.id()
         self._edits: dict[str, list[Edit]] = {}
         for edit in bug.edits:
             self._edits.setdefault(edit.module, []).append(edit)
@@ -66,7 +68,7 @@ class Planting(MetaPathFinder):
             spec = FileFinder(folder, (SourceFileLoader, [".py"])).find_spec(fullname)
             if spec is not None and spec.origin is not None:
                 if edits is not None:
-                    spec.loader = _Planter(fullname, spec.origin, self._row, edits)
+                    spec.loader = _Planter(fullname, spec.origin, self.row, edits)
                     spec.cached = None
                 return spec
         return None
@@ -83,3 +85,10 @@ def plant(bug: type[Bug]) -> None:
     if early:
         raise RuntimeError(f"{bug.id()} comes too late: {early[0]} was imported already; use a fresh process")
     sys.meta_path.insert(0, Planting(bug))
+
+
+def planting(script: str) -> str:
+    """The script of a program that was found in this process: it plants first what is planted here, if anything is."""
+    rows = [finder.row for finder in sys.meta_path if isinstance(finder, Planting)]
+    lines = [f'plant(BUGS["{row}"])  # What is shown; before anything imports the kernel.\n\n' for row in rows]
+    return script.replace("from specs.", _PLANTING + "".join(lines) + "from specs.", 1) if rows else script

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from specs.bugs.hook import planting
 from specs.check import checked, to_script, wander
 from specs.generate import RandomChooser
 from specs.programs import Execution, Program
@@ -72,4 +73,4 @@ def hunt(
 def shrunk(program: Program, again: Callable[[Program], Execution] = checked) -> Shrunk:
     """A program that shows a violation, cut to what matters; ``again`` runs it under the oracle."""
     small = shrink(program, again)
-    return Shrunk(len(small.steps), to_script(small, again(small)))
+    return Shrunk(len(small.steps), planting(to_script(small, again(small))))

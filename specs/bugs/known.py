@@ -11,8 +11,9 @@ from capkernel.abi import syscalls as sc
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
 from capkernel.kernel.objects import READY_QUEUE, SchedContext
+from specs import check
 from specs.bugs.catalogue import ROWS
-from specs.bugs.hunt import PROGRAM_STEPS, STRIDE, Found, hunt
+from specs.bugs.hunt import PROGRAM_STEPS, STRIDE, Found, Shrunk, hunt, shrunk
 from specs.bugs.model import Faithful
 from specs.check import wander
 from specs.generate import LAYOUTS, RandomChooser
@@ -116,6 +117,11 @@ KNOWN = {
 """By row."""
 
 
+def report(program: Program, row: str) -> int:
+    """Run a program under a row's watch and print what came of it; 1 if something is wrong."""
+    return check.report(program, Watching(row).again)
+
+
 class Watching:
     """Looks for one row's defect, besides all invariants, with the row's option off or on."""
 
@@ -137,6 +143,12 @@ class Watching:
     def again(self, program: Program) -> Execution:
         """Run a program under the same watch."""
         return run(program, watcher=self.monitor(world_of(program.layout)), final=False)
+
+    def shrunk(self, program: Program) -> Shrunk:
+        """A program that shows the defect, cut to what matters; its script is under the same watch."""
+        small = shrunk(program, self.again)
+        script = small.script.replace("specs.check", "specs.bugs.known", 1)
+        return replace(small, script=script.replace("report(program)", f'report(program, "{self.row}")', 1))
 
     def shown(self, seed: int, most_steps: int) -> Found | None:
         """The first program of a seed that shows the defect."""

@@ -78,7 +78,6 @@ def show_again(row: str, seed: int, number: int) -> None:
 
 def demonstrate(row: str, seed: int, most_steps: int) -> None:
     """Show a row that is as in real seL4, without its option and with it."""
-    from specs.bugs.hunt import shrunk
     from specs.bugs.known import Watching
 
     watching = Watching(row)
@@ -88,7 +87,7 @@ def demonstrate(row: str, seed: int, most_steps: int) -> None:
         return
     _say({"found": asdict(found)})
     program = watching.taken(found.seed, found.number, mended=False).program
-    _say({"shrunk": asdict(shrunk(program, watching.again))})
+    _say({"shrunk": asdict(watching.shrunk(program))})
     if not watching.option:
         return
     mended = watching.mended(seed, most_steps)

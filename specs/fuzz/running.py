@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from specs.bugs.hook import planting
 from specs.check import to_script
 from specs.fuzz.coverage import Coverage, Kind
 from specs.fuzz.decoder import decode, layout_of
@@ -94,7 +95,7 @@ def finding(data: bytes, execution: Execution, checking: Checking) -> Finding:
     """What a run has found, cut to what matters."""
     small = shrink(decode(data), checking.run)
     again = checking.run(small)
-    return Finding(data, again.problem or execution.problem or "", len(small.steps), to_script(small, again))
+    return Finding(data, again.problem or execution.problem or "", len(small.steps), planting(to_script(small, again)))
 
 
 def kinds_of(data: bytes) -> frozenset[Kind]:
