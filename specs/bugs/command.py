@@ -33,7 +33,7 @@ def bugs(
     steps: Annotated[int, typer.Option(min=1, help="The most generated steps for one row.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Which programs are made up.")] = 1,
     as_list: Annotated[bool, typer.Option("--list", help="Show the catalogue, run nothing.")] = False,
-    program: Annotated[bool, typer.Option("--program", help="Print each shrunk program as a script that shows it.")] = False,
+    program: Annotated[bool, typer.Option("--program", help="Print each shrunk program as a script.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Keep what was found, for the tests.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:

@@ -38,9 +38,15 @@ def test_a_planted_bug_is_found_and_shrunk_to_a_program_that_runs(row: str, tmp_
     status, data = told("--plant", row, "--out", tmp_path / "shown.py")
     assert status == WRONG
     assert data["found"]["operations"] <= 15
-    clean = subprocess.run([sys.executable, "shown.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert clean.returncode == 0
-    assert "All invariants hold." in clean.stdout
+    assert run_script(tmp_path / "shown.py").returncode == 1
+    lines = (tmp_path / "shown.py").read_text().splitlines()
+    (tmp_path / "sound.py").write_text("\n".join(line for line in lines if not line.startswith("plant(")))
+    sound = run_script(tmp_path / "sound.py")
+    assert (sound.returncode, "All invariants hold." in sound.stdout) == (0, True)
+
+
+def run_script(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
 
 
 def test_the_clean_kernel_shows_nothing_and_says_what_was_seen() -> None:
