@@ -23,6 +23,8 @@ def kept(file: Path = FILE) -> dict[str, Run]:
 
 def keep(runs: Iterable[Run], file: Path = FILE) -> None:
     """Take these in place of earlier ones of the same claims. What could not run leaves an earlier one as it is."""
-    now = kept(file)
-    now |= {run.claim: run for run in runs if run.held is not None or run.claim not in now}
+    before = kept(file)
+    now = before | {run.claim: run for run in runs if run.held is not None or run.claim not in before}
+    if now == before:
+        return
     file.write_text(json.dumps({name: asdict(now[name]) for name in sorted(now)}, indent=1) + "\n")

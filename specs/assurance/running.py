@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from specs.sources import ROOT, digest
 NOT_RUN: Final = 3
 """The exit status by which a check says that something it needs is missing."""
 TESTS: Final = ("-m", "pytest")
+NO_PYTEST: Final = f"pytest is missing: {sys.executable} -m pip install -e '.[dev]'"
 MADE: Final = ("specs/assurance/runs.json", "docs/assurance.md")
 """What is made from the runs."""
 
@@ -23,6 +25,8 @@ MADE: Final = ("specs/assurance/runs.json", "docs/assurance.md")
 def run(claim: Claim, *, full: bool) -> Run:
     """Run it, in full or the quick form. Raises ValueError if what it prints cannot be read."""
     words = claim.command if full else claim.quick
+    if words[:2] == TESTS and find_spec("pytest") is None:
+        return _told(claim, words, None, "", "", 0, NO_PYTEST)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -35,7 +39,7 @@ def run(claim: Claim, *, full: bool) -> Run:
             return _told(claim, words, None, "", "", seconds, _last_line(done.stdout + done.stderr))
         data = _tests(report) if words[:2] == TESTS else _json(claim, done.stdout, done.stderr)
     if words[:2] == TESTS and data["tests"] == data["skipped"]:
-        return _told(claim, words, None, "", "", seconds, _last_line(done.stdout))
+        return _told(claim, words, None, "", "", seconds, _last_line(done.stderr + done.stdout))
     seen = claim.read(data)
     return _told(claim, words, done.returncode == 0, seen.amount, seen.against, seconds)
 

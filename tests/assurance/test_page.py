@@ -52,6 +52,9 @@ def test_what_could_not_run_leaves_an_earlier_run_as_it_was(tmp_path: Path) -> N
     records.keep([RUN], file)
     records.keep([replace(RUN, held=None, why="no tool")], file)
     assert records.kept(file) == {"c": RUN}
+    written = file.stat()
+    records.keep([RUN], file)
+    assert file.stat() == written
     records.keep([replace(RUN, held=False)], file)
     assert records.kept(file)["c"].held is False
     file.write_text('{"c": {"wrong": 1}}')
@@ -84,6 +87,13 @@ def test_a_check_that_lacks_a_tool_is_not_run(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found = running.run(claim("-m", "lacking"), full=False)
     assert (found.held, found.why) == (None, "NOT RUN: coqc not found")
+
+
+def test_tests_without_pytest_are_not_run_and_what_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "find_spec", lambda name: None)
+    found = running.run(replace(CLAIMS[0], quick=("-m", "pytest", "tests/assurance")), full=False)
+    assert found.held is None
+    assert "pip install -e '.[dev]'" in found.why
 
 
 def test_what_prints_no_json_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
