@@ -68,7 +68,7 @@ def invariants(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Such as G22; none: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print data instead of a table.")] = False,
 ) -> None:
-    """List what is checked of every state, step and run, with its name in the proofs."""
+    """List what is checked of every state, step and run, with the name in seL4's proofs where there is one."""
     rows = statements()
     unknown = [name for name in names or () if name not in {row.id for row in rows}]
     if unknown:

@@ -72,7 +72,7 @@ def show(console: Console, told: Story) -> None:
     for figure, value in told.figures.items():
         console.print(f"  {figure}: {value}", markup=False)
     if told.trace_hash:
-        console.print(f"  trace {told.trace_hash[:16]}", markup=False)
+        console.print(f"  trace of one run: {told.trace_hash[:16]}", markup=False)
 
 
 def _list(found: dict[str, str], as_json: bool) -> None:

@@ -20,7 +20,10 @@ class Claim:
 
 @define
 class Story:
-    """What a demonstration showed, in few runs if it is to be brief. ``figures`` are measurements, by name."""
+    """What a demonstration showed, in few runs if it is to be brief. ``figures`` are measurements, by name.
+
+    ``trace_hash`` is of one of its runs: where there is one in which nothing is made to fail, of that.
+    """
 
     name: str
     title: str
