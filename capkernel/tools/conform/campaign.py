@@ -1,6 +1,5 @@
 """Replaying many programs, on several processes."""
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,9 +9,7 @@ from functools import partial
 from capkernel.tools.conform.coverage import Counts, Coverage, coverage_of
 from capkernel.tools.conform.recordings import Recorded
 from capkernel.tools.conform.replay import Divergence, Outcome, Program, replay
-from capkernel.tools.workers import pool
-
-_CHUNK = 8
+from capkernel.tools.workers import working
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,8 @@ def _mapping(jobs: int) -> Iterator[_Map]:
     if jobs == 1:
         yield map
         return
-    # Fresh processes: forked ones would inherit whatever threads draw the progress bar.
-    with pool(jobs, multiprocessing.get_context("spawn")) as processes:
-        yield partial(processes.map, chunksize=_CHUNK)
+    with working(jobs) as workers:
+        yield workers.map
 
 
 def _replay_one(program: Program, *, with_coverage: bool) -> _Result:
