@@ -301,10 +301,12 @@ class Mirror:
                     await self._take_back(copy)
                 return
         if self._next < self.groups:
-            group, self._next = self._next, self._next + 1
-            await self._settle(group)
-            if self._next == self.groups:
-                await self._join()
+            await self._settle(self._next)
+            self._next += 1
+        elif not self.is_whole:
+            await self._join()
+        else:
+            self._failures = [0, 0]
 
     async def _take_back(self, copy: MirrorCopy) -> None:
         """Write a disk again if it answers. It is behind, and not believed before all was compared."""
@@ -324,19 +326,17 @@ class Mirror:
         self._next = 0
 
     async def _join(self) -> None:
-        """All groups were compared: both disks hold the same."""
-        behind = [copy for copy in self.copies if copy.is_there and not copy.is_believed]
-        self._failures = [0, 0]
-        for copy in behind:
-            other = self.copies[1 - copy.side]
-            await other.flush()
-            label = self._label(copy, State.BOTH, 1)
-            if await self._try(copy, _done(copy.set_label(label))) is None:
-                return
+        """All groups were compared: both disks hold the same.
+
+        The one that was believed says so first: until the other one says so too, that is still behind.
+        """
+        copy = next(copy for copy in self.copies if not copy.is_believed)
+        other = self.copies[1 - copy.side]
+        await other.set_label(self._label(other, State.BOTH, 1))
+        self._epoch += 1
+        self._owed = False
+        if await self._try(copy, _done(copy.set_label(self._label(copy, State.BOTH)))):
             copy.is_believed = True
-            self._epoch += 1
-            self._owed = False
-            await self._try(other, other.set_label(self._label(other, State.BOTH)))
             await self._tell(copy, f"disk {copy.side} is back")
 
     async def _tell(self, copy: MirrorCopy, text: str) -> None:

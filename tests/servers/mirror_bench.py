@@ -11,13 +11,22 @@ from capkernel.user.operations import READ, WRITE, steps_of
 from servers.storage.disk import Disk
 from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
-from servers.storage.mirror_layout import identity_of
+from servers.storage.mirror_layout import FIRST, identity_of
 from tests.servers.fakedisk import REGION, FakeDisk
 
 T = TypeVar("T")
 APART = 0x1_0000
 """Bytes from one transfer region to the other."""
-LIES = ("lost write", "elsewhere", "wrong data written", "wrong data read", "stale read", "failure", "lost flush")
+LIES = (
+    "lost write",
+    "elsewhere",
+    "wrong data written",
+    "wrong data read",
+    "stale read",
+    "failure",
+    "lost flush",
+    "done and denied",
+)
 
 
 class Killed(Exception):
@@ -66,6 +75,19 @@ class LyingDisk(FakeDisk):
             raise DeviceError("the power is gone")
         super()._check()
 
+    def image(self) -> bytes:
+        """All that would be read."""
+        content = bytearray(self.durable)
+        for at, data in self.cached:
+            content[at : at + len(data)] = data
+        return bytes(content)
+
+    def become(self, image: bytes) -> None:
+        """Hold that instead, but for the labels."""
+        start = FIRST * SECTOR
+        self.durable[start:] = image[start:]
+        self.cached = [(at, data) for at, data in self.cached if at < start]
+
     async def read(self, sector: int, count: int, offset: int) -> None:
         if self.unreadable & set(range(sector, sector + count)):
             raise DeviceError("a sector cannot be read")
@@ -79,7 +101,7 @@ class LyingDisk(FakeDisk):
             self.memory[offset : offset + count * SECTOR] = self.past[sector * SECTOR : (sector + count) * SECTOR]
 
     async def write(self, sector: int, count: int, offset: int) -> None:
-        lie = self._lies("lost write", "elsewhere", "wrong data written", "failure")
+        lie = self._lies("lost write", "elsewhere", "wrong data written", "failure", "done and denied")
         if lie == "failure":
             raise DeviceError("so it says")
         if lie == "lost write":
@@ -91,9 +113,11 @@ class LyingDisk(FakeDisk):
             self.memory[offset + self.chance.randrange(count * SECTOR)] ^= 1 << self.chance.randrange(8)
         await super().write(sector, count, offset)
         self.unreadable -= set(range(sector, sector + count))
+        if lie == "done and denied":
+            raise DeviceError("so it says")
 
     async def flush(self) -> None:
-        lie = self._lies("failure", "lost flush")
+        lie = self._lies("failure", "lost flush", "done and denied")
         if lie == "failure":
             raise DeviceError("so it says")
         if lie is None:

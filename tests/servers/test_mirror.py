@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +144,25 @@ def test_what_was_flushed_survives_a_loss_of_power_and_the_rest_is_old_or_new(
     history.check_each()
 
 
+@settings(max_examples=100, deadline=None)
+@given(HISTORIES, HISTORIES, st.integers(0, 40), SURVIVORS, st.integers(0, 511), st.booleans(), st.integers(0, 999))
+def test_a_mirror_of_which_one_disk_is_left_keeps_the_same_promises(
+    before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int, some: list[bool], torn: int,
+    is_torn: bool, seed: int,
+) -> None:  # fmt: skip
+    history = History(seed)
+    history.bench.disks[0].failing = True
+    cut_off(history, before, after, writes)
+    if is_torn:
+        history.bench.tear((0, 0), (len(some), torn))
+    else:
+        history.bench.lose_power([False], some)
+    history.bench.disks[0].failing = True
+    history.expected.cut()
+    history.bench.open()
+    history.check_all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     HISTORIES, HISTORIES, st.integers(1, 60), st.tuples(st.integers(0, 30), st.integers(0, 511)),
@@ -177,16 +197,20 @@ def test_the_power_goes_while_one_driver_lies(
 
 
 def cut(
-    before: list[tuple[str, int, int]],
-    after: list[tuple[str, int, int]],
-    writes: int,
-    seed: int,
+    before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int, seed: int,
     liar: int | None = None,
-) -> History:
+) -> History:  # fmt: skip
     """A history, in the second half of which the power goes after so many writes and flushes of both disks."""
     history = History(seed)
     if liar is not None:
         history.bench.disks[liar].spoil(seed, LIES)
+    cut_off(history, before, after, writes)
+    return history
+
+
+def cut_off(
+    history: History, before: list[tuple[str, int, int]], after: list[tuple[str, int, int]], writes: int
+) -> None:
     for step in before:
         history.do(step)
     history.do(("flush", 0, 0))
@@ -196,7 +220,6 @@ def cut(
             history.do(step)
     except DeviceError:
         assert history.bench.power.left == 0
-    return history
 
 
 @pytest.mark.parametrize("writes", range(45))
@@ -263,6 +286,109 @@ def test_what_was_answered_is_there_though_the_next_write_of_it_is_cut_off_by_a_
         assert bench.read(3) in (NEW, b"later".ljust(SECTOR))
     else:
         assert most > 1
+
+
+def cut_short() -> tuple[MirrorBench, bytes, bytes]:
+    """A mirror that died when a write had reached disk 0 only; what is there without that write, and with it."""
+    bench = written()
+    before = bench.disks[0].image()
+    with pytest.raises(Killed):
+        bench.run(bench.mirror.write(3, NEW), 3)
+    after = bench.disks[0].image()
+    assert before != after
+    assert NEW not in bench.disks[1].image()
+    return bench, before, after
+
+
+def test_a_write_that_was_never_answered_and_is_hidden_does_not_come_back() -> None:
+    bench, before, after = cut_short()
+    bench.disks[0].become(before)
+    bench.open(doubted=(3, 1))
+    assert bench.read(3) == OLD
+    bench.disks[0].become(after)
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def test_a_write_that_was_never_answered_and_is_hidden_does_not_outdo_a_later_one() -> None:
+    bench, before, after = cut_short()
+    bench.disks[0].become(before)
+    bench.open()
+    bench.write(3, b"l" * SECTOR)
+    bench.disks[0].become(after)
+    bench.open()
+    assert bench.read(3) == b"l" * SECTOR
+
+
+def test_what_a_disk_that_stayed_behind_knows_of_later_versions_does_not_count() -> None:
+    bench, _, after = cut_short()
+    bench.disks[0].failing = True
+    bench.open()
+    assert bench.read(3) == OLD
+    bench.disks[0].failing = False
+    bench.open()
+    bench.look_on()
+    assert bench.mirror.is_whole
+    assert bench.read(3) == OLD
+    bench.flush()
+    # Nor does it if the disk claims that nothing was written there since.
+    bench.disks[0].become(after)
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def joining_cut_off(writes: int) -> MirrorBench:
+    """Disk 0 was behind and all has been compared; the power went when the labels were to say so."""
+    bench = written()
+    bench.disks[0].failing = True
+    bench.write(20, NEW)
+    bench.disks[0].failing = False
+    bench.look_on(4)
+    assert not bench.mirror.is_whole
+    bench.power.left = writes
+    with suppress(DeviceError):
+        bench.look_on(1)
+    bench.lose_power([True], [True])
+    return bench
+
+
+@pytest.mark.parametrize("writes", range(1, 14))
+def test_a_disk_is_believed_alone_only_after_the_other_said_that_they_are_alike(writes: int) -> None:
+    bench = joining_cut_off(writes)
+    bench.disks[1].failing = True
+    try:
+        bench.open()
+    except DeviceError:
+        assert writes < 13
+    else:
+        assert bench.read(20) == NEW
+
+
+@pytest.mark.parametrize("writes", range(1, 14))
+def test_a_disk_that_is_left_again_when_joining_was_cut_off_is_behind(writes: int) -> None:
+    bench = joining_cut_off(writes)
+    bench.disks[0].failing = True
+    bench.open()
+    assert bench.read(20) == NEW
+    bench.write(3, NEW)
+    bench.flush()
+    bench.disks[0].failing = False
+    bench.open()
+    assert not bench.mirror.copies[0].is_there
+
+
+def test_a_write_that_is_done_and_denied_is_there_or_not_and_stays_so() -> None:
+    bench = written()
+    bench.disks[0].failing = True
+    bench.write(20, NEW)
+    bench.disks[1].spoil(1, ("done and denied",), 1)
+    with pytest.raises(DeviceError):
+        bench.write(3, NEW)
+    bench.disks[1].lies = ()
+    found = bench.read(3)
+    assert found in (OLD, NEW)
+    bench.open()
+    assert bench.read(3) == found
 
 
 def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:
@@ -396,6 +522,9 @@ def test_no_disk_that_answers_is_an_error_and_not_the_end() -> None:
     assert bench.read(3) in (OLD, NEW)
     bench.write(3, NEW)
     bench.flush()
+    bench.open()
+    assert bench.mirror.copies[0].is_believed
+    assert bench.mirror.copies[1].is_believed
     assert bench.read(3) == NEW
 
 
@@ -409,6 +538,7 @@ def test_a_disk_is_compared_in_pieces_while_requests_go_on() -> None:
     bench = written()
     bench.disks[0].durable[:] = bytes(len(bench.disks[0].durable))
     bench.open()
+    assert bench.read(0, SECTORS)[3 * SECTOR : 4 * SECTOR] == OLD
     for beat in range(3):
         bench.run(bench.mirror.look_on())
         content = bytes((beat + 1,)) * SECTOR
