@@ -3,7 +3,7 @@
 Five clients work with files, mounts and tickets all the time. Meanwhile the drivers of two disks give way to another
 driver for the same device, the file server for littlefs to one for FAT, which brings all files to the second disk, the
 one for files in memory to another kind of it, the mount server to itself, the ticket server to its next version; and
-then all of it back.
+then all of it back. In a second system a client uses eleven other servers, each of which gives way to itself twice.
 """
 
 from itertools import count
@@ -16,7 +16,7 @@ from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
 from hwmodel.block import RamDisk
 from hwmodel.cpu.trap import Trap
-from hwmodel.virtio import virtio_blk
+from hwmodel.virtio import virtio_blk, virtio_rng
 
 TITLE = "drivers, file systems and servers replaced by others with clients running; no request lost or doubled"
 CLIENTS = tuple(f"client{number}" for number in range(5))
@@ -31,6 +31,8 @@ FIRST_NEW_LIFE = 2
 CRASHING = {"files": 40, "scratch": 1, "mounts": 1}
 """Servers whose next program crashes while it starts, and at which step; with ``everywhere`` at every so manyth."""
 STRIDES = {"files": 3, "scratch": 1, "mounts": 1}
+SERVICES = ("console", "timer", "rtc", "entropy", "disk", "files", "log", "audit", "names", "memory", "usage")
+"""Of the second system; each is replaced twice, and the next program of each of these crashes once while it starts."""
 
 
 @frozen
@@ -101,6 +103,20 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
     return outcome
 
 
+def play_services(faults: tuple[Fault, ...] = (), seed: int = 0) -> tuple[Outcome, list[str]]:
+    """Run the second system once; also what its client wrote to the console."""
+    stage = Stage("replace_services", faults=faults, seed=seed, devices={"virtio1": virtio_rng(seed=seed)})
+    ended = stage.run_until(lambda: bool(stage.words("report", 8)[DONE]), LONGEST_US)
+    run = stage.run(time_us=SETTLE_US)
+    replaced, refused, done = stage.words("replaced", 3)
+    outcome = Outcome(
+        ended=ended and bool(done), replaced=replaced, refused=refused, clients=(stage.words("report", 8),), queued=0,
+        activated=len(stage.injector.activated), faults=len(run.faults), trace_hash=run.trace_hash,
+    )  # fmt: skip
+    stage.close()
+    return outcome, [line for line in run.output.splitlines() if line.startswith("line ")]
+
+
 def story(story: Story, *, everywhere: bool = False) -> None:
     """A calm run, and one in which three new servers crash once while they start; with ``everywhere`` also one for each
     such step.
@@ -117,6 +133,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     for name in CRASHING if everywhere else ():
         queued += _sweep(story, name)
     story.claim("calls came while their server was being replaced, and waited", queued > 0, queued)
+    _tell_services(story)
 
 
 def _sweep(story: Story, name: str) -> int:
@@ -131,6 +148,22 @@ def _sweep(story: Story, name: str) -> int:
         _tell(story, outcome, f"{name} crashes at step {step}")
         queued += outcome.queued
     return queued
+
+
+def _tell_services(story: Story) -> None:
+    """Claim the same of the second system: undisturbed, and with a crash of each next program while it starts."""
+    faults = tuple(Fault(name, 1, Kind.CRASH, life=FIRST_NEW_LIFE) for name in SERVICES)
+    for crashes in ((), faults):
+        outcome, lines = play_services(crashes, story.seed)
+        at = f"{len(crashes)} crashes"
+        story.claim("each of eleven other servers was replaced, twice", outcome.replaced == 2 * len(SERVICES), at)
+        is_so = outcome.activated == outcome.refused == len(crashes)
+        story.claim("what was refused were those that crashed while they started", is_so, outcome.refused)
+        bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
+        story.claim("their client saw nothing of it", outcome.ended and not bad, f"{outcome.total(REQUESTS)} requests")
+        wanted = [f"line {number};" for number in range(outcome.total(ROUNDS))]
+        story.claim("each line is on the terminal once", lines == wanted, len(lines))
+        story.claim("nobody else stopped then", not outcome.faults, outcome.faults)
 
 
 def _tell(story: Story, outcome: Outcome, at: str) -> None:

@@ -1,0 +1,153 @@
+"""Uses many servers without a pause while they are replaced, so that a request that is lost or done twice shows.
+
+Each round writes a numbered line to the console, sleeps, asks for time and entropy, binds and unbinds a name, takes and
+returns a page, and adds to a file; some write entries and records, whose numbers are to follow those before. Caps that
+were given out in the first round are used for ever: to a log under another name, to some of the names, to memory, to a
+file. Two more are tried again and again: one that may only read, and one that was given up.
+"""
+
+from functools import partial
+from typing import Any
+
+from capkernel.protocols.audit import Audit, AuditReader
+from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.clocks import RealTimeClock, Timer
+from capkernel.protocols.console import Console
+from capkernel.protocols.entropy import Entropy
+from capkernel.protocols.failures import Gone, NotPermitted
+from capkernel.protocols.files import Directory
+from capkernel.protocols.interface import Cap
+from capkernel.protocols.log import Level, Log, LogReader
+from capkernel.protocols.memory import PAGE, Account, Use
+from capkernel.protocols.names import NameSpace
+from capkernel.protocols.usage import Usage
+from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from servers.clients.journal_keeper import TAKEN
+from servers.clients.journal_keeper import Program as Keeper
+
+FILES, CONSOLE = 0, 1
+TIMER, CLOCK, ENTROPY, LOG, LOG_READER, AUDIT, AUDIT_READER, MEMORY, USAGE = range(3, 12)
+"""Channels."""
+NAMES = 310
+"""The cap to the names, through which caps can be handed over."""
+SLEEP_US = 200
+SELDOM = 8
+"""Rounds until the next entries and records, of which nobody may write many."""
+NAME = "files"
+FOR_EVER, FOR_A_ROUND = 1, 2
+"""Numbers of memory in the account."""
+
+
+class Program(Keeper):
+    """The client."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.use: dict[str, Any] = {}
+        """Servers, and caps that they gave out, by name."""
+        self.entry = self.recorded = self.us = self.ns = self.consumed = 0
+        self.drawn = b""
+
+    async def _begin(self, pd: PD, connection: Connection) -> None:
+        def at(interface: Any, channel: int) -> Any:
+            return connect(interface, connection, BASE_ENDPOINT_CAP + channel)
+
+        interfaces = {
+            "console": (Console, CONSOLE), "timer": (Timer, TIMER), "clock": (RealTimeClock, CLOCK),
+            "entropy": (Entropy, ENTROPY), "log": (Log, LOG), "log reader": (LogReader, LOG_READER),
+            "audit": (Audit, AUDIT), "audit reader": (AuditReader, AUDIT_READER), "account": (Account, MEMORY),
+            "usage": (Usage, USAGE),
+        }  # fmt: skip
+        self.use = {name: at(*wanted) for name, wanted in interfaces.items()}
+        names: Any = connect(NameSpace, connection, NAMES)
+        await names.bind(NAME, Cap(BASE_ENDPOINT_CAP + FILES))
+        self.use["names"] = names
+        self.use["view"] = await names.restrict([NAME], False)
+        self.use["fork"] = await names.fork([NAME])
+        self.use["log below"] = await self.use["log"].named("below")
+        self.use["memory"] = await self.use["account"].allocate(FOR_EVER, 2 * PAGE, Use.FRAMES)
+        self.use["audit again"] = await self.use["audit"].derive()
+        self.former = await self.use["log"].named("former")
+        self.former.is_owned = False
+        await self.former.drop()
+        self.journal = await at(Directory, FILES).create("journal")
+        self.entry = await self.use["log"].append(Level.INFO, "begin")
+        self.recorded = await self.use["audit"].record(["begin"])
+
+    async def _round(self, pd: PD, number: int) -> None:
+        await self._ask(pd, lambda: self.use["console"].write(f"line {number};"))
+        await self._times(pd)
+        if number % SELDOM == 0:
+            await self._numbers(pd, number)
+        await self._named(pd, number)
+        await self._memory(pd)
+        await self._ask(pd, lambda: self.journal.write(8 * number, number.to_bytes(8, "little")))
+        found = await self._ask(pd, self.journal.info)
+        self._check(found is not None and found.size == 8 * (number + 1))
+
+    async def _times(self, pd: PD) -> None:
+        before = await self._ask(pd, self.use["timer"].now)
+        await self._ask(pd, lambda: self.use["timer"].sleep(SLEEP_US))
+        after = await self._ask(pd, self.use["timer"].now)
+        now = await self._ask(pd, self.use["clock"].now)
+        drawn = await self._ask(pd, lambda: self.use["entropy"].read(16))
+        if None not in (before, after, now, drawn):
+            self._check(after >= before + SLEEP_US and before >= self.us and now > self.ns and drawn != self.drawn)
+            self.us, self.ns, self.drawn = after, now, drawn
+        usage = await self._ask(pd, self.use["usage"].consumed)
+        consumed = sum(each.us for each in usage or ())
+        self._check(consumed > self.consumed)
+        self.consumed = consumed
+
+    async def _numbers(self, pd: PD, number: int) -> None:
+        """An entry and a record of each cap; nobody else writes, so their numbers follow one another."""
+        for log in ("log", "log below"):
+            entry = await self._ask(pd, partial(self.use[log].append, Level.INFO, f"{log} {number}"))
+            self._check(entry == self.entry + 1)
+            self.entry = entry or self.entry
+        found = await self._ask(pd, lambda: self.use["log reader"].after(self.entry - 2))
+        texts = [(each.author, each.text) for each in found or ()]
+        self._check(texts == [("client", f"log {number}"), ("client/below", f"log below {number}")])
+        for audit in ("audit", "audit again"):
+            record = await self._ask(pd, partial(self.use[audit].record, [f"{audit} {number}"]))
+            self._check(record == self.recorded + 1)
+            self.recorded = record or self.recorded
+        info = await self._ask(pd, self.use["audit reader"].info)
+        self._check(info is not None and info.number == self.recorded)
+
+    async def _named(self, pd: PD, number: int) -> None:
+        names, view, fork = self.use["names"], self.use["view"], self.use["fork"]
+        await self._ask(pd, lambda: names.bind(f"new {number}", Cap(BASE_ENDPOINT_CAP + CONSOLE)))
+        listed = await self._ask(pd, lambda: names.names(0))
+        self._check(listed is not None and {each.name for each in listed} == {NAME, f"new {number}"})
+        await self._ask(pd, lambda: names.unbind(f"new {number}"))
+        for space in (view, fork):
+            cap = await self._ask(pd, partial(space.lookup, NAME))
+            self._check(cap is not None)
+            if cap is not None:
+                found: Any = connect(Directory, self.journal.connection, cap, is_owned=True)
+                listing = await self._ask(pd, partial(found.list, 0))
+                self._check(listing is not None and [each.name for each in listing] == ["journal"])
+                await found.connection.inbox.discard(cap)
+
+    async def _memory(self, pd: PD) -> None:
+        page = await self._ask(pd, lambda: self.use["account"].allocate(FOR_A_ROUND, PAGE, Use.OBJECTS))
+        info = await self._ask(pd, self.use["account"].info)
+        self._check(info is not None and info.used == 3 * PAGE)
+        if page is not None:
+            await self._ask(pd, lambda: self.use["account"].release(FOR_A_ROUND))
+            await page.forget()
+        self._check(await self._ask(pd, self.use["memory"].size) == 2 * PAGE)
+
+    async def _ticket(self, pd: PD, tickets: Any) -> None:
+        """Its tickets are the numbers of records."""
+        self.counts[TAKEN] += 1
+
+    async def _try(self, pd: PD) -> None:
+        await self._must_fail(pd, lambda: self.use["view"].unbind(NAME), NotPermitted)
+        await self._must_fail(pd, lambda: self.former.append(Level.INFO, "from the dead"), Gone)
+
+    async def _look(self, pd: PD, number: int) -> None:
+        for each in range(number):
+            back = await self._ask(pd, partial(self.journal.read, 8 * each, 8))
+            self._check(back == each.to_bytes(8, "little"))
