@@ -2,17 +2,26 @@
 
 Other packages add commands by the entry points ``capkernel.commands``, whose name is the command's and which lead to
 its function; the first line of that function's docstring is the line of help.
+
+Whatever the command, ^C gives exit status 130, and a reader of its output that goes away 141, as for a program that
+the signal ends.
 """
 
 import importlib
+import os
+import signal
 import sys
-from collections.abc import Callable
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
+if TYPE_CHECKING:
+    # At run time when ^C is heard already: it takes a while.
+    from importlib.metadata import EntryPoint
 
+INTERRUPTED, NO_READER = 130, 141
+STDOUT: Final = 1
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "run": ("capkernel.tools.run", "run", "Boot a system description and run it."),
     "boot": ("capkernel.tools.boot.command", "boot", "Boot a root task that is machine code, as seL4 boots it."),
@@ -30,8 +39,10 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 """Command → module, function, and one line of help."""
 
 
-def _added() -> dict[str, EntryPoint]:
+def _added() -> dict[str, "EntryPoint"]:
     """The commands of other packages."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in sorted(entry_points(group="capkernel.commands"), key=lambda p: p.name)}
 
 
@@ -59,17 +70,68 @@ def _function(name: str) -> Callable[..., Any] | None:
 
 def main() -> None:
     """Entry point of the ``capkernel`` command; exit status 2 for a command that there is not."""
-    arguments = sys.argv[1:]
+    try:
+        with _ending_at_once():
+            run = _chosen(sys.argv[1:])
+        try:
+            run()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise SystemExit(_without_reader()) from None
+    except SystemExit as end:
+        # Typer and rich make it status 1.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise SystemExit(_without_reader()) from None
+        raise
+
+
+def _without_reader() -> int:
+    """What is left to be written is given up: it would be tried again at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+    return NO_READER
+
+
+def _chosen(arguments: list[str]) -> Callable[[], None]:
+    """What runs the command; all that it needs is loaded."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_usage())
-        raise SystemExit(0 if arguments else 2)
+        usage = _usage()
+        return lambda: _help(usage, 0 if arguments else 2)
     name = arguments[0]
     function = _function(name)
     if function is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, [*COMMANDS, *_added()], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         print(f"capkernel: there is no command {name!r}{hint}\n\n{_usage()}", file=sys.stderr)
         raise SystemExit(2)
+    import typer
+
     app = typer.Typer(add_completion=False)
     app.command(name=name)(function)
-    app(args=arguments[1:], prog_name=f"capkernel {name}")
+    return lambda: app(args=arguments[1:], prog_name=f"capkernel {name}")
+
+
+def _help(usage: str, status: int) -> None:
+    print(usage)
+    raise SystemExit(status)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """While nothing is done yet, ^C ends the process without a word. Where it is not heard, it stays so."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
