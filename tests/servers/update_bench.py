@@ -83,20 +83,6 @@ class Lasting:
         assert STATE <= vaddr < STATE + len(self.memory)
         return self.memory, vaddr - STATE
 
-    def _step(self, kind: int, *arguments: Any) -> Any:
-        ram = self.machine.board.ram
-        is_ram = kind in (ops.LOAD, ops.STORE) and ram.base <= arguments[0] < ram.base + ram.size
-        if is_ram and kind == ops.LOAD:
-            return int.from_bytes(self.machine.read_bytes(*arguments), "little")
-        if is_ram:
-            self.machine.write_bytes(arguments[0], arguments[2].to_bytes(8, "little")[: arguments[1]])
-        elif kind == ops.COMPUTE:
-            # Its interrupts wait meanwhile: it works.
-            self.machine.advance(arguments[0])
-        else:
-            return super()._step(kind, *arguments)
-        return None
-
     def _system_call(self, number: int, dest: int, info: int = 0, *registers: int) -> Any:
         if number == sc.YIELD & WORD_MASK:
             raise Retired
