@@ -70,7 +70,9 @@ def invariants(
 ) -> None:
     """List what is checked of every state, step and run, with the name in seL4's proofs where there is one."""
     rows = statements()
-    unknown = [name for name in names or () if name not in {row.id for row in rows}]
+    by_lower = {row.id.lower(): row.id for row in rows} | {name.lower(): name for name in NOT_YET}
+    names = [by_lower.get(name.lower(), name) for name in names or ()]
+    unknown = [name for name in names if name not in {row.id for row in rows}]
     if unknown:
         raise typer.BadParameter(
             f"there is no {', '.join(unknown)}" + (f": {NOT_YET[unknown[0]]}" if unknown[0] in NOT_YET else "")

@@ -53,13 +53,20 @@ def bugs(
         print("\n".join(outcome.script for outcome in [*outcomes, *shown.values()] if outcome.script), end="")
     caught = sum(is_caught(outcome) for outcome in outcomes)
     _show_rest(_rest(rows), shown, min(steps, DEMONSTRATION), console)
-    console.print(f"bugs: {caught} of {len(outcomes)} caught", highlight=False)
+    console.print(_summary(caught, len(outcomes), len(_rest(rows))), highlight=False)
     raise typer.Exit(CAUGHT if caught == len(outcomes) else MISSED)
 
 
 def is_caught(outcome: Outcome) -> bool:
     """Whether an invariant that the row names was violated."""
     return bool(set(outcome.violated) & set(BUGS[outcome.row].caught_by))
+
+
+def _summary(caught: int, planted: int, rest: int) -> str:
+    """The last line: rows that cannot be planted are no failures to catch."""
+    if not planted:
+        return f"bugs: nothing to plant; {rest} of {rest} explained"
+    return f"bugs: {caught} of {planted} caught" + (f", {rest} not planted" if rest else "")
 
 
 def _rows(ids: list[str]) -> list[type[Row]]:

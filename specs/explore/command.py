@@ -1,6 +1,7 @@
 """``capkernel explore``: visit every reachable state of the listed configurations, and say what was found.
 
-Exit status: 0 every configuration is exhausted and nothing is wrong, 1 not so, 2 wrong usage.
+Exit status: 0 every configuration is exhausted and nothing is wrong, 1 not so, 2 wrong usage, 130 it was stopped
+by ^C; with ``--record``, the same command goes on then.
 """
 
 import json
@@ -17,7 +18,7 @@ from specs.explore.model import Configuration
 from specs.explore.record import Record
 from specs.explore.search import Exploration, explore
 
-CLEAN, WRONG, USAGE = 0, 1, 2
+CLEAN, WRONG, USAGE, STOPPED = 0, 1, 2, 130
 _WIDTHS = (22, 9, 12, 6, 8, 6)
 
 
@@ -40,16 +41,19 @@ def explore_command(
         _show_list(chosen, as_json)
         return
     console = Console(stderr=as_json or program)
-    kept = Record(record, everything)
+    kept = _record(record, everything)
     results = []
     _line(console, "configuration", "states", "transitions", "depth", "s", "wrong")
-    for configuration in chosen:
-        result = kept.get(configuration)
-        if result is None:
-            result = _explored(configuration, max_states, everything, console)
-            kept.put(configuration, result)
-        results.append(result)
-        _show(console, result)
+    try:
+        for configuration in chosen:
+            result = kept.get(configuration)
+            if result is None:
+                result = _explored(configuration, max_states, everything, console)
+                kept.put(configuration, result)
+            results.append(result)
+            _show(console, result)
+    except KeyboardInterrupt:
+        _stop(record)
     if as_json:
         print(json.dumps([_described(result) for result in results], indent=1))
     if program:
@@ -69,6 +73,21 @@ def _chosen(names: list[str]) -> list[Configuration]:
     if unknown:
         _refuse(f"there is no configuration {unknown[0]!r}; `capkernel explore --list` shows what there is")
     return [CONFIGURATIONS[name] for name in names] or list(CONFIGURATIONS.values())
+
+
+def _record(path: Path | None, everything: bool) -> Record:
+    try:
+        return Record(path, everything)
+    except (OSError, ValueError) as error:
+        _refuse(f"{path}: this is no record of an exploration: {error}")
+
+
+def _stop(record: Path | None) -> NoReturn:
+    if record is None:
+        typer.echo("explore: stopped; with --record FILE, the same command would go on from there", err=True)
+    else:
+        typer.echo(f"explore: stopped; the same command goes on from what is kept in {record}", err=True)
+    raise typer.Exit(STOPPED)
 
 
 def _refuse(message: str) -> NoReturn:

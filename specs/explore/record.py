@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from specs.explore.model import Configuration
 from specs.explore.search import Exploration
@@ -24,13 +25,24 @@ def sources_digest() -> str:
     return digest_of(sorted(path for path in files if path.name != "configurations.py"))
 
 
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """What is kept, by configuration. Raises OSError or ValueError."""
+    kept = json.loads(path.read_text())
+    if not isinstance(kept, dict):
+        raise ValueError("it is no JSON object")
+    for name, entry in kept.items():
+        if not isinstance(entry, dict) or "of" not in entry or not isinstance(entry.get("result"), dict):
+            raise ValueError(f"what it keeps as {name!r} is no result")
+    return kept
+
+
 class Record:
-    """Results by configuration; without a path nothing is kept."""
+    """Results by configuration; without a path nothing is kept. Raises OSError or ValueError if it is no record."""
 
     def __init__(self, path: Path | None, everything: bool = False) -> None:
         self.path = path
         self._how = f"{sources_digest()} {everything}"
-        self._kept = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        self._kept = _read(path) if path is not None and path.exists() else {}
 
     def get(self, configuration: Configuration) -> Exploration | None:
         """What is known of a configuration, if that is still true."""

@@ -1,6 +1,8 @@
 """``capkernel flow``: the two-run test of information flow, as a campaign of random pairs, and the planted leaks."""
 
 import json
+import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -31,9 +33,14 @@ def flow(
     raise typer.Exit(0 if good else 1)
 
 
+def _shown(seeds: range, what: str) -> Iterable[int]:
+    """The seeds, with a bar that shows how far it is, if anybody sees it."""
+    return track(seeds, what, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
 def _clean(name: str, wiring: Wiring, label: str, pairs: int, seed: int) -> dict[str, object]:
     entries = 0
-    for number in track(range(seed, seed + pairs), f"{name}, {label}", transient=True, console=Console(stderr=True)):
+    for number in _shown(range(seed, seed + pairs), f"{name}, {label}"):
         pair = random_pair(wiring, label, number)
         entries += pair.entries
         if pair.leak is not None:
@@ -44,9 +51,7 @@ def _clean(name: str, wiring: Wiring, label: str, pairs: int, seed: int) -> dict
 
 def _planted(name: str, plant: Plant, seed: int) -> dict[str, object]:
     entries = 0
-    for number in track(
-        range(seed, seed + LEAK_SEEDS), f"planted: {name}", transient=True, console=Console(stderr=True)
-    ):
+    for number in _shown(range(seed, seed + LEAK_SEEDS), f"planted: {name}"):
         pair = planted_pair(plant, number)
         entries += pair.entries
         if pair.leak is not None:

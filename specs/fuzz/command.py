@@ -1,6 +1,7 @@
 """``capkernel fuzz``: programs made of random bytes, run as fast as possible, with as much checking as is wanted.
 
-Exit status: 0 nothing was found, 1 something is wrong (a script that shows it was written), 2 wrong usage.
+Exit status: 0 nothing was found, 1 something is wrong (a script that shows it was written), 2 wrong usage, 130 it was
+stopped by ^C; with ``--record``, the same command goes on then.
 """
 
 import json
@@ -23,7 +24,7 @@ from specs.fuzz.campaign import Plan, Record, Sums, WorkerError, fuzzed
 from specs.fuzz.corpus import load, minimised
 from specs.fuzz.running import kinds_of
 
-WRONG, USAGE = 1, 2
+WRONG, USAGE, STOPPED = 1, 2, 130
 WIDTH: Final = 100
 """Columns of a report that goes to a file."""
 
@@ -67,12 +68,15 @@ def fuzz(
     bug = None if plant is None else plant.upper()
     plan = Plan(engine.value, seed, steps, every, None if corpus is None else str(corpus), bug, workers)
     kept = _record(record, plan)
+    _check_writable(out)
     with _progress(steps) as progress:
         task = progress.add_task("", total=steps)
         try:
             sums = fuzzed(plan, kept, lambda done: progress.update(task, completed=min(done, steps)))
         except WorkerError as error:
             _refuse(str(error))
+        except KeyboardInterrupt:
+            _stop(record)
     if sums.found is not None:
         out.write_text(sums.found["script"])
     if as_json:
@@ -85,6 +89,25 @@ def fuzz(
 def _refuse(message: str) -> NoReturn:
     typer.echo(f"fuzz: {message}", err=True)
     raise typer.Exit(USAGE)
+
+
+def _check_writable(out: Path) -> None:
+    """Whether a script could be written there: known before the hunt, not after it."""
+    is_there = out.exists()
+    try:
+        out.open("a").close()
+    except OSError as error:
+        _refuse(f"--out {out} cannot be written: {error.strerror}")
+    if not is_there:
+        out.unlink()
+
+
+def _stop(record: Path | None) -> NoReturn:
+    if record is None:
+        typer.echo("fuzz: stopped; with --record FILE, the same command would go on from what is kept there", err=True)
+    else:
+        typer.echo(f"fuzz: stopped; the same command goes on from what is kept in {record}", err=True)
+    raise typer.Exit(STOPPED)
 
 
 def _minimise(folder: Path | None) -> None:

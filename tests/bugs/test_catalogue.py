@@ -148,6 +148,12 @@ def test_the_command_refuses_rows_that_there_are_not() -> None:
     assert "S99" in text
 
 
+def test_the_command_does_not_count_as_caught_or_missed_what_cannot_be_planted() -> None:
+    code, text = invoke("S50")
+    assert code == 0
+    assert "bugs: nothing to plant; 1 of 1 explained" in text
+
+
 @pytest.mark.slow
 def test_the_command_says_what_caught_a_row_and_prints_its_program() -> None:
     record = RECORDS["S12"]

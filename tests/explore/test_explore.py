@@ -179,3 +179,25 @@ def test_the_command_says_what_it_did_not_finish_and_what_it_does_not_know() -> 
     assert given_up.exit_code == 1
     assert "0 of 1 exhausted" in given_up.output
     assert command("no-such-thing").exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"signals": 3}', '{"signals": {"of": ""}}'])
+def test_a_file_that_is_no_record_is_refused_and_stays_what_it_is(text: str, tmp_path: Path) -> None:
+    record = tmp_path / "notes.txt"
+    record.write_text(text)
+    refused = command("signals", "--record", str(record))
+    assert refused.exit_code == 2
+    assert f"{record}: this is no record of an exploration" in refused.stderr
+    assert record.read_text() == text
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("specs.explore.command.explore", interrupted)
+    record = str(tmp_path / "r.json")
+    stopped = command("signals", "--record", record)
+    assert stopped.exit_code == 130
+    assert f"goes on from what is kept in {record}" in stopped.stderr
+    assert "with --record FILE" in command("signals").stderr

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from specs.fuzz.campaign import ROUND, Plan
-from specs.fuzz.command import USAGE, WRONG
+from specs.fuzz.command import STOPPED, USAGE, WRONG
 from specs.fuzz.command import fuzz as command
 
 
@@ -84,3 +84,34 @@ def test_wrong_usage_is_told() -> None:
         result = fuzz(*arguments)
         assert result.exit_code == USAGE
         assert result.stderr
+
+
+def test_a_place_that_a_script_cannot_be_written_to_is_refused_before_the_hunt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("specs.fuzz.command.fuzzed", lambda *_: pytest.fail("it hunted"))
+    for place in (tmp_path / "none" / "f.py", tmp_path):
+        result = fuzz("--out", place)
+        assert result.exit_code == USAGE
+        assert f"--out {place} cannot be written" in result.stderr
+
+
+def test_asking_whether_a_script_can_be_written_changes_no_file(tmp_path: Path) -> None:
+    there, new = tmp_path / "there.py", tmp_path / "new.py"
+    there.write_text("kept")
+    for place in (there, new):
+        assert fuzz("--steps", 20, "--check", "none", "--out", place).exit_code == 0
+    assert there.read_text() == "kept"
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_an_interrupt_says_how_to_go_on(has_record: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("specs.fuzz.command.fuzzed", interrupted)
+    record = tmp_path / "r.json"
+    result = fuzz(*(["--record", record] if has_record else []))
+    assert result.exit_code == STOPPED
+    assert (str(record) if has_record else "with --record FILE") in result.stderr

@@ -39,6 +39,11 @@ def test_one_can_be_told() -> None:
     assert "valid_ready_qs" in result.output
 
 
+def test_capital_letters_do_not_matter() -> None:
+    assert runner.invoke(app, ["g19"]).output == runner.invoke(app, ["G19"]).output
+    assert NOT_YET["L7"].split()[0] in runner.invoke(app, ["l7"]).output
+
+
 def test_data_for_programs() -> None:
     data = json.loads(runner.invoke(app, ["--json"]).output)
     assert {row["id"] for row in data["statements"]} == {row.id for row in statements()}
