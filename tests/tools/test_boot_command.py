@@ -82,6 +82,7 @@ def test_it_stops_after_exactly_so_many_instructions(run):
     done = run([addi(T0, T0, 1), 0xFFDF_F06F], "--instructions", "12345", "--json")
     report = json.loads(done.stdout)
     assert (report["stopped"], report["instructions"]) == ("instructions", 12345)
+    assert "-- stopped by --instructions after" in run([SELF_JUMP], "--instructions", "5").stderr
 
 
 def test_two_runs_are_the_same_run_with_and_without_the_shim(run):
@@ -99,6 +100,34 @@ def test_a_thread_that_faults_is_shown_with_pc_symbol_registers_and_reason(run):
     assert "t0 0x0000000000000007" in done.stderr
     assert "was refused: VMFault; it has no fault handler and stopped" in done.stderr
     assert "missing:" in done.stderr
+
+
+NO_PROGRAM = [addi(T0, 0, 7), 0x0000_3503]
+"""It reads address 0."""
+
+
+def test_a_root_task_that_dies_of_a_fault_is_a_failure(run):
+    done = run(NO_PROGRAM)
+    assert done.exit_code == 1
+    assert "the root task died of a fault that nobody handles\n-- idle after" in done.stderr
+    done = run(NO_PROGRAM, "--json", "--explain")
+    report = json.loads(done.stdout)
+    assert (done.exit_code, report["succeeded"], report["root_task_died"]) == (1, False, True)
+
+
+def test_one_that_died_before_the_last_instruction_to_run_is_a_failure_too(run):
+    assert run(NO_PROGRAM, "--instructions", "1").exit_code == 0
+    assert run(NO_PROGRAM, "--instructions", "1000").exit_code == 1
+
+
+def test_what_was_awaited_counts_for_more_than_how_the_root_task_ended(run):
+    assert run([*say("done"), *NO_PROGRAM], "--until", "done").exit_code == 0
+    assert run([*say("done"), *NO_PROGRAM], "--until", "gone").exit_code == 1
+
+
+def test_a_root_task_that_suspends_itself_did_not_die(run):
+    report = json.loads(run([*SUSPENDED], "--json").stdout)
+    assert (report["succeeded"], report["root_task_died"]) == (True, False)
 
 
 def test_the_trace_is_a_line_for_each_kernel_entry(run, tmp_path):
@@ -162,7 +191,7 @@ def test_an_interrupt_by_the_user_ends_with_the_report(run, monkeypatch):
 
     monkeypatch.setattr("capkernel.runtime.riscv.RiscvGlue.run", interrupt)
     done = run([SELF_JUMP])
-    assert done.exit_code == 1
+    assert done.exit_code == 130
     assert "-- interrupted after" in done.stderr
 
 

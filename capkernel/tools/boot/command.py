@@ -1,8 +1,8 @@
 """``capkernel boot``: boot a root task that is machine code, as seL4 boots it, and run it.
 
 Exit status: 0 the text of ``--until`` was printed, or without that option the system stopped by itself or at
-``--instructions``, every test is as in ``--baseline``, and no invariant is broken; 1 otherwise, or the program cannot
-be loaded; 2 wrong usage.
+``--instructions`` and its root task did not die of a fault that nobody handles; every test is as in ``--baseline``,
+and no invariant is broken; 1 otherwise, or the program cannot be loaded; 2 wrong usage; 130 ^C ended it before that.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import IO, Annotated, Any
 import typer
 from attrs import frozen
 
-from capkernel.kernel.objects import KernelBug
+from capkernel.kernel.objects import INACTIVE, KernelBug
 from capkernel.runtime.machine_code import MachineCodeSystem
 from capkernel.runtime.platform import PRESETS
 from capkernel.runtime.trace import Trace
@@ -30,10 +30,11 @@ from capkernel.tools.explain import Explainer, Explanation
 from hwmodel.board import QEMU_VIRT_RISCV64, Board, UnknownMachineError, find_board
 from hwmodel.cpu.riscv.emulator import EmulatorError
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, STOPPED = 1, 2, 130
 _SIZE = re.compile(r"(\d+)([KMG]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
-UNTIL, COUNTED = "until", "instructions"
+UNTIL, COUNTED, INTERRUPTED = "until", "instructions", "interrupted"
+IN_WORDS = {UNTIL: "stopped by --until", COUNTED: "stopped by --instructions"}
 
 
 def boot(
@@ -83,7 +84,7 @@ def boot(
     else:
         sys.stdout.flush()
         print("\n".join(outcome.lines()), file=sys.stderr)
-    raise typer.Exit(0 if outcome.succeeded else FAILED)
+    raise typer.Exit(outcome.status)
 
 
 def _fail(message: str, status: int) -> typer.Exit:
@@ -165,7 +166,7 @@ def _run(system: MachineCodeSystem, console: WatchedConsole, instructions: int |
     try:
         return system.loop.run()
     except KeyboardInterrupt:
-        return "interrupted"
+        return INTERRUPTED
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -187,16 +188,30 @@ class _Outcome:
     checker: Checker | None
 
     @property
+    def root_task_died(self) -> bool:
+        """Whether it stopped for a fault that nobody handles, and nobody has started it again."""
+        root = self.system.state.initial
+        return root.state is INACTIVE and any(e.is_final and e.thread == root.paddr for e in self.explanations)
+
+    @property
     def succeeded(self) -> bool:
         """Whether what was wanted has happened."""
-        wanted = self.reason != "interrupted" if self.until is None else self.console.seen
+        ended_well = self.reason != INTERRUPTED and not self.root_task_died
+        wanted = ended_well if self.until is None else self.console.seen
         return wanted and all(row.is_same for row in self.rows or ()) and not (self.checker and self.checker.violations)
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        failed = STOPPED if self.reason == INTERRUPTED else FAILED
+        return 0 if self.succeeded else failed
 
     def data(self) -> dict[str, Any]:
         """For programs."""
         system = self.system
         return {
-            "stopped": self.reason, "succeeded": self.succeeded, "console": self.console.text,
+            "stopped": self.reason, "succeeded": self.succeeded, "root_task_died": self.root_task_died,
+            "console": self.console.text,
             "entries": system.loop.entries, "instructions": system.instructions, "ticks": system.machine.now(),
             "trace_hash": self.trace_hash, "explanations": [e.data() for e in self.explanations],
             "statistics": self.statistics and self.statistics.data(),
@@ -213,10 +228,13 @@ class _Outcome:
         found += self.statistics.lines() if self.statistics is not None else []
         if self.until is not None and not self.console.seen:
             found.append(f"the text {self.until!r} was not printed")
+        if self.root_task_died:
+            found.append("the root task died of a fault that nobody handles")
         found += told(self.checker) if self.checker is not None else []
         ms = system.machine.now() * 1000 / system.machine.board.timer_frequency
+        reason = IN_WORDS.get(self.reason, self.reason)
         return [
             *found,
-            f"-- {self.reason} after {ms:,.3f} ms of virtual time, {system.loop.entries:,} kernel entries, "
+            f"-- {reason} after {ms:,.3f} ms of virtual time, {system.loop.entries:,} kernel entries, "
             f"{system.instructions:,} instructions, trace {self.trace_hash[:16]}",
         ]
