@@ -1,6 +1,7 @@
 """``capkernel demo``: play an acceptance scenario and tell what happens; every claim is checked while it is told.
 
-Exit status: 0 every claim held, or it cannot be played here; 1 one did not; 2 there is no such demonstration.
+Exit status: 0 every claim held; 1 one did not; 2 there is no such demonstration; 3 it was NOT RUN, as something that it
+needs is not here: what, and how to get it, is said.
 """
 
 import importlib
@@ -19,7 +20,7 @@ from capkernel.tools.demo.story import Story
 
 DEMOS = "capkernel.demos"
 """The entry point group: the name of a demonstration → its module, with ``TITLE`` and ``story``."""
-FAILED, USAGE = 1, 2
+FAILED, USAGE, NOT_RUN = 1, 2, 3
 
 
 def demo(
@@ -47,7 +48,7 @@ def demo(
         raise typer.Exit(USAGE) from None
     if as_json:
         print(json.dumps(told.data(), indent=2))
-    raise typer.Exit(0 if told.holds or told.skipped else FAILED)
+    raise typer.Exit(NOT_RUN if told.skipped else 0 if told.holds else FAILED)
 
 
 def play(

@@ -39,7 +39,7 @@ class Story:
     def skip(self, reason: str) -> None:
         """It cannot be played here: nothing is claimed, and that is said."""
         self.skipped = reason
-        self.tell(f"not played: {reason}")
+        self.tell(f"NOT RUN: {reason}")
 
     def claim(self, text: str, holds: bool, seen: object = "") -> None:
         """Note whether something was so."""
