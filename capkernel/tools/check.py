@@ -1,7 +1,9 @@
 """``capkernel check``: is a ``.system`` description valid, and what authority does it give?
 
 The system is the one that ``capkernel run`` boots: instructions for capkernel in the file (grants, kernel options) are
-judged as well, and what they grant is part of the authority.
+judged as well, and what they grant is part of the authority. Debug calls are part of it only if the kernel has them: a
+``release`` or ``benchmark`` kernel has none, whatever the file says. Programs may be missing, and the machine too
+small: that is a finding.
 
 Exit status: 0 accepted (or ``--may``: yes), 1 refused (or ``--may``: no, or ``--strict`` and
 there are findings; or ``--policy``: authority may rise above the ceiling), 2 wrong usage. Complaints go to standard
@@ -27,8 +29,9 @@ from capkernel.system.board import (
 )
 from capkernel.system.ceiling import drafted
 from capkernel.system.closure import Answer, Closure, Query
+from capkernel.system.description import SystemDescription
 from capkernel.system.diagnostics import DescriptionError
-from capkernel.system.extensions import load_extensions
+from capkernel.system.extensions import Extensions, load_extensions
 from capkernel.system.findings import Finding, findings
 from capkernel.system.microkit import load
 from capkernel.system.render import (
@@ -41,6 +44,7 @@ from capkernel.system.render import (
     to_dot,
     to_mermaid,
 )
+from capkernel.tools.absent import absent
 from capkernel.tools.ceiling import judge
 from capkernel.tools.demo.stage import UnknownSystemError, description
 
@@ -61,7 +65,7 @@ def check(
     right: Annotated[Query | None, typer.Argument(help="With --may: the right to ask for.")] = None,
     search_path: Annotated[
         list[Path] | None,
-        typer.Option("--search-path", help="Where prefill files and images are; repeatable."),
+        typer.Option("--search-path", help="Where prefill files and programs are; repeatable."),
     ] = None,
     board: Annotated[str, typer.Option(help="The board to judge for.")] = DEFAULT_BOARD.name,
     config: Annotated[str, typer.Option(help="The kernel configuration.")] = DEFAULT_CONFIG,
@@ -89,7 +93,9 @@ def check(
         file = description(file)
     except UnknownSystemError as error:
         raise typer.BadParameter(str(error)) from None
-    graph = _load(file, search_path or [], board, config, shape)
+    places = [*(search_path or []), file.parent, Path.cwd()]
+    system, said = _load(file, places, board, config, shape)
+    graph = authority_of(system, said.grants, has_debug_calls=said.options.debug and _answers_debug_calls(config))
     if may is not None:
         raise typer.Exit(_answer(graph, *may, right, shape))
     if policy is not None:
@@ -97,17 +103,25 @@ def check(
     if draft_policy:
         typer.echo(drafted(graph), nl=False)
         raise typer.Exit(ACCEPTED)
-    found = findings(graph)
+    found = tuple(
+        sorted((*findings(graph), *absent(system, said, places)), key=lambda finding: (finding.where, finding.rule))
+    )
     _show(graph, found, shape)
     raise typer.Exit(REFUSED if strict and found else ACCEPTED)
 
 
-def _load(file: Path, search_path: list[Path], board: str, config: str, shape: Format) -> AuthorityGraph:
-    """What the description gives. What it names is looked for beside it, and in the working directory last."""
+def _answers_debug_calls(config: str) -> bool:
+    """Whether a kernel of that configuration has debug system calls, if nothing else is said."""
+    return config.removeprefix("smp-") == DEFAULT_CONFIG
+
+
+def _load(
+    file: Path, places: list[Path], board: str, config: str, shape: Format
+) -> tuple[SystemDescription, Extensions]:  # fmt: skip
+    """What the description says."""
     try:
-        system = load(file, search_path=[*search_path, file.parent, Path.cwd()], board=find_board(board), config=config)
-        said = load_extensions(file, system)
-        return authority_of(system, said.grants, has_debug_calls=said.options.debug)
+        system = load(file, search_path=places, board=find_board(board), config=config)
+        return system, load_extensions(file, system)
     except DescriptionError as error:
         if shape is Format.JSON:
             reasons = [diagnostic_data(diagnostic) for diagnostic in error.diagnostics]

@@ -36,6 +36,8 @@ def run(tmp_path):
     def run(*words, text=SYSTEM):
         path = tmp_path / "t.system"
         path.write_text(text)
+        for name in ("client", "server"):
+            (tmp_path / f"{name}.py").write_text("")
         return CliRunner().invoke(app, [str(path), *words])
 
     return run
@@ -63,6 +65,54 @@ def test_strict_turns_findings_into_failure(run):
     assert result.exit_code == 1
     assert "[write-and-execute] server may write and execute ring" in result.output
     assert run("--strict").exit_code == 0
+
+
+def test_a_program_that_is_not_there_is_a_finding_with_the_places_that_were_searched(run, tmp_path):
+    text = SYSTEM.replace('"server.elf"', '"sever.elf"')
+    result = run("--search-path", "/nowhere", text=text)
+    assert result.exit_code == 0
+    assert "t.system:8:9: [missing-program] the program sever.elf of 'server' is not in /nowhere" in result.output
+    assert str(tmp_path) in result.output
+    assert "client.elf" not in result.output
+    assert run("--strict", text=text).exit_code == 1
+    data = json.loads(run("--json", text=text).stdout)
+    assert (data["valid"], [found["rule"] for found in data["findings"]]) == (True, ["missing-program"])
+
+
+def test_a_further_program_that_is_not_there_is_a_finding_too(run):
+    text = SYSTEM.replace("</system>", '<?capkernel alternative pd="client" program="plan_b.elf"?></system>')
+    assert "t.system:15:1: [missing-program] the program plan_b.elf of 'client'" in run(text=text).output
+
+
+def test_an_installed_program_is_there(run):
+    assert run("--strict", text=SYSTEM.replace('"server.elf"', '"hurd_auth.elf"')).exit_code == 0
+
+
+@pytest.mark.parametrize("board", ["qemu_virt_riscv64", "virt_sifive"])
+def test_more_memory_than_the_machine_has_is_a_finding_that_says_how_much_it_has(run, board):
+    vast = '<memory_region name="vast" size="0x1000000000" />'
+    text = SYSTEM.replace("<protection_domain", f"{vast}<protection_domain", 1)
+    result = run("--board", board, text=text)
+    assert result.exit_code == 0
+    assert "[beyond-the-machine] memory region vast: the regions up to here take 16777217 pages" in result.output
+    assert "and this machine has " in result.output
+    assert run("--strict", "--board", board, text=text).exit_code == 1
+
+
+def test_nothing_is_said_of_the_memory_of_machines_that_are_not_modelled(run):
+    text = SYSTEM.replace('size="0x1000"', 'size="0x1000000000"', 1)
+    assert "beyond-the-machine" not in run("--board", "x86_64_generic", text=text).output
+
+
+@pytest.mark.parametrize(
+    ("config", "instruction", "has_debug_calls"),
+    [("debug", "", True), ("smp-debug", "", True), ("release", "", False), ("smp-release", "", False),
+     ("benchmark", "", False), ("debug", 'kernel debug="off"', False), ("release", 'kernel debug="on"', False)],
+)  # fmt: skip
+def test_debug_calls_are_authority_only_where_the_kernel_has_them(run, config, instruction, has_debug_calls):
+    text = SYSTEM.replace("</system>", f"<?capkernel {instruction}?></system>") if instruction else SYSTEM
+    data = json.loads(run("--json", "--config", config, text=text).stdout)
+    assert any(edge["object"] == DEBUG.full_name for edge in data["edges"]) is has_debug_calls
 
 
 def test_graph_formats(run):
