@@ -172,7 +172,13 @@ class SpaceServant(NameSpace):
         except Exception:
             await self.holder.inbox.discard(cap)
             raise
-        await self.holder.bind(self.view.space, name, await self.holder.hold(cap))
+        try:
+            held = await self.holder.hold(cap)
+        except NoSpace:
+            self.view.space.account.names -= 1
+            await self.holder.inbox.discard(cap)
+            raise
+        await self.holder.bind(self.view.space, name, held)
 
     async def attach(self, name: str, space: NameSpace) -> None:
         """A name for a name space."""
