@@ -14,6 +14,7 @@ from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
 from servers.storage.mirror_copy import Found, Image, MirrorCopy
 from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of, first_of
+from servers.storage.mirror_notes import Notes
 
 LONGEST_WAIT: Final = 64
 """Beats until a disk that was left is tried again, at most; at first it is one."""
@@ -34,15 +35,22 @@ class Part:
 
 
 class Mirror:
-    """The two disks as one. ``rest`` is awaited now and then in what takes long; ``say`` tells people."""
+    """The two disks as one. ``notes`` outlive it; ``rest`` is awaited now and then in what takes long; ``say`` tells
+    people.
+    """
 
     def __init__(
-        self, copies: Sequence[MirrorCopy], rest: Callable[[], Awaitable[None]], say: Callable[[str], Awaitable[None]]
+        self,
+        copies: Sequence[MirrorCopy],
+        notes: Notes,
+        rest: Callable[[], Awaitable[None]],
+        say: Callable[[str], Awaitable[None]],
     ) -> None:
         self.copies = copies
         self.groups = 0
         self.mended = 0
         """How many sectors of a disk were put right."""
+        self._notes = notes
         self._rest = rest
         self._say = say
         self._epoch = self._life = 0
@@ -71,8 +79,10 @@ class Mirror:
         self, unasked: Mapping[int, int] | None = None, doubted: tuple[int, int] | None = None
     ) -> None:  # fmt: skip
         """Find out what the disks are. Of ``unasked`` disks nobody asks it, as if they did not answer, for so many
-        beats. ``doubted`` are sectors that were being written when the last life ended, the first one and how many:
-        what is found there now is written anew, so that it stays.
+        beats, unless the other one is not enough.
+
+        ``doubted`` are sectors that were being written when the last life ended, the first one and how many: what is
+        found there now is written anew, so that it stays.
 
         Two blank disks become a mirror. Raises Corrupt if they do not belong together, DeviceError.
         """
@@ -81,6 +91,10 @@ class Mirror:
         self._settled.clear()
         self._next, self._owed = 0, False
         found = [await self._found(copy, copy.side in unasked) for copy in self.copies]
+        for copy, other in (self.copies, self.copies[::-1]):
+            if copy.side in unasked and _is_behind(other.label, None):
+                # The other one is not enough.
+                found[copy.side] = await self._found(copy)
         labels = [copy.label for copy in self.copies]
         if all(
             each is Found.BLANK or (label is not None and label.state is State.NEW)
@@ -95,7 +109,8 @@ class Mirror:
         self._epoch = max(label.epoch for label in labels if label)
         self._life = max(label.life for label in labels if label) + 1
         self.groups = max(label.groups for label in labels if label)
-        behind = [_is_behind(own, other) for own, other in (labels, labels[::-1])]
+        noted = await self._notes.behind()
+        behind = [side in noted or _is_behind(labels[side], labels[1 - side]) for side in range(2)]
         if all(behind):
             raise DeviceError("what is on the one disk is older than what is on the other, which does not answer")
         for copy, is_behind in zip(self.copies, behind, strict=True):
@@ -113,7 +128,7 @@ class Mirror:
             for part in _parts(*doubted, self.sectors):
                 await self._settle(part.group, part.members)
 
-    async def _found(self, copy: MirrorCopy, is_unasked: bool) -> Found | None:
+    async def _found(self, copy: MirrorCopy, is_unasked: bool = False) -> Found | None:
         """What a disk is; None if that cannot be said. Raises Corrupt if it is another mirror's."""
         if is_unasked:
             copy.leave()
@@ -132,6 +147,7 @@ class Mirror:
         for copy in self.copies:
             await copy.set_label(self._label(copy, State.NEW))
             await copy.format(self.groups, self._rest)
+        await self._notes.set_behind(())
         for copy in self.copies:
             await copy.set_label(self._label(copy, State.BOTH))
             copy.is_there = copy.is_believed = True
@@ -275,6 +291,7 @@ class Mirror:
         """Go on without a disk. Raises DeviceError if the other one cannot be made to say so."""
         await self._tell(copy, f"disk {copy.side} is left: {reason}")
         copy.leave()
+        await self._notes.set_behind((copy.side,))
         self._waits[copy.side] = min(LONGEST_WAIT, 1 << self._failures[copy.side])
         self._failures[copy.side] += 1
         label = other.label
@@ -337,6 +354,7 @@ class Mirror:
         self._owed = False
         if await self._try(copy, _done(copy.set_label(self._label(copy, State.BOTH)))):
             copy.is_believed = True
+            await self._notes.set_behind(())
             await self._tell(copy, f"disk {copy.side} is back")
 
     async def _tell(self, copy: MirrorCopy, text: str) -> None:

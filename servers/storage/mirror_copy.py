@@ -98,8 +98,6 @@ class MirrorCopy:
             raise DeviceError(f"disk {self.side} can only be read")
         if not self.room:
             raise DeviceError(f"disk {self.side} has {self.disk.sectors} sectors: that is too small for a mirror")
-        # What a former life of this server wrote may lie in the disk's cache.
-        await self.disk.flush()
         start = await self.disk.read(0, FIRST)
         labels = [read_label(start[place * SECTOR :]) for place in range(PLACES)]
         label = max((each for each in labels if each), key=lambda each: each.number, default=None)
@@ -128,7 +126,10 @@ class MirrorCopy:
         self._changed.clear()
 
     async def set_label(self, label: Label) -> None:
-        """Write another label into both places, one after the other, and make it last, with all that came before."""
+        """Write another label into both places, one after the other, and make it last.
+
+        What was written before is made to last first, also what a former life of this server wrote.
+        """
         await self.flush()
         for _ in range(PLACES):
             await self.disk.write(label.number % PLACES, label.pack())

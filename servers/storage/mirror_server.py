@@ -149,7 +149,7 @@ class Program:
         async def say(text: str) -> None:
             await pd.print(f"{pd.name}: {text}\n")
 
-        self.mirror = Mirror(copies, lambda: pd.notify(SUPERVISOR), say)
+        self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say)
         try:
             await self.mirror.open(unasked, await self.notes.unwritten())
             await self.notes.writing(0, 0)
@@ -181,8 +181,6 @@ class Program:
             # If no disk answers, whoever wants something is told.
             with suppress(DeviceError):
                 await self.mirror.look_on()
-            if self.mirror.is_whole:
-                await self.notes.forget()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

@@ -12,6 +12,7 @@ from servers.storage.disk import Disk
 from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import FIRST, identity_of
+from servers.storage.mirror_notes import Notes
 from tests.servers.fakedisk import REGION, FakeDisk
 
 T = TypeVar("T")
@@ -51,14 +52,18 @@ class LyingDisk(FakeDisk):
         self.chance = random.Random(0)
         self.share = 0.3
         self.past = bytes(len(self.durable))
-        self.told = 0
+        self.told = self.honest = 0
 
-    def spoil(self, seed: int, lies: tuple[str, ...], share: float = 0.3) -> None:
-        """Lie from now on, and remember how it is now."""
+    def spoil(self, seed: int, lies: tuple[str, ...], share: float = 0.3, honest: int = 0) -> None:
+        """Lie from now on, after so many honest answers, and remember how it is now."""
+        self.honest = honest
         self.chance, self.lies, self.share = random.Random(seed), lies, share
         self.past = bytes(self.durable)
 
     def _lies(self, *kinds: str) -> str | None:
+        if self.honest:
+            self.honest -= 1
+            return None
         possible = [kind for kind in kinds if kind in self.lies]
         if not possible or self.chance.random() >= self.share:
             return None
@@ -132,6 +137,7 @@ class MirrorBench:
         self.power = Power()
         for disk in self.disks:
             disk.power = self.power
+        self.notes = Notes(0)
         self.said: list[str] = []
         self.mirror: Any = None
 
@@ -154,7 +160,7 @@ class MirrorBench:
             place = 1 - side if swapped else side
             region = SharedRegion(REGION.vaddr + place * APART, REGION.size)
             copies.append(MirrorCopy(Disk(self.disks[place], region, driver_tries=3), identity_of(name), side))
-        self.mirror = Mirror(copies, self._rest, self._say)
+        self.mirror = Mirror(copies, self.notes, self._rest, self._say)
         return self.mirror
 
     def open(

@@ -377,18 +377,62 @@ def test_a_disk_that_is_left_again_when_joining_was_cut_off_is_behind(writes: in
     assert not bench.mirror.copies[0].is_there
 
 
-def test_a_write_that_is_done_and_denied_is_there_or_not_and_stays_so() -> None:
+@pytest.mark.parametrize("honest", range(3))
+def test_a_write_that_is_done_and_denied_is_there_or_not_and_stays_so(honest: int) -> None:
+    bench = alone()
+    bench.disks[1].spoil(0, ("done and denied",), 1, honest)
+    is_denied = False
+    try:
+        bench.write(3, NEW)
+    except DeviceError:
+        is_denied = True
+    bench.disks[1].lies = ()
+    found = bench.read(3)
+    assert is_denied == (honest < 2)
+    assert found in ((OLD, NEW) if is_denied else (NEW,))
+    bench.open()
+    assert bench.read(3) == found
+
+
+@pytest.mark.parametrize("torn", [0, 100, 511])
+@pytest.mark.parametrize("kept", range(6))
+def test_one_disk_alone_survives_a_write_that_is_torn_anywhere(kept: int, torn: int) -> None:
+    bench = alone()
+    for content in (b"1" * SECTOR, b"2" * SECTOR):
+        bench.write(3, content)
+        bench.flush()
+    bench.open()
+    for content in (b"3" * SECTOR, b"4" * SECTOR):
+        bench.write(3, content)
+    last = len(bench.disks[1].cached)
+    bench.tear((0, 0), (kept, torn))
+    bench.disks[0].failing = True
+    bench.open()
+    assert bench.read(3) in [bytes((number,)) * SECTOR for number in b"234"]
+    assert 0 < last <= 6
+
+
+def alone() -> MirrorBench:
+    """A mirror of which one disk does not answer."""
     bench = written()
     bench.disks[0].failing = True
     bench.write(20, NEW)
-    bench.disks[1].spoil(1, ("done and denied",), 1)
-    with pytest.raises(DeviceError):
-        bench.write(3, NEW)
-    bench.disks[1].lies = ()
-    found = bench.read(3)
-    assert found in (OLD, NEW)
-    bench.open()
-    assert bench.read(3) == found
+    return bench
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_disk_that_is_not_to_be_asked_is_asked_if_the_other_is_not_enough(side: int) -> None:
+    bench = written()
+    bench.run(bench.life().open({side: 10}))
+    assert not bench.mirror.copies[side].is_there
+    bench.write(3, NEW)
+    bench.look_on(9)
+    assert not bench.mirror.copies[side].is_there
+    bench.look_on(1)
+    assert bench.mirror.copies[side].is_there
+    bench.run(bench.life().open({1 - side: 10}))
+    assert bench.mirror.copies[1 - side].is_there
+    assert bench.read(3) == NEW
 
 
 def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:
