@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from capkernel.cli import COMMANDS
 from capkernel.tools.campaign import copies
 from capkernel.tools.campaign.batch import Batch, Harm
-from capkernel.tools.campaign.command import TOLERATED, campaign
+from capkernel.tools.campaign.command import TOLERATED, Campaign, campaign
 from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
 from capkernel.tools.campaign.subjects import STORAGE, SUBJECTS, Subject
@@ -138,6 +138,35 @@ def test_what_was_not_survived_is_said_and_fails(tmp_path: Path, corruption: boo
     assert f"batch 0, trial 7 (disk: crash 3 steps ahead): {harm}" in " ".join(result.output.split())
     assert COMMANDS["campaign"]
     assert Harm.HANG not in TOLERATED
+
+
+@pytest.mark.parametrize("harm", [Harm.LOST, Harm.ERROR])
+def test_a_mirror_must_keep_its_data_though_a_driver_is_spoilt(harm: Harm) -> None:
+    sums = Sums()
+    sums.add(0, found(failed=[failure(harm)]))
+    assert not Campaign("mirror", corruption=True).survived(sums)
+    assert Campaign("storage", corruption=True).survived(sums)
+
+
+def test_only_one_driver_of_a_mirror_is_spoilt_in_a_batch_and_who_remembers_crashes() -> None:
+    subject = SUBJECTS["mirror"]
+    for number in range(6):
+        trials = list(batch(subject, number, spoilt=True))
+        spoilt = {fault.target.name for faults in trials for fault in faults if fault.kind is not Kind.CRASH}
+        assert spoilt == {subject.one_of[number % 2]}
+        assert {faults[-1].target.name for faults in trials} == {"files", "mirror"}
+        assert all(faults[-1].kind is Kind.CRASH for faults in trials)
+    singles = {
+        (fault.target.name, fault.kind, fault.ahead)
+        for number in range(8)
+        for fault, _ in batch(subject, number, spoilt=True)
+    }
+    assert singles >= {
+        (target.name, kind, ahead)
+        for number in range(2)
+        for target, kind in subject.kinds(spoilt=True, number=number)
+        for ahead in range(1, target.steps + 1)
+    }
 
 
 def test_sums_of_several_campaigns_are_added() -> None:
