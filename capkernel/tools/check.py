@@ -45,8 +45,10 @@ from capkernel.system.render import (
     to_mermaid,
 )
 from capkernel.tools.absent import absent
+from capkernel.tools.boards import advice
 from capkernel.tools.ceiling import judge
 from capkernel.tools.demo.stage import UnknownSystemError, description
+from capkernel.tools.kinds import Kind, is_another
 
 ACCEPTED, REFUSED, USAGE = 0, 1, 2
 
@@ -93,6 +95,8 @@ def check(
         file = description(file)
     except UnknownSystemError as error:
         raise typer.BadParameter(str(error)) from None
+    if another := is_another(file, Kind.SYSTEM):
+        raise typer.BadParameter(another)
     places = [*(search_path or []), file.parent, Path.cwd()]
     system, said = _load(file, places, board, config, shape)
     graph = authority_of(system, said.grants, has_debug_calls=said.options.debug and _answers_debug_calls(config))
@@ -130,6 +134,8 @@ def _load(
             typer.echo(f"error: {diagnostic}", err=True)
         count = len(error.diagnostics)
         typer.echo(f"{file} is refused: {count} {'error' if count == 1 else 'errors'}", err=True)
+        if advised := advice(file, places, board):
+            typer.echo(advised, err=True)
         raise typer.Exit(REFUSED) from None
     except UnknownBoardError as error:
         raise typer.BadParameter(str(error)) from None

@@ -30,10 +30,12 @@ from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
+from capkernel.tools.boards import advice
 from capkernel.tools.ceiling import ceiling_of
 from capkernel.tools.checking import Checker, attach_ceiling, attach_checker, check_interval, told, told_data
 from capkernel.tools.demo.stage import UnknownSystemError, description
 from capkernel.tools.explain import Explainer, Explanation
+from capkernel.tools.kinds import Kind, is_another
 from capkernel.tools.plugs import PlugError, plugged
 from hwmodel.backend import FileBackend, TerminalBackend
 from hwmodel.board import UnknownMachineError
@@ -100,6 +102,9 @@ def run(
     except UnknownSystemError as error:
         print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
+    if another := is_another(file, Kind.SYSTEM):
+        print(f"capkernel run: {another}", file=sys.stderr)
+        raise typer.Exit(USAGE)
     places = [*(search_path or []), file.parent]
     source = None if typed is None else _source(typed)
     lines = _Lines.kept() if as_json else _Lines.shown()
@@ -146,8 +151,13 @@ def _build(
     except DescriptionError as error:
         for problem in error.diagnostics:
             print(problem, file=sys.stderr)
+        if advised := advice(file, places, board):
+            print(f"capkernel run: {advised}", file=sys.stderr)
         raise typer.Exit(REFUSED) from None
-    except (OSError, PlugError, UnknownBoardError, UnknownMachineError) as error:
+    except OSError as error:
+        print(f"capkernel run: {error.filename or file} cannot be read: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+    except (PlugError, UnknownBoardError, UnknownMachineError) as error:
         print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
 

@@ -290,6 +290,8 @@ REFUSED = {
     "u = ut (12 bits) { v } v = ut (12 bits)": "it is all of u",
     "x = frame (4k, paddr: 0x1000)": "0x1000 is not in the untyped",
     "e[6000] = ep": "CNode is too small",
+    "t = tcb (max_prio: 256)": "t cannot have max_prio 256",
+    "e = ep u = ut (34 bits)": r"u cannot be built: it has 2\*\*34 bytes, and 2 objects .* no unused untyped",
     "} domains { schedule: [(1, 10)]": "the domain schedule cannot be built",
 }  # fmt: skip
 
@@ -316,7 +318,7 @@ def test_the_command_says_where(tmp_path: Path) -> None:
     file.write_text("arch riscv\nobjects {\n  t = tcb (prio: 300) }", encoding="utf-8")
     found = _run("boot", str(file))
     assert (found.exit_code, found.stdout) == (1, "")
-    assert f"{file}:3:3: t cannot be built: TCB_SetSchedParams: RangeError" in found.stderr
+    assert f"{file}:3:3: t cannot have prio 300: priorities are 0 .. 255" in found.stderr
 
 
 def _run(*arguments: str) -> Any:

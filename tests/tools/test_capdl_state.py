@@ -290,5 +290,39 @@ def test_the_command_refuses(tmp_path: Path) -> None:
     file.write_text("arch riscv\nobjects { c = cnode (1 bits) }\ncaps { c { 7: c } }", encoding="utf-8")
     assert _run("check", str(file)).exit_code == 1
     assert _run("print", str(file)).exit_code == 0
-    assert _run("check", str(tmp_path / "none.cdl")).exit_code == 1
+    for words in (["check", "none.cdl"], ["export", "none.system"], ["boot", str(file), "--like", "none"]):
+        missing = _run(*words)
+        assert missing.exit_code == 2
+        assert "capkernel capdl: " in missing.stderr
     assert _run("mend", str(file)).exit_code == 2
+
+
+PAIR = """<system>
+    <protection_domain name="a" priority="9"><program_image path="a.elf" /></protection_domain>
+    <protection_domain name="b" priority="8"><program_image path="b.elf" /></protection_domain>
+    <channel><end pd="a" id="0" /><end pd="b" id="0" /></channel>
+</system>
+"""
+
+
+def test_an_export_is_built_like_its_system_and_says_so_where_it_is_not(tmp_path: Path) -> None:
+    system, text = tmp_path / "pair.system", tmp_path / "pair.cdl"
+    system.write_text(PAIR)
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text("async def init(pd): pass\n")
+    text.write_text(_run("export", str(system)).stdout)
+    assert _run("boot", str(text), "--like", str(system)).exit_code == 0
+    alone = _run("boot", str(text))
+    assert alone.exit_code == 1
+    assert "`capdl boot FILE --like SYSTEM`" in alone.stderr
+    assert "asid_pool_" not in alone.stderr.split(" cannot be built: ")[0]
+
+
+def test_an_installed_system_is_exported_by_its_name_as_it_is_run() -> None:
+    assert parse(_run("export", "edf", "--board", "virt_iommu").stdout).objects
+
+
+def test_a_system_for_another_machine_says_which() -> None:
+    refused = _run("export", "console")
+    assert refused.exit_code == 1
+    assert "--board virt_iommu or virt_sifive" in refused.stderr

@@ -27,6 +27,7 @@ from capkernel.tools.boot.console import WatchedConsole
 from capkernel.tools.boot.statistics import Statistics
 from capkernel.tools.checking import Checker, attach_checker, check_interval, told, told_data
 from capkernel.tools.explain import Explainer, Explanation
+from capkernel.tools.kinds import Kind, is_another
 from hwmodel.board import QEMU_VIRT_RISCV64, Board, UnknownMachineError, find_board
 from hwmodel.cpu.riscv.emulator import EmulatorError
 
@@ -102,6 +103,8 @@ def _read_baseline(path: Path | None) -> dict[str, str] | None:
 
 
 def _read_program(file: Path) -> Elf:
+    if another := is_another(file, Kind.PROGRAM):
+        raise _fail(another, USAGE)
     try:
         return read_program(file.read_bytes())
     except OSError as error:

@@ -17,15 +17,16 @@ from capkernel.kernel.config import KernelConfig
 from capkernel.kernel.state import State
 from capkernel.runtime.loop import Loop
 from capkernel.runtime.platform import PRESETS
-from capkernel.system.capdl.checks import impossible, slot_text
+from capkernel.system.capdl.checks import slot_text
 from capkernel.system.capdl.model import TCB_SLOTS, Cap, SlotRef, Spec, make_object, slot_key
-from capkernel.tools.capdl.build import Build, BuildError, begin, match_boot
+from capkernel.tools.capdl.build import BOOT_PREFIX, Build, BuildError, begin, match_boot
 from capkernel.tools.capdl.compare import first_difference, remarks
 from capkernel.tools.capdl.connect import configure_all, configure_own, guard_word, map_all, set_domains
 from capkernel.tools.capdl.create import copy_as, create_all
 from capkernel.tools.capdl.driver import Driver, RefusedError
 from capkernel.tools.capdl.export import export
 from capkernel.tools.capdl.keys import Key, key_of
+from capkernel.tools.capdl.limits import refusals
 from capkernel.tools.explain.census import holdings
 from hwmodel.board import GIB, MIB, QEMU_VIRT_RISCV64, Board
 
@@ -83,7 +84,7 @@ def boot_from(
     spec: Spec, config: KernelConfig | None = None, board: Board = DEFAULT_BOARD, image: RootImage = DEFAULT_IMAGE
 ) -> Built:
     """Boot a kernel and build exactly what the specification says. Raises BuildError."""
-    problems = impossible(spec)
+    problems = refusals(spec)
     if problems:
         raise BuildError("\n".join(problems))
     driver = Driver(config or PRESETS["golden"], board, image)
@@ -91,13 +92,24 @@ def boot_from(
     try:
         _build(build)
     except (RefusedError, BuildError) as error:
-        raise BuildError(f"{build.place()} cannot be built: {error}") from error
+        raise BuildError(f"{build.place()} cannot be built: {error}{_of_another_boot(build)}") from error
     to_start = tuple(name for name, thing in sorted(spec.objects.items()) if _starts(build, name))
     built = Built(driver.state, driver.loop, build.names, driver, build.whole, to_start, tuple(remarks(spec)))
     difference = first_difference(build, built.export(), driver.state)
     if difference:
-        raise BuildError(difference)
+        raise BuildError(difference + _of_another_boot(build))
     return built
+
+
+def _of_another_boot(build: Build) -> str:
+    """What would work, in a further line, if the specification describes what the boot of another system made."""
+    foreign = [name for name in build.spec.objects if name.startswith(BOOT_PREFIX) and name not in build.given]
+    if not foreign:
+        return ""
+    return (
+        f"\n{len(foreign)} of its objects ({foreign[0]} is one) are what the boot of another system made: an exported "
+        "system is built on the kernel, machine and root image that it had, `capdl boot FILE --like SYSTEM`"
+    )
 
 
 def _build(build: Build) -> None:

@@ -16,12 +16,15 @@ import typer
 from capkernel.runtime.described import DescribedSystem
 from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.capdl import Spec, read, show
-from capkernel.system.capdl.checks import impossible
 from capkernel.system.diagnostics import DescriptionError
+from capkernel.tools.boards import advice
 from capkernel.tools.capdl.boot import boot_from
 from capkernel.tools.capdl.build import BuildError
 from capkernel.tools.capdl.export import export
+from capkernel.tools.capdl.limits import refusals
 from capkernel.tools.capdl.unsaid import UNSAID
+from capkernel.tools.demo.stage import UnknownSystemError, description
+from capkernel.tools.kinds import Kind, is_another
 from capkernel.tools.tour_systems import Booted
 from hwmodel.board import UnknownMachineError
 
@@ -41,9 +44,11 @@ def capdl(
     action: Annotated[
         Action, typer.Argument(help="check, print (normalised), boot (build it on a kernel), or export a system.")
     ],
-    file: Annotated[Path, typer.Argument(help="The .cdl file; to export, the .system file.", dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .cdl file; to export, the .system file or the name of an installed system.")
+    ],
     like: Annotated[
-        Path | None, typer.Option(help="Boot on the kernel, machine and root image of this .system file.")
+        Path | None, typer.Option(help="Boot on the kernel, machine and root image of this system.")
     ] = None,
     search_path: Annotated[
         list[Path] | None, typer.Option("--search-path", help="Where a system's programs are; repeatable.")
@@ -52,12 +57,14 @@ def capdl(
     unsaid: Annotated[bool, typer.Option("--unsaid", help="Also list what capDL cannot say.")] = False,
 ) -> None:
     """Check, normalise or build a capDL specification for RISC-V; or make one of a system."""
+    file = _wanted(file, Kind.SYSTEM if action is Action.EXPORT else Kind.CAPDL)
+    like = None if like is None else _wanted(like, Kind.SYSTEM)
     try:
-        system = _booted(file if action is Action.EXPORT else like, search_path, board)
+        system = _booted(file if action is Action.EXPORT else like, search_path or [], board)
         spec = export(system.state) if action is Action.EXPORT and system else read(file)
     except DescriptionError as error:
         _complain([str(problem) for problem in error.diagnostics])
-    problems = impossible(spec)
+    problems = refusals(spec)
     prints = action in (Action.PRINT, Action.EXPORT)
     if problems and not prints:
         _complain(problems)
@@ -72,6 +79,22 @@ def capdl(
         print("\n".join(f"  {topic}: {text}" for topic, text in UNSAID.items()))
 
 
+def _wanted(file: Path, kind: Kind) -> Path:
+    """The file that is meant, if it is there and of that kind."""
+    try:
+        file = description(file) if kind is Kind.SYSTEM else file
+        file.open("rb").close()
+        complaint = is_another(file, kind)
+    except UnknownSystemError as error:
+        complaint = str(error)
+    except OSError as error:
+        complaint = f"{file} cannot be read: {error.strerror}"
+    if complaint:
+        print(f"capkernel capdl: {complaint}", file=sys.stderr)
+        raise typer.Exit(USAGE)
+    return file
+
+
 def _complain(lines: list[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
@@ -84,12 +107,15 @@ def _summary(spec: Spec) -> str:
     return f"{len(spec.objects)} objects ({counts}), {len(spec.slots)} caps, {len(spec.cdt)} derivations"
 
 
-def _booted(path: Path | None, search_path: list[Path] | None, board: str) -> DescribedSystem | None:
+def _booted(path: Path | None, search_path: list[Path], board: str) -> DescribedSystem | None:
     """A described system of which everything has been started and nothing has run yet."""
     if path is None:
         return None
     try:
-        booted = Booted(path, search_path=search_path or [], board=find_board(board))
+        booted = Booted(path, search_path=search_path, board=find_board(board))
+    except DescriptionError as error:
+        advised = advice(path, [*search_path, path.parent], board)
+        _complain([*map(str, error.diagnostics), *([f"capkernel capdl: {advised}"] if advised else [])])
     except (OSError, UnknownBoardError, UnknownMachineError) as error:
         print(f"capkernel capdl: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None

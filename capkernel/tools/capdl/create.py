@@ -270,7 +270,7 @@ def _create_spare(build: Build) -> None:
     if outer:
         build.now = outer[0]
         bits = sum(1 << build.sizes[name] for name in outer).bit_length() + 1
-        source = spare(build, max(bits, _OWN_SPARE_BITS))
+        source = _spare_for(build, outer, max(bits, _OWN_SPARE_BITS))
         build.scratch.append(spare(build, without=source))
         _create_loose(build, source, outer)
     for name in sorted(name for name, thing in spec.objects.items() if thing.kind == "irq"):
@@ -311,6 +311,18 @@ def spare(build: Build, bits: int = _OWN_SPARE_BITS, without: int = -1) -> int:
         if fits and index not in used and not has_children(slot):
             return index
     raise BuildError(f"no unused untyped of 2**{bits} bytes is left to build with")
+
+
+def _spare_for(build: Build, names: list[str], bits: int) -> int:
+    """Spare memory for all objects that are derived from nothing; if there is none, the largest of them is to blame."""
+    try:
+        return spare(build, bits)
+    except BuildError as error:
+        build.now = max(names, key=lambda name: build.sizes[name])
+        raise BuildError(
+            f"it has 2**{build.sizes[build.now]} bytes, and {len(names)} objects that are derived from nothing "
+            f"are made of one untyped: {error}"
+        ) from None
 
 
 def scratch(build: Build, object_type: int, bits: int = 0) -> int:
