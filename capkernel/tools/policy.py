@@ -78,10 +78,17 @@ class Action(Enum):
 
 
 def policy(
-    action: Annotated[Action, typer.Argument(help="test, explain, or diff.")],
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="test: allowed or refused; explain: the same with each policy's reason; "
+            "diff: which answers are others by another file."
+        ),
+    ],
     file: Annotated[Path, typer.Argument(help="The rules, in TOML.", dir_okay=False)],
     words: Annotated[
-        list[str] | None, typer.Argument(help="SUBJECT SERVICE read|write|all; to diff, the file of the new rules.")
+        list[str] | None,
+        typer.Argument(help="Who wants what, with which rights: alice loans read|write|all. To diff: the new rules."),
     ] = None,
     purpose: Annotated[str, typer.Option(help="What it is wanted for.")] = "",
     duration: Annotated[float, typer.Option(min=0, help="For how many milliseconds; 0: until it is given up.")] = 0,
@@ -123,7 +130,11 @@ def policy(
 def _question(words: Sequence[str], pattern: Question) -> Question:
     """What is asked in three words."""
     if len(words) != 3 or words[2] not in _RIGHTS:
-        _wrong(f"a question is SUBJECT SERVICE and one of {', '.join(_RIGHTS)}, not {' '.join(words)!r}")
+        said = f"not {' '.join(words)!r}" if words else "and none of these was said"
+        _wrong(
+            "a question is three words: SUBJECT (who asks), SERVICE (what is wanted) and RIGHTS "
+            f"({', '.join(_RIGHTS)}), as in 'alice loans read', {said}"
+        )
     return evolve(pattern, subject=words[0], service=words[1], rights=_RIGHTS[words[2]])
 
 

@@ -31,6 +31,7 @@ from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, find_system
+from capkernel.tools.plain import PlainTerminal
 from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
 from hwmodel.block import SECTOR, BlockBacking, FileDisk, RamDisk
@@ -100,10 +101,13 @@ def shell(
     is_plain = script is not None or not sys.stdin.isatty()
     source = _source(script, is_plain=is_plain)
     peer = _peer(net, forward or [], allow or [], name or [])
-    system = _booted(_disk(disk), peer, source, seed, is_plain=is_plain)
+    terminal = _terminal(source, is_plain=is_plain)
+    system = _booted(_disk(disk), peer, terminal, seed, is_plain=is_plain)
     trace = Trace(system.loop)
     with _raw_terminal(source.fd, is_plain):
         left = _run(system, source, is_plain=is_plain)
+    if isinstance(terminal, PlainTerminal):
+        terminal.finish()
     sys.stdout.flush()
     for domain, fault in system.faults:
         print(f"{domain} stopped: {fault}", file=sys.stderr)
@@ -191,17 +195,23 @@ def _disk(path: Path | None) -> BlockBacking:
 def _check_image(disk: FileDisk) -> None:
     """See that it is what the file server makes a disk of, or has made. Raises ValueError."""
     if disk.sectors < SMALLEST_DISK // SECTOR:
-        raise ValueError(f"it has {disk.sectors * SECTOR} bytes, and a disk has at least {SMALLEST_DISK}")
+        raise ValueError(
+            f"it has {disk.sectors * SECTOR} bytes, and a disk has at least {SMALLEST_DISK}: name a file that is not "
+            f"there, and one of {NEW_DISK >> 20} MiB is made, or make it larger (truncate -s {NEW_DISK >> 20}M)"
+        )
     start = disk.read(0, SUPERBLOCKS // SECTOR)
     if any(start) and LITTLEFS_MAGIC not in start:
         raise ValueError("it is neither empty nor a littlefs with blocks of 4096 bytes; it is left as it is")
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
-    if net == "none" and not forwards and not allowed and not names:
-        return NoPeer()
     if net not in ("none", "user"):
         _refuse(f"--net is user or none, not {net!r}")
+    if net == "none":
+        given = [o for o, said in (("--forward", forwards), ("--allow", allowed), ("--name", names)) if said]
+        if given:
+            _refuse(f"{' and '.join(given)} say what the machine is lent of the host's network: give --net user, too")
+        return NoPeer()
     try:
         return HostNet(
             forwards=[_ports(text) for text in forwards], allowed=[_address(text) for text in allowed],
@@ -238,11 +248,16 @@ def _named(text: str) -> tuple[str, str]:
     return name, str(IPv4Address(address))
 
 
+def _terminal(source: SerialInput, *, is_plain: bool) -> TerminalBackend:
+    """What a script gives to a file or a pipe is lines; who types sees each key at once."""
+    kind = PlainTerminal if is_plain and not sys.stdout.isatty() else TerminalBackend
+    return kind(sys.stdout.buffer, source)
+
+
 def _booted(
-    disk: BlockBacking, peer: Peer, source: SerialInput, seed: int | None, *, is_plain: bool
+    disk: BlockBacking, peer: Peer, terminal: Backend, seed: int | None, *, is_plain: bool
 ) -> DescribedSystem:
     """The system, with a network if its server can run here."""
-    terminal = TerminalBackend(sys.stdout.buffer, source)
     programs = {"shell": "shell_plain.elf"} if is_plain else {}
     now_ns = time.time_ns() if seed is None else seed
     try:

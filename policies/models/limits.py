@@ -20,6 +20,16 @@ def limit_of(limits: Mapping[str, int], subject: str) -> int:
     return limits.get(subject, limits.get(EVERYBODY, 0))
 
 
+def in_words(us: int) -> str:
+    """A time, exactly, in the largest unit that needs no more than three decimals."""
+    name, size = next(((name, size) for name, size in _UNITS if us >= size and not us * 1000 % size), ("us", 1))
+    whole, thousandths = divmod(us * 1000 // size, 1000)
+    return f"{whole}.{thousandths:03}".rstrip("0").rstrip(".") + f" {name}"
+
+
+_UNITS: Final = (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000))
+
+
 class Lease(Memoryless):
     """Nobody has anything for ever: a duration must be said, and is at most so long for a service."""
 
@@ -32,9 +42,9 @@ class Lease(Memoryless):
         """The duration that is asked for."""
         longest = limit_of(self.longest_us, question.service)
         if not 0 < question.duration_us <= longest:
-            wanted = f"{question.duration_us} us" if question.duration_us else "for ever"
-            return refuse(f"{question.service} is lent for at most {longest} us, not {wanted}")
-        return allow(f"{question.service} is lent for {question.duration_us} us")
+            wanted = in_words(question.duration_us) if question.duration_us else "for ever"
+            return refuse(f"{question.service} is lent for at most {in_words(longest)}, not {wanted}")
+        return allow(f"{question.service} is lent for {in_words(question.duration_us)}")
 
 
 class Depth(Memoryless):
@@ -139,7 +149,7 @@ class Rate(Model):
         if not rate:
             return refuse(f"{question.subject} is granted nothing")
         wait = -(-(self.ONE - tokens) // rate)
-        return refuse(f"{question.subject} has had its {rate} grants a second; the next is free in {wait} us")
+        return refuse(f"{question.subject} has had its {rate} grants a second; the next is free in {in_words(wait)}")
 
     def keeps(self, question: Question) -> Verdict:
         """What was granted at some time was not too often then."""

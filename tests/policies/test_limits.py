@@ -1,14 +1,16 @@
 """Leases, quotas, rates, depth, approvals, tables: what each promises, over any history."""
 
 from collections import Counter
+from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capkernel.protocols.brokering import ALL_RIGHTS, READ, WRITE, Question, Verdict
 from policies.models.approval import Approval, TwoPersons
 from policies.models.domains import DomainAndType, Table
-from policies.models.limits import Bucket, Depth, Lease, Quota, Rate
+from policies.models.limits import Bucket, Depth, Lease, Quota, Rate, in_words
 from policies.models.model import All, Memoryless
 from tests.policies.flows import SUBJECTS, Flow, histories, play
 
@@ -49,7 +51,7 @@ def test_who_waits_as_long_as_he_is_told_is_granted() -> None:
     model = Rate({"*": 1})
     model.granted(Question(1, "bob", "files", READ, now_us=10))
     said = model.judge(Question(2, "bob", "files", READ, now_us=400_010)).reasons
-    assert said == ("bob has had its 1 grants a second; the next is free in 600000 us",)
+    assert said == ("bob has had its 1 grants a second; the next is free in 600 ms",)
     assert not model.judge(Question(2, "bob", "files", READ, now_us=1_000_009)).allowed
     assert model.judge(Question(2, "bob", "files", READ, now_us=1_000_010)).allowed
     assert Rate({}).judge(Question(1, "eve", "files", READ)).reasons == ("eve is granted nothing",)
@@ -153,3 +155,21 @@ def test_any_may_veto_and_the_vetoes_come_first(said: list[bool]) -> None:
     order = [reason.endswith("True") for reason in verdict.reasons]
     assert order == sorted(order)
     assert len(verdict.reasons) == len(said)
+
+
+UNITS = {"us": 1, "ms": 1_000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND}
+
+
+@given(st.integers(-10, 1 << 63) | st.integers(1, 10_000).map(lambda n: n * 90_000_000))
+def test_a_time_in_words_is_exactly_that_time(us: int) -> None:
+    number, unit = in_words(us).split()
+    assert Fraction(number) * UNITS[unit] == us
+
+
+@pytest.mark.parametrize(
+    ("us", "words"),
+    [(0, "0 us"), (999, "999 us"), (1_500, "1.5 ms"), (90 * SECOND, "1.5 min"), (1000 * SECOND, "1000 s"),
+     (3600 * SECOND, "1 h"), (3600 * SECOND + 1, "3600000.001 ms"), (10 * SECOND, "10 s"), (1_234_567, "1234.567 ms")],
+)  # fmt: skip
+def test_a_time_is_told_in_a_unit_that_can_be_read(us: int, words: str) -> None:
+    assert in_words(us) == words

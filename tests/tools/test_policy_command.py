@@ -31,9 +31,28 @@ def test_an_explanation_has_every_reason_and_the_vetoes_first() -> None:
     assert said[:3] == [
         "refused",
         "  domain and type: domain analyst may not write type data",
-        "  lease: loans is lent for at most 3600000000 us, not for ever",
+        "  lease: loans is lent for at most 1 h, not for ever",
     ]
     assert json.loads(ask("explain", BANK, "alice", "loans", "all", "--json").stdout)["allowed"] is False
+
+
+@pytest.mark.parametrize("words", [[], ["alice"], ["alice", "loans", "eat"], ["alice", "loans", "read", "now"]])
+def test_who_asks_in_other_words_is_told_the_three_with_an_example(words: list[str]) -> None:
+    said = ask("test", BANK, *words)
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert "SUBJECT (who asks), SERVICE (what is wanted) and RIGHTS (read, write, all), as in" in said.stderr
+    assert "''" not in said.stderr
+
+
+def test_times_are_told_as_they_can_be_read() -> None:
+    said = ask("explain", BANK, "alice", "loans", "read", "--duration", "1500").stdout
+    assert "lease: loans is lent for 1.5 s" in said
+    assert " us" not in said
+
+
+def test_the_help_tells_test_from_explain() -> None:
+    said = " ".join(ask("--help").stdout.replace("│", " ").split())
+    assert "test: allowed or refused; explain: the same with each policy's reason" in said
 
 
 def test_a_duration_is_a_number() -> None:
@@ -82,10 +101,10 @@ def test_a_difference_takes_back_what_was_granted_before_and_is_granted_no_more(
     ("words", "said"),
     [
         (["test", "no-such-file", "a", "b", "read"], "no-such-file: No such file"),
-        (["test", BANK, "a", "b"], "a question is SUBJECT SERVICE"),
-        (["test", BANK, "a", "b", "read", "--after", "a b"], "a question is SUBJECT SERVICE"),
+        (["test", BANK, "a", "b"], "a question is three words: SUBJECT"),
+        (["test", BANK, "a", "b", "read", "--after", "a b"], "a question is three words: SUBJECT"),
         (["test", BANK, "a", "b", "read", "--after", "nobody b read"], "--after 'nobody b read' could not have been"),
-        (["test", BANK, "a", "b", "own"], "one of read, write, all"), (["diff", BANK], "two files"),
+        (["test", BANK, "a", "b", "own"], "RIGHTS (read, write, all)"), (["diff", BANK], "two files"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_said(words: list[object], said: str) -> None:

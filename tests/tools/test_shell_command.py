@@ -2,12 +2,16 @@
 
 import os
 from fcntl import LOCK_EX, flock
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from capkernel.tools.plain import PlainTerminal
 from capkernel.tools.shell import SMALLEST_DISK, USAGE, restless, shell
 from hwmodel.cpu.program import Crash
 
@@ -56,6 +60,49 @@ def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_options_that_make_no_sense(options: tuple[str, ...]) -> None:
     assert refusal(*options)
+
+
+@pytest.mark.parametrize("option", [("--forward", "8080:80"), ("--allow", "127.0.0.1:7"), ("--name", "x=127.0.0.1")])
+@pytest.mark.parametrize("net", [(), ("--net", "none")])
+def test_what_is_lent_of_a_network_needs_one(option: tuple[str, str], net: tuple[str, ...]) -> None:
+    assert f"{option[0]} say what the machine is lent of the host's network: give --net user" in refusal(*net, *option)
+
+
+def test_an_image_that_is_too_small_says_what_would_be_right(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.touch()
+    said = refusal("--disk", str(image))
+    assert "it has 0 bytes" in said
+    assert "name a file that is not there, and one of 16 MiB is made" in said
+
+
+def plain(data: bytes) -> bytes:
+    sink = BytesIO()
+    terminal = PlainTerminal(sink)
+    for code in data:
+        terminal.write(code)
+    terminal.finish()
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shown", "stays"),
+    [
+        (b"/> \r\x1b[Kcling: works\n/> ls\n", b"cling: works\n/> ls\n"),
+        (b"/> \r\x1b[K\r\x1b[K/> exit\r\n", b"/> exit\n"),
+        (b"a\rb\n\n", b"a\rb\n\n"),
+        (b"/> ", b"/> \n"),
+        (b"", b""),
+    ],
+)
+def test_a_file_gets_the_lines_that_stay_on_a_terminal(shown: bytes, stays: bytes) -> None:
+    assert plain(shown) == stays
+
+
+@given(st.lists(st.binary(max_size=9).filter(lambda line: not set(line) & set(b"\r\n\x1b"))))
+def test_lines_without_anything_to_erase_are_what_they_are(lines: list[bytes]) -> None:
+    text = b"".join(line + b"\n" for line in lines)
+    assert plain(text) == text
 
 
 def test_who_comes_to_grief_again_and_again_is_named_with_the_reason() -> None:
