@@ -76,7 +76,11 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on findings.")] = False,
     may: Annotated[
         tuple[str, str] | None,
-        typer.Option("--may", metavar="A B [RIGHT]", help="May A do RIGHT to B (or anything)?"),
+        typer.Option(
+            "--may",
+            metavar="A B [RIGHT]",
+            help="May A come to do RIGHT to B: read, write, call, notify it, obtain any right on it, influence it?",
+        ),
     ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="A declared ceiling: can authority rise above it?", dir_okay=False)
@@ -151,12 +155,26 @@ def _answer(graph: AuthorityGraph, subject: str, object: str, right: Query | Non
         raise typer.BadParameter(str(error.args[0])) from None
     closure = Closure(graph)
     answers = {query: closure.may(*ends, query) for query in ([right] if right else Query)}
+    still = None if right is None or answers[right].yes else _still(closure, *ends, right)
     if shape is Format.JSON:
-        _print_json({"answers": [_answer_data(*ends, q, a) for q, a in answers.items()]})
+        told = [_answer_data(*ends, q, a) for q, a in answers.items()]
+        influence = still and {"subject": still[0].full_name, "object": still[1].full_name}
+        _print_json({"answers": told, "influence": influence})
     else:
         for query, answer in answers.items():
             _print_answer(*ends, query, answer)
+        if still:
+            names = f"{still[0]} {still[1]} influence"
+            typer.echo(f"    yet {still[0]} may influence {still[1]}, by other ways: --may {names}")
     return ACCEPTED if any(answer.yes for answer in answers.values()) else REFUSED
+
+
+def _still(closure: Closure, subject: Node, object: Node, right: Query) -> tuple[Node, Node] | None:
+    """Who may influence whom though the right cannot be had; to read is to be influenced."""
+    if right not in (Query.READ, Query.WRITE, Query.CALL):
+        return None
+    ends = (object, subject) if right is Query.READ else (subject, object)
+    return ends if closure.may(*ends, Query.INFLUENCE).yes else None
 
 
 def _print_answer(subject: Node, object: Node, query: Query, answer: Answer) -> None:

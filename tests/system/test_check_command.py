@@ -147,6 +147,41 @@ def test_may(run, words, status, answer):
     assert answer in result.output
 
 
+@pytest.mark.parametrize(
+    ("words", "still"),
+    [
+        (["server", "client", "call"], "yet server may influence client, by other ways: --may server client influence"),
+        (["server", "client", "write"], "yet server may influence client"),
+        (["client", "server", "read"], "yet server may influence client"),
+    ],
+)
+def test_a_no_tells_what_influence_there_is_still(run, words, still):
+    result = run("--may", *words)
+    assert result.exit_code == 1
+    assert still in result.output
+    data = json.loads(run("--json", "--may", *words).stdout)
+    assert data["influence"] == {"subject": "pd:server", "object": "pd:client"}
+
+
+APART = """<system>
+    <protection_domain name="a" priority="1"><program_image path="a.elf" /></protection_domain>
+    <protection_domain name="b" priority="1"><program_image path="b.elf" /></protection_domain>
+    <?capkernel kernel debug="off"?>
+</system>
+"""
+
+
+def test_a_no_without_influence_is_just_that(run):
+    for right in ("read", "write", "call", "notify", "obtain", "influence"):
+        result = run("--may", "a", "b", right, text=APART)
+        assert (result.exit_code, result.output) == (1, f"no: a {right} b\n")
+        assert json.loads(run("--json", "--may", "a", "b", right, text=APART).stdout)["influence"] is None
+
+
+def test_a_yes_says_nothing_of_influence(run):
+    assert "influence" not in run("--may", "client", "server", "call").output
+
+
 def test_may_in_json(run):
     (answer,) = json.loads(run("--json", "--may", "client", "server", "notify").stdout)["answers"]
     assert answer["may"] is True
