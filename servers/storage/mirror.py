@@ -16,6 +16,8 @@ from servers.storage.mirror_copy import Found, Image, MirrorCopy
 from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of, first_of
 from servers.storage.mirror_notes import Notes
 
+PIECE: Final = 4
+"""Groups that are compared at a time."""
 LONGEST_WAIT: Final = 64
 """Beats until a disk that was left is tried again, at most; at first it is one."""
 
@@ -50,6 +52,7 @@ class Mirror:
         self.groups = 0
         self.mended = 0
         """How many sectors of a disk were put right."""
+        self.piece = PIECE
         self._notes = notes
         self._rest = rest
         self._say = say
@@ -307,7 +310,7 @@ class Mirror:
         self._owed = False
 
     async def look_on(self) -> None:
-        """A piece of what is to be done when nobody asks: compare a group, or try a disk that was left.
+        """A piece of what is to be done when nobody asks: compare some groups, or try a disk that was left.
 
         Raises DeviceError.
         """
@@ -318,8 +321,9 @@ class Mirror:
                     await self._take_back(copy)
                 return
         if self._next < self.groups:
-            await self._settle(self._next)
-            self._next += 1
+            for group in range(self._next, min(self._next + self.piece, self.groups)):
+                await self._settle(group)
+                self._next = group + 1
         elif not self.is_whole:
             await self._join()
         else:

@@ -23,8 +23,8 @@ CLEARLY: Final = 2
 """So many times more than the other one somebody must be blamed, for both may be started anew at once."""
 MOST: Final = 2
 """Lives that may end while it waits for one that was then started anew; after another it is not asked for a while."""
-FIRST_PAUSE: Final = 64
-LONGEST_PAUSE: Final = 4096
+FIRST_PAUSE: Final = 16
+LONGEST_PAUSE: Final = 1024
 """Beats; each time twice as many."""
 
 

@@ -161,6 +161,7 @@ class MirrorBench:
             region = SharedRegion(REGION.vaddr + place * APART, REGION.size)
             copies.append(MirrorCopy(Disk(self.disks[place], region, driver_tries=3), identity_of(name), side))
         self.mirror = Mirror(copies, self.notes, self._rest, self._say)
+        self.mirror.piece = 1
         return self.mirror
 
     def open(

@@ -25,6 +25,8 @@ LIMIT_US: Final = 12_000_000
 A file server that hangs is given 80 ms, since it may have to wait for its driver; a connection is given up after 10 s;
 several faults may each take so long.
 """
+REST_US: Final = 250_000
+"""Virtual time that is given at most to what comes back."""
 REPORT: Final = "report"
 TICKS_PER_US: Final = 10
 
@@ -113,6 +115,7 @@ class Batch:
     def _play(self, trials: Iterable[tuple[Planned, ...]], tell: Callable[[str], None]) -> Result:
         result = self.result
         for trial, faults in enumerate(trials):
+            self._rest()
             self._plan(faults)
             survived = self._try()
             self._count(faults)
@@ -154,6 +157,22 @@ class Batch:
                 break
         self._withdraw()
         return self._advances(SETTLE)
+
+    def _rest(self) -> None:
+        """Let come back what is there twice, if it does in time; a client that hangs meanwhile hangs in the trial."""
+        end = self.stage.system.machine.now() + REST_US * TICKS_PER_US
+        while not self._is_whole() and self.stage.system.machine.now() < end and self._advances(1):
+            pass
+
+    def _is_whole(self) -> bool:
+        if self.subject.spare is None:
+            return True
+        region, word = self.subject.spare
+        try:
+            return not self.stage.words(region, word + 1)[word]
+        except KeyError:
+            # Whoever maps it is being started anew.
+            return False
 
     def _is_waiting(self) -> bool:
         """Whether something of what is planned may still happen."""

@@ -59,7 +59,8 @@ class Subject:
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
     batches of their own, one after the other; with each such fault one of those crashes that ``remember`` what was
-    written, so that it is read again; ``keeps_data`` if none of that must cost any data.
+    written, so that it is read again; ``keeps_data`` if none of that must cost any data. ``spare`` are a region and
+    the number of a word in it that is 0 while all that is there twice is whole: so it is to be before each trial.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Subject:
     one_of: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
     keeps_data: bool = False
+    spare: tuple[str, int] | None = None
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
@@ -122,7 +124,8 @@ MIRROR: Final = Subject("mirror", "churner.elf", (
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
     Target("disk2 device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio1"),
-), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), keeps_data=True)  # fmt: skip
+), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), keeps_data=True, spare=("mirror_state", 5),
+)  # fmt: skip
 
 NETWORK: Final = Subject("network", "net_churner.elf", (
     Target("card", 30, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
