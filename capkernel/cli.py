@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED, NO_READER = 130, 141
 STDOUT: Final = 1
+SOON: Final = 0.01
+"""Seconds."""
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "run": ("capkernel.tools.run", "run", "Boot a system description and run it."),
     "boot": ("capkernel.tools.boot.command", "boot", "Boot a root task that is machine code, as seL4 boots it."),
@@ -73,6 +75,7 @@ def main() -> None:
     try:
         with _ending_at_once():
             run = _chosen(sys.argv[1:])
+        sys.unraisablehook = _lost
         try:
             run()
         finally:
@@ -87,6 +90,18 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             raise SystemExit(_without_reader()) from None
         raise
+
+
+def _lost(lost: "sys.UnraisableHookArgs") -> None:
+    """Python drops an exception that is raised in a destructor; if that is ^C, it is heard again."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    from threading import Timer
+
+    again = Timer(SOON, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def _without_reader() -> int:

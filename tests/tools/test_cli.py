@@ -45,6 +45,38 @@ def test_an_interrupt_of_the_command_gives_the_same_status() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "")
 
 
+INTERRUPTED_IN_A_DESTRUCTOR = """
+import os, signal, time
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+def command():
+    Dying()
+    time.sleep(1000)
+cli._function = lambda name: command
+"""
+FAILING_IN_A_DESTRUCTOR = """
+class Dying:
+    def __del__(self):
+        raise ValueError('lost')
+def command():
+    Dying()
+cli._function = lambda name: command
+"""
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost() -> None:
+    done = capkernel("run", before=INTERRUPTED_IN_A_DESTRUCTOR)
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "")
+
+
+def test_what_else_goes_wrong_in_a_destructor_is_told_as_ever() -> None:
+    done = capkernel("run", before=FAILING_IN_A_DESTRUCTOR)
+    assert done.returncode == 0
+    assert "ValueError: lost" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [["invariants"], ["demo"], ["help"], ["check", "--help"], ["check", str(SYSTEM)], ["bugs", "--list"]]
 )
