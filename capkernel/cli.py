@@ -56,7 +56,9 @@ def _usage() -> str:
     return (
         "usage: capkernel COMMAND [ARGUMENT]...\n\ncommands:\n"
         + "\n".join(lines)
-        + ("\n\n`capkernel COMMAND --help` says what a command takes.")
+        + "\n\n`capkernel COMMAND --help` says what a command takes. Exit status of each: "
+        f"0 all is well, 1 it is not, 2 wrong\nusage, 3 NOT RUN as something is missing here, "
+        f"{INTERRUPTED} ended by ^C, {NO_READER} nobody reads the output any more."
     )
 
 
