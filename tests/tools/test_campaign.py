@@ -50,7 +50,8 @@ def sample(subject: Subject, *, spoilt: bool) -> Iterator[tuple[Planned, ...]]:
 
 @pytest.mark.parametrize("name", [
     "storage", pytest.param("mirror", marks=pytest.mark.slow),
-    pytest.param("network", marks=[needs_lwip, pytest.mark.slow]), pytest.param("console", marks=pytest.mark.slow), pytest.param("processes", marks=pytest.mark.slow),
+    pytest.param("network", marks=[needs_lwip, pytest.mark.slow]),
+    pytest.param("console", marks=pytest.mark.slow), pytest.param("processes", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_fault_of_every_kind_in_every_target_happens_and_is_survived(name: str) -> None:
     tried = Batch(SUBJECTS[name])
