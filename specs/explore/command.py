@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from capkernel.tools.writable import unwritable
 from specs.explore.configurations import CONFIGURATIONS
 from specs.explore.model import Configuration
 from specs.explore.record import Record
@@ -77,9 +78,12 @@ def _chosen(names: list[str]) -> list[Configuration]:
 
 def _record(path: Path | None, everything: bool) -> Record:
     try:
-        return Record(path, everything)
+        kept = Record(path, everything)
     except (OSError, ValueError) as error:
         _refuse(f"{path}: this is no record of an exploration: {error}")
+    if path is not None and (why := unwritable(path, makes_folders=True)):
+        _refuse(f"--record {path} cannot be written: {why}")
+    return kept
 
 
 def _stop(record: Path | None) -> NoReturn:

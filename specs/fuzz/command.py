@@ -19,6 +19,7 @@ from rich.table import Table
 from capkernel.abi import syscalls as sc
 from capkernel.abi.labels import BY_NAME
 from capkernel.tools.checking import check_interval
+from capkernel.tools.writable import unwritable
 from specs.bugs.catalogue import BUGS
 from specs.fuzz.campaign import Plan, Record, Sums, WorkerError, fuzzed
 from specs.fuzz.corpus import load, minimised
@@ -68,7 +69,8 @@ def fuzz(
     bug = None if plant is None else plant.upper()
     plan = Plan(engine.value, seed, steps, every, None if corpus is None else str(corpus), bug, workers)
     kept = _record(record, plan)
-    _check_writable(out)
+    if why := unwritable(out):
+        _refuse(f"--out {out} cannot be written: {why}")
     with _progress(steps) as progress:
         task = progress.add_task("", total=steps)
         try:
@@ -89,17 +91,6 @@ def fuzz(
 def _refuse(message: str) -> NoReturn:
     typer.echo(f"fuzz: {message}", err=True)
     raise typer.Exit(USAGE)
-
-
-def _check_writable(out: Path) -> None:
-    """Whether a script could be written there: known before the hunt, not after it."""
-    is_there = out.exists()
-    try:
-        out.open("a").close()
-    except OSError as error:
-        _refuse(f"--out {out} cannot be written: {error.strerror}")
-    if not is_there:
-        out.unlink()
 
 
 def _stop(record: Path | None) -> NoReturn:
@@ -126,6 +117,8 @@ def _record(path: Path | None, plan: Plan) -> Record:
         kept = Record(path, plan)
     except (OSError, ValueError, KeyError, TypeError) as error:
         _refuse(f"{path}: this is no record of a campaign: {error}")
+    if path is not None and (why := unwritable(path, makes_folders=True)):
+        _refuse(f"--record {path} cannot be written: {why}")
     if kept.outdated:
         typer.echo(f"fuzz: {path} is of other sources, or of another campaign; starting afresh", err=True)
     return kept

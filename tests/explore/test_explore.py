@@ -191,6 +191,16 @@ def test_a_file_that_is_no_record_is_refused_and_stays_what_it_is(text: str, tmp
     assert record.read_text() == text
 
 
+def test_a_record_that_cannot_be_written_is_refused_before_anything_is_explored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("specs.explore.command.explore", lambda *_, **__: pytest.fail("it explored"))
+    (tmp_path / "file").touch()
+    refused = command("signals", "--record", str(tmp_path / "file" / "r.json"))
+    assert refused.exit_code == 2
+    assert "r.json cannot be written: " in refused.stderr
+
+
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

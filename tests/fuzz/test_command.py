@@ -96,6 +96,16 @@ def test_a_place_that_a_script_cannot_be_written_to_is_refused_before_the_hunt(
         assert f"--out {place} cannot be written" in result.stderr
 
 
+def test_a_record_that_cannot_be_written_is_refused_before_the_hunt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("specs.fuzz.command.fuzzed", lambda *_: pytest.fail("it hunted"))
+    (tmp_path / "file").touch()
+    result = fuzz("--record", tmp_path / "file" / "r.json", "--out", tmp_path / "f.py")
+    assert result.exit_code == USAGE
+    assert "r.json cannot be written: " in result.stderr
+
+
 def test_asking_whether_a_script_can_be_written_changes_no_file(tmp_path: Path) -> None:
     there, new = tmp_path / "there.py", tmp_path / "new.py"
     there.write_text("kept")
