@@ -257,13 +257,13 @@ class FatVolume:
             if below.entries:
                 raise NotEmpty(f"{name} is not empty")
             clusters = below.clusters
+            self._directories.pop(_first_of(named))
         else:
             clusters = file.synced if file else self._clusters_of(named)
         await directory.remove(named)
         if file is not None:
             self.store.table.give_back(file.clusters)
         await self._free(clusters)
-        self._directories.pop(named.entry.first, None)
 
     async def _rename(self, path: str, new_path: str) -> None:
         self._need_writable()

@@ -19,7 +19,6 @@ from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import read_channel_names
 from capkernel.user.inbox import Inbox
-from capkernel.user.kept import KeptValue
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
@@ -31,7 +30,7 @@ from servers.storage.homes import FileSystem, Home, LabelledDisk, open_home
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.tree import Tree, TreeDirectory
 from servers.storage.unreadable import unreadable
-from servers.system.retiring import retire
+from servers.system.retiring import Handover, decline, retire
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 DISK, SUPERVISOR, CLIENTS, SECOND_DISK, UPDATE = 0, 1, range(2, 10), 10, 20
@@ -66,7 +65,7 @@ class VolumeServer:
     def __init__(self) -> None:
         self.service: Any = None
         self.tree: Any = None
-        self.kept: Any = None
+        self.handover: Handover[KeptCaps] | None = None
         self.refusing: Directory | None = None
         """In place of every directory, if what is on the disk cannot be read. The server's next life looks again."""
         self.shares: dict[int, TreeDirectory] = {}
@@ -88,8 +87,8 @@ class VolumeServer:
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()
         if self.state and self.refusing is None:
-            self.kept = KeptValue(KeptCaps, SharedRegion(self.state, self.state_size))
-            await self._go_on(pd)
+            self.handover = Handover(pd, KeptCaps, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)
+            await self.handover.go_on(self._take_up)
 
     async def _volume(self, pd: PD) -> FileSystem:
         transfer = SharedRegion(self.transfer, self.transfer_size)
@@ -109,14 +108,9 @@ class VolumeServer:
         await volume.open()
         return volume
 
-    async def _go_on(self, pd: PD) -> None:
-        """Take up what the program before wrote down, once."""
-        caps = await self.kept.load()
-        if caps is not None:
-            restore_caps(caps, self.tree, self.service)
-            # Before anybody is served: from here on there is no way back to the program before.
-            await pd.notify(SUPERVISOR)
-            await self.kept.forget()
+    async def _take_up(self, caps: KeptCaps) -> None:
+        """What the program before wrote down."""
+        restore_caps(caps, self.tree, self.service)
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:
@@ -150,12 +144,12 @@ class VolumeServer:
         try:
             if self.refusing is None:
                 await self.tree.volume.close()
-            if self.kept is not None:
-                await self.kept.save(keep_caps(self.service))
-        except (Failure, ValueError) as problem:
-            await pd.print(f"{pd.name}: cannot give way: {problem}\n")
-        else:
+        except Failure as problem:
+            await decline(pd, problem)
+            return
+        if self.handover is None:
             await retire(pd, UPDATE)
+        await self.handover.give_way(keep_caps(self.service))
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""

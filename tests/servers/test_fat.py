@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -227,6 +228,55 @@ def test_what_others_tools_wrote_is_read_here_and_changed_so_that_they_read_it(
     image.write_bytes(image_of(disk))
     tool("fsck.fat", "-n", image)
     assert tool("mtype", "-i", image, "::sub/lower.txt") == "lower!"
+
+
+# Many operations, one after the other
+
+PLACES = ("a", "b", "below/a", "below/b")
+WORK = st.lists(
+    st.one_of(
+        st.tuples(st.just("create"), st.sampled_from(PLACES)),
+        st.tuples(st.just("write"), st.sampled_from(PLACES), st.binary(min_size=1, max_size=8), st.integers(0, 5000)),
+        st.tuples(st.just("sync"), st.sampled_from(PLACES)),
+        st.tuples(st.just("remove"), st.sampled_from(PLACES)),
+        st.tuples(st.just("rename"), st.sampled_from(PLACES), st.sampled_from(PLACES)),
+    ),
+    max_size=30,
+)
+
+
+async def do(volume: FatVolume, model: dict[str, bytes], step: tuple[Any, ...]) -> None:
+    """One operation on a volume, and what it means."""
+    match step:
+        case ("create", path) if path not in model:
+            await volume.create(path, Kind.FILE)
+            model[path] = b""
+        case ("write", path, data, offset) if path in model:
+            await volume.write(path, offset, data)
+            before = model[path].ljust(offset, b"\0")
+            model[path] = before[:offset] + data + before[offset + len(data) :]
+        case ("sync", path) if path in model:
+            await volume.sync(path)
+        case ("remove", path) if path in model:
+            await volume.remove(path)
+            del model[path]
+        case ("rename", path, other) if path in model and path != other:
+            await volume.rename(path, other)
+            model[other] = model.pop(path)
+
+
+@given(WORK)
+@example([("create", "a"), ("write", "a", b"1", 0), ("create", "b"), ("remove", "b"), ("create", "b"), ("sync", "a")])
+def test_what_was_synced_is_there_whatever_else_was_made_and_removed(work: list[tuple[Any, ...]]) -> None:
+    disk = FakeDisk(512)
+    volume = open_volume(disk, may_format=True)
+    model: dict[str, bytes] = {}
+    disk.run(volume.create("below", Kind.DIRECTORY))
+    for step in [*work, *(("sync", path) for path in PLACES)]:
+        disk.run(do(volume, model, step))
+    assert disk.run(tree_of(volume)) == {"below": None, **model}
+    later = from_image(image_of(disk))
+    assert later.run(tree_of(open_volume(later))) == {"below": None, **model}
 
 
 # Loss of power
