@@ -19,6 +19,7 @@ from capkernel.tools.conform.possible import POSSIBLE
 from capkernel.tools.conform.recordings import read
 from capkernel.tools.conform.replay import GROUPS, STEPPED_GROUPS, Outcome, replay
 from capkernel.tools.conform.shrink import script, shrink
+from capkernel.tools.workers import WorkerDied
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PAGE = GOLDEN.parent.parent / "docs" / "not-checked-against-reality.md"
@@ -226,6 +227,16 @@ def test_the_command_prints_a_script_for_a_divergence(first, run, tmp_path):
 def test_several_processes_give_the_same_figures(run, tmp_path):
     path = written(tmp_path / "p.jsonl", *programs("vspace")[:24])
     assert run(path, "--jobs", 2).stdout == run(path, "--jobs", 1).stdout
+
+
+def test_a_process_that_dies_is_told(run, tmp_path, monkeypatch):
+    def dies(*_, **__):
+        raise WorkerDied("a worker process ended")
+
+    monkeypatch.setattr("capkernel.tools.conform.command.run", dies)
+    result = run(written(tmp_path / "p.jsonl", programs("ipc")[0]))
+    assert result.exit_code == 1
+    assert result.stderr == "conform: a worker process ended; with --jobs 1 it would be seen why\n"
 
 
 def test_directories_and_plain_files_are_read(run, first, tmp_path):

@@ -1,6 +1,7 @@
 """``capkernel conform``: replay recordings of the real kernel and say where ours differs.
 
-Exit status: 0 everything agrees, 1 something differs, 2 wrong usage or a recording that cannot be read. The report
+Exit status: 0 everything agrees, 1 something differs (or a process that replays died), 2 wrong usage or a recording
+that cannot be read, 130 ^C ended it. The report
 goes to standard output and ends with one line of figures; progress and complaints go to standard error.
 """
 
@@ -22,6 +23,7 @@ from capkernel.tools.conform.coverage_report import Section, exercised, not_exer
 from capkernel.tools.conform.recordings import InputError, Recorded, read, recordings_in
 from capkernel.tools.conform.replay import BEFORE_FIRST, Divergence, place
 from capkernel.tools.conform.shrink import script, shrink
+from capkernel.tools.workers import WorkerDied
 
 AGREES, DIFFERS, USAGE = 0, 1, 2
 
@@ -40,7 +42,11 @@ def conform(
     if markdown and as_json:
         raise typer.BadParameter("--markdown and --json are two forms; give one")
     programs = _read_all(paths)
-    campaign = _run(programs, jobs or os.cpu_count() or 1, with_coverage=coverage)
+    try:
+        campaign = _run(programs, jobs or os.cpu_count() or 1, with_coverage=coverage)
+    except WorkerDied as error:
+        typer.echo(f"conform: {error}; with --jobs 1 it would be seen why", err=True)
+        raise typer.Exit(DIFFERS) from None
     if as_json:
         _print_json(campaign, scripts, with_coverage=coverage)
     elif markdown:
