@@ -1,12 +1,14 @@
 """Processes that work side by side, and end at once when ^C, or anything else, ends what they work for.
 
-Each has a pipe of its own, so none can leave the others' broken when it is killed in the middle of a word.
+Each has a pipe of its own, so none can leave the others' broken when it is killed in the middle of a word. Each is a
+process group of its own, so that processes which it has started end with it.
 """
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -89,12 +91,17 @@ class _Worker:
         return found
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does, and all that it has started."""
+        if self._process.pid is not None:
+            # If it has not come so far, there is no such group.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
+    os.setpgid(0, 0)
     while True:
         try:
             work, arguments = connection.recv()

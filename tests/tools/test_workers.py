@@ -48,6 +48,22 @@ def test_what_does_not_end_ends_when_the_work_is_given_up() -> None:
     assert isinstance(never.exception(), WorkerDied)
 
 
+def test_what_a_process_has_started_ends_with_it() -> None:
+    with working(1) as workers:
+        started = workers.submit(os.spawnlp, os.P_NOWAIT, "sleep", "sleep", str(10 * PATIENCE)).result()
+        assert is_there(started)
+    assert soon(lambda: not is_there(started))
+
+
+def test_what_it_has_started_holds_nobody_up_who_waits_for_it() -> None:
+    began = time.monotonic()
+    with working(1) as workers:
+        never = workers.submit(os.system, f"sleep {10 * PATIENCE}")
+        time.sleep(1)
+    assert isinstance(never.exception(), WorkerDied)
+    assert time.monotonic() - began < PATIENCE
+
+
 def children_of(pid: int) -> set[int]:
     """Processes that it started, and that are no zombies."""
     found = set()
