@@ -6,12 +6,9 @@ happen.
 """
 
 import json
-import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import cycle
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,6 +22,7 @@ from capkernel.tools.campaign.copies import play
 from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.report import show
 from capkernel.tools.campaign.subjects import SUBJECTS
+from capkernel.tools.workers import working
 
 FAILED, STOPPED = 1, 130
 ALL: Final = "all"
@@ -94,26 +92,13 @@ def _replay(system: str, number: int, corruption: bool, as_json: bool) -> int:
     return FAILED if result.failed else 0
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that leave it to this one to hear ^C, and end with it then."""
-    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
-        try:
-            yield pool
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in active_children():
-                process.terminate()
-            raise
-
-
 def _played(
     campaigns: list[Campaign], faults: int, kept: Record, workers: int
 ) -> Iterator[tuple[Campaign, int, dict[str, Any]]]:
     """Each batch as it ends, of one campaign after the other in turn, until each has so many faults that happened."""
     columns = TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     numbers = {each: kept.of(each.name).missing() for each in campaigns}
-    with Progress(*columns, console=Console(stderr=True)) as progress, _pool(workers) as pool:
+    with Progress(*columns, console=Console(stderr=True)) as progress, working(workers) as pool:
         task = progress.add_task("", total=faults * len(campaigns))
         running: dict[Future[dict[str, Any]], tuple[Campaign, int]] = {}
         for each in cycle(campaigns):
