@@ -85,7 +85,9 @@ class Trail:
             raise Corrupt(f"the trail was changed: {verdict.findings[0].text}")
         if verdict.findings:
             await trail.resize(verdict.size)
-            await trail.sync()
+        # Who wrote what was found may have died before it was synced, and the head must not run ahead of the trail.
+        await trail.sync()
+        await head.sync()
         self.chain, self.size, self.head_line = verdict.chain, verdict.size, head_line
         self.trail, self.head = trail, head
         await self._write_head()
@@ -108,7 +110,8 @@ class Trail:
             secret = await entropy.read(KEY_BYTES)
             await file.resize(0)
             await write_all(file, 0, secret)
-            await file.sync()
+        # Nothing may be signed with a key that is lost with the file server.
+        await file.sync()
         key = Ed25519PrivateKey.from_private_bytes(secret)
         public = await open_or_create(self.directory, PUBLIC_KEY)
         await write_all(public, 0, key.public_key().public_bytes_raw().hex().encode() + b"\n")

@@ -2,13 +2,14 @@
 
 import json
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import typer
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -246,6 +247,67 @@ def test_what_was_acknowledged_survives_a_loss_of_power_at_any_write(
     verdict = judged(data, head, at_least=acknowledged + 1)
     assert verdict.is_intact, verdict.findings
     assert data.count(b"an event") >= acknowledged - 1
+
+
+class End(Exception):
+    """A server is no more."""
+
+
+class Unsynced(RamVolume):
+    """Files of which a file server's death leaves what was synced; ``left`` operations until somebody dies."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.left = 1 << 30
+        self.synced: dict[str, bytes] = {}
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise End
+
+    async def write(self, path: str, offset: int, data: bytes) -> None:
+        self.step()
+        await super().write(path, offset, data)
+
+    async def sync(self, path: str) -> None:
+        self.step()
+        self.synced[path] = await self.read(path, 0, 1 << 20)
+
+    async def lose(self) -> None:
+        """The file server dies."""
+        self.left = 1 << 30
+        for entry in await self.list(""):
+            content = self.synced.get(entry.name, b"")
+            await self.resize(entry.name, 0)
+            await super().write(entry.name, 0, content)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.booleans())
+@example([0, 1, 4], True)
+def test_whoever_dies_in_whichever_order_the_trail_is_whole_and_has_what_was_acknowledged(
+    lives: list[int], files_die_first: bool
+) -> None:
+    """By turns it is the audit server that dies, whose files stay as they are, and the file server, with all unsynced."""
+    disk, volume, acknowledged = FakeDisk(8), Unsynced(), 0
+    directory = Tree(volume).root_directory()
+    for place, left in enumerate(lives):
+        volume.left = left
+        servant = AuditServant(server(directory), "client")
+        with suppress(End):
+            while True:
+                acknowledged = disk.run(servant.record(["event"]))
+        volume.left = 1 << 30
+        if (place + files_die_first) % 2:
+            disk.run(volume.lose())
+            directory = Tree(volume).root_directory()
+    disk.run(volume.lose())
+    directory = Tree(volume).root_directory()
+    assert disk.run(AuditServant(server(directory), "client").record(["after"])) > acknowledged
+    data, head = disk.run(volume.read("trail", 0, 1 << 20)), disk.run(volume.read("head", 0, 999))
+    verdict = judged(data, head, at_least=acknowledged + 1)
+    assert verdict.is_intact, verdict.findings
 
 
 @settings(max_examples=40, deadline=None)
