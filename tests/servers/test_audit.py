@@ -289,7 +289,7 @@ class Unsynced(RamVolume):
 def test_whoever_dies_in_whichever_order_the_trail_is_whole_and_has_what_was_acknowledged(
     lives: list[int], files_die_first: bool
 ) -> None:
-    """By turns it is the audit server that dies, whose files stay as they are, and the file server, with all unsynced."""
+    """By turns it is the audit server, whose files stay as they are, and the file server, with all that is unsynced."""
     disk, volume, acknowledged = FakeDisk(8), Unsynced(), 0
     directory = Tree(volume).root_directory()
     for place, left in enumerate(lives):
