@@ -77,7 +77,19 @@ class Trail:
     async def open(self, entropy: Entropy) -> int:
         """Find everything, or make it; how many bytes were cut off. Raises Corrupt, or a failure of the files."""
         await self.close()
-        trail, head, key = [await open_or_create(self.directory, name) for name in (TRAIL, HEAD, KEY)]
+        files: list[File] = []
+        try:
+            for name in (TRAIL, HEAD, KEY):
+                files.append(await open_or_create(self.directory, name))
+            trail, head, key = files
+            return await self._verified(trail, head, key, entropy)
+        finally:
+            for file in files:
+                if file is not self.trail and file is not self.head:
+                    await close(file)
+
+    async def _verified(self, trail: File, head: File, key: File, entropy: Entropy) -> int:
+        """Look at what there is, and go on behind it; how many bytes were cut off."""
         content, head_line = await read_all(trail), await read_all(head)
         self.key = await self._key(key, entropy, is_new=not content and not head_line)
         verdict = verify(content, self.public_key, self._check, head=head_line or None)
@@ -117,7 +129,6 @@ class Trail:
         await write_all(public, 0, key.public_key().public_bytes_raw().hex().encode() + b"\n")
         await public.sync()
         await close(public)
-        await close(file)
         return key
 
     @property

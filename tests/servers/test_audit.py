@@ -352,13 +352,17 @@ def test_a_batch_is_there_once_although_files_fail_for_a_while(good: int, bad: i
 @pytest.mark.parametrize("name", ["trail", "head", "key"])
 def test_a_trail_that_was_changed_is_left_alone(name: str) -> None:
     disk, volume = FakeDisk(8), RamVolume(1 << 20)
+    tree = Tree(volume)
     directory = Tree(volume).root_directory()
     disk.run(AuditServant(server(directory), "client").record(["event"]))
     before = disk.run(volume.read(name, 0, 9999))
     disk.run(volume.write(name, 0, b"?" + before[1:]))
     spoilt = disk.run(volume.read("trail", 0, 9999))
-    with pytest.raises(Corrupt):
-        disk.run(AuditServant(server(directory), "client").record(["event"]))
+    auditor = server(tree.root_directory())
+    for _ in range(3):
+        with pytest.raises(Corrupt):
+            disk.run(AuditServant(auditor, "client").record(["event"]))
+        assert not tree.root.below, "nothing is left open"
     assert disk.run(volume.read("trail", 0, 9999)) == spoilt
 
 
