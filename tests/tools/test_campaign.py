@@ -185,3 +185,15 @@ def test_a_system_that_is_not_there_is_refused() -> None:
     app.command()(campaign)
     assert "none of storage" in CliRunner().invoke(app, ["--system", "nothing"]).output
     assert CliRunner().invoke(app, ["--replay", "1"]).exit_code == 2
+
+
+def test_what_is_no_record_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(campaign)
+    for text in ("# A page", "[1, 2]", '{"storage": 3}'):
+        file = tmp_path / "page.md"
+        file.write_text(text)
+        result = CliRunner().invoke(app, ["--record", str(file), "--system", "storage", "--faults", "1"])
+        assert result.exit_code == 2
+        assert "no record of a campaign" in result.output
+        assert file.read_text() == text

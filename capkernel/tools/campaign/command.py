@@ -23,6 +23,7 @@ from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.report import show
 from capkernel.tools.campaign.subjects import SUBJECTS
 from capkernel.tools.workers import working
+from capkernel.tools.writable import unwritable
 
 FAILED, STOPPED = 1, 130
 ALL: Final = "all"
@@ -69,7 +70,12 @@ def campaign(
             raise typer.BadParameter("a batch is played again in one --system", param_hint="--replay")
         raise typer.Exit(_replay(system, replay, corruption, as_json))
     campaigns = [Campaign(name, corruption) for name in (SUBJECTS if system == ALL else (system,))]
-    kept = Record(record)
+    try:
+        kept = Record(record)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise typer.BadParameter(f"{record}: this is no record of a campaign: {error}", param_hint="--record") from None
+    if why := unwritable(record, makes_folders=True):
+        raise typer.BadParameter(f"{record}: {why}", param_hint="--record")
     try:
         for each, number, batch in _played(campaigns, faults, kept, workers):
             kept.add(each.name, number, batch)

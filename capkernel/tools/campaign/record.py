@@ -107,7 +107,10 @@ class Sums:
 
 
 class Record:
-    """The file. It is replaced as a whole after each batch, so a campaign may be killed at any time."""
+    """The file. It is replaced as a whole after each batch, so a campaign may be killed at any time.
+
+    Raises OSError, ValueError, AttributeError or TypeError for a file that is no record.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
