@@ -13,13 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from capkernel.tools.stopping import goes_on_from
 from capkernel.tools.writable import unwritable
 from specs.explore.configurations import CONFIGURATIONS
 from specs.explore.model import Configuration
 from specs.explore.record import Record
 from specs.explore.search import Exploration, explore
 
-CLEAN, WRONG, USAGE, STOPPED = 0, 1, 2, 130
+CLEAN, WRONG, USAGE = 0, 1, 2
 _WIDTHS = (22, 9, 12, 6, 8, 6)
 
 
@@ -45,7 +46,7 @@ def explore_command(
     kept = _record(record, everything)
     results = []
     _line(console, "configuration", "states", "transitions", "depth", "s", "wrong")
-    try:
+    with goes_on_from(record, "explore"):
         for configuration in chosen:
             result = kept.get(configuration)
             if result is None:
@@ -53,8 +54,6 @@ def explore_command(
                 kept.put(configuration, result)
             results.append(result)
             _show(console, result)
-    except KeyboardInterrupt:
-        _stop(record)
     if as_json:
         print(json.dumps([_described(result) for result in results], indent=1))
     if program:
@@ -84,14 +83,6 @@ def _record(path: Path | None, everything: bool) -> Record:
     if path is not None and (why := unwritable(path, makes_folders=True)):
         _refuse(f"--record {path} cannot be written: {why}")
     return kept
-
-
-def _stop(record: Path | None) -> NoReturn:
-    if record is None:
-        typer.echo("explore: stopped; with --record FILE, the same command would go on from there", err=True)
-    else:
-        typer.echo(f"explore: stopped; the same command goes on from what is kept in {record}", err=True)
-    raise typer.Exit(STOPPED)
 
 
 def _refuse(message: str) -> NoReturn:

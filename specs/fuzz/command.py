@@ -19,13 +19,14 @@ from rich.table import Table
 from capkernel.abi import syscalls as sc
 from capkernel.abi.labels import BY_NAME
 from capkernel.tools.checking import check_interval
+from capkernel.tools.stopping import goes_on_from
 from capkernel.tools.writable import unwritable
 from specs.bugs.catalogue import BUGS
 from specs.fuzz.campaign import Plan, Record, Sums, WorkerError, fuzzed
 from specs.fuzz.corpus import load, minimised
 from specs.fuzz.running import kinds_of
 
-WRONG, USAGE, STOPPED = 1, 2, 130
+WRONG, USAGE = 1, 2
 WIDTH: Final = 100
 """Columns of a report that goes to a file."""
 
@@ -71,14 +72,12 @@ def fuzz(
     kept = _record(record, plan)
     if why := unwritable(out):
         _refuse(f"--out {out} cannot be written: {why}")
-    with _progress(steps) as progress:
+    with _progress(steps) as progress, goes_on_from(record, "fuzz"):
         task = progress.add_task("", total=steps)
         try:
             sums = fuzzed(plan, kept, lambda done: progress.update(task, completed=min(done, steps)))
         except WorkerError as error:
             _refuse(str(error))
-        except KeyboardInterrupt:
-            _stop(record)
     if sums.found is not None:
         out.write_text(sums.found["script"])
     if as_json:
@@ -91,14 +90,6 @@ def fuzz(
 def _refuse(message: str) -> NoReturn:
     typer.echo(f"fuzz: {message}", err=True)
     raise typer.Exit(USAGE)
-
-
-def _stop(record: Path | None) -> NoReturn:
-    if record is None:
-        typer.echo("fuzz: stopped; with --record FILE, the same command would go on from what is kept there", err=True)
-    else:
-        typer.echo(f"fuzz: stopped; the same command goes on from what is kept in {record}", err=True)
-    raise typer.Exit(STOPPED)
 
 
 def _minimise(folder: Path | None) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from capkernel.tools.stopping import goes_on_from
 from specs.mutation.explained import Unreadable, explanations
 from specs.mutation.figures import ALL, COLUMNS, EQUIVALENT, WAITING, Figures, data, figures, rows, score
 from specs.mutation.mutants import ROOT, Mutant, UnknownModule, modules, mutants_of
@@ -89,8 +90,9 @@ def _run(mutants: Sequence[Mutant], record: Path, seconds: float, most: int | No
         campaign = Campaign(mutants, survey, sources, Record(record), seconds)
         if most != 0:
             missing = survey.missing()
-            _shown("measuring cases", len(missing), survey.complete(workers))
-            _shown("mutants", len(campaign.pending()[:most]), (1 for _ in campaign.run(workers, most)))
+            with goes_on_from(record, "mutate"):
+                _shown("measuring cases", len(missing), survey.complete(workers))
+                _shown("mutants", len(campaign.pending()[:most]), (1 for _ in campaign.run(workers, most)))
         found.append(figures(((mutant, campaign.verdict(mutant)) for mutant in mutants), explained))
 
     try:

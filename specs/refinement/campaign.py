@@ -4,14 +4,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from capkernel.abi import syscalls as sc
+from capkernel.tools.workers import working
 from specs import generate
 from specs.generate import Chooser, RandomChooser
 from specs.programs import Execution, Program, Syscall
@@ -155,8 +155,7 @@ def played(record: Record, steps: int, workers: int) -> Iterator[None]:
             yield
             if record.sums.operations >= steps:
                 return
-    # Fresh processes: forked ones would inherit whatever threads draw the progress bar.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with working(workers) as pool:
         numbers = record.missing()
         running: dict[Future[Sums], int] = {}
         while record.sums.operations < steps or running:

@@ -19,6 +19,7 @@ from rich.text import Text
 from capkernel.abi import syscalls as sc
 from capkernel.abi.labels import BY_NAME
 from capkernel.tools.conform.recordings import InputError
+from capkernel.tools.stopping import goes_on_from
 from specs.refinement.campaign import Record, Sums, played
 from specs.refinement.golden import Group, by_group, programs_in, replay_all
 
@@ -45,9 +46,10 @@ def refine(
 ) -> None:
     """Let the abstract kernel take every step beside the kernel; exit 0 if they always agree."""
     kept = _record(record, seed)
-    groups = {} if golden is None else _golden(golden, workers)
-    for _ in _shown(kept, steps, workers):
-        pass
+    with goes_on_from(record, "refine"):
+        groups = {} if golden is None else _golden(golden, workers)
+        for _ in _shown(kept, steps, workers):
+            pass
     good = not kept.sums.diverged and not any(g.against_reality or g.against_kernel for g in groups.values())
     if as_json:
         print(json.dumps(_data(kept.sums, groups, good), indent=2))

@@ -5,9 +5,7 @@ state against the specification's at each entry on the way. (Kernel against real
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ from capkernel.tools.conform.recordings import read, recordings_in
 from capkernel.tools.conform.replay import TIMELINE_GROUP, Observer, place, replay
 from capkernel.tools.conform.timeline import replay_timeline
 from capkernel.tools.conform.world import World
+from capkernel.tools.workers import working
 from specs.refinement.lockstep import Lockstep
 from specs.refinement.stand_in import StandIn
 
-_CHUNK = 8
 Recording = dict[str, Any]
 
 
@@ -88,8 +86,8 @@ def replay_all(programs: list[Recording], workers: int) -> Iterator[Group]:
     if workers == 1:
         yield from map(replayed, programs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(replayed, programs, chunksize=_CHUNK)
+    with working(workers) as pool:
+        yield from pool.map(replayed, programs)
 
 
 def by_group(results: Iterator[Group]) -> dict[str, Group]:

@@ -11,8 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from capkernel.tools.stopping import STOPPED
 from specs.fuzz.campaign import ROUND, Plan
-from specs.fuzz.command import STOPPED, USAGE, WRONG
+from specs.fuzz.command import USAGE, WRONG
 from specs.fuzz.command import fuzz as command
 
 

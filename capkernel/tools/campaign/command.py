@@ -22,10 +22,11 @@ from capkernel.tools.campaign.copies import play
 from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.report import show
 from capkernel.tools.campaign.subjects import SUBJECTS
+from capkernel.tools.stopping import goes_on_from
 from capkernel.tools.workers import working
 from capkernel.tools.writable import unwritable
 
-FAILED, STOPPED = 1, 130
+FAILED = 1
 ALL: Final = "all"
 TOLERATED: Final = frozenset((Harm.ERROR, Harm.LOST))
 """What programs may do that are spoilt and go on."""
@@ -76,12 +77,9 @@ def campaign(
         raise typer.BadParameter(f"{record}: this is no record of a campaign: {error}", param_hint="--record") from None
     if why := unwritable(record, makes_folders=True):
         raise typer.BadParameter(f"{record}: {why}", param_hint="--record")
-    try:
+    with goes_on_from(record, "campaign"):
         for each, number, batch in _played(campaigns, faults, kept, workers):
             kept.add(each.name, number, batch)
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; the same command goes on from what is kept in {record}", err=True)
-        raise typer.Exit(STOPPED) from None
     found = {each.name: kept.of(each.name) for each in campaigns}
     if as_json:
         print(json.dumps({name: sums.data() for name, sums in found.items()}, indent=2))
