@@ -78,9 +78,7 @@ class Mirror:
 
     # Opening
 
-    async def open(
-        self, unasked: Mapping[int, int] | None = None, doubted: tuple[int, int] | None = None
-    ) -> None:  # fmt: skip
+    async def open(self, unasked: Mapping[int, int] | None = None, doubted: tuple[int, int] | None = None) -> None:
         """Find out what the disks are. Of ``unasked`` disks nobody asks it, as if they did not answer, for so many
         beats, unless the other one is not enough.
 

@@ -91,7 +91,7 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here: NOT RUN")
 @pytest.mark.parametrize("to_group", [True, False])
 @pytest.mark.parametrize("delay", [0.0, 0.15, 1.0])
 def test_an_interrupt_ends_a_replay_at_once_without_a_word_and_leaves_nobody(delay: float, to_group: bool) -> None:
