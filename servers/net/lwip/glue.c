@@ -15,6 +15,9 @@
    Several stacks: the variables of the library (12 KB) are one block of memory. Each stack has a copy, and the copy of
    the stack that is entered is put in place. No pointer changes, for the place is always the same.
 
+   Handing over: everything that a stack is can be asked for as numbers and bytes, without a pointer among them, and a
+   fresh stack can be given it, in another process as well. What is given is looked at as if an enemy had written it.
+
    Nothing here calls Python. What lwIP reports is kept until it is fetched, so that no foreign frame is ever on the
    stack between an entry and the longjmp of a failed assertion. */
 
@@ -23,6 +26,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,8 +139,12 @@ struct net_stack {
     uint64_t random;
     uint32_t now;
     uint32_t next_id;
-    bool broken, tcp_ticking;
+    bool broken, tcp_ticking, is_odd;
     uint32_t tcp_due, second_due;
+    uint16_t ports[2]; /* of UDP and TCP, that were given out last */
+    int ports_drawn;
+    uint32_t preset; /* one more than what rand() is to say next, or 0 */
+    uint16_t seen_id;
     net_use use[POOLS];
     struct block *blocks;
     uint8_t *frames;
@@ -243,6 +251,7 @@ u32_t tcp_next_iss(struct tcp_pcb *pcb) { return draw(current); }
 
 /* lwIP begins to give out ports one above such a number, kept to its range of 14 bits: behind the last port it would
    come to port 0, which it takes for "none is left" (tcp_new_port and udp_new_port of 2.1.3). */
+#define FIRST_PORT 0xc000
 #define LAST_PORT 0x3fff
 
 int replaced_rand(void) __asm__("rand");
@@ -251,8 +260,18 @@ int replaced_rand(void) {
     replaced |= SAW_RAND;
     if (current == NULL)
         return 0;
+    if (current->preset != 0) {
+        number = (int)(current->preset - 1);
+        current->preset = 0;
+        return number;
+    }
     number = (int)(draw(current) >> 1);
-    return (number & LAST_PORT) == LAST_PORT ? number - 1 : number;
+    if ((number & LAST_PORT) == LAST_PORT)
+        number--;
+    /* UDP asks first, then TCP. */
+    if (current->ports_drawn < 2)
+        current->ports[current->ports_drawn++] = (uint16_t)(FIRST_PORT + (number & LAST_PORT));
+    return number;
 }
 
 void sys_init(void) { replaced |= SAW_INIT; }
@@ -677,6 +696,7 @@ static void run_timers(net_stack *stack) {
         stack->tcp_due = stack->now + TCP_TMR_INTERVAL;
     stop_needless_probes();
     tcp_tmr();
+    stack->is_odd = !stack->is_odd;
     stack->tcp_ticking = tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL;
 }
 
@@ -839,9 +859,11 @@ static int begin_connecting(net_socket *socket, uint32_t address, uint16_t port,
         error = tcp_bind(pcb, IP4_ADDR_ANY, local);
     if (error == ERR_OK)
         error = tcp_connect(pcb, &to, port, connected);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
         adopt(socket, pcb);
-    else if (pcb != NULL)
+        if (local == 0)
+            socket->stack->ports[1] = pcb->local_port;
+    } else if (pcb != NULL)
         tcp_close(pcb);
     return error;
 }
@@ -862,6 +884,8 @@ static int begin_listening(net_socket *socket, uint16_t port) {
     }
     socket->pcb.tcp = listener;
     socket->local_port = ((struct tcp_pcb_listen *)listener)->local_port;
+    if (port == 0)
+        socket->stack->ports[1] = socket->local_port;
     tcp_arg(listener, socket);
     tcp_accept(listener, accepted);
     return ERR_OK;
@@ -881,6 +905,8 @@ static int begin_datagrams(net_socket *socket, uint16_t port) {
     ip_set_option(pcb, SOF_BROADCAST);
     socket->pcb.udp = pcb;
     socket->local_port = pcb->local_port;
+    if (port == 0)
+        socket->stack->ports[0] = pcb->local_port;
     udp_recv(pcb, datagram_arrived, socket);
     return ERR_OK;
 }
@@ -1050,19 +1076,27 @@ int net_release(net_socket *socket, uint32_t now, int abort) {
 
 /* ---- Datagrams and echoes ---- */
 
-static void keep(net_socket *socket, struct pbuf *packet, uint32_t address, uint16_t port) {
+/* Room for bytes that arrived, behind all others, or NULL. */
+static struct datagram *new_datagram(net_socket *socket, uint32_t size, uint32_t address, uint16_t port) {
     struct datagram *datagram = NULL;
     if (socket->datagram_count < DATAGRAM_LIMIT)
-        datagram = take(socket->stack, POOL_DATAGRAMS, packet->tot_len, sizeof *datagram + packet->tot_len);
+        datagram = take(socket->stack, POOL_DATAGRAMS, size, sizeof *datagram + size);
+    if (datagram == NULL)
+        return NULL;
+    *datagram = (struct datagram){.address = address, .port = port, .size = size};
+    *socket->last = datagram;
+    socket->last = &datagram->next;
+    socket->datagram_count++;
+    return datagram;
+}
+
+static void keep(net_socket *socket, struct pbuf *packet, uint32_t address, uint16_t port) {
+    struct datagram *datagram = new_datagram(socket, packet->tot_len, address, port);
     if (datagram == NULL) {
         socket->dropped++;
         return;
     }
-    *datagram = (struct datagram){.address = address, .port = port, .size = packet->tot_len};
     pbuf_copy_partial(packet, datagram->data, packet->tot_len, 0);
-    *socket->last = datagram;
-    socket->last = &datagram->next;
-    socket->datagram_count++;
     note(socket, NET_READABLE);
 }
 
@@ -1149,3 +1183,526 @@ int net_ping(net_stack *stack, uint32_t now, uint32_t address, uint16_t identifi
 }
 
 net_socket *net_echoes(net_stack *stack) { return stack->echoes; }
+
+/* ---- Handing over: what is written down ---- */
+
+/* Members of lwIP's structure that are taken over as they are, and the most that each may be. What is not here is a
+   pointer, follows from the rest, or is what lwIP begins with. */
+#define MEMBER(name, most) {offsetof(struct tcp_pcb, name), sizeof(((struct tcp_pcb *)0)->name), most}
+#define ANY 0xFFFFFFFFu
+static const struct {
+    uint16_t offset, size;
+    uint32_t most;
+} MEMBERS[] = {
+    MEMBER(state, TIME_WAIT), MEMBER(local_port, 0xFFFF), MEMBER(remote_port, 0xFFFF),
+    MEMBER(so_options, SOF_INHERITED | SOF_BROADCAST), MEMBER(tos, 0xFF), MEMBER(ttl, 0xFF), MEMBER(prio, TCP_PRIO_MAX),
+    MEMBER(flags, TF_ACK_DELAY | TF_ACK_NOW | TF_INFR | TF_CLOSEPEND | TF_RXCLOSED | TF_FIN | TF_NODELAY |
+                      TF_NAGLEMEMERR | TF_WND_SCALE | TF_RTO),
+    MEMBER(polltmr, 0xFF), MEMBER(pollinterval, 0xFF), MEMBER(tmr, ANY),
+    MEMBER(rcv_nxt, ANY), MEMBER(rcv_wnd, TCP_WND), MEMBER(rcv_ann_wnd, TCP_WND), MEMBER(rcv_ann_right_edge, ANY),
+    MEMBER(rtime, 0xFFFF), MEMBER(mss, TCP_MSS), MEMBER(rttest, ANY), MEMBER(rtseq, ANY), MEMBER(sa, 0xFFFF),
+    MEMBER(sv, 0xFFFF), MEMBER(rto, 0x7FFF), MEMBER(nrtx, TCP_MAXRTX), MEMBER(dupacks, 0xFF),
+    MEMBER(lastack, ANY), MEMBER(cwnd, ANY), MEMBER(ssthresh, ANY), MEMBER(rto_end, ANY),
+    MEMBER(snd_nxt, ANY), MEMBER(snd_wl1, ANY), MEMBER(snd_wl2, ANY), MEMBER(snd_lbb, ANY), MEMBER(snd_wnd, ANY),
+    MEMBER(snd_wnd_max, ANY), MEMBER(snd_buf, TCP_SND_BUF), MEMBER(unsent_oversize, TCP_MSS),
+    MEMBER(bytes_acked, ANY), MEMBER(persist_cnt, 0xFF), MEMBER(persist_backoff, 7), MEMBER(persist_probe, 0xFF),
+    MEMBER(keep_cnt_sent, 0xFF), MEMBER(snd_scale, 14), MEMBER(rcv_scale, TCP_RCV_SCALE),
+};
+#define MEMBER_COUNT ((int)(sizeof MEMBERS / sizeof *MEMBERS))
+/* What a header may have: FIN, SYN, PSH, ACK. */
+#define SEGMENT_FLAGS (TCP_FIN | TCP_SYN | TCP_PSH | TCP_ACK)
+#define SEGMENT_OPTIONS (TF_SEG_OPTS_MSS | TF_SEG_OPTS_WND_SCALE)
+
+int net_connection_members(void) { return MEMBER_COUNT; }
+
+static err_t see_id(struct netif *netif, struct pbuf *packet, const ip4_addr_t *to) {
+    ((net_stack *)netif->state)->seen_id = lwip_ntohs(IPH_ID((struct ip_hdr *)packet->payload));
+    return ERR_OK;
+}
+
+/* lwIP numbers its packets, and says the number only in a packet: so it makes some that go nowhere, until it has made
+   the one with this number, or just one if `number` is negative. */
+static err_t count_packets(net_stack *stack, int number) {
+    const ip4_addr_t *here = netif_ip4_addr(&stack->netif), somewhere = {~here->addr};
+    struct pbuf *packet = pbuf_alloc(PBUF_IP, 0, PBUF_RAM);
+    err_t error = packet == NULL ? ERR_MEM : ERR_OK;
+    stack->netif.output = see_id;
+    for (int count = 0; error == ERR_OK && count <= 0xFFFF; count++) {
+        error = ip4_output_if_src(packet, here, &somewhere, 1, 0, IP_PROTO_ICMP, &stack->netif);
+        pbuf_remove_header(packet, IP_HLEN);
+        if (number < 0 || stack->seen_id == number)
+            break;
+    }
+    stack->netif.output = etharp_output;
+    if (packet != NULL)
+        pbuf_free(packet);
+    return error;
+}
+
+static void nothing(void) {}
+
+void net_stack_numbers(net_stack *stack, uint32_t now, uint32_t *numbers) {
+    ENTER(stack, now, nothing(), nothing());
+    count_packets(stack, -1);
+    numbers[NET_RANDOM_LOW] = (uint32_t)stack->random;
+    numbers[NET_RANDOM_HIGH] = (uint32_t)(stack->random >> 32);
+    numbers[NET_LAST_SOCKET] = stack->next_id;
+    numbers[NET_TICKS] = tcp_ticks;
+    numbers[NET_IS_ODD] = stack->is_odd;
+    numbers[NET_IS_TICKING] = stack->tcp_ticking;
+    numbers[NET_TICK_DUE] = stack->tcp_due;
+    numbers[NET_SECOND_DUE] = stack->second_due;
+    numbers[NET_UDP_PORT] = stack->ports[0];
+    numbers[NET_TCP_PORT] = stack->ports[1];
+    numbers[NET_PACKET_ID] = stack->seen_id;
+    leave(stack);
+}
+
+void net_socket_numbers(net_socket *socket, uint32_t *numbers) {
+    const uint32_t found[NET_SOCKET_NUMBERS] = {
+        [NET_SOCKET_ID] = socket->id, [NET_SOCKET_KIND] = (uint32_t)socket->kind,
+        [NET_SOCKET_ERROR] = (uint32_t)socket->error, [NET_WAS_CONNECTED] = socket->was_connected,
+        [NET_SENT_FIN] = socket->sent_fin, [NET_HAS_ENDED] = socket->ended, [NET_IS_WAITING] = socket->waiting,
+        [NET_LISTENER_ID] = socket->listener_id, [NET_BACKLOG] = socket->backlog, [NET_DROPPED] = socket->dropped,
+        [NET_LOCAL_ADDRESS] = socket->local_address, [NET_REMOTE_ADDRESS] = socket->remote_address,
+        [NET_LOCAL_PORT] = socket->local_port, [NET_REMOTE_PORT] = socket->remote_port,
+    };
+    memcpy(numbers, found, sizeof found);
+}
+
+/* The bytes that nobody has read yet; they stay where they are. */
+uint32_t net_unread(net_socket *socket, uint8_t *into) {
+    uint32_t first = RING_SIZE - socket->start < socket->unread ? RING_SIZE - socket->start : socket->unread;
+    if (socket->ring != NULL) {
+        memcpy(into, socket->ring + socket->start, first);
+        memcpy(into + first, socket->ring, socket->unread - first);
+    }
+    return socket->unread;
+}
+
+int net_datagram(net_socket *socket, uint32_t index, uint8_t *into, uint32_t *address, uint32_t *port) {
+    struct datagram *datagram = socket->datagrams;
+    while (datagram != NULL && index-- > 0)
+        datagram = datagram->next;
+    if (datagram == NULL)
+        return NET_EMPTY;
+    memcpy(into, datagram->data, datagram->size);
+    *address = datagram->address;
+    *port = datagram->port;
+    return (int)datagram->size;
+}
+
+/* First the connections that are in use, then those in TIME_WAIT. */
+static struct tcp_pcb *connection_at(uint32_t index) {
+    struct tcp_pcb *pcb = tcp_active_pcbs;
+    while (pcb != NULL && index > 0) {
+        pcb = pcb->next;
+        index--;
+    }
+    if (pcb == NULL)
+        for (pcb = tcp_tw_pcbs; pcb != NULL && index > 0; index--)
+            pcb = pcb->next;
+    return pcb;
+}
+
+static void read_numbers(const struct tcp_pcb *pcb, uint32_t *numbers) {
+    const net_socket *socket = pcb->state == SYN_RCVD ? NULL : pcb->callback_arg;
+    numbers[NET_ITS_SOCKET] = socket == NULL ? 0 : socket->id;
+    numbers[NET_IS_LINGERING] = pcb->state == TIME_WAIT;
+    numbers[NET_GIVES_UP] = pcb->poll == give_up;
+    numbers[NET_UNTAKEN_FLAGS] = pcb->refused_data == NULL ? 0 : pcb->refused_data->flags;
+    numbers[NET_TO] = lwip_ntohl(ip_2_ip4(&pcb->remote_ip)->addr);
+    for (int i = 0; i < MEMBER_COUNT; i++) {
+        numbers[NET_FIRST_MEMBER + i] = 0;
+        memcpy(&numbers[NET_FIRST_MEMBER + i], (const uint8_t *)pcb + MEMBERS[i].offset, MEMBERS[i].size);
+    }
+}
+
+/* 1, or 0 if there are not so many. */
+int net_connection_numbers(net_stack *stack, uint32_t index, uint32_t *numbers) {
+    struct tcp_pcb *pcb;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    pcb = connection_at(index);
+    if (pcb != NULL)
+        read_numbers(pcb, numbers);
+    leave(stack);
+    return pcb != NULL;
+}
+
+/* Bytes that lwIP has acknowledged and the socket had no room for. */
+int net_untaken(net_stack *stack, uint32_t index, uint8_t *into) {
+    struct pbuf *packet;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    packet = connection_at(index)->refused_data;
+    if (packet != NULL)
+        pbuf_copy_partial(packet, into, packet->tot_len, 0);
+    leave(stack);
+    return packet == NULL ? 0 : packet->tot_len;
+}
+
+/* The bytes in a segment that was sent and is not acknowledged, or, behind those, that is to be sent. */
+int net_segment(net_stack *stack, uint32_t index, uint32_t segment, uint32_t *numbers, uint8_t *into) {
+    struct tcp_pcb *pcb;
+    struct tcp_seg *found;
+    bool is_sent = true;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    pcb = connection_at(index);
+    for (found = pcb->unacked; found != NULL && segment > 0; segment--)
+        found = found->next;
+    if (found == NULL) {
+        is_sent = false;
+        for (found = pcb->unsent; found != NULL && segment > 0; segment--)
+            found = found->next;
+    }
+    if (found != NULL) {
+        numbers[NET_IS_SENT] = is_sent;
+        numbers[NET_SEQUENCE] = lwip_ntohl(found->tcphdr->seqno);
+        numbers[NET_TCP_FLAGS] = TCPH_FLAGS(found->tcphdr);
+        numbers[NET_OPTIONS] = found->flags & ~TF_SEG_DATA_CHECKSUMMED;
+        pbuf_copy_partial(found->p, into, found->len,
+                          (u16_t)((uint8_t *)found->tcphdr - (uint8_t *)found->p->payload +
+                                  TCPH_HDRLEN_BYTES(found->tcphdr)));
+    }
+    leave(stack);
+    return found == NULL ? NET_EMPTY : found->len;
+}
+
+/* 1, 0 if there is none at this place of the table, NET_EMPTY behind its end. */
+int net_neighbour(net_stack *stack, uint32_t index, uint32_t *address, uint8_t *mac) {
+    ip4_addr_t *ip;
+    struct netif *netif;
+    struct eth_addr *hardware;
+    int found;
+    if (index >= ARP_TABLE_SIZE)
+        return NET_EMPTY;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    found = etharp_get_entry(index, &ip, &netif, &hardware);
+    if (found) {
+        *address = lwip_ntohl(ip->addr);
+        memcpy(mac, hardware, ETH_HWADDR_LEN);
+    }
+    leave(stack);
+    return found;
+}
+
+/* ---- Handing over: what is taken up ---- */
+
+static bool is_port(uint32_t number) { return number >= FIRST_PORT && number <= FIRST_PORT + LAST_PORT; }
+
+/* lwIP is to give out the port behind this one next. */
+static void begin_at(net_stack *stack, uint32_t port, void (*draw_port)(void)) {
+    stack->preset = port - FIRST_PORT + 1;
+    draw_port();
+}
+
+/* A fresh stack, of which nobody has heard, goes on where another was. */
+int net_go_on(net_stack *stack, uint32_t now, const uint32_t *numbers) {
+    int error;
+    if (numbers[NET_IS_ODD] > 1 || numbers[NET_IS_TICKING] > 1 || numbers[NET_LAST_SOCKET] < stack->echoes->id ||
+        (int32_t)(numbers[NET_TICK_DUE] - now) > (numbers[NET_IS_TICKING] ? TCP_TMR_INTERVAL : INT32_MAX) ||
+        (int32_t)(numbers[NET_SECOND_DUE] - now) > 1000 || numbers[NET_PACKET_ID] > 0xFFFF ||
+        !is_port(numbers[NET_UDP_PORT]) || !is_port(numbers[NET_TCP_PORT]))
+        return ERR_VAL;
+    ENTER(stack, now, NET_BROKEN, NET_BUSY);
+    stack->use[POOL_FRAMES].used = 0; /* It has announced itself; that was done long ago. */
+    error = count_packets(stack, (int)((numbers[NET_PACKET_ID] - 1) & 0xFFFF));
+    begin_at(stack, numbers[NET_UDP_PORT], udp_init);
+    begin_at(stack, numbers[NET_TCP_PORT], tcp_init);
+    if (numbers[NET_IS_ODD])
+        tcp_tmr();
+    tcp_ticks = numbers[NET_TICKS];
+    stack->is_odd = numbers[NET_IS_ODD];
+    stack->tcp_ticking = numbers[NET_IS_TICKING];
+    stack->tcp_due = numbers[NET_TICK_DUE];
+    stack->second_due = numbers[NET_SECOND_DUE];
+    stack->ports[0] = (uint16_t)numbers[NET_UDP_PORT];
+    stack->ports[1] = (uint16_t)numbers[NET_TCP_PORT];
+    stack->next_id = numbers[NET_LAST_SOCKET];
+    stack->random = (uint64_t)numbers[NET_RANDOM_HIGH] << 32 | numbers[NET_RANDOM_LOW];
+    leave(stack);
+    return error;
+}
+
+/* A neighbour is learnt as any is: from its answer. */
+int net_put_neighbour(net_stack *stack, uint32_t now, uint32_t address, const uint8_t *mac) {
+    uint8_t frame[SIZEOF_ETH_HDR + SIZEOF_ETHARP_HDR] = {0};
+    static const uint8_t kind[] = {ETHTYPE_ARP >> 8, ETHTYPE_ARP & 0xFF, 0, 1, ETHTYPE_IP >> 8, 0, ETH_HWADDR_LEN, 4, 0,
+                                   ARP_REPLY};
+    uint32_t from = lwip_htonl(address);
+    if (mac[0] & 1 || address == 0 || (address & lwip_ntohl(netif_ip4_netmask(&stack->netif)->addr)) !=
+                          lwip_ntohl(netif_ip4_addr(&stack->netif)->addr & netif_ip4_netmask(&stack->netif)->addr))
+        return ERR_VAL;
+    memcpy(frame, stack->mac, 6);
+    memcpy(frame + 6, mac, 6);
+    memcpy(frame + 12, kind, sizeof kind);
+    memcpy(frame + 22, mac, 6);
+    memcpy(frame + 28, &from, 4);
+    memcpy(frame + 32, stack->mac, 6);
+    memcpy(frame + 38, &netif_ip4_addr(&stack->netif)->addr, 4);
+    return net_input(stack, now, frame, sizeof frame);
+}
+
+static net_socket *find_socket(net_stack *stack, uint32_t id) {
+    for (struct block *block = stack->blocks; block != NULL; block = block->next)
+        if (block->pool == POOL_SOCKETS && ((net_socket *)(block + 1))->id == id)
+            return (net_socket *)(block + 1);
+    return NULL;
+}
+
+static bool socket_is_sane(net_stack *stack, const uint32_t *numbers, uint32_t size) {
+    int32_t error = (int32_t)numbers[NET_SOCKET_ERROR];
+    return numbers[NET_SOCKET_ID] != 0 && numbers[NET_SOCKET_ID] <= stack->next_id &&
+           find_socket(stack, numbers[NET_SOCKET_ID]) == NULL &&
+           (error == NET_REFUSED || (error <= 0 && error >= ERR_ARG)) &&
+           numbers[NET_WAS_CONNECTED] <= 1 && numbers[NET_SENT_FIN] <= 1 && numbers[NET_HAS_ENDED] <= 1 &&
+           numbers[NET_IS_WAITING] <= 1 && numbers[NET_LOCAL_PORT] - 1 < 0xFFFF && numbers[NET_REMOTE_PORT] <= 0xFFFF &&
+           (size == 0 || (numbers[NET_SOCKET_KIND] == NET_TCP && size <= RING_SIZE));
+}
+
+static int fill_in(net_socket *socket, const uint32_t *numbers, const uint8_t *unread, uint32_t size) {
+    net_socket *listener = find_socket(socket->stack, numbers[NET_LISTENER_ID]);
+    if (listener != NULL && listener->kind != NET_LISTENER)
+        return ERR_VAL;
+    socket->error = (int)numbers[NET_SOCKET_ERROR];
+    socket->was_connected = numbers[NET_WAS_CONNECTED];
+    socket->sent_fin = numbers[NET_SENT_FIN];
+    socket->ended = numbers[NET_HAS_ENDED];
+    socket->listener = listener;
+    socket->listener_id = numbers[NET_LISTENER_ID];
+    socket->waiting = numbers[NET_IS_WAITING];
+    if (socket->waiting && listener == NULL)
+        return ERR_VAL;
+    if (socket->waiting)
+        listener->pending++;
+    socket->local_address = numbers[NET_LOCAL_ADDRESS];
+    socket->remote_address = numbers[NET_REMOTE_ADDRESS];
+    socket->local_port = (uint16_t)numbers[NET_LOCAL_PORT];
+    socket->remote_port = (uint16_t)numbers[NET_REMOTE_PORT];
+    if (size == 0)
+        return ERR_OK;
+    socket->ring = malloc(RING_SIZE);
+    if (socket->ring == NULL)
+        return ERR_MEM;
+    memcpy(socket->ring, unread, size);
+    socket->unread = size;
+    return ERR_OK;
+}
+
+/* A socket with what is unread; a listener before what it has accepted. */
+net_socket *net_put_socket(net_stack *stack, uint32_t now, const uint32_t *numbers, const uint8_t *unread,
+                           uint32_t size, int *error) {
+    uint32_t last = stack->next_id;
+    *error = ERR_VAL;
+    if (numbers[NET_SOCKET_KIND] > NET_UDP || !socket_is_sane(stack, numbers, size))
+        return NULL;
+    ENTER_WITH_SOCKET(stack, now, (int)numbers[NET_SOCKET_KIND], error);
+    stack->next_id = last;
+    socket->id = numbers[NET_SOCKET_ID];
+    switch (socket->kind) {
+    case NET_LISTENER:
+        socket->backlog = numbers[NET_BACKLOG];
+        *error = begin_listening(socket, (uint16_t)numbers[NET_LOCAL_PORT]);
+        break;
+    case NET_UDP:
+        socket->dropped = numbers[NET_DROPPED];
+        *error = begin_datagrams(socket, (uint16_t)numbers[NET_LOCAL_PORT]);
+        break;
+    default:
+        *error = fill_in(socket, numbers, unread, size);
+    }
+    return begun(socket, error);
+}
+
+int net_put_datagram(net_socket *socket, uint32_t address, uint32_t port, const uint8_t *data, uint32_t size) {
+    struct datagram *datagram = NULL;
+    if ((socket->kind == NET_UDP || socket->kind == NET_ECHO) && port <= 0xFFFF && size <= 0xFFFF)
+        datagram = new_datagram(socket, size, address, (uint16_t)port);
+    if (datagram == NULL)
+        return ERR_VAL;
+    memcpy(datagram->data, data, size);
+    return ERR_OK;
+}
+
+static bool is_taken(const struct tcp_pcb *pcb, const struct tcp_pcb *other) {
+    for (; other != NULL; other = other->next)
+        if (other != pcb && other->local_port == pcb->local_port && other->remote_port == pcb->remote_port &&
+            ip_addr_cmp(&other->remote_ip, &pcb->remote_ip))
+            return true;
+    return false;
+}
+
+static bool take_numbers(struct tcp_pcb *pcb, const uint32_t *numbers) {
+    ip4_addr_t to;
+    for (int i = 0; i < MEMBER_COUNT; i++) {
+        uint32_t number = numbers[NET_FIRST_MEMBER + i], most = MEMBERS[i].most;
+        if (number > most)
+            return false;
+        memcpy((uint8_t *)pcb + MEMBERS[i].offset, &number, MEMBERS[i].size);
+    }
+    ip4_addr_set_u32(&to, lwip_htonl(numbers[NET_TO]));
+    if (ip4_addr_isany_val(to) || ip4_addr_ismulticast(&to) || pcb->mss == 0 || pcb->local_port == 0 ||
+        pcb->remote_port == 0 || numbers[NET_GIVES_UP] > 1 || numbers[NET_IS_LINGERING] != (pcb->state == TIME_WAIT))
+        return false;
+    ip_addr_copy_from_ip4(pcb->remote_ip, to);
+    ip_addr_copy_from_ip4(pcb->local_ip, *netif_ip4_addr(&current->netif));
+    return pcb->state >= SYN_SENT && !is_taken(pcb, tcp_active_pcbs) && !is_taken(pcb, tcp_tw_pcbs);
+}
+
+/* Whose it is: a socket's, a listener's as long as it is half-open, or nobody's. */
+static bool find_owner(struct tcp_pcb *pcb, const uint32_t *numbers) {
+    net_socket *socket = numbers[NET_ITS_SOCKET] == 0 ? NULL : find_socket(current, numbers[NET_ITS_SOCKET]);
+    if (numbers[NET_ITS_SOCKET] != 0) {
+        tcpflags_t flags = pcb->flags;
+        if (socket == NULL || socket->kind != NET_TCP || socket->pcb.tcp != NULL || socket->error != 0 ||
+            pcb->state == SYN_RCVD || numbers[NET_GIVES_UP])
+            return false;
+        adopt(socket, pcb);
+        pcb->flags = flags;
+        pcb->connected = connected;
+    } else if (pcb->state == SYN_RCVD) {
+        struct tcp_pcb_listen *listener = tcp_listen_pcbs.listen_pcbs;
+        while (listener != NULL && listener->local_port != pcb->local_port)
+            listener = listener->next;
+        if (listener == NULL)
+            return false;
+        pcb->listener = listener;
+        pcb->callback_arg = listener->callback_arg;
+    } else if (numbers[NET_GIVES_UP])
+        pcb->poll = give_up;
+    return true;
+}
+
+static struct tcp_pcb *put_connection(const uint32_t *numbers, const uint8_t *untaken, uint32_t size, int *error) {
+    net_use *use = &current->use[MEMP_TCP_PCB];
+    struct tcp_pcb *pcb = use->used < use->limit ? tcp_new_ip_type(IPADDR_TYPE_V4) : NULL;
+    *error = pcb == NULL ? ERR_MEM : ERR_VAL;
+    if (pcb == NULL)
+        return NULL;
+    if (!take_numbers(pcb, numbers) || !find_owner(pcb, numbers) || size > TCP_WND)
+        return NULL;
+    if (size != 0) {
+        pcb->refused_data = pbuf_alloc(PBUF_RAW, (u16_t)size, PBUF_RAM);
+        if (pcb->refused_data == NULL) {
+            *error = ERR_MEM;
+            return NULL;
+        }
+        pbuf_take(pcb->refused_data, untaken, (u16_t)size);
+        pcb->refused_data->flags |= numbers[NET_UNTAKEN_FLAGS] & (PBUF_FLAG_PUSH | PBUF_FLAG_TCP_FIN);
+    }
+    if (pcb->state == TIME_WAIT)
+        TCP_REG(&tcp_tw_pcbs, pcb);
+    else
+        TCP_REG(&tcp_active_pcbs, pcb);
+    *error = ERR_OK;
+    return pcb;
+}
+
+/* A connection, before all those that were put before. After an error the stack is to be closed. */
+net_connection *net_put_connection(net_stack *stack, uint32_t now, const uint32_t *numbers, const uint8_t *untaken,
+                                   uint32_t size, int *error) {
+    struct tcp_pcb *pcb;
+    *error = NET_BROKEN;
+    ENTER(stack, now, NULL, NULL);
+    pcb = put_connection(numbers, untaken, size, error);
+    leave(stack);
+    return (net_connection *)pcb;
+}
+
+static struct tcp_seg *new_segment(struct tcp_pcb *pcb, const uint32_t *numbers, const uint8_t *data, uint16_t size) {
+    uint8_t options = (uint8_t)numbers[NET_OPTIONS], length = LWIP_TCP_OPT_LENGTH(options);
+    uint16_t more = numbers[NET_IS_SENT] ? 0 : TCP_MSS - size;
+    struct pbuf *packet = pbuf_alloc(PBUF_TRANSPORT, (u16_t)(length + size + more), PBUF_RAM);
+    struct tcp_seg *segment = packet == NULL ? NULL : memp_malloc(MEMP_TCP_SEG);
+    if (segment == NULL)
+        return NULL;
+    packet->len = packet->tot_len = (u16_t)(length + size);
+    pbuf_take_at(packet, data, size, length);
+    *segment = (struct tcp_seg){.p = packet, .len = size, .flags = options};
+    if (size != 0) {
+        segment->chksum = (u16_t)~inet_chksum((uint8_t *)packet->payload + length, size);
+        segment->chksum_swapped = size & 1;
+        if (size & 1)
+            segment->chksum = SWAP_BYTES_IN_WORD(segment->chksum);
+        segment->flags |= TF_SEG_DATA_CHECKSUMMED;
+    }
+    pbuf_add_header(packet, TCP_HLEN);
+    segment->tcphdr = packet->payload;
+    memset(segment->tcphdr, 0, TCP_HLEN);
+    segment->tcphdr->src = lwip_htons(pcb->local_port);
+    segment->tcphdr->dest = lwip_htons(pcb->remote_port);
+    segment->tcphdr->seqno = lwip_htonl(numbers[NET_SEQUENCE]);
+    TCPH_HDRLEN_FLAGS_SET(segment->tcphdr, 5 + length / 4, numbers[NET_TCP_FLAGS]);
+    return segment;
+}
+
+/* A segment that was sent, or is to be sent, behind all that were put before. */
+int net_put_segment(net_stack *stack, net_connection *connection, const uint32_t *numbers, const uint8_t *data,
+                    uint32_t size) {
+    struct tcp_pcb *pcb = (struct tcp_pcb *)connection;
+    struct tcp_seg **link = numbers[NET_IS_SENT] ? &pcb->unacked : &pcb->unsent, *segment;
+    if (size > TCP_MSS || numbers[NET_IS_SENT] > 1 || (numbers[NET_TCP_FLAGS] & ~(uint32_t)SEGMENT_FLAGS) != 0 ||
+        (numbers[NET_OPTIONS] & ~(uint32_t)SEGMENT_OPTIONS) != 0 || pcb->state == TIME_WAIT)
+        return ERR_VAL;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    segment = new_segment(pcb, numbers, data, (uint16_t)size);
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = segment;
+    if (segment != NULL)
+        pcb->snd_queuelen++;
+    leave(stack);
+    return segment == NULL ? ERR_MEM : ERR_OK;
+}
+
+/* Takes the segment that comes next in the stream out of two queues. */
+static struct tcp_seg *next_segment(struct tcp_seg **one, struct tcp_seg **other, uint32_t sequence) {
+    struct tcp_seg **from = *one != NULL && lwip_ntohl((*one)->tcphdr->seqno) == sequence ? one : other, *found = *from;
+    if (found == NULL || lwip_ntohl(found->tcphdr->seqno) != sequence)
+        return NULL;
+    *from = found->next;
+    return found;
+}
+
+/* Whether the segments are a stream without a gap, from the first byte that is not acknowledged to the last. */
+static bool is_whole(const struct tcp_pcb *pcb) {
+    struct tcp_seg *sent = pcb->unacked, *unsent = pcb->unsent, *found;
+    uint32_t sequence = pcb->lastack, most;
+    bool is_first = true, has_ended = false;
+    if (sent != NULL)
+        sequence = lwip_ntohl(sent->tcphdr->seqno);
+    if (unsent != NULL && (sent == NULL || TCP_SEQ_LT(lwip_ntohl(unsent->tcphdr->seqno), sequence)))
+        sequence = lwip_ntohl(unsent->tcphdr->seqno);
+    if (pcb->lastack - sequence > TCP_MSS)
+        return false;
+    while (sent != NULL || unsent != NULL) {
+        found = next_segment(&sent, &unsent, sequence);
+        if (found == NULL || has_ended)
+            return false;
+        uint8_t flags = TCPH_FLAGS(found->tcphdr);
+        bool is_syn = flags & TCP_SYN;
+        if (is_syn && (!is_first || found->len != 0 || (pcb->state != SYN_SENT && pcb->state != SYN_RCVD)))
+            return false;
+        if (!is_syn && (found->flags & SEGMENT_OPTIONS || (found->len == 0 && !(flags & TCP_FIN))))
+            return false;
+        has_ended = flags & TCP_FIN;
+        is_first = false;
+        sequence += TCP_TCPLEN(found);
+    }
+    /* Where a FIN was added to a segment with bytes, lwIP does not count it. */
+    most = sequence - pcb->lastack;
+    return sequence - pcb->snd_lbb <= (pcb->flags & TF_FIN ? 1 : 0) && pcb->snd_nxt - pcb->lastack <= most &&
+           most <= TCP_SND_BUF + 2 - pcb->snd_buf;
+}
+
+/* Whether all of a connection is there and fits together; NET_BROKEN, NET_BUSY, ERR_VAL. */
+int net_settle(net_stack *stack, net_connection *connection) {
+    struct tcp_pcb *pcb = (struct tcp_pcb *)connection;
+    struct tcp_seg *last = pcb->unsent;
+    bool is_sane;
+    ENTER(stack, stack->now, NET_BROKEN, NET_BUSY);
+    while (last != NULL && last->next != NULL)
+        last = last->next;
+    is_sane = pcb->unsent_oversize <= (last == NULL ? 0 : TCP_MSS - last->len) && is_whole(pcb);
+    leave(stack);
+    return is_sane ? ERR_OK : ERR_VAL;
+}

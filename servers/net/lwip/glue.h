@@ -26,7 +26,29 @@ enum {
 /* What waits in the stack after a call, or in bits. */
 enum { NET_FRAMES = 1, NET_CHANGES = 2 };
 
+/* What is written down of a stack for one that takes its place, as numbers. */
+enum {
+    NET_RANDOM_LOW, NET_RANDOM_HIGH,
+    NET_LAST_SOCKET, /* the number of the socket that was made last */
+    NET_TICKS,       /* of TCP's clock */
+    NET_IS_ODD,      /* whether the next beat of TCP's timer is one for its fast timers only */
+    NET_IS_TICKING, NET_TICK_DUE, NET_SECOND_DUE,
+    NET_UDP_PORT, NET_TCP_PORT, /* that were given out last */
+    NET_PACKET_ID,
+    NET_STACK_NUMBERS
+};
+enum {
+    NET_SOCKET_ID, NET_SOCKET_KIND, NET_SOCKET_ERROR, NET_WAS_CONNECTED, NET_SENT_FIN, NET_HAS_ENDED, NET_IS_WAITING,
+    NET_LISTENER_ID, NET_BACKLOG, NET_DROPPED,
+    NET_LOCAL_ADDRESS, NET_REMOTE_ADDRESS, NET_LOCAL_PORT, NET_REMOTE_PORT,
+    NET_SOCKET_NUMBERS
+};
+/* Of a TCP connection; behind these stand the members of lwIP's structure, in glue.c's order. */
+enum { NET_ITS_SOCKET, NET_IS_LINGERING, NET_GIVES_UP, NET_UNTAKEN_FLAGS, NET_TO, NET_FIRST_MEMBER };
+enum { NET_IS_SENT, NET_SEQUENCE, NET_TCP_FLAGS, NET_OPTIONS, NET_SEGMENT_NUMBERS };
+
 typedef struct net_stack net_stack;
+typedef struct net_connection net_connection;
 typedef struct net_socket net_socket;
 
 typedef struct {
@@ -73,3 +95,24 @@ int net_receive_from(net_socket *socket, uint8_t *into, uint32_t size, uint32_t 
 int net_ping(net_stack *stack, uint32_t now, uint32_t address, uint16_t identifier, uint16_t sequence,
              const uint8_t *data, uint32_t size);
 net_socket *net_echoes(net_stack *stack);
+
+void net_stack_numbers(net_stack *stack, uint32_t now, uint32_t *numbers);
+void net_socket_numbers(net_socket *socket, uint32_t *numbers);
+uint32_t net_unread(net_socket *socket, uint8_t *into);
+int net_datagram(net_socket *socket, uint32_t index, uint8_t *into, uint32_t *address, uint32_t *port);
+int net_connection_members(void);
+int net_connection_numbers(net_stack *stack, uint32_t index, uint32_t *numbers);
+int net_untaken(net_stack *stack, uint32_t index, uint8_t *into);
+int net_segment(net_stack *stack, uint32_t index, uint32_t segment, uint32_t *numbers, uint8_t *into);
+int net_neighbour(net_stack *stack, uint32_t index, uint32_t *address, uint8_t *mac);
+
+int net_go_on(net_stack *stack, uint32_t now, const uint32_t *numbers);
+int net_put_neighbour(net_stack *stack, uint32_t now, uint32_t address, const uint8_t *mac);
+net_socket *net_put_socket(net_stack *stack, uint32_t now, const uint32_t *numbers, const uint8_t *unread,
+                           uint32_t size, int *error);
+int net_put_datagram(net_socket *socket, uint32_t address, uint32_t port, const uint8_t *data, uint32_t size);
+net_connection *net_put_connection(net_stack *stack, uint32_t now, const uint32_t *numbers, const uint8_t *untaken,
+                                   uint32_t size, int *error);
+int net_put_segment(net_stack *stack, net_connection *connection, const uint32_t *numbers, const uint8_t *data,
+                    uint32_t size);
+int net_settle(net_stack *stack, net_connection *connection);

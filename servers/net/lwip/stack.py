@@ -297,11 +297,12 @@ class Stack:
         gateway: Address | None = None,
         seed: int = 0,
         limits: Mapping[str, int] = {},
+        announces: bool = True,
     ) -> None:
         """`mac` has 6 bytes; `seed` decides initial sequence numbers and the first ports.
 
-        `limits` are limits of pools other than the usual ones, by their names in `statistics`. Raises `Unavailable`
-        where lwIP was not built.
+        `limits` are limits of pools other than the usual ones, by their names in `statistics`. Who takes the place of
+        another stack (`kept`) does not announce itself. Raises `Unavailable` where lwIP was not built.
         """
         self._stack: StackPointer | None = None
         self._sockets: dict[int, Socket] = {}
@@ -327,7 +328,8 @@ class Stack:
         self._stack = pointer
         for name, limit in limits.items():
             lib.net_limit_pool(pointer, self._pools()[name], limit)
-        self._drain(lib.net_waiting(pointer))
+        if announces:
+            self._drain(lib.net_waiting(pointer))
 
     # What drives it
 
