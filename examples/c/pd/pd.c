@@ -1,4 +1,5 @@
 /* The event loop of a protection domain, and the calls that it may make. */
+#include "callers.h"
 #include "invocations.h"
 #include "microkit.h"
 
@@ -21,6 +22,10 @@ static struct {
     microkit_msginfo info;
 } deferred;
 
+/* Who holds the present caller, or will hold the next one; and whether he is to wait. */
+static cptr reply = REPLY_CAP;
+static bool is_held;
+
 /* Messages: four words travel in registers, and `microkit_mr_get` finds all in the IPC buffer. */
 
 static struct message outgoing(microkit_msginfo info)
@@ -41,7 +46,7 @@ static struct message taken_in(struct message m)
 }
 
 /* Send without waiting, and receive: one system call. The cap to send through goes into t0. */
-static struct message send_and_receive(cptr to, microkit_msginfo info, cptr from, cptr reply)
+static struct message send_and_receive(cptr to, microkit_msginfo info, cptr from)
 {
     register word a0 __asm__("a0") = from;
     register word a1 __asm__("a1") = info;
@@ -174,6 +179,21 @@ void microkit_deferred_irq_ack(microkit_channel ch)
     }
 }
 
+/* Callers who wait */
+
+cptr pd_hold_caller(cptr spare)
+{
+    cptr held = reply;
+    reply = spare;
+    is_held = true;
+    return held;
+}
+
+void pd_answer(cptr held, microkit_msginfo answer)
+{
+    seL4_Send(held, outgoing(answer));
+}
+
 /* Children */
 
 static void must(word error, const char *call)
@@ -206,12 +226,12 @@ static struct message wait_for_event(bool has_answer, microkit_msginfo answer)
         if (is_set) {
             seL4_Send(deferred.cap, (struct message){.info = deferred.info});
         }
-        return seL4_ReplyRecv(INPUT_CAP, outgoing(answer), REPLY_CAP);
+        return seL4_ReplyRecv(INPUT_CAP, outgoing(answer), reply);
     }
     if (is_set) {
-        return send_and_receive(deferred.cap, deferred.info, INPUT_CAP, REPLY_CAP);
+        return send_and_receive(deferred.cap, deferred.info, INPUT_CAP);
     }
-    return seL4_Recv(INPUT_CAP, REPLY_CAP);
+    return seL4_Recv(INPUT_CAP, reply);
 }
 
 static void notify_all(word badge)
@@ -244,8 +264,9 @@ _Noreturn void pd_start(void)
             answer = 0;
             has_answer = fault((microkit_child)(m.badge & CHILD_MASK), m.info, &answer);
         } else if (m.badge & CALL_BADGE) {
+            is_held = false;
             answer = protected((microkit_channel)(m.badge & CHANNEL_MASK), m.info);
-            has_answer = true;
+            has_answer = !is_held;
         } else {
             has_answer = false;
             notify_all(m.badge);
