@@ -11,7 +11,9 @@ from capkernel.abi import iospace as io
 from capkernel.abi import labels
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
+from capkernel.abi import rights as rt
 from capkernel.abi import syscalls as sc
+from capkernel.abi.message import message_info
 from capkernel.kernel import budget, refills, slots, syscall
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import (
@@ -30,7 +32,7 @@ from capkernel.kernel.cspace import lookup_slot
 from capkernel.kernel.debug import dump_scheduler
 from capkernel.kernel.errors import LookupFault, SyscallError
 from capkernel.kernel.invocations import vspace as vspace_invocations
-from capkernel.kernel.state import IRQ_INACTIVE
+from capkernel.kernel.state import DOMAIN_MAX_DURATION, IRQ_INACTIVE
 from capkernel.kernel.vspace import table_pte
 from specs.programs import SLOTS, Compute, Layout, Syscall, Worker
 from specs.programs.layout import FREE, GUARD_48, TEST_BITS
@@ -463,6 +465,9 @@ def test_the_kernel_s_variables_begin_as_they_must() -> None:
     assert state.min_budget == 200
     assert (state.idle.paddr, state.idle_sc.paddr, state.idle_sc.size_bits, state.irq_slots.paddr) == (0, 0, 0, 0)
     assert (state.idle.name, state.idle.state) == ("idle_thread", ko.IDLE)
+    assert (ko.TCB(0x1000).name, state.refusal) == ("", None)
+    assert state.domain_schedule[0] == (0, DOMAIN_MAX_DURATION)
+    assert set(state.domain_schedule[1:]) <= {(0, 0)}
 
 
 def test_refills_of_the_far_future_are_left_alone() -> None:
@@ -586,3 +591,40 @@ def test_a_page_that_reaches_just_to_the_end_of_user_space_may_be_mapped() -> No
     answers = {end - 0x1000: err.FAILED_LOOKUP, end - 0xFFF: err.INVALID_ARGUMENT, end - 0x1001: err.ALIGNMENT_ERROR}
     for vaddr, answer in answers.items():
         assert root.call(frame, "Page_Map", vaddr, 3, 0, caps=(bi.CAP_INIT_VSPACE,))[0] == answer, hex(vaddr)
+
+
+def test_a_buffer_that_may_only_be_read_gives_long_messages_and_takes_none() -> None:
+    root = Root()
+    endpoint, reply = root.make(obj.ENDPOINT), root.make(obj.REPLY)
+    tcb, context = root.make(obj.TCB), root.make(obj.SCHED_CONTEXT, 8)
+    root.do(root.info.sched_control[0], "SchedControl_ConfigureFlags", 5000, 5000, 0, 0, 0, caps=(context,))
+    root.do(tcb, "TCB_SetSpace", 0, 0, caps=(endpoint, CNODE, bi.CAP_INIT_VSPACE))
+    root.do(tcb, "TCB_SetSchedParams", 0, 255, caps=(bi.CAP_INIT_TCB, context, endpoint))
+    root.do(tcb, "TCB_WriteRegisters", 1, 2, 0x40_0000, 0)
+    address = root.thread.ipc_buffer
+    frame = root.cap(bi.CAP_INIT_IPC_BUFFER)
+    assert isinstance(frame, FrameCap)
+    for rights, length in ((rt.READ_WRITE, len(flt.UNKNOWN_SYSCALL_MESSAGE) + 1), (rt.READ, 4)):
+        own = root.copy(bi.CAP_INIT_IPC_BUFFER, rights)
+        root.do(bi.CAP_INIT_TCB, "TCB_SetIPCBuffer", address, caps=(own,))
+        root.ecall(sc.RECV, a0=endpoint, a6=reply)
+        child = root.state.current
+        assert child is not root.thread
+        syscall.handle_syscall(root.state, 77)
+        assert root.state.current is root.thread
+        assert root.thread.registers[reg.MSG_INFO_REGISTER] == message_info(flt.UNKNOWN_SYSCALL, length)
+        for index in range(4, len(flt.UNKNOWN_SYSCALL_MESSAGE)):
+            root.machine.write_word(frame.paddr + 8 + 8 * index, length << 32 | index)
+        root.ecall(sc.SEND, a0=reply, a1=message_info(0, len(flt.UNKNOWN_SYSCALL_MESSAGE)))
+        answered = [child.registers[register] for register in flt.UNKNOWN_SYSCALL_MESSAGE[4:]]
+        assert answered == [length << 32 | index for index in range(4, len(flt.UNKNOWN_SYSCALL_MESSAGE))]
+
+
+def test_a_fault_handler_must_be_written_to_and_its_answers_be_taken() -> None:
+    root = Root()
+    endpoint, tcb = root.make(obj.ENDPOINT), root.make(obj.TCB)
+    for rights in range(16):
+        handler = root.copy(endpoint, rights)
+        good = rights & rt.WRITE and rights & (rt.GRANT | rt.GRANT_REPLY)
+        answer = (err.NO_ERROR, []) if good else (err.INVALID_CAPABILITY, [1])
+        assert root.call(tcb, "TCB_SetTimeoutEndpoint", caps=(handler,)) == answer, rights
