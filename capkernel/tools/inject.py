@@ -3,7 +3,8 @@
 A step is a kernel entry that the domain's thread causes: a system call or a fault. They are counted from 1, through all
 its lives, or through one of them. An ``Injector`` stands between the loop and the CPU; the kernel sees what it would
 see if the code itself had gone wrong. A fault that could have no effect where it was to happen is not counted as
-``activated``. What is done to the thread is in ``tampering``, mistakes in its code are in ``mutation``.
+``activated``. What is done to the thread is in ``tampering``; mistakes in its code are in ``mutation`` if that is
+Python, in ``machine_mutation`` if it is machine code.
 """
 
 import random
@@ -11,14 +12,19 @@ from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
+from capkernel.abi.registers import SYSCALL_REGISTER
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.described import DescribedSystem
+from capkernel.runtime.mixed import MixedGlue
+from capkernel.runtime.programs import MachineCode
+from capkernel.system.elf import Elf
 from capkernel.tools import tampering
-from capkernel.tools.mutation import Mutant, Text
+from capkernel.tools.machine_mutation import MachineMutant, MachineText
+from capkernel.tools.mutation import Text
 from hwmodel.cpu import trap as traps
 from hwmodel.cpu.trap import STOP_INTERRUPTED, Trap
 
@@ -45,7 +51,7 @@ class Kind(StrEnum):
     STRAY_STORE = "stray store"
     """A word of the thread's writable memory is overwritten, as by a wild pointer."""
     VARIABLE = "variable"
-    """A bit of a number that a Python program keeps in one of its objects is inverted."""
+    """A bit of a number that a Python program keeps in one of its objects is inverted, or of a variable in C."""
     MUTATION = "mutation"
     """The program's code gets ``count`` mistakes, until the thread's end; each is activated when it is executed."""
 
@@ -67,6 +73,18 @@ class Fault:
     or_later: bool = False
 
 
+class Spoilt(Protocol):
+    """A program with mistakes, for one thread. ``made`` are those that were executed so far."""
+
+    made: set[int]
+
+    def run(self, step: Callable[[], Trap]) -> tuple[Trap, bool]:
+        """Run the thread with the mistakes in place; the trap, and whether it would have gone on for ever."""
+
+    def undo(self) -> None:
+        """Put the code back as it was written."""
+
+
 @define
 class Injector:
     """Faults for the domains of a system.
@@ -86,8 +104,10 @@ class Injector:
     _hanging: dict[str, TCB] = field(factory=dict)
     _answered: dict[str, list[int]] = field(factory=dict)
     """The registers with which a thread is to answer once more."""
-    _texts: dict[str, Text] = field(factory=dict)
-    _mutants: dict[str, tuple[Fault, Mutant]] = field(factory=dict)
+    _asked: dict[str, int] = field(factory=dict)
+    """The system call that a thread of machine code believes to have made."""
+    _texts: dict[str, Text | MachineText] = field(factory=dict)
+    _mutants: dict[str, tuple[Fault, Spoilt]] = field(factory=dict)
     _run: Callable[[TCB], Trap] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,16 +122,22 @@ class Injector:
     def clear(self) -> None:
         """What has not happened will not; programs' code is again as it was written."""
         self.faults = []
+        for name, (_, mutant) in self._mutants.items():
+            # What was the memory of a thread that is no more may be somebody else's.
+            if self._threads.get(name) is self.system.threads.get(name):
+                mutant.undo()
         self._mutants = {}
 
-    def text(self, pd: str) -> Text | None:
-        """The code of a domain's program, if it is Python."""
+    def text(self, pd: str) -> Text | MachineText | None:
+        """The code of a domain's program, if it can be spoilt."""
         if pd not in self._texts:
-            hooks = getattr(self.system.programs[pd][0], "hooks", None)
-            if not isinstance(hooks, ModuleType):
-                return None
-            self._texts[pd] = Text(hooks)
-        return self._texts[pd]
+            program = self.system.programs[pd][0]
+            hooks = getattr(program, "hooks", None)
+            if isinstance(program, MachineCode):
+                self._texts[pd] = MachineText(program.elf)
+            elif isinstance(hooks, ModuleType):
+                self._texts[pd] = Text(hooks)
+        return self._texts.get(pd)
 
     def run(self, thread: TCB) -> Trap:
         """Run the thread until it traps, or goes wrong."""
@@ -125,6 +151,8 @@ class Injector:
         if name in self._answered:
             thread.registers[:] = self._answered.pop(name)
             return traps.STOP_ECALL
+        if name in self._asked:
+            thread.registers[SYSCALL_REGISTER] = self._asked.pop(name)
         trap = self._run(thread) if name not in self._mutants else self._run_mutant(name, thread)
         if trap.kind in (traps.HOST, traps.INTERRUPTED):
             return trap
@@ -148,6 +176,7 @@ class Injector:
         self._since[name] = 0
         self._mutants.pop(name, None)
         self._answered.pop(name, None)
+        self._asked.pop(name, None)
 
     def _due(self, name: str) -> list[Fault]:
         """Count a step; the faults that are to happen at it."""
@@ -201,7 +230,12 @@ class Injector:
             case Kind.WRONG_ANSWER:
                 return trap if is_call and tampering.wrong_answer(thread, chance) else None
             case Kind.LOST_REPLY:
-                return trap if is_call and tampering.lost_reply(thread) else None
+                asked = thread.registers[SYSCALL_REGISTER]
+                if not is_call or not tampering.lost_reply(thread):
+                    return None
+                if self._elf(fault.pd) is not None:
+                    self._asked[fault.pd] = asked
+                return trap
             case Kind.DOUBLE_REPLY:
                 registers = list(thread.registers)
                 if not is_call or not tampering.only_reply(thread):
@@ -215,9 +249,29 @@ class Injector:
             case Kind.STRAY_STORE:
                 return trap if tampering.stray_store(machine, thread, chance) else None
             case Kind.VARIABLE:
-                return trap if tampering.variable_flip(self.system.cpu.program_of(thread), chance) else None
+                return trap if self._flip_variable(fault.pd, thread, chance) else None
             case Kind.MUTATION:
-                text = self.text(fault.pd)
-                if text is not None:
-                    self._mutants[fault.pd] = fault, text.mutant(fault.seed, fault.count)
+                self._mutate(fault, thread)
                 return trap
+
+    def _elf(self, pd: str) -> Elf | None:
+        """The file of a domain's program, if it is machine code."""
+        program = self.system.programs[pd][0]
+        return program.elf if isinstance(program, MachineCode) else None
+
+    def _flip_variable(self, pd: str, thread: TCB, chance: random.Random) -> bool:
+        elf = self._elf(pd)
+        if elf is not None:
+            return tampering.data_flip(self.system.machine, thread, elf, chance)
+        return tampering.variable_flip(self.system.cpu.program_of(thread), chance)
+
+    def _mutate(self, fault: Fault, thread: TCB) -> None:
+        """Put mistakes into a program, in place of those that it may have."""
+        if fault.pd in self._mutants:
+            self._mutants.pop(fault.pd)[1].undo()
+        text, cpu = self.text(fault.pd), self.system.cpu
+        if isinstance(text, Text):
+            self._mutants[fault.pd] = fault, text.mutant(fault.seed, fault.count)
+        elif text is not None and isinstance(cpu, MixedGlue):
+            drawn = text.drawn(fault.seed, fault.count)
+            self._mutants[fault.pd] = fault, MachineMutant.of(self.system.machine, cpu, thread, drawn)

@@ -319,6 +319,9 @@ class Mutant:
             for function, code in true.items():
                 function.__code__ = code
 
+    def undo(self) -> None:
+        """Nothing is to be done: the mistakes are in place only while the program runs."""
+
 
 class Text:
     """The code of a program: of its module, and of those that this uses."""

@@ -17,6 +17,8 @@ from capkernel.kernel.caps import PageTableCap, ReplyCap, UntypedCap
 from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import TCB
+from capkernel.system.elf import Elf
+from capkernel.tools.machine_mutation import read_mapped, write_mapped
 from capkernel.tools.mutation import OWN
 from hwmodel.cpu.program import Resumable
 from hwmodel.machine import Machine
@@ -122,6 +124,25 @@ def variable_flip(program: Resumable | None, chance: random.Random) -> bool:
         return False
     put, value = chance.choice(numbers)
     put(not value if isinstance(value, bool) else value ^ 1 << chance.randrange(max(8, value.bit_length() + 1)))
+    return True
+
+
+def data_flip(machine: Machine, thread: TCB, elf: Elf, chance: random.Random) -> bool:
+    """Invert a bit of one of a machine code program's variables."""
+    writable = [segment.addresses for segment in elf.segments if segment.writable]
+    variables = sorted({
+        (symbol.value, symbol.size)
+        for symbol in elf.symbols.values()
+        if symbol is not None and symbol.size and any(symbol.value in addresses for addresses in writable)
+    })  # fmt: skip
+    if not variables:
+        return False
+    first, size = chance.choice(variables)
+    vaddr = first + chance.randrange(size)
+    found = read_mapped(machine, thread, vaddr, 1)
+    if found is None:
+        return False
+    write_mapped(machine, thread, vaddr, bytes((found[0] ^ 1 << chance.randrange(8),)))
     return True
 
 

@@ -4,12 +4,13 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
 from capkernel.tools.campaign.schedule import Planned, batch
-from capkernel.tools.campaign.subjects import Subject
+from capkernel.tools.campaign.subjects import COMPILED, Subject
 from capkernel.tools.checking import attach_checker
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
@@ -73,15 +74,19 @@ class Result:
 
 
 class Batch:
-    """A system in which faults are to happen. Once it is warm it may be forked, and each copy plays another batch."""
+    """A system in which faults are to happen. Once it is warm it may be forked, and each copy plays another batch.
 
-    def __init__(self, subject: Subject) -> None:
+    Its programs of machine code, if it has any, are in ``compiled``.
+    """
+
+    def __init__(self, subject: Subject, compiled: Path = COMPILED) -> None:
         self.subject = subject
         self.result = Result()
         self._target = 0
         self.stage = Stage(
-            subject.name, variant="campaign", programs={"client": subject.client}, devices=subject.devices()
-        )
+            subject.system or subject.name, variant="campaign", programs=subject.programs(compiled),
+            devices=subject.devices(),
+        )  # fmt: skip
         self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target
         self.devices = {each.name: self._device(each.device) for each in subject.targets if each.device}
         self._before = Counter[str]()

@@ -1,12 +1,12 @@
 """``capkernel campaign``: faults without end, one after the other, while clients work; what was not survived is said.
 
-It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage, 130 it was
-stopped by ^C. With ``--corruption``, data may be lost (not in the system that has a mirror), but nothing else may
-happen.
+It goes on where it was stopped. Exit status: 0 everything was survived, 1 something was not, 2 wrong usage, 3 NOT RUN,
+for something is not here (what, and how to get it, is said), 130 it was stopped by ^C. With ``--corruption``, data may
+be lost (not in the system that has a mirror), but nothing else may happen.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import cycle
 from pathlib import Path
@@ -21,12 +21,12 @@ from capkernel.tools.campaign.batch import Batch, Harm
 from capkernel.tools.campaign.copies import play
 from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.report import show
-from capkernel.tools.campaign.subjects import SUBJECTS
+from capkernel.tools.campaign.subjects import COMPILED, SUBJECTS
 from capkernel.tools.stopping import goes_on_from
 from capkernel.tools.workers import working
 from capkernel.tools.writable import unwritable
 
-FAILED = 1
+FAILED, NOT_RUN = 1, 3
 ALL: Final = "all"
 TOLERATED: Final = frozenset((Harm.ERROR, Harm.LOST))
 """What programs may do that are spoilt and go on."""
@@ -61,16 +61,22 @@ def campaign(
     corruption: Annotated[
         bool, typer.Option("--corruption", help="Spoil the drivers' code and memory instead, which may cost data.")
     ] = False,
+    compiled: Annotated[
+        Path, typer.Option(help="Where the drivers of machine code are that were compiled.")
+    ] = COMPILED,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Inject faults into drivers, servers, their supervisors and devices; count what was survived."""
     if system not in (*SUBJECTS, ALL):
         raise typer.BadParameter(f"{system!r} is none of {', '.join(SUBJECTS)}, {ALL}", param_hint="--system")
+    if replay is not None and system == ALL:
+        raise typer.BadParameter("a batch is played again in one --system", param_hint="--replay")
+    names = _playable(SUBJECTS if system == ALL else (system,), compiled)
+    if not names:
+        raise typer.Exit(NOT_RUN)
     if replay is not None:
-        if system == ALL:
-            raise typer.BadParameter("a batch is played again in one --system", param_hint="--replay")
-        raise typer.Exit(_replay(system, replay, corruption, as_json))
-    campaigns = [Campaign(name, corruption) for name in (SUBJECTS if system == ALL else (system,))]
+        raise typer.Exit(_replay(system, replay, corruption, compiled, as_json))
+    campaigns = [Campaign(name, corruption) for name in names]
     try:
         kept = Record(record)
     except (OSError, ValueError, AttributeError, TypeError) as error:
@@ -78,7 +84,7 @@ def campaign(
     if why := unwritable(record, makes_folders=True):
         raise typer.BadParameter(f"{record}: {why}", param_hint="--record")
     with goes_on_from(record, "campaign"):
-        for each, number, batch in _played(campaigns, faults, kept, workers):
+        for each, number, batch in _played(campaigns, faults, kept, workers, compiled):
             kept.add(each.name, number, batch)
     found = {each.name: kept.of(each.name) for each in campaigns}
     if as_json:
@@ -88,8 +94,17 @@ def campaign(
     raise typer.Exit(0 if all(each.survived(found[each.name]) for each in campaigns) else FAILED)
 
 
-def _replay(system: str, number: int, corruption: bool, as_json: bool) -> int:
-    batch = Batch(SUBJECTS[system])
+def _playable(names: Iterable[str], compiled: Path) -> list[str]:
+    """Those systems of which all is here; of the others it is said what is not."""
+    missing = {name: SUBJECTS[name].missing(compiled) for name in names}
+    for name, what in missing.items():
+        if what:
+            typer.echo(f"{name}: NOT RUN: {what}", err=True)
+    return [name for name, what in missing.items() if not what]
+
+
+def _replay(system: str, number: int, corruption: bool, compiled: Path, as_json: bool) -> int:
+    batch = Batch(SUBJECTS[system], compiled)
     batch.warm_up()
     result = batch.play(number, spoilt=corruption, tell=print)
     print(json.dumps(result.data(), indent=2) if as_json else f"trace {result.trace_hash}")
@@ -97,7 +112,7 @@ def _replay(system: str, number: int, corruption: bool, as_json: bool) -> int:
 
 
 def _played(
-    campaigns: list[Campaign], faults: int, kept: Record, workers: int
+    campaigns: list[Campaign], faults: int, kept: Record, workers: int, compiled: Path
 ) -> Iterator[tuple[Campaign, int, dict[str, Any]]]:
     """Each batch as it ends, of one campaign after the other in turn, until each has so many faults that happened."""
     columns = TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -110,7 +125,7 @@ def _played(
             progress.update(task, completed=sum(min(faults, kept.of(one.name).activated.total()) for one in campaigns))
             if each in left and len(running) < workers:
                 number = next(numbers[each])
-                running[pool.submit(play, each.system, number, each.corruption)] = each, number
+                running[pool.submit(play, each.system, number, each.corruption, compiled)] = each, number
             if not running and not left:
                 return
             if len(running) == workers or not left:

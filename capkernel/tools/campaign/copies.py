@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from capkernel.tools.campaign.batch import Batch, Failed, Harm, Result
-from capkernel.tools.campaign.subjects import SUBJECTS
+from capkernel.tools.campaign.subjects import COMPILED, SUBJECTS
 
 MEMORY: Final = 1 << 31
 """Bytes that a batch may want besides what there is: then a program gets a MemoryError, as on a small machine."""
@@ -22,18 +22,18 @@ SECONDS: Final = 600
 
 
 @cache
-def _warm(subject: str) -> Batch:
+def _warm(subject: str, compiled: Path) -> Batch:
     """The system, ready; once a process."""
-    batch = Batch(SUBJECTS[subject])
+    batch = Batch(SUBJECTS[subject], compiled)
     batch.warm_up()
     gc.collect()
     gc.freeze()
     return batch
 
 
-def play(subject: str, number: int, spoilt: bool) -> dict[str, Any]:
+def play(subject: str, number: int, spoilt: bool, compiled: Path = COMPILED) -> dict[str, Any]:
     """Play a batch in a copy of this process; what came of it, as plain data."""
-    batch = _warm(subject)
+    batch = _warm(subject, compiled)
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -6,6 +6,7 @@ failures that it saw; requests made again because a server was started anew. Aft
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -14,12 +15,15 @@ from capkernel.tools.demo.stage import DISK_BYTES
 from capkernel.tools.inject import Kind
 from hwmodel.block import RamDisk
 from hwmodel.board import DeviceWindow
+from hwmodel.cpu.riscv import emulator
 from hwmodel.faults import FaultKind
 from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
 from hwmodel.wiring import DeviceFactory, Wiring
 
 PEERS: Final = "capkernel.peers"
 """The entry point group: what may be at the other end of a network cable."""
+COMPILED: Final = Path("examples/c/pd/build/drivers")
+"""Where programs of machine code are that were compiled."""
 TICKS_PER_MS: Final = 10_000
 AnyKind = Kind | FaultKind
 
@@ -56,6 +60,9 @@ Kinds = tuple[tuple[Target, AnyKind], ...]
 class Subject:
     """A system: its targets, the client's program, and the devices that it needs besides a disk.
 
+    ``system`` is the description's name, if it is not the subject's. Domains in ``machine_code`` run programs that were
+    compiled, which may not be there (``missing``).
+
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
     batches of their own, one after the other; with each such fault one of those crashes that ``remember`` what was
@@ -73,11 +80,31 @@ class Subject:
     remember: tuple[str, ...] = ()
     keeps_data: bool = False
     spare: tuple[str, int] | None = None
+    system: str = ""
+    machine_code: Mapping[str, str] = field(factory=dict)
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
     def _by_target(self) -> dict[str, Target]:
         return {target.name: target for target in self.targets}
+
+    def programs(self, compiled: Path) -> dict[str, str]:
+        """What runs in place of the description's programs, by domain; those of machine code are in ``compiled``."""
+        native = {pd: str((compiled / name).resolve()) for pd, name in self.machine_code.items()}
+        return {"client": self.client} | native
+
+    def missing(self, compiled: Path) -> str:
+        """What is not here that it needs, and how to get it; empty if it can be played."""
+        files = [compiled / name for name in self.machine_code.values()]
+        absent = [file for file in files if not file.is_file()]
+        if absent:
+            return f"{absent[0]} is not there; make -C examples/c/pd builds it, which needs a RISC-V compiler"
+        try:
+            if files:
+                emulator.layout()
+        except emulator.EmulatorError as error:
+            return str(error)
+        return ""
 
     def kinds(self, *, spoilt: bool, number: int = 0) -> Kinds:
         """What must do no harm at all; or, of programs that are spoilt and go on, what may cost data.
@@ -116,6 +143,10 @@ STORAGE: Final = Subject("storage", "churner.elf", (
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ))  # fmt: skip
+
+STORAGE_C: Final = Subject(
+    "storage-c", STORAGE.client, STORAGE.targets, system=STORAGE.name, machine_code={"disk": "virtio_blk.elf"}
+)
 
 MIRROR: Final = Subject("mirror", "churner.elf", (
     *(Target(name, 40, _DRIVER, _SPOILT) for name in ("disk", "disk2")),
@@ -157,4 +188,4 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), reach=5)  # fmt: skip
 
-SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, MIRROR, NETWORK, CONSOLE, PROCESSES)}
+SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, STORAGE_C, MIRROR, NETWORK, CONSOLE, PROCESSES)}
