@@ -1,7 +1,7 @@
 """Having something of a server that may die: it is found again in the next life, memory and accounts by numbers."""
 
 from collections.abc import Awaitable, Callable
-from itertools import count
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from capkernel.abi import objects as obj
@@ -38,15 +38,6 @@ class Refound:
                     raise
         raise AssertionError("the last try returns, or raises")
 
-    async def drop(self) -> None:
-        """Give it up: the server takes it back."""
-        try:
-            await self.ask(lambda stub: stub.drop())
-        except NotFound:
-            pass
-        finally:
-            await self.forget()
-
     async def forget(self) -> None:
         """Give up the cap without a word to the server."""
         stub, self._stub = self._stub, None
@@ -55,34 +46,71 @@ class Refound:
 
 
 class Fund(Refound):
-    """An account. Its numbers are given out here; none is used twice."""
+    """An account. Numbers of what is in it are given out here, from ``next_number`` on; none is used twice.
 
-    def __init__(self, find: Callable[[], Awaitable[Account]]) -> None:
+    What is to be found by another program after a crash is numbered first, written down, and then made.
+    """
+
+    def __init__(self, find: Callable[[], Awaitable[Account]], number: int = 0, next_number: int = 1) -> None:
         super().__init__(find)
-        self._numbers = count(1)
+        self.number = number
+        self.next_number = next_number
+
+    def new_number(self) -> int:
+        """A number for something new."""
+        self.next_number += 1
+        return self.next_number - 1
+
+    def account(self, number: int, next_number: int = 1) -> "Fund":
+        """The account below of a number; nobody is asked."""
+        return Fund(lambda: self.ask(lambda account: account.account(number)), number, next_number)
+
+    def memory(self, number: int, pages: int, used: int = 0) -> "Pages":
+        """The memory of a number; nobody is asked."""
+        return Pages(lambda: self.ask(lambda account: account.memory(number)), number, pages, used)
+
+    async def open(self, fund: "Fund", quota: int) -> Account:
+        """Make an account below, or get it again, and return the cap to it. Raises QuotaExceeded."""
+        return await self.ask(lambda account: account.split(fund.number, quota))
 
     async def split(self, quota: int) -> "Fund":
         """An account below. Raises QuotaExceeded."""
-        number = next(self._numbers)
-        fund = Fund(lambda: self.ask(lambda account: account.account(number)))
-        fund.hold(await self.ask(lambda account: account.split(number, quota)))
+        fund = self.account(self.new_number())
+        fund.hold(await self.open(fund, quota))
         return fund
+
+    async def fill(self, memory: "Pages", use: Use) -> None:
+        """Make memory. Raises QuotaExceeded."""
+        size = memory.count * obj.PAGE_BYTES
+        memory.hold(await self.ask(lambda account: account.allocate(memory.number, size, use)))
 
     async def allocate(self, pages: int, use: Use) -> "Pages":
         """Memory. Raises QuotaExceeded."""
-        number = next(self._numbers)
-        memory = Pages(lambda: self.ask(lambda account: account.memory(number)), pages)
-        memory.hold(await self.ask(lambda account: account.allocate(number, pages * obj.PAGE_BYTES, use)))
+        memory = self.memory(self.new_number(), pages)
+        await self.fill(memory, use)
         return memory
+
+    async def release(self, memory: "Pages") -> None:
+        """Give memory back, if it is there."""
+        with suppress(NotFound):
+            await self.ask(lambda account: account.release(memory.number))
+        await memory.forget()
+
+    async def close(self) -> None:
+        """Give everything back, and the quota to the account above, if that was not done before."""
+        with suppress(NotFound):
+            await self.ask(lambda account: account.close())
+        await self.forget()
 
 
 class Pages(Refound):
     """Memory; ``used`` counts the pages that were asked for."""
 
-    def __init__(self, find: Callable[[], Awaitable[Memory]], count: int) -> None:
+    def __init__(self, find: Callable[[], Awaitable[Memory]], number: int, count: int, used: int = 0) -> None:
         super().__init__(find)
+        self.number = number
         self.count = count
-        self.used = 0
+        self.used = used
 
     async def untyped(self, page: int) -> int:
         """A cap to raw memory."""

@@ -1,13 +1,17 @@
-"""A process that has not ended: its objects, its memory, its caps. What it is to others, ``process_servants`` says."""
+"""A process that has not ended: its objects, its memory, its caps. What it is to others, ``process_servants`` says.
+
+``Child.kept`` is all of it as a row of the table; ``Child.again`` goes on with such a row in the server's next life.
+"""
 
 import struct
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from capkernel.abi import errors as err
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
-from capkernel.abi.flags import EXECUTE_NEVER, WRITE_RESUME
+from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.abi.words import WORD_BITS
 from capkernel.protocols.failures import AlreadyExists, Malformed, NotFound, TooLarge
 from capkernel.protocols.memory import PAGE
@@ -20,7 +24,8 @@ from capkernel.user.loop import ENDPOINT_BADGE, FAULT_BADGE
 from capkernel.user.operations import write
 from capkernel.user.vspaces import VSpace
 from servers.system.funds import Fund
-from servers.system.process_objects import OWN_CNODE, PLACE, PLACE_CNODE, PLACES, Objects, Workshop
+from servers.system.process_objects import OWN_CNODE, PLACE, PLACE_CNODE, PLACES, Objects, Workshop, if_there
+from servers.system.process_table import KeptChild, KeptChunk, KeptShare
 from servers.system.program_file import ProgramFile
 
 ENDPOINT, ASIDS, OWN_VSPACE = 300, 302, 303
@@ -33,7 +38,10 @@ CALL_RIGHTS: Final = rt.WRITE | rt.GRANT_REPLY
 
 
 class Ending(Protocol):
-    """Something that is over when the process is."""
+    """A launcher, which is over when the process is."""
+
+    id: int
+    is_over: bool
 
     async def end(self) -> None:
         """Be over."""
@@ -51,8 +59,10 @@ class Child:
         self.objects = Objects(workshop, fund)
         self.tcb = self.cnode = self.badged = 0
         self.vspace: Any = None
-        self.tables: set[tuple[int, int]] = set()
-        self.program: ProgramFile | None = None
+        self.tables: set[int] = set()
+        """Of each page table: where the memory begins that it is for, and in the low bits log2 of how much that is."""
+        self.entry = 0
+        """Where its program begins; 0 if it has none."""
         self.caps: list[user.NamedCap] = []
         self.launchers: dict[str, Ending] = {}
         self.is_paged = False
@@ -61,6 +71,62 @@ class Child:
         self.startup: list[int] = []
         """The pages of what it is told; behind its ``granted_at`` bytes there is the list of its caps."""
         self.granted_at = self.version = 0
+        self.pending = 0
+        """A slot that is being changed, or 0."""
+
+    def kept(self) -> KeptChild:
+        """All of this, to be written down."""
+        objects = self.objects
+        return KeptChild(
+            number=self.number, time=self.time,
+            chunks=[KeptChunk(chunk.number, chunk.count, chunk.used) for chunk in objects.chunks],
+            slots=[PLACE | slot for slot in objects.taken], tcb=self.tcb, cnode=self.cnode,
+            vspace=0 if self.vspace is None else self.vspace.root, badged=self.badged, tables=sorted(self.tables),
+            entry=self.entry, caps=list(self.caps),
+            shares=[KeptShare(name, each.id) for name, each in self.launchers.items() if not each.is_over],
+            pending=self.pending, is_paged=self.is_paged, is_running=self.is_running, startup=list(self.startup),
+            granted_at=self.granted_at, version=self.version,
+        )  # fmt: skip
+
+    @classmethod
+    def again(cls, workshop: Workshop, fund: Fund, kept: KeptChild, launcher: Callable[[int], Ending]) -> "Child":
+        """The same in a later life. ``launcher`` finds one by its number."""
+        child = cls(workshop, kept.number, fund, kept.time)
+        child.objects.chunks = [fund.memory(chunk.number, chunk.pages, chunk.used) for chunk in kept.chunks]
+        child.objects.taken = [slot & PLACES - 1 for slot in kept.slots]
+        child.tcb, child.cnode, child.badged = kept.tcb, kept.cnode, kept.badged
+        child.vspace = VSpace(child.objects, kept.vspace) if kept.vspace else None
+        child.tables, child.entry = set(kept.tables), kept.entry
+        child.caps, child.pending = list(kept.caps), kept.pending
+        child.launchers = {share.name: launcher(share.launcher) for share in kept.shares}
+        child.is_paged, child.is_running = kept.is_paged, kept.is_running
+        child.startup, child.granted_at, child.version = list(kept.startup), kept.granted_at, kept.version
+        return child
+
+    async def get_time(self) -> bool:
+        """In a later life, which began with its time taken away: give it its time again. False if that cannot be yet:
+        it waits for somebody, and has used up what it has for now.
+        """
+        try:
+            await stubs.sched_context_bind(self.sys, self.time, cap=self.tcb)
+        except KernelError as error:
+            if error.code != err.ILLEGAL_OPERATION:
+                raise
+            return False
+        return True
+
+    async def go_on(self, without_time: int) -> None:
+        """In a later life, before it gets its time: what was being changed when the former life ended is as before
+        that. One that was stopped in the midst of a fault, or before its first step, tries again.
+        """
+        if self.is_running and not await self.workshop.is_blocked(self.tcb, without_time):
+            await stubs.tcb_resume(self.sys, self.tcb)
+        if self.pending:
+            await self._empty(self.pending)
+            # The former life may have told it a list of the next number.
+            self.version += 2
+            await self._tell()
+            self.pending = 0
 
     async def build(self) -> None:
         """Make everything that every process has. Raises QuotaExceeded."""
@@ -69,7 +135,7 @@ class Child:
         self.cnode = await self.objects.alloc(obj.CNODE, user.CSPACE_BITS)
         self.tcb = await self.objects.alloc(obj.TCB)
         self.vspace = await VSpace.create(self.objects, ASIDS)
-        self.badged = await self._badged()
+        await self._mint_badged()
         buffer = await self.objects.alloc(obj.PAGE)
         await self.vspace.map(buffer, user.IPC_BUFFER)
         guard = WORD_BITS - user.CSPACE_BITS
@@ -78,7 +144,7 @@ class Child:
             self.sys, self.tcb, cspace_root_data=guard, vspace_root_data=0, fault_ep=fault_ep, cspace_root=self.cnode,
             vspace_root=self.vspace.root,
         )  # fmt: skip
-        await self._discard(fault_ep)
+        await self.workshop.places.discard(fault_ep)
         await stubs.tcb_set_ipc_buffer(self.sys, self.tcb, buffer=user.IPC_BUFFER, buffer_frame=buffer)
         await stubs.tcb_set_priority(self.sys, self.tcb, priority=PRIORITY, authority=OWN_TCB)
         await stubs.sched_context_consumed(self.sys, self.time)
@@ -94,22 +160,24 @@ class Child:
         for place in (place for place, tables in missing for _ in range(tables)):
             table = await self.objects.alloc(obj.PAGE_TABLE)
             await stubs.page_table_map(self.sys, table, vaddr=place, attr=0, vspace=self.vspace.root)
-        faults = await self.workshop.attach(segment, self.vspace.root, self.number, user.HEAP)
         self.is_paged = True
+        await self.workshop.save()
+        faults = await self.workshop.attach(segment, self.vspace.root, self.number, user.HEAP)
         await stubs.tcb_set_space(
             self.sys, self.tcb, cspace_root_data=WORD_BITS - user.CSPACE_BITS, vspace_root_data=0, fault_ep=faults,
             cspace_root=self.cnode, vspace_root=self.vspace.root,
         )  # fmt: skip
         await self.workshop.inbox.discard(faults)
 
-    async def _badged(self) -> int:
+    async def _mint_badged(self) -> None:
         """This server's endpoint, by the badge of this process: what its caps for exits and faults are derived from."""
         slot = self.workshop.places.alloc()
+        self.badged = PLACE | slot
+        await self.workshop.save()
         await stubs.cnode_mint(
             self.sys, PLACE_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=OWN_CNODE, src_index=ENDPOINT,
             src_depth=WORD_BITS, rights=rt.ALL, badge=FAULT_BADGE | self.number,
         )  # fmt: skip
-        return PLACE | slot
 
     async def _copy(self, cap: int, rights: int) -> int:
         slot = self.workshop.places.alloc()
@@ -118,11 +186,6 @@ class Child:
             src_index=cap & PLACES - 1, src_depth=WORD_BITS, rights=rights,
         )  # fmt: skip
         return PLACE | slot
-
-    async def _discard(self, cap: int) -> None:
-        slot = cap & PLACES - 1
-        await stubs.cnode_delete(self.sys, PLACE_CNODE, index=slot, depth=WORD_BITS)
-        self.workshop.places.free(slot)
 
     async def _put(self, index: int, cap: int, root: int, rights: int, badge: int | None = None) -> None:
         """Derive a cap of ours into a slot of the process."""
@@ -147,8 +210,10 @@ class Child:
         return next(slot for slot in range(user.FIRST_CAP, user.FIRST_EMPTY) if slot not in taken)
 
     async def _slot_for(self, name: str) -> int:
-        """The same, empty: a process that runs may have put something there itself."""
-        slot = self.name_for(name)
+        """The same, empty (a process that runs may have put something there itself), and written down as pending."""
+        self.workshop.need_room(0)
+        slot = self.pending = self.name_for(name)
+        await self.workshop.save()
         if self.is_running:
             await self._empty(slot)
         return slot
@@ -157,8 +222,9 @@ class Child:
         await stubs.cnode_delete(self.sys, self.cnode, index=slot, depth=user.CSPACE_BITS)
 
     async def _named(self, name: str) -> None:
-        self.caps.append(user.NamedCap(name, self.name_for(name)))
+        self.caps.append(user.NamedCap(name, self.pending))
         await self._tell()
+        self.pending = 0
 
     async def give(self, name: str, cap: int) -> None:
         """Move a cap that came by message into the process."""
@@ -172,15 +238,15 @@ class Child:
 
     async def give_slots(self) -> None:
         """A cap to its CSpace."""
-        slot = self.name_for(user.SLOTS)
+        slot = await self._slot_for(user.SLOTS)
         await self._put(slot, self.cnode, PLACE_CNODE, rt.ALL, WORD_BITS - user.CSPACE_BITS)
         await self._named(user.SLOTS)
 
     async def give_launcher(self, name: str, launcher: Ending, session: int) -> None:
         """A launcher that ends with it."""
-        self.launchers[name] = launcher
         slot = await self._slot_for(name)
         await self._put(slot, ENDPOINT, OWN_CNODE, CLIENT_RIGHTS, ENDPOINT_BADGE | session)
+        self.launchers[name] = launcher
         await self._named(name)
 
     async def withdraw(self, name: str) -> None:
@@ -188,12 +254,15 @@ class Child:
         found = next((cap for cap in self.caps if cap.name == name), None)
         if found is None:
             raise NotFound(f"it was given no cap {name!r}")
+        self.caps.remove(found)
+        self.pending = found.address
         launcher = self.launchers.pop(name, None)
+        await self.workshop.save()
         if launcher is not None:
             await launcher.end()
         await self._empty(found.address)
-        self.caps.remove(found)
         await self._tell()
+        self.pending = 0
 
     async def held(self, slot: int) -> bool:
         """Whether there is a cap in a slot: it can be copied, or the kernel says that it is of a kind that cannot."""
@@ -206,7 +275,7 @@ class Child:
         except KernelError as error:
             self.workshop.places.free(probe)
             return error.code != err.FAILED_LOOKUP
-        await self._discard(PLACE | probe)
+        await self.workshop.places.discard(PLACE | probe)
         return True
 
     async def _tell(self) -> None:
@@ -225,14 +294,14 @@ class Child:
         while data:
             copy = await self._copy(self.startup[page], rt.READ_WRITE)
             await self._write(copy, start, data[: PAGE - start])
-            await self._discard(copy)
+            await self.workshop.places.discard(copy)
             page, start, data = page + 1, 0, data[PAGE - start :]
 
     # Memory
 
     def _new_tables(self, pages: list[int]) -> int:
         """How many page tables are missing for pages; they count as there from now on."""
-        wanted = {(bits, page >> bits) for page in pages for bits in (obj.GIGA_PAGE_BITS, obj.MEGA_PAGE_BITS)}
+        wanted = {page >> bits << bits | bits for page in pages for bits in (obj.GIGA_PAGE_BITS, obj.MEGA_PAGE_BITS)}
         missing = wanted - self.tables
         self.tables |= missing
         return len(missing)
@@ -247,7 +316,7 @@ class Child:
             for address in segment.pages:
                 offset, content = segment.page(address)
                 await self._add(address, rights, attr, content, offset)
-        self.program = program
+        self.entry = program.entry
 
     async def _add(self, address: int, rights: int, attr: int, content: bytes = b"", offset: int = 0) -> int:
         """A page with this content; returns the address of its cap."""
@@ -270,10 +339,10 @@ class Child:
         except ValueError as error:
             raise TooLarge(str(error)) from None
 
-    async def start(self, program: ProgramFile, told: bytes, heap: int) -> None:
-        """Let it run. Raises QuotaExceeded."""
+    async def prepare(self, told: bytes, heap: int) -> None:
+        """Make all that it needs to run. Raises QuotaExceeded."""
         parts = [(user.STARTUP + at, told[at : at + PAGE]) for at in range(0, len(told) + user.GRANTED_BYTES, PAGE)]
-        is_python = program.entry == user.PROGRAM
+        is_python = self.entry == user.PROGRAM
         stack = [] if is_python else list(range(user.STACK_TOP - user.STACK_SIZE, user.STACK_TOP, PAGE))
         zeros = [*stack, *range(user.HEAP, user.HEAP + heap, PAGE)]
         await self.objects.reserve(len(parts) + len(zeros) + self._new_tables([*zeros, *(at for at, _ in parts)]))
@@ -283,12 +352,17 @@ class Child:
             await self._add(address, rt.READ_WRITE, EXECUTE_NEVER)
         values = dict.fromkeys(reg.USER_CONTEXT, 0)
         values |= {
-            reg.FAULT_IP: program.entry, reg.SP: user.STACK_TOP, reg.TP: user.IPC_BUFFER, reg.A0: user.STARTUP,
+            reg.FAULT_IP: self.entry, reg.SP: user.STACK_TOP, reg.TP: user.IPC_BUFFER, reg.A0: user.STARTUP,
             reg.A0 + 1: len(told) // 8,
         }  # fmt: skip
         registers = [values[register] for register in reg.USER_CONTEXT]
+        await stubs.tcb_write_registers(self.sys, self.tcb, flags=0, registers=registers)
+
+    async def run(self) -> None:
+        """Let it run. It counts as running from the moment when that is written down: its server goes on with it."""
         self.is_running = True
-        await stubs.tcb_write_registers(self.sys, self.tcb, flags=WRITE_RESUME, registers=registers)
+        await self.workshop.save()
+        await stubs.tcb_resume(self.sys, self.tcb)
 
     async def consumed(self) -> int:
         """For how many microseconds it ran so far."""
@@ -296,17 +370,17 @@ class Child:
         return self.cpu_us
 
     async def end(self) -> None:
-        """Take it apart, and everything that came of it."""
+        """Take it apart, and everything that came of it. What a former life has begun to take apart may be gone."""
         if self.tcb:
-            await stubs.tcb_suspend(self.sys, self.tcb)
+            await if_there(stubs.tcb_suspend(self.sys, self.tcb))
             await self.consumed()
         await stubs.sched_context_unbind(self.sys, self.time)
         if self.is_paged:
             await self.workshop.detach(self.number)
         if self.badged:
             index = self.badged & PLACES - 1
-            await stubs.cnode_revoke(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS)
-            await stubs.cnode_cancel_badged_sends(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS)
-            await self._discard(self.badged)
-            self.badged = 0
+            await if_there(stubs.cnode_revoke(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS))
+            await if_there(stubs.cnode_cancel_badged_sends(self.sys, PLACE_CNODE, index=index, depth=WORD_BITS))
+            badged, self.badged = self.badged, 0
+            await self.workshop.places.discard(badged)
         await self.objects.destroy()

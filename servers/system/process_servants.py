@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from capkernel.protocols.client import Stub
-from capkernel.protocols.failures import Gone, Malformed, QuotaExceeded, Refused
+from capkernel.protocols.failures import Failure, Gone, Malformed, QuotaExceeded, Refused
 from capkernel.protocols.files import File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.memory import PAGE
@@ -15,6 +15,8 @@ from capkernel.user.syscalls import Message, Syscalls
 from capkernel.user.tasks import Condition
 from servers.system.funds import Fund
 from servers.system.process_child import Child
+from servers.system.process_objects import Purse, Workshop
+from servers.system.process_table import KeptLauncher, KeptProcess
 from servers.system.program_file import read_program_file
 
 LISTED: Final = 8
@@ -26,6 +28,7 @@ class Office(Protocol):
 
     sys: Syscalls
     inbox: Inbox
+    workshop: Workshop
     installed: dict[str, bytes]
 
     async def content(self, file: File) -> bytes:
@@ -36,8 +39,8 @@ class Office(Protocol):
         """Something to build a process with. Raises QuotaExceeded."""
         ...
 
-    def started(self, process: "ProcessServant", child: Child) -> None:
-        """A process has been made of it."""
+    def began(self, process: "ProcessServant", child: Child) -> None:
+        """A process is being made of it."""
         ...
 
     def next_number(self) -> int:
@@ -48,33 +51,56 @@ class Office(Protocol):
         """A process is no more."""
         ...
 
+    async def save(self) -> None:
+        """Write down what there is."""
+        ...
+
+    def launcher(self, parent: "LauncherServant", memory: int, processes: int) -> "LauncherServant":
+        """A new launcher below another, of which nothing has been made yet."""
+        ...
+
     def open_session(self, launcher: "LauncherServant") -> int:
         """A session for a process that is a client. Raises QuotaExceeded."""
         ...
 
-    def close_session(self, launcher: "LauncherServant") -> None:
+    def close_sessions(self, launcher: "LauncherServant") -> None:
+        """Nobody can use a launcher any more."""
+        ...
+
+    def closed(self, launcher: "LauncherServant") -> None:
         """A launcher is no more."""
         ...
 
 
 class ProcessServant(Process):
-    """A process, as its holder has it; it stays to say how it ended."""
+    """A process, as its holder has it; it stays to say how it ended.
 
-    def __init__(self, launcher: "LauncherServant", number: int, name: str, child: Child) -> None:
+    ``is_broken`` while it is being prepared: if that fails, or the server dies meanwhile, it is good for nothing more.
+    """
+
+    def __init__(self, launcher: "LauncherServant", number: int, name: str, child: Child | None) -> None:
         self.launcher = launcher
         self.office = launcher.office
         self.id = number
         self.name = name
-        self.child: Child | None = child
+        self.child = child
         self.state = Status(State.PREPARED)
         self.ended = Condition()
         self.is_broken = False
         self.cpu_us = 0
-        self._watcher: int | None = None
+        self.watcher = 0
+        """The cap to what is signalled when it has ended, or 0."""
+
+    def kept(self) -> KeptProcess:
+        """All of it, to be written down."""
+        child = None if self.child is None else self.child.kept()
+        return KeptProcess(
+            self.id, self.launcher.id, self.name, self.state, self.is_broken, self.cpu_us, self.watcher, child
+        )
 
     def _alive(self) -> Child:
         """Its objects, if it has not ended. Raises Refused."""
-        if self.child is None or self.is_broken:
+        if self.child is None or self.is_broken or self.state.is_over:
             raise Refused(f"{self.name} is {self.state.state.value}, or came to grief while it was prepared")
         return self.child
 
@@ -88,18 +114,19 @@ class ProcessServant(Process):
         """Its program."""
         try:
             child = self._prepared()
-            if child.program is not None:
+            if child.entry:
                 raise Refused("it has a program already")
             content = await self.office.content(program)
         finally:
             if isinstance(program, Stub):
                 await program.forget()
         found = read_program_file(content, self.office.installed)
-        await self._carefully(child.load(found))
+        await self.carefully(child.load(found))
 
-    async def _carefully(self, work: Any) -> None:
+    async def carefully(self, work: Any) -> None:
         """Do a part of the preparation; if it fails half-way the process is good for nothing more."""
         self.is_broken = True
+        await self.office.save()
         await work
         self.is_broken = False
 
@@ -137,20 +164,22 @@ class ProcessServant(Process):
     async def watch(self, notification: Cap) -> None:
         """Signal its end."""
         await self._unwatch()
-        self._watcher = notification
+        self.watcher = await self.office.workshop.places.take(self.office.inbox, notification)
+        await self.office.save()
         if self.child is None:
-            await self._tell_watcher()
+            await self.tell_watcher()
 
-    async def _tell_watcher(self) -> None:
+    async def tell_watcher(self) -> None:
         """Whatever the cap is that was given, this cannot wait, and does no more than a signal."""
-        if self._watcher is not None:
-            await self.office.sys.nbsend(self._watcher, Message())
+        if self.watcher:
+            await self.office.sys.nbsend(self.watcher, Message())
             await self._unwatch()
 
     async def _unwatch(self) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            await self.office.inbox.discard(watcher)
+        watcher, self.watcher = self.watcher, 0
+        if watcher:
+            await self.office.save()
+            await self.office.workshop.places.discard(watcher)
 
     async def give_slots(self) -> None:
         """Its own CSpace."""
@@ -162,20 +191,25 @@ class ProcessServant(Process):
         child.name_for(name)
         launcher = await self.launcher.part(memory, processes)
         launcher.owner = self.id
-        await child.give_launcher(name, launcher, self.office.open_session(launcher))
+        try:
+            await child.give_launcher(name, launcher, self.office.open_session(launcher))
+        except Failure:
+            await launcher.end()
+            raise
 
     async def start(self, arguments: list[str], heap: int) -> None:
         """Run."""
         child = self._prepared()
         if heap < 0 or heap % PAGE or heap > user.MAX_HEAP:
             raise Malformed(f"a heap has whole pages, at most {user.MAX_HEAP} bytes, not {heap}")
-        if child.program is None:
+        if not child.entry:
             raise Refused("it has no program")
         if heap and child.is_paged:
             raise Refused("its heap is the pager's")
         told = child.told(self.name, arguments, heap)
-        await self._carefully(child.start(child.program, told, heap))
+        await self.carefully(child.prepare(told, heap))
         self.state = Status(State.RUNNING)
+        await child.run()
 
     async def wait(self) -> Status:
         """Its end."""
@@ -205,7 +239,7 @@ class ProcessServant(Process):
             child = self._prepared()
             if child.is_paged:
                 raise Refused("it has a segment already")
-            await self._carefully(child.page(segment))
+            await self.carefully(child.page(segment))
         finally:
             await self.office.inbox.discard(segment)
 
@@ -216,36 +250,57 @@ class ProcessServant(Process):
 
     async def end(self, status: Status) -> None:
         """It is over, in this way, unless it was over already; what it started is over, too."""
-        child, self.child = self.child, None
-        if child is None:
+        if self.state.is_over:
             return
         self.state = status
-        await child.end()
-        self.cpu_us = child.cpu_us
-        for launcher in child.launchers.values():
-            await launcher.end()
-        self.office.returned(child)
-        self.launcher.lost(self)
+        # The first thing after a process was heard: that it is over is known to a later life, too.
+        await self.office.save()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Take apart what is left of it, and say that it is over."""
+        child = self.child
+        if child is not None:
+            await child.end()
+            for launcher in list(child.launchers.values()):
+                await launcher.end()
+            self.child, self.cpu_us = None, child.cpu_us
+            self.launcher.lost(self)
+            self.office.returned(child)
+            await self.office.save()
         self.ended.notify()
-        await self._tell_watcher()
+        await self.tell_watcher()
 
 
 class LauncherServant(Launcher):
     """A quota, and the processes that it pays for. ``parent`` is the launcher of which it is a part, if it is one."""
 
     def __init__(
-        self, office: Office, fund: Fund, memory: int, processes: int, parent: "LauncherServant | None" = None
-    ) -> None:
+        self, office: Office, id: int, fund: Purse, memory: int, processes: int,
+        parent: "LauncherServant | None" = None, channel: int = 0,
+    ) -> None:  # fmt: skip
         self.office = office
+        self.id = id
         self.fund = fund
         self.memory = memory
         self.limit = processes
         self.parent = parent
+        self.channel = channel
         self.running: dict[int, ProcessServant] = {}
         self.parts: list[LauncherServant] = []
         self.owner: int = parent.owner if parent else 0
         """The process to which it was given, or from whose launcher it was split off; 0 if it is none's."""
+        self.sessions: list[int] = []
+        """Those of processes to which it was given."""
         self.is_over = False
+
+    def kept(self) -> KeptLauncher:
+        """All of it, to be written down."""
+        parent = self.parent.id if self.parent else 0
+        return KeptLauncher(
+            self.id, parent, self.channel, self.fund.number, self.fund.next_number, self.fund.cap, self.memory,
+            self.limit, self.owner, list(self.sessions),
+        )  # fmt: skip
 
     @property
     def taken(self) -> int:
@@ -257,16 +312,16 @@ class LauncherServant(Launcher):
         if not 1 <= len(name) <= MAX_NAME:
             raise Malformed(f"a process's name has 1 to {MAX_NAME} characters, not {len(name)}")
         self._need(1)
+        self.office.workshop.need_room(0)
         child = self.office.child(self.fund)
-        try:
-            await child.build()
-        except Exception:
-            await child.end()
-            self.office.returned(child)
-            raise
         process = ProcessServant(self, self.office.next_number(), name, child)
         self.running[process.id] = process
-        self.office.started(process, child)
+        self.office.began(process, child)
+        try:
+            await process.carefully(child.build())
+        except Exception:
+            await process.end(Status(State.KILLED))
+            raise
         return process
 
     async def split(self, memory: int, processes: int) -> Launcher:
@@ -278,8 +333,16 @@ class LauncherServant(Launcher):
         if processes <= 0:
             raise Malformed(f"a launcher is for at least one process, not {processes}")
         self._need(processes)
-        part = LauncherServant(self.office, await self.fund.split(memory), memory, processes, self)
+        self.office.workshop.need_room(0)
+        part = self.office.launcher(self, memory, processes)
         self.parts.append(part)
+        await self.office.save()
+        try:
+            await part.fund.begin(memory)
+        except Exception:
+            self.parts.remove(part)
+            self.office.closed(part)
+            raise
         return part
 
     def _need(self, processes: int) -> None:
@@ -320,6 +383,7 @@ class LauncherServant(Launcher):
             await part.end()
         if self.parent is not None and not self.is_over:
             self.is_over = True
+            self.office.close_sessions(self)
+            await self.fund.close()
             self.parent.parts.remove(self)
-            self.office.close_session(self)
-            await self.fund.drop()
+            self.office.closed(self)

@@ -8,20 +8,26 @@ waiting.
 A process is a TCB, a CNode, an address space and a scheduling context, all of its launcher's quota. Faults and exits
 come as messages to this server's endpoint with the number of the process in the badge. The caps for that are revoked,
 and messages through them withdrawn, before the number is used again.
+
+If the description gives the server memory that outlives it (``table``, and ``lasts`` for its slots), processes outlive
+it, too: all that is needed to go on with them is written down (``process_table``), and ``process_recovery`` goes on.
+Otherwise they end with it, and all is taken back.
 """
 
-from itertools import count
 from typing import Any, Final
+
+from attrs import frozen
 
 from capkernel.abi.words import WORD_MASK, signed
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Gone, Malformed, QuotaExceeded, ServerDied, TooLarge
 from capkernel.protocols.files import INLINE, READ, Directory, File
+from capkernel.protocols.given import given_caps
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.memory import PAGE, Account
 from capkernel.protocols.paging import PagingControl
 from capkernel.protocols.processes import MAX_PROGRAM, State, Status
-from capkernel.protocols.service import FIRST_OPENED, Service
+from capkernel.protocols.service import FIRST_OPENED, OBJECT_LIMIT, Service
 from capkernel.user import process as user
 from capkernel.user import stubs
 from capkernel.user.allocators import SlotAllocator
@@ -33,9 +39,12 @@ from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
 from servers.system.funds import Fund, Refound, let_go
 from servers.system.process_child import ENDPOINT, Child
-from servers.system.process_objects import OWN_CNODE, Workshop
+from servers.system.process_objects import OWN_CNODE, Purse, Workshop
+from servers.system.process_recovery import go_on, restore
 from servers.system.process_servants import LauncherServant, ProcessServant
+from servers.system.process_table import KeptObject, KeptProcesses, Record
 from servers.system.quotas import read_quotas
+from servers.system.retiring import Handover, decline
 
 quotas: int = 0
 quotas_size: int = 0x1000
@@ -43,8 +52,13 @@ programs: int = 0
 programs_size: int = 0x2000
 files_region: int = 0
 files_region_size: int = 0x1_0000
+table: int = 0
+table_size: int = 0x2_0000
+state: int = 0
+state_size: int = 0x1000
+"""Memory for the server after this one: a word about the table, so that there must be one, too."""
 
-SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER, MORE_FILES = 1, range(2, 10), 20, 21, 22, range(23, 28)
+SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER, MORE_FILES, UPDATE = 1, range(2, 10), 20, 21, 22, range(23, 28), 28
 """Channels. Programs may be files of any of the servers at ``FILES`` (with which memory may be shared) and
 ``MORE_FILES``.
 """
@@ -53,32 +67,47 @@ FIRST_REPLY, REPLIES = 340, 16
 FIRST_SLOT, END_SLOT = 380, 510
 MAX_PROCESSES: Final = 256
 CHUNK: Final = 0x8000
+OWN_NUMBER, FIRST_NUMBER = 1, 2
+"""Of memory in the server's account: its own, and the first for launchers."""
 _LIFE_SHIFT: Final = 14
+_PC: Final = (1 << 63) - 1
+"""An address that a status can say."""
 
 
 class Server:
     """The processes, and what they are made with."""
 
-    def __init__(self, pd: PD, text: str, table: bytes) -> None:
+    def __init__(self, pd: PD, text: str, installed: dict[str, bytes]) -> None:
         self.sys = pd.sys
         self.quotas = read_quotas(text)
-        self.installed = user.decode_table(table)
+        self.installed = installed
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, self.inbox)
-        self.root = Fund(lambda: self._root_account(connection))
+        self.root = Fund(lambda: self._root_account(connection), next_number=FIRST_NUMBER)
         region = SharedRegion(files_region, files_region_size) if files_region else None
         self.files = [self._file_server(FILES, Connection(pd.sys, self.inbox, region), CHUNK if region else INLINE)]
         self.files += [
             self._file_server(channel, connection, INLINE) for channel in MORE_FILES if pd.values.pps >> channel & 1
         ]
-        control = connect(PagingControl, Connection(pd.sys, self.inbox), BASE_ENDPOINT_CAP + PAGER)
-        self.workshop = Workshop(pd.sys, self.inbox, Refound(control.derive))
+        control: Any = connect(PagingControl, Connection(pd.sys, self.inbox), BASE_ENDPOINT_CAP + PAGER)
+        pager = Refound(lambda: _only(control, control.derive))
+        self.workshop = Workshop(pd.sys, self.inbox, pager, self.save, self.need_room)
+        self.record = Record(SharedRegion(table, table_size)) if table else None
         self.times = [FIRST_TIME + number for number in reversed(range(self.quotas.times))]
         self.free_numbers = list(reversed(range(MAX_PROCESSES)))
+        self.processes: dict[int, ProcessServant] = {}
+        """All that have not ended, or to which there are caps, by their numbers."""
         self.by_child: dict[int, ProcessServant] = {}
-        self.numbers = count(1)
+        self.next_process = self.next_launcher = 1
         self.launchers: dict[int, LauncherServant] = {}
-        self.service: Any = None
+        self.sessions: dict[int, LauncherServant] = {}
+        self.late: list[Child] = []
+        """Processes of a former life that could not be given their time yet."""
+        self.service = Service(
+            pd, roots=self.sessions.get, endpoint=ENDPOINT, inbox=self.inbox, settle=self.settle
+        )
+        self._newest = 0
+        """The number of the cap that was given out last."""
         self._next_session = FIRST_OPENED + (pd.life - 1 << _LIFE_SHIFT)
         self._end_session = min(FIRST_OPENED + (pd.life << _LIFE_SHIFT), 1 << 22)
 
@@ -87,21 +116,74 @@ class Server:
 
         The channel's own cap cannot hand over caps; one that the server gives out can.
         """
-        files = connect(Directory, connection, BASE_ENDPOINT_CAP + channel)
-        return Refound(lambda: files.restrict(READ)), chunk
+        files: Any = connect(Directory, connection, BASE_ENDPOINT_CAP + channel)
+        return Refound(lambda: _only(files, lambda: files.restrict(READ))), chunk
 
     async def _root_account(self, connection: Connection) -> Account:
         return connect(Account, connection, BASE_ENDPOINT_CAP + MEMORY)
 
     async def begin(self) -> None:
-        """What a former life has left is taken back; each client gets its share."""
+        """Without a former life, or with one that left nothing: each client gets its share."""
         for time in self.times:
             await stubs.sched_context_unbind(self.sys, time)
         await self.root.ask(lambda account: account.clear())
+        await self.workshop.places.clear()
         for channel, quota in self.quotas.launchers.items():
-            memory = quota.pages * PAGE
-            fund = await self.root.split(memory)
-            self.launchers[channel] = LauncherServant(self, fund, memory, quota.processes)
+            launcher = self._launcher(self.root, quota.pages * PAGE, quota.processes, channel=channel)
+            await launcher.fund.begin(launcher.memory)
+            self.sessions[channel] = launcher
+        await self.save()
+
+    # What is written down
+
+    def kept(self) -> KeptProcesses:
+        """All of it. Processes that have ended, and to which there are no caps, are forgotten."""
+        servants, caps = given_caps(self.service)
+        reached = {id(servant) for servant in servants}
+        self.processes = {
+            number: process
+            for number, process in self.processes.items()
+            if process.child is not None or id(process) in reached
+        }
+        return KeptProcesses(
+            self.next_process, self.next_launcher, self.root.next_number,
+            [launcher.kept() for launcher in self.launchers.values()],
+            [process.kept() for process in self.processes.values()],
+            [_object(servant) for servant in servants], caps,
+        )  # fmt: skip
+
+    async def save(self) -> None:
+        """Write down what there is."""
+        if self.record is not None:
+            await self.record.save(self.kept())
+
+    async def settle(self) -> None:
+        """The same at the end of a request; a new cap is on its way from now on."""
+        if self.record is None:
+            return
+        now = self.kept()
+        newest = now.caps[-1].number if now.caps else 0
+        if newest > self._newest:
+            self._newest = newest
+            await self.record.offer(newest)
+        await self.record.save(now)
+
+    async def arrived(self) -> None:
+        """What was answered last has arrived."""
+        if self.record is not None:
+            await self.record.offer(0)
+
+    def need_room(self, size: int) -> None:
+        """Raise QuotaExceeded if so many bytes more could not be written down."""
+        if self.record is not None and not self.record.has_room(size):
+            raise QuotaExceeded("there is no room to write down more processes")
+
+    @property
+    def limit(self) -> int:
+        """How many caps a client may have: one more has to be written down, too."""
+        return OBJECT_LIMIT if self.record is None or self.record.has_room() else 0
+
+    # Program files
 
     async def content(self, file: File) -> bytes:
         """What is in a client's file. Raises Malformed if it is none of our file servers', TooLarge, and others."""
@@ -134,11 +216,26 @@ class Server:
                 continue
         raise Malformed("the program is in none of the file systems from which this server takes programs")
 
+    # Processes and launchers
+
     async def lost(self) -> None:
         """Processes whose faults the pager does not answer are over."""
         while found := await self.workshop.pager.ask(lambda pager: pager.lost()):
+            ended = [self.by_child[each.space] for each in found if each.space in self.by_child]
             for each in found:
-                await self.ended(each.space, Message(each.label, each.words))
+                process = self.by_child.get(each.space)
+                if process is not None and not process.state.is_over:
+                    process.state = _ending(Message(each.label, each.words))
+            # The pager tells of each once.
+            await self.save()
+            for process in ended:
+                await process.finish()
+
+    async def ended(self, number: int, msg: Message) -> None:
+        """A process says that it is over, or did what it must not."""
+        process = self.by_child.get(number)
+        if process is not None:
+            await process.end(_ending(msg))
 
     def child(self, fund: Fund) -> Child:
         """Something to build a process with: a number, and time. Raises QuotaExceeded."""
@@ -148,10 +245,12 @@ class Server:
 
     def next_number(self) -> int:
         """The number of the next process."""
-        return next(self.numbers)
+        self.next_process += 1
+        return self.next_process - 1
 
-    def started(self, process: ProcessServant, child: Child) -> None:
-        """A process has been made of it."""
+    def began(self, process: ProcessServant, child: Child) -> None:
+        """A process is being made of it."""
+        self.processes[process.id] = process
         self.by_child[child.number] = process
 
     def returned(self, child: Child) -> None:
@@ -159,6 +258,26 @@ class Server:
         self.by_child.pop(child.number, None)
         self.free_numbers.append(child.number)
         self.times.append(child.time)
+        self.late = [each for each in self.late if each is not child]
+
+    async def give_time(self) -> None:
+        """Try again to give processes of a former life their time."""
+        for child in list(self.late):
+            if await child.get_time():
+                self.late.remove(child)
+
+    def launcher(self, parent: LauncherServant, memory: int, processes: int) -> LauncherServant:
+        """A new launcher below another, of which nothing has been made yet."""
+        return self._launcher(parent.fund, memory, processes, parent)
+
+    def _launcher(
+        self, above: Fund, memory: int, processes: int, parent: LauncherServant | None = None, channel: int = 0
+    ) -> LauncherServant:
+        fund = Purse(self.workshop, above, above.new_number())
+        launcher = LauncherServant(self, self.next_launcher, fund, memory, processes, parent, channel)
+        self.next_launcher += 1
+        self.launchers[launcher.id] = launcher
+        return launcher
 
     def open_session(self, launcher: LauncherServant) -> int:
         """A session for a process that is a client. Raises QuotaExceeded."""
@@ -166,20 +285,31 @@ class Server:
             raise QuotaExceeded("this server has had as many clients as it can tell apart in one life")
         session = self._next_session
         self._next_session += 1
-        self.launchers[session] = launcher
+        self.sessions[session] = launcher
+        launcher.sessions.append(session)
         return session
 
-    def close_session(self, launcher: LauncherServant) -> None:
-        """A launcher is no more."""
-        for session in [session for session, found in self.launchers.items() if found is launcher]:
-            del self.launchers[session]
+    def close_sessions(self, launcher: LauncherServant) -> None:
+        """Nobody can use a launcher any more."""
+        for session in launcher.sessions:
+            self.sessions.pop(session, None)
         self.service.revoke(launcher)
 
-    async def ended(self, number: int, msg: Message) -> None:
-        """A process says that it is over, or did what it must not."""
-        process = self.by_child.get(number)
-        if process is not None:
-            await process.end(_ending(msg))
+    def closed(self, launcher: LauncherServant) -> None:
+        """A launcher is no more."""
+        del self.launchers[launcher.id]
+
+
+async def _only(root: Any, get: Any) -> Any:
+    """A cap from a server of which a former life may have had others: these are closed."""
+    await root.revoke()
+    return await get()
+
+
+def _object(servant: Interface) -> KeptObject:
+    if not isinstance(servant, ProcessServant | LauncherServant):
+        raise TypeError(f"a process server gives out processes and launchers, no {type(servant).__name__}")
+    return KeptObject(isinstance(servant, LauncherServant), servant.id)
 
 
 def _ending(msg: Message) -> Status:
@@ -190,7 +320,14 @@ def _ending(msg: Message) -> Status:
         fault = decode_fault(msg.label, tuple(msg.words))
     except ValueError:
         return Status(State.FAULTED, fault="Unknown", text="it said what means nothing")
-    return Status(State.FAULTED, fault=fault.name, pc=fault.words.get("ip", 0), text=str(fault))
+    return Status(State.FAULTED, fault=fault.name, pc=fault.words.get("ip", 0) & _PC, text=str(fault))
+
+
+@frozen
+class Left:
+    """For the next program: which version of the table is the last one."""
+
+    version: int
 
 
 class Program:
@@ -198,35 +335,61 @@ class Program:
 
     def __init__(self) -> None:
         self.server: Any = None
-        self.service: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
-        """Begin."""
+        """Go on from the table, or begin one."""
         pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         text = (await read(quotas, quotas_size)).rstrip(b"\0").decode()
-        self.server = Server(pd, text, await read(programs, programs_size))
-        self.service = self.server.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.server.inbox)
-        await self.service.open()
-        await self.server.begin()
+        installed = user.decode_table(await read(programs, programs_size))
+        self.server = Server(pd, text, installed)
+        await self.server.service.open()
+        if table and state:
+            self.handover = Handover(pd, Left, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+        try:
+            if self.handover is None or not await self.handover.go_on(self._take_up):
+                await self._restore()
+        except ValueError as problem:
+            await pd.print(f"{pd.name}: what a former life has written down is of no use: {problem}\n")
+            self.server = Server(pd, text, installed)
+            await self.server.record.forget()
+        await (go_on(self.server) if self.server.launchers else self.server.begin())
 
-    def _root(self, session: int) -> Interface | None:
-        launcher: Interface | None = self.server.launchers.get(session)
-        return launcher
+    async def _restore(self) -> None:
+        """Be what a former life was, if it wrote anything down. Raises ValueError."""
+        record = self.server.record
+        found = None if record is None else await record.load()
+        if found is not None:
+            restore(self.server, found, await record.offered())
+
+    async def _take_up(self, left: Left) -> None:
+        await self._restore()
+        if self.server.record.version != left.version:
+            raise ValueError("this is not the table that was left")
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """The supervisor wants a sign of life."""
+        """The supervisor wants a sign of life, or another program in this one's place."""
+        await self.server.give_time()
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
         elif ch == PAGER:
             await self.server.lost()
-            await self.service.run_ready()
+            await self.server.service.run_ready()
+        elif ch == UPDATE and self.handover is None:
+            await decline(pd, "there is no memory that outlives the processes")
+        elif ch == UPDATE:
+            await self.server.save()
+            await self.handover.give_way(Left(self.server.record.version))
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
         """A process ended."""
         await self.server.ended(child, msg)
-        await self.service.run_ready()
+        await self.server.service.run_ready()
         return False
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
-        return await self.service.protected(msg)
+        self.server.service.limit = self.server.limit
+        answer = await self.server.service.protected(msg)
+        await self.server.arrived()
+        return answer

@@ -182,8 +182,9 @@ def test_a_server_that_dies_goes_on_with_its_table_and_what_was_given_stays(monk
                 await pages[1].frame(0)
                 await inner.frame(page)
             assert await fund.ask(lambda account: account.info()) == AccountInfo(quota, 3 * PAGE, 8 * PAGE)
-            for each in (*pages, part):
-                await each.drop()
+            for each in pages:
+                await fund.release(each)
+            await part.close()
             assert await fund.ask(lambda account: account.info()) == AccountInfo(quota, 0, 0), number
             for slot in range(400, 500):
                 await stubs.cnode_delete(world.pd.sys, 301, index=slot, depth=64)
