@@ -27,6 +27,8 @@ network_region: int = 0
 network_region_size: int = 0x1_0000
 files_region: int = 0
 files_region_size: int = 0x1_0000
+state: int = 0
+state_size: int = 0x4_0000
 
 NETWORK, FILES, METRONOME, SUPERVISOR, LISTENING, FIRST_STREAM = 0, 1, 2, 3, 10, 11
 """Channels; the last two and those after them are bits of our own notification."""

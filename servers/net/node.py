@@ -35,6 +35,7 @@ WAITING: Final = 3
 BUFFERED: Final = 1 << 18
 """Bytes of a session that may wait to be sent or read; beyond, nothing more is taken from it to be sent."""
 T = TypeVar("T")
+S = TypeVar("S", bound=Socket)
 
 _FAILURES: Final[dict[Reason, type[Failure]]] = {
     Reason.OutOfMemory: NoSpace, Reason.NoBuffer: NoSpace, Reason.TimedOut: TimedOut, Reason.GaveUp: TimedOut,
@@ -144,6 +145,18 @@ class Account:
             self.waiting -= 1
 
 
+@define(eq=False)
+class Begun:
+    """How far a request has come that waits, so that another program can go on with it: until when it waits (ms), for
+    which socket, and numbers of its own.
+    """
+
+    deadline: int | None = None
+    socket: int = 0
+    number: int = 0
+    step: int = 0
+
+
 class Watched:
     """Something of which a client can be told: a notification that it gave is signalled when there is news."""
 
@@ -157,6 +170,15 @@ class Watched:
         await self.unwatch()
         self._watcher = notification
         self.node.news[self] = None
+
+    @property
+    def watcher(self) -> int | None:
+        """Whom it signals, by the address of the cap."""
+        return self._watcher
+
+    def still_watched(self, notification: int) -> None:
+        """It was watched in a former life: there is nothing new to tell."""
+        self._watcher = notification
 
     async def unwatch(self) -> None:
         """Signal nothing any more."""
@@ -200,6 +222,8 @@ class Node:
         self.stack = make(lambda: self.now)
         self.sockets: dict[Socket, Watched] = {}
         self.news: dict[Watched, None] = {}
+        self.begun = Begun()
+        """Of the request that begins now; for an operation to take at its start, before it waits."""
         self.echoes: dict[tuple[int, int], Callable[[EchoReply], None]] = {}
         """Who waits for the answer to which ping, by its numbers."""
         self._alarms: list[tuple[int, Condition]] = []
@@ -209,11 +233,17 @@ class Node:
         """Milliseconds since the machine was started."""
         return self.ticks // TICKS_PER_MS
 
-    async def until(self, account: Account, ready: Callable[[], T | None], patience: int) -> T:
+    async def until(
+        self, account: Account, ready: Callable[[], T | None], patience: int, begun: Begun | None = None
+    ) -> T:
         """Wait until something is there. Raises TimedOut, Busy, Malformed, and what ``ready`` raises."""
         if not 0 <= patience <= MAX_PATIENCE:
             raise Malformed(f"a patience is 0 to {MAX_PATIENCE} ms, not {patience}")
-        deadline = self.now + patience
+        if begun is None:
+            begun = self.begun
+        if begun.deadline is None:
+            begun.deadline = self.now + patience
+        deadline = begun.deadline
         while (found := ready()) is None:
             if self.now >= deadline:
                 raise TimedOut(f"nothing for {patience} ms")
@@ -242,6 +272,15 @@ class Node:
             answered = self.echoes.get((reply.identifier, reply.sequence))
             if answered is not None:
                 answered(reply)
+
+    def former(self, begun: Begun, kind: type[S]) -> S | None:
+        """The socket for which a request has waited in a former life; None if it begins only now. Raises Gone."""
+        if not begun.socket:
+            return None
+        found = self.stack.sockets().get(begun.socket)
+        if not isinstance(found, kind) or found in self.sockets:
+            raise Gone("what this request waited for is not there any more")
+        return found
 
     async def tell(self) -> None:
         """Signal to those who watch."""

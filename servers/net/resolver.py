@@ -22,7 +22,7 @@ from capkernel.protocols.failures import Corrupt, Malformed, NotFound, Refused, 
 from capkernel.protocols.network import Resolver
 from servers.net.lwip import stack as lwip
 from servers.net.lwip.stack import NetError, Reason
-from servers.net.node import Account, Node, Watched, checked_address, told
+from servers.net.node import Account, Begun, Node, Watched, checked_address, told
 
 PORT: Final = 53
 PATIENCES: Final = (1000, 2000, 4000)
@@ -34,12 +34,13 @@ _PORT_TRIES: Final = 8
 
 
 class _Question(Watched):
-    """A port of its own for one question; closed afterwards."""
+    """A port of its own for one question; closed afterwards. ``former`` is one that asked in a former life."""
 
-    def __init__(self, node: Node, account: Account) -> None:
+    def __init__(self, node: Node, account: Account, former: lwip.UdpSocket | None) -> None:
         super().__init__(node, account)
-        account.need("datagrams")
-        self.socket = _any_port(node)
+        if former is None:
+            account.need("datagrams")
+        self.socket = former or _any_port(node)
         account.datagrams += 1
         node.sockets[self.socket] = self
 
@@ -72,22 +73,26 @@ class StackResolver(Resolver):
 
     async def resolve(self, name: str) -> list[str]:
         """Ask, a few times."""
-        question = checked_name(name)
-        for patience in PATIENCES:
-            asking = _Question(self.node, self.account)
+        question, begun = checked_name(name), self.node.begun
+        while begun.step < len(PATIENCES):
+            asking = _Question(self.node, self.account, self.node.former(begun, lwip.UdpSocket))
             try:
-                return await self._ask(asking, question, patience)
+                return await self._ask(asking, question, begun)
             except TimedOut:
-                continue
+                begun.step, begun.socket, begun.deadline = begun.step + 1, 0, None
             finally:
                 asking.close()
         raise TimedOut(f"the name server does not answer for {name}")
 
-    async def _ask(self, asking: _Question, name: dns.name.Name, patience: int) -> list[str]:
-        query = dns.message.make_query(name, dns.rdatatype.A, id=self.node.chance.randrange(1 << 16))
+    async def _ask(self, asking: _Question, name: dns.name.Name, begun: Begun) -> list[str]:
+        is_asked = bool(begun.socket)
+        if not is_asked:
+            begun.socket, begun.number = asking.socket.number, self.node.chance.randrange(1 << 16)
+        query = dns.message.make_query(name, dns.rdatatype.A, id=begun.number)
         server = lwip.Endpoint(checked_address(self.node.nameserver), PORT)
-        with told():
-            asking.socket.send(query.to_wire(), server.address, server.port)
+        if not is_asked:
+            with told():
+                asking.socket.send(query.to_wire(), server.address, server.port)
 
         def answer() -> dns.message.Message | None:
             while (found := asking.socket.receive()) is not None:
@@ -95,7 +100,7 @@ class StackResolver(Resolver):
                     return message
             return None
 
-        return addresses_in(await self.node.until(self.account, answer, patience), name)
+        return addresses_in(await self.node.until(self.account, answer, PATIENCES[begun.step], begun), name)
 
 
 def checked_name(name: str) -> dns.name.Name:

@@ -37,11 +37,14 @@ from servers.net.resolver import StackResolver
 class StackStream(Watched, Stream):
     """A connection of the stack."""
 
-    def __init__(self, node: Node, account: Account, connection: lwip.Connection) -> None:
+    def __init__(
+        self, node: Node, account: Account, connection: lwip.Connection, *, full: int | None = None,
+        is_shut: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(node, account)
         self.connection = connection
-        self.is_shut = False
-        self.full = connection.room
+        self.is_shut = is_shut
+        self.full = connection.room if full is None else full
         account.streams += 1
         account.holders.append(self)
         node.sockets[connection] = self
@@ -107,23 +110,26 @@ class StackStream(Watched, Stream):
         self.account.streams -= 1
         self.account.holders.remove(self)
         if self.connection.room < self.full and self.connection.error is None and not self.connection.closed:
-            _LeavingConnection(self)
+            LeavingConnection(self.node, self.account, self.connection, self.full).leave()
         else:
             self.connection.close()
         self.happened_to_others()
         await self.end()
 
 
-class _LeavingConnection(Watched):
+class LeavingConnection(Watched):
     """A connection that nobody has a cap to any more, until its peer has all that was written to it."""
 
-    def __init__(self, stream: StackStream) -> None:
-        super().__init__(stream.node, stream.account)
-        self.connection = stream.connection
-        self.full = stream.full
-        self.account.leaving.append(self)
-        self.account.holders.append(self)
-        self.node.sockets[self.connection] = self
+    def __init__(self, node: Node, account: Account, connection: lwip.Connection, full: int) -> None:
+        super().__init__(node, account)
+        self.connection = connection
+        self.full = full
+        account.leaving.append(self)
+        account.holders.append(self)
+        node.sockets[connection] = self
+
+    def leave(self) -> None:
+        """Nothing more will be written."""
         try:
             self.connection.shutdown()
         except lwip.NetError:
@@ -164,10 +170,10 @@ class StackDialer(Dialer):
 
     async def connect(self, patience: int) -> Stream:
         """A new connection; one that does not come about is given up."""
-        self.account.need("streams")
-        with told():
-            stream = StackStream(self.node, self.account, self.node.stack.connect(self.address, self.to_port))
-        connection = stream.connection
+        begun = self.node.begun
+        connection = self.node.former(begun, lwip.Connection) or self._begin()
+        begun.socket = connection.number
+        stream = StackStream(self.node, self.account, connection)
 
         def ready() -> bool | None:
             if connection.error is not None:
@@ -175,12 +181,17 @@ class StackDialer(Dialer):
             return connection.connected or None
 
         try:
-            await self.node.until(self.account, ready, patience)
+            await self.node.until(self.account, ready, patience, begun)
         except BaseException:
             connection.abort()
             await stream.closed()
             raise
         return stream
+
+    def _begin(self) -> lwip.Connection:
+        self.account.need("streams")
+        with told():
+            return self.node.stack.connect(self.address, self.to_port)
 
     async def target(self) -> Endpoint:
         """Where it leads to."""
@@ -190,11 +201,10 @@ class StackDialer(Dialer):
 class StackListener(Watched, Listener):
     """The right to listen, in use from the beginning."""
 
-    def __init__(self, node: Node, account: Account, at_port: int) -> None:
+    def __init__(self, node: Node, account: Account, socket: lwip.Listener) -> None:
         super().__init__(node, account)
-        with told():
-            self.socket = node.stack.listen(at_port)
-        self.at_port = at_port
+        self.socket = socket
+        self.at_port = socket.local.port
         account.listeners += 1
         node.sockets[self.socket] = self
 
@@ -229,13 +239,18 @@ class StackListener(Watched, Listener):
 class StackDatagrams(Watched, Datagrams):
     """A UDP socket of which only one peer is seen."""
 
-    def __init__(self, node: Node, account: Account, local_port: int, address: IPv4Address, port: int) -> None:
+    def __init__(self, node: Node, account: Account, socket: lwip.UdpSocket, remote: lwip.Endpoint) -> None:
         super().__init__(node, account)
-        with told():
-            self.socket = node.stack.udp(local_port)
-        self.remote = lwip.Endpoint(address, port)
+        self.socket = socket
+        self.remote = remote
         account.datagrams += 1
         node.sockets[self.socket] = self
+
+    @classmethod
+    def opened(cls, node: Node, account: Account, local_port: int, remote: lwip.Endpoint) -> "StackDatagrams":
+        """One with a port of its own. Raises AlreadyExists."""
+        with told():
+            return cls(node, account, node.stack.udp(local_port), remote)
 
     async def send(self, data: bytes) -> None:
         """To the peer."""
@@ -268,20 +283,25 @@ class StackDatagrams(Watched, Datagrams):
 class StackPinger(Pinger):
     """The right to ping. Each has a number of its own, so that answers are not mixed up."""
 
-    def __init__(self, node: Node, account: Account, address: IPv4Address) -> None:
+    def __init__(
+        self, node: Node, account: Account, address: IPv4Address, identifier: int | None = None, sequence: int = 0
+    ) -> None:
         self.node = node
         self.account = account
         self.address = address
-        self.identifier = node.chance.randrange(1 << 16)
-        self.sequence = 0
+        self.identifier = node.chance.randrange(1 << 16) if identifier is None else identifier
+        self.sequence = sequence
 
     async def ping(self, payload: bytes, patience: int) -> Answered:
         """Once."""
         if len(payload) > MAX_PAYLOAD:
             raise TooLarge(f"a ping carries at most {MAX_PAYLOAD} bytes, not {len(payload)}")
-        node = self.node
-        self.sequence = self.sequence + 1 & 0xFFFF
-        numbers, began = (self.identifier, self.sequence), node.ticks
+        node, begun = self.node, self.node.begun
+        was_sent = bool(begun.step)
+        if not was_sent:
+            self.sequence = self.sequence + 1 & 0xFFFF
+            begun.number, begun.step = self.sequence, max(node.ticks, 1)
+        numbers, began = (self.identifier, begun.number), begun.step
         answers: list[Answered] = []
 
         def answered(reply: EchoReply) -> None:
@@ -292,9 +312,10 @@ class StackPinger(Pinger):
 
         node.echoes[numbers] = answered
         try:
-            with told():
-                node.stack.ping(self.address, identifier=self.identifier, sequence=self.sequence, payload=payload)
-            return await node.until(self.account, lambda: answers[0] if answers else None, patience)
+            if not was_sent:
+                with told():
+                    node.stack.ping(self.address, identifier=self.identifier, sequence=self.sequence, payload=payload)
+            return await node.until(self.account, lambda: answers[0] if answers else None, patience, begun)
         finally:
             node.echoes.pop(numbers, None)
 
@@ -318,8 +339,8 @@ class StackNetwork(Network):
     async def datagrams(self, local_port: int, address: str, port: int) -> Datagrams:
         """To exchange datagrams."""
         self.account.need("datagrams")
-        remote = checked_address(address), checked_port(port)
-        return StackDatagrams(self.node, self.account, checked_port(local_port, 0), *remote)
+        remote = lwip.Endpoint(checked_address(address), checked_port(port))
+        return StackDatagrams.opened(self.node, self.account, checked_port(local_port, 0), remote)
 
     async def pinger(self, address: str) -> Pinger:
         """To ping."""
@@ -347,9 +368,14 @@ class Listening:
     def open(self, account: Account, port: int) -> StackListener:
         """Listen. Raises AlreadyExists, QuotaExceeded."""
         account.need("listeners")
-        listener = StackListener(self.node, account, port)
-        self.listeners = [*(each for each in self.listeners if not each.socket.closed), listener]
+        with told():
+            listener = StackListener(self.node, account, self.node.stack.listen(port))
+        self.add(listener)
         return listener
+
+    def add(self, listener: StackListener) -> None:
+        """Somebody listens."""
+        self.listeners = [*(each for each in self.listeners if not each.socket.closed), listener]
 
     async def withdraw(self, port: int) -> None:
         """Close a port's listener, wherever caps to it are, and what was accepted through it. Raises NotFound."""
@@ -375,8 +401,8 @@ def given(client: Client, node: Node, account: Account, listening: Listening) ->
         case "dialer":
             return StackDialer(node, account, checked_address(client.address), checked_port(client.port))
         case "datagrams":
-            remote = checked_address(client.address), checked_port(client.port)
-            return StackDatagrams(node, account, checked_port(client.local_port, 0), *remote)
+            remote = lwip.Endpoint(checked_address(client.address), checked_port(client.port))
+            return StackDatagrams.opened(node, account, checked_port(client.local_port, 0), remote)
         case "pinger":
             return StackPinger(node, account, checked_address(client.address))
         case _:

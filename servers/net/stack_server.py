@@ -6,29 +6,37 @@ the metronome's beats. Which client gets which cap at first is in its policy (``
 When it dies its connections are over. A request that waited is answered with ``ServerDied``; streams, listeners and all
 else that was opened in its former life answer ``Gone``, and nobody signals a notification for them any more. A client's
 own cap leads to the new life: what it needs it opens again. Peers get a reset when they next send something.
+
+With memory that outlives it (``state``) it can give way to another program (``handover``): connections, listeners and
+ports stay open, caps go on leading where they led, and who waits goes on waiting. Nobody notices more than a delay.
 """
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from capkernel.protocols.cable import Cable
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
 from capkernel.protocols.network import INLINE
-from capkernel.protocols.service import Service
+from capkernel.protocols.service import SESSION_MASK, Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
+from servers.net.handover import KeptNetwork, KeptRequest, Objects, keep_request, request_of, take_up_cable
+from servers.net.lasting import LastingInbox, LastingReplies
 from servers.net.lwip import WHY_NOT as WHY_NOT
+from servers.net.lwip.kept import KeptStack, take_up_stack
 from servers.net.lwip.stack import Stack
-from servers.net.node import DATAGRAMS, LISTENERS, Account, Node
+from servers.net.node import DATAGRAMS, LISTENERS, Account, Begun, Node
 from servers.net.policy import Policy, PolicyError, read_policy
 from servers.net.sockets import Listening, given
+from servers.system.lasting_slots import LastingSlots
+from servers.system.retiring import Handover, decline
 
 policy: int = 0
 policy_size: int = 0x1000
@@ -38,13 +46,20 @@ regions: int = 0
 """Where the memory begins that is shared with clients: ``REGION`` bytes for each channel from the first on."""
 first_reply: int = 302
 reply_count: int = 16
+state: int = 0
+state_size: int = 0x20_0000
+"""Memory for the server after this one; who gives it that gives it slots that last, and memory for reply objects."""
 
-LINK, METRONOME, CLIENTS, SUPERVISOR = 0, 1, range(2, 14), 20
+LINK, METRONOME, CLIENTS, SUPERVISOR, UPDATE = 0, 1, range(2, 14), 20, 21
 """Channels."""
 REGION: Final = 0x1_0000
 SHARED_ANSWER: Final = 0x8000
 """Bytes in one answer to a client with which memory is shared."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 330, 510
+HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, HELD_SLOTS, REPLY_MEMORY = 320, 1 << 58, range(1, 18), range(18, 256), 321
+"""The granted CNode that lasts: the cap to it, the cap address of slot 0, its slots for reply objects and for what
+clients give; and the memory for reply objects.
+"""
 SPARE_SLOTS: Final = 4
 """Slots for what is not a client's notification."""
 OBJECTS: Final = 128
@@ -53,47 +68,122 @@ MAX_ROUNDS: Final = 16
 """Exchanges with the driver until somebody else gets a turn."""
 
 
+POLL, POLLS = 5_000, 20
+"""Ticks after which a server that is to retire looks again whether a packet waits for a neighbour's address, or for the
+rest of it; how often, at most. Then it is lost, as packets may be.
+"""
+
+
 class Program:
     """The server."""
 
     def __init__(self) -> None:
+        self.rules: Any = None
         self.node: Any = None
         self.cable: Any = None
         self.service: Any = None
         self.listening: Any = None
+        self.objects: Any = None
+        self.handover: Any = None
         self.clients: dict[int, Any] = {}
         self.accounts: dict[int, Account] = {}
+        self.regions: dict[int, SharedRegion] = {}
+        self.waiting: dict[int, tuple[Message, Begun]] = {}
+        """The request of who was last kept waiting in each reply object."""
 
     async def init(self, pd: PD) -> None:
-        """Open the card, and serve."""
-        pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
-        rules = read_policy((await read(policy, policy_size)).rstrip(b"\0").decode())
+        """Open the card, or go on where another program was; and serve."""
+        rules = self.rules = read_policy((await read(policy, policy_size)).rstrip(b"\0").decode())
         check(rules)
         link = connect(Link, Connection(pd.sys), BASE_ENDPOINT_CAP + LINK)
         self.cable = Cable(link, SharedRegion(packets, packets_size))
-        await self.cable.open()
-        inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-
-        def make(now: Callable[[], int]) -> Stack:
-            mac, send = self.cable.mac, self.cable.send
-            return Stack(mac, now, send, address=rules.address, gateway=rules.gateway, seed=rules.seed)
-
-        self.node = Node(pd.sys, inbox, rules.nameserver, Random(rules.seed), await pd.clock(), make)
-        self.listening = Listening(self.node)
         self.clients = {client.channel: client for client in rules.clients}
         self.accounts = {
             client.channel: Account(client.streams, SHARED_ANSWER if client.shared else INLINE)
             for client in rules.clients
         }
         shared = [client.channel for client in rules.clients if client.shared]
-        at = {channel: SharedRegion(regions + (channel - CLIENTS.start) * REGION, REGION) for channel in shared}
-        self.service = self.listening.service = Service(
-            pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=at, limit=OBJECTS
-        )
-        await self.service.open()
+        self.regions = {
+            channel: SharedRegion(regions + (channel - CLIENTS.start) * REGION, REGION) for channel in shared
+        }
+        slots = SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)
+        if not state:
+            pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
+            await self._begin(pd, Inbox(pd.sys, slots))
+        else:
+            await self._begin_or_go_on(pd, slots)
         await self._turn()
 
+    async def _begin(self, pd: PD, inbox: Inbox) -> None:
+        """Begin with nothing."""
+        await self.cable.open()
+        await self._open(pd, inbox, self._stack)
+
+    async def _begin_or_go_on(self, pd: PD, slots: SlotAllocator) -> None:
+        lasting = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS)
+        inbox = LastingInbox(pd.sys, slots, lasting)
+        replies = LastingReplies(pd, HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY)
+        requests: list[KeptRequest] = []
+
+        async def take_up(kept: KeptNetwork) -> None:
+            requests.extend(kept.requests)
+            replies.use([request.reply for request in requests])
+            take_up_cable(kept.cable, self.cable)
+            await self._open(pd, inbox, lambda now: self._stack(now, kept.stack))
+            self.objects = Objects(self.node, self.accounts, self.listening, self.service, lasting)
+            self.objects.take_up(kept)
+
+        await replies.open()
+        self.handover = Handover(pd, KeptNetwork, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+        if await self.handover.go_on(take_up):
+            await self._go_on(pd, requests)
+        else:
+            await replies.abandon()
+            replies.use([])
+            await self._begin(pd, inbox)
+            self.objects = Objects(self.node, self.accounts, self.listening, self.service, lasting)
+
+    def _stack(self, now: Callable[[], int], kept: KeptStack | None = None) -> Stack:
+        """A new stack, or one that goes on where another was. Raises ValueError if it cannot."""
+        rules, cable = self.rules, self.cable
+        stack = Stack(
+            cable.mac, now, cable.send, address=rules.address, gateway=rules.gateway, seed=rules.seed,
+            announces=kept is None,
+        )  # fmt: skip
+        if kept is not None:
+            take_up_stack(stack, kept)
+        return stack
+
+    async def _open(self, pd: PD, inbox: Inbox, make: Callable[[Callable[[], int]], Stack]) -> None:
+        # No two lives draw the same numbers.
+        chance = Random(self.rules.seed + (pd.life - 1 << 64))
+        self.node = Node(pd.sys, inbox, self.rules.nameserver, chance, await pd.clock(), make)
+        self.listening = Listening(self.node)
+        self.service = self.listening.service = Service(
+            pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=self.regions, limit=OBJECTS
+        )
+        await self.service.open()
+
+    async def _go_on(self, pd: PD, requests: list[KeptRequest]) -> None:
+        """Take up the requests that wait, each in the reply object in which its client is."""
+        for kept in requests:
+            message, begun = request_of(kept)
+            pd.spare_replies.append(pd.reply_cap)
+            pd.reply_cap = kept.reply
+            answer = await self._serve(pd, message, begun)
+            if isinstance(answer, Message):
+                await pd.sys.send(kept.reply, answer)
+            if pd.reply_cap == kept.reply:
+                pd.reply_cap = pd.spare_replies.pop()
+                pd.spare_replies.append(kept.reply)
+        await self._turn(is_news=True)
+        if self.cable.is_refused:
+            # The driver has other slots than was written down.
+            await self.cable.open()
+
     def _root(self, session: int) -> Interface | None:
+        if self.objects is not None and session in self.objects.roots:
+            return cast(Interface, self.objects.roots.pop(session))
         client = self.clients.get(session)
         return None if client is None else given(client, self.node, self.accounts[session], self.listening)
 
@@ -101,18 +191,52 @@ class Program:
         self.node.ticks = await pd.clock()
 
     async def notified(self, pd: PD, ch: int) -> None:
-        """A beat, or the driver has something, or the supervisor wants a sign of life."""
+        """A beat, or the driver has something, or the supervisor wants a sign of life, or another program here."""
         if ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
             return
         await self._look_at_clock(pd)
         await self._turn(is_news=ch == LINK)
+        if ch == UPDATE:
+            await self._give_way(pd)
+
+    async def _give_way(self, pd: PD) -> None:
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives the connections")
+            return
+        for _ in range(POLLS):
+            uses = self.node.stack.statistics()
+            if not uses["arp_queue"].used and not uses["reassdata"].used:
+                break
+            await pd.compute(POLL)
+            await self._look_at_clock(pd)
+            await self._turn(is_news=True)
+        requests = [
+            await keep_request(reply, message, begun, self.regions.get(message.badge & SESSION_MASK))
+            for reply, (message, begun) in self.waiting.items()
+            if reply != pd.reply_cap and reply not in pd.spare_replies
+        ]
+        kept = self.objects.keep(self.cable, requests)
+        try:
+            self._stack(lambda: self.node.now, kept.stack).close()
+        except ValueError as problem:
+            await decline(pd, problem)
+        else:
+            await self.handover.give_way(kept)
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
         await self._look_at_clock(pd)
-        answer = await self.service.protected(msg)
+        answer = await self._serve(pd, msg, Begun())
         await self._turn()
+        return answer
+
+    async def _serve(self, pd: PD, msg: Message, begun: Begun) -> Any:
+        """Serve a request, and remember it if its client is kept waiting."""
+        reply, self.node.begun = pd.reply_cap, begun
+        answer = await self.service.protected(msg)
+        if pd.reply_cap != reply:
+            self.waiting[reply] = msg, begun
         return answer
 
     async def _turn(self, *, is_news: bool = False) -> None:

@@ -158,6 +158,11 @@ class Socket:
         return self._pointer
 
     @property
+    def number(self) -> int:
+        """By which it is known as long as its stack, or one that took that one's place, is there."""
+        return self._id
+
+    @property
     def closed(self) -> bool:
         """Whether this end was closed."""
         return self._pointer is None
@@ -247,6 +252,11 @@ class Listener(Socket):
     def __init__(self, stack: "Stack", pointer: "SocketPointer") -> None:
         super().__init__(stack, pointer)
         self._waiting: deque[Connection] = deque()
+
+    @property
+    def waiting(self) -> tuple[Connection, ...]:
+        """The connections that nobody has accepted yet."""
+        return tuple(self._waiting)
 
     def accept(self) -> Connection | None:
         """The connection that has waited longest, if any waits."""
@@ -400,6 +410,10 @@ class Stack:
             yield EchoReply(address, identifier, sequence, message[8:])
 
     # What is known of it
+
+    def sockets(self) -> dict[int, Socket]:
+        """The sockets that are open, by their numbers."""
+        return dict(self._sockets)
 
     def statistics(self) -> dict[str, Use]:
         """The use of each pool. A connection's buffer for received bytes comes on top: 64 KB where bytes arrived."""
