@@ -26,12 +26,13 @@ TRIES, PAUSE, SPREAD = 3, 500, 2_000
 """Of each; ticks between two replacements, and up to so many more, as the clock has it."""
 
 
-
-
 class Program:
-    """The program. Another one is a subclass with another plan."""
+    """The program. Another one is a subclass with another plan, and other pauses; ``lead`` is that before the first."""
 
     plan: ClassVar[tuple[tuple[str, int], ...]] = PLAN
+    lead: ClassVar[int] = 0
+    pause: ClassVar[int] = PAUSE
+    spread: ClassVar[int] = SPREAD
     report: int = 0
     orders: int = 0
 
@@ -39,9 +40,11 @@ class Program:
         """Carry out the plan."""
         supervision = connect(Supervision, Connection(pd.sys), BASE_ENDPOINT_CAP + SUPERVISOR)
         replaced = refused = 0
+        if self.lead:
+            await pd.compute(self.lead)
         for label, alternative in self.plan:
             for _ in range(TRIES):
-                await pd.compute(PAUSE + await pd.clock() % SPREAD)
+                await pd.compute(self.pause + await pd.clock() % self.spread)
                 try:
                     await supervision.update(label, alternative)
                 except Refused as failure:
@@ -52,6 +55,6 @@ class Program:
                     break
             await pd.store(self.report + REPLACED, replaced)
             await pd.store(self.report + REFUSED, refused)
-        await pd.compute(PAUSE)
+        await pd.compute(self.pause)
         await pd.store(self.orders + STOP, 1)
         await pd.store(self.report + DONE, 1)

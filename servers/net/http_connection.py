@@ -16,6 +16,8 @@ CHUNK: Final = 24_000
 MAX_HEADER: Final = 8192
 HEARD: Final = 2048
 """Bytes of a request that are taken in one piece; a header is too long if it is incomplete beyond ``MAX_HEADER``."""
+MOST_HEARD: Final = 32_768
+"""Bytes that are remembered of a request; of one with more, nobody else can hear the rest."""
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 _REASONS: Final = {
     200: "OK", 206: "Partial Content", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
@@ -35,13 +37,19 @@ class Progress(Enum):
 
 
 class HttpConnection:
-    """A connection; ``moved_at`` is for its owner to note when something last happened."""
+    """A connection; ``moved_at`` is for its owner to note when something last happened.
+
+    ``heard`` is what the browser has said since its last request was answered, as far as somebody else could begin
+    there; ``is_asked`` whether a whole request is among it.
+    """
 
     def __init__(self, stream: Stream, pages: Pages, now: int) -> None:
         self.stream = stream
         self.pages = pages
         self.moved_at = now
         self.protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
+        self.heard = b""
+        self.is_asked = self.has_ended = False
         self.method = ""
         self.out = b""
         self.page: Page | None = None
@@ -64,10 +72,11 @@ class HttpConnection:
                 self.out = self.out[await self.stream.write(self.out[:CHUNK], 0) :]
             elif self.page is not None:
                 await self._next_piece(self.page)
-            elif self.protocol.our_state in (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR):
+            elif self.is_last:
                 return Progress.ENDED
             elif self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE:
                 self.protocol.start_next_cycle()
+                self.heard, self.is_asked = self.protocol.trailing_data[0], False
             else:
                 return await self._hear()
         except TimedOut:
@@ -77,15 +86,24 @@ class HttpConnection:
             return Progress.ENDED
         return Progress.MORE
 
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more is heard on this connection: what is to be sent is its end."""
+        return self.protocol.our_state in (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
     async def _hear(self) -> Progress:
         """Something of a request."""
         try:
             event = self.protocol.next_event()
             if event is h11.NEED_DATA:
-                self.protocol.receive_data(await self.stream.read(HEARD, 0))
+                data = await self.stream.read(HEARD, 0)
+                self.heard += data[: MOST_HEARD + 1 - len(self.heard)]
+                self.has_ended |= not data
+                self.protocol.receive_data(data)
             elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
                 return Progress.ENDED
             elif isinstance(event, h11.Request):
+                self.is_asked = True
                 await self._answer(event)
         except h11.RemoteProtocolError as error:
             self._say(error.error_status_hint if error.error_status_hint in _REASONS else 400, close=True)

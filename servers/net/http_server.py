@@ -5,11 +5,16 @@ each connection signals a bit of its own in the server's notification when there
 writing never wait. Only the file server it waits for. If the network server dies, its connections are over; it looks
 from time to time whether its listener is still there, and listens again.
 
+With memory that outlives it (``state``) it can give way to another program: connections stay, what was begun to be
+answered is answered to its end, and what a browser has said is heard once (``http_handover``).
+
 GET and HEAD; ``index.html`` or a list for a directory; one byte range; connections are kept. A request with a header of
 more than 8 KiB is refused, a connection on which nothing moves for ten seconds is closed.
 """
 
 from typing import Any, Final
+
+from attrs import evolve
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, ServerDied, TimedOut
@@ -21,20 +26,28 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
+from servers.net.http_handover import Keeper, KeptWeb
+from servers.net.lasting import LastingInbox
 from servers.net.pages import Pages
+from servers.system.lasting_slots import LastingSlots
+from servers.system.retiring import Handover, decline
 
 network_region: int = 0
 network_region_size: int = 0x1_0000
 files_region: int = 0
 files_region_size: int = 0x1_0000
 state: int = 0
-state_size: int = 0x4_0000
+state_size: int = 0x10_0000
+"""Memory for the server after this one; who gives it that gives it slots that last, too."""
 
-NETWORK, FILES, METRONOME, SUPERVISOR, LISTENING, FIRST_STREAM = 0, 1, 2, 3, 10, 11
+NETWORK, FILES, METRONOME, SUPERVISOR, UPDATE, LISTENING, FIRST_STREAM = 0, 1, 2, 3, 4, 10, 11
 """Channels; the last two and those after them are bits of our own notification."""
 STREAMS: Final = 15
 NOTIFICATION, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 310, 500
 """Caps: to our own notification, without a badge; to our own CNode; and slots."""
+HELD_CNODE, HELD_ADDRESS, HELD_SLOTS = 320, 1 << 58, range(1, 1 << 10)
+"""The granted CNode that lasts, for connections and what is open for them: the cap to it, the address of slot 0, slots.
+"""
 LOOK_BEATS: Final = 20
 """Beats after which it looks again whether the network server is still in the same life."""
 PATIENCE_BEATS, CROWDED_BEATS = 1000, 50
@@ -52,6 +65,8 @@ class Program:
         self.watched: Any = None
         """The listener by a cap that ends with the network server's life."""
         self.pages: Any = None
+        self.keeper: Any = None
+        self.handover: Any = None
         self.connections: dict[int, HttpConnection] = {}
         self.ready: list[int] = []
         self.beats = 0
@@ -60,13 +75,36 @@ class Program:
         """Whether somebody may wait outside for whom there was no place."""
 
     async def init(self, pd: PD) -> None:
-        """Listen."""
-        self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
+        """Listen, or go on where another program was."""
+        slots = SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)
+        lasting = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS)
+        self.inbox = LastingInbox(pd.sys, slots, lasting) if state else Inbox(pd.sys, slots)
         network = Connection(pd.sys, self.inbox, SharedRegion(network_region, network_region_size))
         files = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
         self.listener = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
         self.pages = Pages(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
+        if state:
+            self.keeper = Keeper(network, files, self.pages, lasting)
+            self.handover = Handover(pd, KeptWeb, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+            if await self.handover.go_on(self._take_up):
+                await self._accept(pd)
+                await self._serve(pd)
+                return
         await self._look_after(pd)
+
+    async def _take_up(self, kept: KeptWeb) -> None:
+        await self.inbox.open()
+        self.is_open, self.is_crowded = kept.is_open, kept.is_crowded
+        self.watched = self.keeper.listener(kept.watched) if kept.watched else None
+        self.connections = self.keeper.connections(kept, range(STREAMS))
+        self.ready = list(self.connections)
+
+    async def _give_way(self, pd: PD) -> None:
+        if self.handover is None:
+            await decline(pd, "there is no memory that outlives what browsers have been sent")
+        else:
+            kept = self.keeper.keep(self.connections, self.watched, self.beats)
+            await self.handover.give_way(evolve(kept, is_open=self.is_open, is_crowded=self.is_crowded))
 
     async def _listen(self, pd: PD) -> None:
         """Begin to listen; what was open before, in a former life of this program or the other, is of no use."""
@@ -116,6 +154,8 @@ class Program:
                 await self._look_after(pd)
         elif ch == SUPERVISOR:
             await pd.notify(SUPERVISOR)
+        elif ch == UPDATE:
+            await self._give_way(pd)
         elif ch == LISTENING:
             await self._accept(pd)
         elif ch - FIRST_STREAM in self.connections and ch - FIRST_STREAM not in self.ready:
