@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from capkernel.system.elf import ElfError, read_program
 from capkernel.tools.demo.stage import DISK_BYTES
 from capkernel.tools.inject import Kind
 from hwmodel.block import RamDisk
@@ -95,15 +96,14 @@ class Subject:
 
     def missing(self, compiled: Path) -> str:
         """What is not here that it needs, and how to get it; empty if it can be played."""
-        files = [compiled / name for name in self.machine_code.values()]
-        absent = [file for file in files if not file.is_file()]
-        if absent:
-            return f"{absent[0]} is not there; make -C examples/c/pd builds it, which needs a RISC-V compiler"
-        try:
-            if files:
+        for file in (compiled / name for name in self.machine_code.values()):
+            if not file.is_file():
+                return f"{file} is not there; make -C examples/c/pd builds it, which needs a RISC-V compiler"
+            try:
+                read_program(file.read_bytes())
                 emulator.layout()
-        except emulator.EmulatorError as error:
-            return str(error)
+            except (ElfError, OSError, emulator.EmulatorError) as error:
+                return f"{file} cannot be run: {error}"
         return ""
 
     def kinds(self, *, spoilt: bool, number: int = 0) -> Kinds:
