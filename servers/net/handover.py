@@ -14,10 +14,6 @@ from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import SLOT
 from capkernel.protocols.service import Service
-from capkernel.user.codec import Word
-from capkernel.user.messages import SPILLED, SharedRegion
-from capkernel.user.operations import read
-from capkernel.user.syscalls import Message
 from servers.net.lwip import stack as lwip
 from servers.net.lwip.kept import KeptStack, keep_stack
 from servers.net.node import Account, Begun, Node, Watched, checked_address, checked_port
@@ -33,6 +29,7 @@ from servers.net.sockets import (
     StackStream,
 )
 from servers.system.lasting_slots import LastingSlots
+from servers.system.waiting import KeptRequest
 
 S = TypeVar("S", bound=lwip.Socket)
 
@@ -85,17 +82,24 @@ class KeptLeaving:
 
 
 @frozen
-class KeptRequest:
-    """A request that waits in a reply object that lasts, as it came, and how far it has come."""
+class KeptWaiting:
+    """A request that waits, and how far it has come."""
 
-    reply: Word
-    badge: Word
-    label: Word
-    words: list[Word]
+    request: KeptRequest
     deadline: int
     socket: int
     number: int
     step: int
+
+    @classmethod
+    def of(cls, request: KeptRequest, begun: Begun) -> "KeptWaiting":
+        """Write it down."""
+        return cls(request, begun.deadline or 0, begun.socket, begun.number, begun.step)
+
+    @property
+    def begun(self) -> Begun:
+        """How far it has come."""
+        return Begun(self.deadline, self.socket, self.number, self.step)
 
 
 @frozen
@@ -121,7 +125,7 @@ class KeptNetwork:
     roots: list[KeptRoot]
     leaving: list[KeptLeaving]
     withdrawn: list[int]
-    requests: list[KeptRequest]
+    waiting: list[KeptWaiting]
 
 
 # The card
@@ -146,28 +150,6 @@ def take_up_cable(kept: KeptCable, cable: Cable) -> None:
     cable.outgoing.extend(kept.outgoing)
 
 
-# Requests
-
-
-async def keep_request(reply: int, message: Message, begun: Begun, region: SharedRegion | None) -> KeptRequest:
-    """A request that waits; what lies in memory shared with its client is copied."""
-    words = list(message.words)
-    if message.label & SPILLED and region is not None:
-        data = await read(region.vaddr + words[0], words[1])
-        words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
-    return KeptRequest(
-        Word(reply), Word(message.badge), Word(message.label & ~SPILLED), [Word(word) for word in words],
-        begun.deadline or 0, begun.socket, begun.number, begun.step,
-    )  # fmt: skip
-
-
-def request_of(kept: KeptRequest) -> tuple[Message, Begun]:
-    """It, as it came."""
-    message = Message(kept.label, kept.words)
-    message.badge = kept.badge
-    return message, Begun(kept.deadline, kept.socket, kept.number, kept.step)
-
-
 # Objects
 
 
@@ -184,7 +166,7 @@ class Objects:
         self.slots = slots
         self.roots: dict[int, Interface] = {}
 
-    def keep(self, cable: Cable, requests: list[KeptRequest]) -> KeptNetwork:
+    def keep(self, cable: Cable, waiting: list[KeptWaiting]) -> KeptNetwork:
         """Everything."""
         servants, caps = given_caps(self.service)
         places = {id(servant): place for place, servant in enumerate(servants)}
@@ -202,7 +184,7 @@ class Objects:
         objects = [self._keep_object(servant) for servant in servants]
         return KeptNetwork(
             keep_stack(self.node.stack), keep_cable(cable), objects, caps, roots, leaving,
-            sorted(self.listening.withdrawn), requests,
+            sorted(self.listening.withdrawn), waiting,
         )  # fmt: skip
 
     def _keep_object(self, servant: Interface) -> KeptObject:
@@ -290,8 +272,8 @@ class Objects:
     def _check_owners(self, kept: KeptNetwork) -> None:
         """Each socket is somebody's: an object's, a listener's who has not accepted it, or a request's that waits."""
         sockets = self.node.stack.sockets()
-        awaited = [request.socket for request in kept.requests if request.socket]
-        if len(set(awaited)) < len(awaited) or any(request.step < 0 for request in kept.requests):
+        awaited = [each.socket for each in kept.waiting if each.socket]
+        if len(set(awaited)) < len(awaited) or any(each.step < 0 for each in kept.waiting):
             raise ValueError("two requests wait for the same")
         owned = {socket.number for socket in self.node.sockets} | set(awaited)
         for listener in sockets.values():

@@ -27,7 +27,7 @@ from capkernel.user.messages import SharedRegion
 from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
 from servers.net.http_handover import Keeper, KeptWeb
-from servers.net.lasting import LastingInbox
+from servers.net.lasting_inbox import LastingInbox
 from servers.net.pages import Pages
 from servers.system.lasting_slots import LastingSlots
 from servers.system.retiring import Handover, decline

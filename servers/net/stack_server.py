@@ -27,8 +27,8 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
-from servers.net.handover import KeptNetwork, KeptRequest, Objects, keep_request, request_of, take_up_cable
-from servers.net.lasting import LastingInbox, LastingReplies
+from servers.net.handover import KeptNetwork, KeptWaiting, Objects, take_up_cable
+from servers.net.lasting_inbox import LastingInbox
 from servers.net.lwip import WHY_NOT as WHY_NOT
 from servers.net.lwip.kept import KeptStack, take_up_stack
 from servers.net.lwip.stack import Stack
@@ -37,6 +37,7 @@ from servers.net.policy import Policy, PolicyError, read_policy
 from servers.net.sockets import Listening, given
 from servers.system.lasting_slots import LastingSlots
 from servers.system.retiring import Handover, decline
+from servers.system.waiting import Callers, LastingReplies, keep_request
 
 policy: int = 0
 policy_size: int = 0x1000
@@ -88,8 +89,7 @@ class Program:
         self.clients: dict[int, Any] = {}
         self.accounts: dict[int, Account] = {}
         self.regions: dict[int, SharedRegion] = {}
-        self.waiting: dict[int, tuple[Message, Begun]] = {}
-        """The request of who was last kept waiting in each reply object."""
+        self.callers: Any = None
 
     async def init(self, pd: PD) -> None:
         """Open the card, or go on where another program was; and serve."""
@@ -106,6 +106,7 @@ class Program:
         self.regions = {
             channel: SharedRegion(regions + (channel - CLIENTS.start) * REGION, REGION) for channel in shared
         }
+        self.callers = Callers[Begun](pd)
         slots = SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)
         if not state:
             pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
@@ -123,11 +124,11 @@ class Program:
         lasting = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS)
         inbox = LastingInbox(pd.sys, slots, lasting)
         replies = LastingReplies(pd, HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY)
-        requests: list[KeptRequest] = []
+        waiting: list[KeptWaiting] = []
 
         async def take_up(kept: KeptNetwork) -> None:
-            requests.extend(kept.requests)
-            replies.use([request.reply for request in requests])
+            waiting.extend(kept.waiting)
+            replies.use([each.request.reply for each in waiting])
             take_up_cable(kept.cable, self.cable)
             await self._open(pd, inbox, lambda now: self._stack(now, kept.stack))
             self.objects = Objects(self.node, self.accounts, self.listening, self.service, lasting)
@@ -136,7 +137,7 @@ class Program:
         await replies.open()
         self.handover = Handover(pd, KeptNetwork, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
         if await self.handover.go_on(take_up):
-            await self._go_on(pd, requests)
+            await self._go_on(waiting)
         else:
             await replies.abandon()
             replies.use([])
@@ -164,18 +165,11 @@ class Program:
         )
         await self.service.open()
 
-    async def _go_on(self, pd: PD, requests: list[KeptRequest]) -> None:
-        """Take up the requests that wait, each in the reply object in which its client is."""
-        for kept in requests:
-            message, begun = request_of(kept)
-            pd.spare_replies.append(pd.reply_cap)
-            pd.reply_cap = kept.reply
-            answer = await self._serve(pd, message, begun)
-            if isinstance(answer, Message):
-                await pd.sys.send(kept.reply, answer)
-            if pd.reply_cap == kept.reply:
-                pd.reply_cap = pd.spare_replies.pop()
-                pd.spare_replies.append(kept.reply)
+    async def _go_on(self, waiting: list[KeptWaiting]) -> None:
+        """Take up the requests that wait."""
+        for each in waiting:
+            self.node.begun = begun = each.begun
+            await self.callers.resume(self.service, each.request, begun)
         await self._turn(is_news=True)
         if self.cable.is_refused:
             # The driver has other slots than was written down.
@@ -211,12 +205,11 @@ class Program:
             await pd.compute(POLL)
             await self._look_at_clock(pd)
             await self._turn(is_news=True)
-        requests = [
-            await keep_request(reply, message, begun, self.regions.get(message.badge & SESSION_MASK))
-            for reply, (message, begun) in self.waiting.items()
-            if reply != pd.reply_cap and reply not in pd.spare_replies
+        waiting = [
+            KeptWaiting.of(await keep_request(reply, message, self.regions.get(message.badge & SESSION_MASK)), begun)
+            for reply, message, begun in self.callers.waiting()
         ]
-        kept = self.objects.keep(self.cable, requests)
+        kept = self.objects.keep(self.cable, waiting)
         try:
             self._stack(lambda: self.node.now, kept.stack).close()
         except ValueError as problem:
@@ -227,16 +220,9 @@ class Program:
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
         await self._look_at_clock(pd)
-        answer = await self._serve(pd, msg, Begun())
+        self.node.begun = begun = Begun()
+        answer = await self.callers.serve(self.service, msg, begun)
         await self._turn()
-        return answer
-
-    async def _serve(self, pd: PD, msg: Message, begun: Begun) -> Any:
-        """Serve a request, and remember it if its client is kept waiting."""
-        reply, self.node.begun = pd.reply_cap, begun
-        answer = await self.service.protected(msg)
-        if pd.reply_cap != reply:
-            self.waiting[reply] = msg, begun
         return answer
 
     async def _turn(self, *, is_news: bool = False) -> None:
