@@ -147,3 +147,43 @@ def test_a_second_mint_for_one_device_does_not_beget_the_first() -> None:
     device.root.do(CNODE, "CNode_Revoke", bi.CAP_IO_SPACE, 64)
     assert not device.copies()
     assert device.root.cap(device.space) is device.root.cap(again) is NULL
+
+
+def test_the_iommu_is_told_of_every_change_and_of_whose_it_is() -> None:
+    device = Device()
+    root = device.root
+    told: list[tuple[object, ...]] = []
+    machine = root.machine
+    setting, forgetting = machine.iommu_set_context, machine.iommu_invalidate
+
+    def set_context(request: int, domain: int, table: int | None, levels: int) -> None:
+        told.append(("set", request, domain, table is not None, levels))
+        setting(request, domain, table, levels)
+
+    def invalidate(domain: int) -> None:
+        told.append(("forget", domain))
+        forgetting(domain)
+
+    root.state.machine.iommu_set_context, root.state.machine.iommu_invalidate = set_context, invalidate
+    forget, levels = ("forget", DOMAIN), io.IO_LEVELS
+    changes: list[tuple[Callable[[], object], list[tuple[object, ...]]]] = [
+        (lambda: root.do(device.source, "Page_Unmap"), [forget]),
+        (lambda: device.map(device.source, FROM, 2), [forget]),
+        (lambda: root.do(device.tables[2], "IOPageTable_Unmap"), [forget]),
+        (lambda: root.do(device.tables[2], "IOPageTable_Map", FROM, caps=(device.space,)), [forget]),
+        (lambda: root.do(device.tables[0], "IOPageTable_Unmap"), [("set", DEVICE, DOMAIN, False, levels), forget]),
+        (lambda: root.do(device.tables[0], "IOPageTable_Unmap"), []),
+        (
+            lambda: root.do(device.tables[0], "IOPageTable_Map", FROM, caps=(device.space,)),
+            [("set", DEVICE, DOMAIN, True, levels), forget],
+        ),
+        (
+            lambda: root.do(CNODE, "CNode_Delete", device.space, 64),
+            [("set", DEVICE, DOMAIN, False, levels), forget],
+        ),
+    ]
+    for change, expected in changes:
+        told.clear()
+        change()
+        assert told == expected
+    assert not device.copies()
