@@ -4,6 +4,9 @@
     status = await child.wait()
 
 Whoever gives a cap away gives a derived one (``Interface.derive``), to be able to take it back.
+
+If the process server dies meanwhile, the process runs, or nothing is left of it and the failure is ``ServerDied`` (or
+``Gone``, if it had been answered for): then one may ask again. Who waits when it dies asks again, too: ``insist``.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +14,12 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import Failure
+from capkernel.protocols.failures import Failure, Gone, ServerDied
 from capkernel.protocols.files import File
 from capkernel.protocols.interface import Cap, Interface
-from capkernel.protocols.processes import Launcher, Process
+from capkernel.protocols.processes import Launcher, Process, State
 from capkernel.user import process as user
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -44,11 +48,26 @@ async def spawn(
             await process.give_slots()
         if segment is not None:
             await process.page(Cap(segment.cap))
-        await process.start(arguments, heap)
+        await _start(process, arguments, heap)
     except Exception:
         await _give_up(process)
         raise
     return process
+
+
+async def _start(process: Process, arguments: list[str], heap: int) -> None:
+    """Start it, once: if the server dies over that it runs, or is as it was, or is gone. Raises failures."""
+    while True:
+        try:
+            await process.start(arguments, heap)
+            return
+        except ServerDied as death:
+            try:
+                status = await insist(process.status)
+            except Gone:
+                raise death from None
+            if status is None or status.state is not State.PREPARED:
+                return
 
 
 async def prepared(
@@ -71,7 +90,7 @@ async def prepared(
 
 async def _give_up(process: Process) -> None:
     try:
-        await process.drop()
+        await insist(process.drop)
     except Failure:
         # The server does not know it any more; the cap to it is here.
         if isinstance(process, Stub):

@@ -144,7 +144,7 @@ class Child:
             self.sys, self.tcb, cspace_root_data=guard, vspace_root_data=0, fault_ep=fault_ep, cspace_root=self.cnode,
             vspace_root=self.vspace.root,
         )  # fmt: skip
-        await self.workshop.places.discard(fault_ep)
+        await self.workshop.inbox.discard(fault_ep)
         await stubs.tcb_set_ipc_buffer(self.sys, self.tcb, buffer=user.IPC_BUFFER, buffer_frame=buffer)
         await stubs.tcb_set_priority(self.sys, self.tcb, priority=PRIORITY, authority=OWN_TCB)
         await stubs.sched_context_consumed(self.sys, self.time)
@@ -180,12 +180,13 @@ class Child:
         )  # fmt: skip
 
     async def _copy(self, cap: int, rights: int) -> int:
-        slot = self.workshop.places.alloc()
+        """A copy for a moment, in a slot that does not last."""
+        slot = self.workshop.inbox.slots.alloc()
         await stubs.cnode_copy(
-            self.sys, PLACE_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=PLACE_CNODE,
+            self.sys, OWN_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=PLACE_CNODE,
             src_index=cap & PLACES - 1, src_depth=WORD_BITS, rights=rights,
         )  # fmt: skip
-        return PLACE | slot
+        return slot
 
     async def _put(self, index: int, cap: int, root: int, rights: int, badge: int | None = None) -> None:
         """Derive a cap of ours into a slot of the process."""
@@ -266,16 +267,17 @@ class Child:
 
     async def held(self, slot: int) -> bool:
         """Whether there is a cap in a slot: it can be copied, or the kernel says that it is of a kind that cannot."""
-        probe = self.workshop.places.alloc()
+        near = self.workshop.inbox.slots
+        probe = near.alloc()
         try:
             await stubs.cnode_copy(
-                self.sys, PLACE_CNODE, dest_index=probe, dest_depth=WORD_BITS, src_root=self.cnode, src_index=slot,
+                self.sys, OWN_CNODE, dest_index=probe, dest_depth=WORD_BITS, src_root=self.cnode, src_index=slot,
                 src_depth=user.CSPACE_BITS, rights=rt.ALL,
             )  # fmt: skip
         except KernelError as error:
-            self.workshop.places.free(probe)
+            near.free(probe)
             return error.code != err.FAILED_LOOKUP
-        await self.workshop.places.discard(PLACE | probe)
+        await self.workshop.inbox.discard(probe)
         return True
 
     async def _tell(self) -> None:
@@ -294,7 +296,7 @@ class Child:
         while data:
             copy = await self._copy(self.startup[page], rt.READ_WRITE)
             await self._write(copy, start, data[: PAGE - start])
-            await self.workshop.places.discard(copy)
+            await self.workshop.inbox.discard(copy)
             page, start, data = page + 1, 0, data[PAGE - start :]
 
     # Memory

@@ -30,7 +30,11 @@ _ROW_BYTES: Final = 32
 
 
 class Places(SlotAllocator):
-    """The slots for objects of processes, and for caps that the next life is to find."""
+    """The slots for objects of processes, and for caps that the next life is to find.
+
+    What is in a slot goes with its memory, or the slot is written down before anything is put there: so a slot that the
+    table does not name is empty.
+    """
 
     def __init__(self, sys: Syscalls) -> None:
         super().__init__(PLACE_CNODE, FIRST_PLACE, PLACES)
@@ -46,10 +50,9 @@ class Places(SlotAllocator):
             del self._free[slot]
 
     async def clear(self) -> None:
-        """Empty all slots that are not in use: a former life may have left something there."""
+        """Empty all slots: a former life may have left something there that it did not write down."""
         for slot in range(FIRST_PLACE, PLACES):
-            if slot in self._free:
-                await self.empty(slot)
+            await self.empty(slot)
 
     async def empty(self, slot: int) -> None:
         """Delete the cap in a slot."""
@@ -60,21 +63,13 @@ class Places(SlotAllocator):
         await self.empty(cap & PLACES - 1)
         self.free(cap & PLACES - 1)
 
-    async def take(self, inbox: Inbox, cap: int) -> int:
-        """Move a cap that was received to where it lasts; returns its address there. Raises QuotaExceeded, and then the
-        cap is deleted.
-        """
-        try:
-            slot = self.alloc()
-        except OutOfSlots:
-            await inbox.discard(cap)
-            raise QuotaExceeded("this server can keep no more caps") from None
+    async def move(self, inbox: Inbox, cap: int, place: int) -> None:
+        """Move a cap that was received to a place, by its address, that was written down before."""
         await stubs.cnode_move(
-            self.sys, PLACE_CNODE, dest_index=slot, dest_depth=WORD_BITS, src_root=inbox.slots.cnode, src_index=cap,
-            src_depth=inbox.slots.depth,
+            self.sys, PLACE_CNODE, dest_index=place & PLACES - 1, dest_depth=WORD_BITS, src_root=inbox.slots.cnode,
+            src_index=cap, src_depth=inbox.slots.depth,
         )  # fmt: skip
         inbox.slots.free(cap)
-        return PLACE | slot
 
 
 class Workshop:
@@ -163,9 +158,17 @@ class Purse(Fund):
         return await self._keep(await self.above.ask(lambda account: account.account(self.number)))
 
     async def _keep(self, stub: Any) -> Account:
+        places, inbox = self.workshop.places, self.workshop.inbox
         if self.cap:
-            await self.workshop.places.discard(self.cap)
-        self.cap = await self.workshop.places.take(self.workshop.inbox, stub.cap)
+            await places.empty(self.cap & PLACES - 1)
+        else:
+            try:
+                self.cap = PLACE | places.alloc()
+            except OutOfSlots:
+                await stub.forget()
+                raise QuotaExceeded("this server can keep no more caps") from None
+            await self.workshop.save()
+        await places.move(inbox, stub.cap, self.cap)
         return self._at(self.cap)
 
     def _at(self, cap: int) -> Account:

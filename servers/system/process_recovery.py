@@ -73,7 +73,7 @@ def _restore_process(server: Any, kept: KeptProcess) -> None:
 
 async def go_on(server: Any) -> None:
     """Finish what the former life has begun, and let processes run again."""
-    await server.workshop.places.clear()
+    server.has_begun = True
     reached = {id(entry.servant) for entry in server.service.entries()}
     own = server.root.memory(OWN_NUMBER, 1)
     await server.root.release(own)

@@ -10,12 +10,13 @@ from capkernel.protocols.interface import Cap
 from capkernel.protocols.memory import PAGE
 from capkernel.protocols.processes import MAX_NAME, HeldCap, Launcher, Process, ProcessInfo, Quota, State, Status
 from capkernel.user import process as user
+from capkernel.user.allocators import OutOfSlots
 from capkernel.user.inbox import Inbox
 from capkernel.user.syscalls import Message, Syscalls
 from capkernel.user.tasks import Condition
 from servers.system.funds import Fund
 from servers.system.process_child import Child
-from servers.system.process_objects import Purse, Workshop
+from servers.system.process_objects import PLACE, Purse, Workshop
 from servers.system.process_table import KeptLauncher, KeptProcess
 from servers.system.program_file import read_program_file
 
@@ -164,8 +165,14 @@ class ProcessServant(Process):
     async def watch(self, notification: Cap) -> None:
         """Signal its end."""
         await self._unwatch()
-        self.watcher = await self.office.workshop.places.take(self.office.inbox, notification)
+        places = self.office.workshop.places
+        try:
+            self.watcher = PLACE | places.alloc()
+        except OutOfSlots:
+            await self.office.inbox.discard(notification)
+            raise QuotaExceeded("this server can keep no more caps") from None
         await self.office.save()
+        await places.move(self.office.inbox, notification, self.watcher)
         if self.child is None:
             await self.tell_watcher()
 
@@ -178,8 +185,8 @@ class ProcessServant(Process):
     async def _unwatch(self) -> None:
         watcher, self.watcher = self.watcher, 0
         if watcher:
-            await self.office.save()
             await self.office.workshop.places.discard(watcher)
+            await self.office.save()
 
     async def give_slots(self) -> None:
         """Its own CSpace."""

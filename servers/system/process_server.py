@@ -79,6 +79,7 @@ class Server:
 
     def __init__(self, pd: PD, text: str, installed: dict[str, bytes]) -> None:
         self.sys = pd.sys
+        self.life = pd.life
         self.quotas = read_quotas(text)
         self.installed = installed
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
@@ -106,6 +107,8 @@ class Server:
         self.service = Service(
             pd, roots=self.sessions.get, endpoint=ENDPOINT, inbox=self.inbox, settle=self.settle
         )
+        self.has_begun = False
+        """Until each client has its share there is nothing to be written down: the next life begins anew."""
         self._newest = 0
         """The number of the cap that was given out last."""
         self._next_session = FIRST_OPENED + (pd.life - 1 << _LIFE_SHIFT)
@@ -127,11 +130,13 @@ class Server:
         for time in self.times:
             await stubs.sched_context_unbind(self.sys, time)
         await self.root.ask(lambda account: account.clear())
-        await self.workshop.places.clear()
+        if self.life > 1:
+            await self.workshop.places.clear()
         for channel, quota in self.quotas.launchers.items():
             launcher = self._launcher(self.root, quota.pages * PAGE, quota.processes, channel=channel)
             await launcher.fund.begin(launcher.memory)
             self.sessions[channel] = launcher
+        self.has_begun = True
         await self.save()
 
     # What is written down
@@ -154,7 +159,7 @@ class Server:
 
     async def save(self) -> None:
         """Write down what there is."""
-        if self.record is not None:
+        if self.record is not None and self.has_begun:
             await self.record.save(self.kept())
 
     async def settle(self) -> None:
