@@ -13,7 +13,7 @@ from capkernel.tools.campaign import copies
 from capkernel.tools.campaign.batch import Batch
 from capkernel.tools.campaign.command import TOLERATED, campaign
 from capkernel.tools.campaign.schedule import Planned
-from capkernel.tools.campaign.subjects import STORAGE, STORAGE_C
+from capkernel.tools.campaign.subjects import MIRROR_C, STORAGE, STORAGE_C
 from capkernel.tools.inject import Kind
 from capkernel.tools.machine_mutation import read_mapped
 from tests.crosscompiler import needs_compiler
@@ -58,6 +58,21 @@ def test_spoilt_machine_code_that_goes_on_does_no_harm_beyond_its_data(compiled:
     result = warm(compiled).play_trials([(Planned(disk, kind, 3, seed, count),) for seed in range(6)])
     assert result.activated[f"disk: {kind}"]
     assert {failed.harm for failed in result.failed} <= TOLERATED
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_mirror_keeps_its_data_and_its_client_though_one_of_two_drivers_is_spoilt(compiled: Path) -> None:
+    tried = Batch(MIRROR_C, compiled)
+    tried.warm_up()
+    disk, files, mirror = (MIRROR_C.by_target[name] for name in ("disk2", "files", "mirror"))
+    trials = [
+        (Planned(disk, Kind.MUTATION, 3, seed, count), Planned(files if seed % 2 else mirror, Kind.CRASH, 20, seed))
+        for seed, count in enumerate((EVERYWHERE, 100, 100, 10, 3, 1))
+    ]
+    result = tried.play_trials(trials)
+    assert not result.failed
+    assert result.activated["disk2: mutation"]
 
 
 @needs_compiler

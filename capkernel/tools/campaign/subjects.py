@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from capkernel.system.elf import ElfError, read_program
 from capkernel.tools.demo.stage import DISK_BYTES
@@ -144,10 +144,6 @@ STORAGE: Final = Subject("storage", "churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ))  # fmt: skip
 
-STORAGE_C: Final = Subject(
-    "storage-c", STORAGE.client, STORAGE.targets, system=STORAGE.name, machine_code={"disk": "virtio_blk.elf"}
-)
-
 MIRROR: Final = Subject("mirror", "churner.elf", (
     *(Target(name, 40, _DRIVER, _SPOILT) for name in ("disk", "disk2")),
     Target("mirror", 60, _SERVER),
@@ -188,4 +184,12 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), reach=5)  # fmt: skip
 
-SUBJECTS: Final = {subject.name: subject for subject in (STORAGE, STORAGE_C, MIRROR, NETWORK, CONSOLE, PROCESSES)}
+_DISK_IN_C: Final = "virtio_blk.elf"
+STORAGE_C: Final = evolve(STORAGE, name="storage-c", system=STORAGE.name, machine_code={"disk": _DISK_IN_C})
+MIRROR_C: Final = evolve(
+    MIRROR, name="mirror-c", system=MIRROR.name, machine_code=dict.fromkeys(MIRROR.one_of, _DISK_IN_C)
+)
+
+SUBJECTS: Final = {subject.name: subject for subject in (
+    STORAGE, STORAGE_C, MIRROR, MIRROR_C, NETWORK, CONSOLE, PROCESSES,
+)}  # fmt: skip
