@@ -2,8 +2,9 @@
 
 Time is counted in beats. Like MINIX's reincarnation server: a service that crashed is started again at once; if it
 crashes again soon, after 2 beats, then 4, 8, 16, and from then on 30. One that gives no sign of life for more than its
-``patience`` is killed, and with it those that it relies on: it may wait for one that lives and does not answer. What
-was decided here is only written down; ``supervisor`` does it.
+``patience`` is killed, and with it those that it relies on: it may wait for one that lives and does not answer. So are
+they when it crashes again and again: one of them may live and give answers of which nobody can make anything. What was
+decided here is only written down; ``supervisor`` does it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ DECLINED: Final = 2
 """Beats after which a service that was asked for its state, and still gives signs of life, does not want to go."""
 ORDER_PATIENCE: Final = 2
 """Beats that a service waits for an order before it is restarted without one."""
+MISLED: Final = 3
+"""Crashes in a row after which, each time, those that a service relies on are started anew with it."""
 MAX_EVENTS: Final = 32
 NO_HEARTBEAT: Final = "no-heartbeat"
 
@@ -126,7 +129,7 @@ class Table:
         service.crashes += 1
         service.due = self.beats + (max(ORDER_PATIENCE, delay) if service.asks else delay)
         service.state = State.ASKING if service.asks else State.WAITING
-        steps = [Step(Act.DESTROY, label)]
+        steps = [*self._misled(service), Step(Act.DESTROY, label)]
         return steps if service.asks or delay else [*steps, *self._start(service)]
 
     def lives(self, label: str) -> bool:
@@ -197,17 +200,24 @@ class Table:
                 yield Step(Act.PING, service.label)
         elif service.state is State.RUNNING and service.patience:
             if silent > service.patience:
-                yield from self._doubted(service)
+                yield from self._doubted(service, service.last_life, "is silent")
                 yield from self.crashed(service.label, NO_HEARTBEAT)
             else:
                 yield Step(Act.PING, service.label)
 
-    def _doubted(self, service: Service) -> Iterator[Step]:
-        """Whoever is silent may wait for an answer that will never come: start anew those whose answer it may be."""
+    def _misled(self, service: Service) -> Iterator[Step]:
+        """Whoever crashes again and again may be given nonsense: start anew those whose answers it may be."""
+        if service.crashes % MISLED == 0:
+            yield from self._doubted(service, service.started, "crashes again and again")
+
+    def _doubted(self, service: Service, since: int, what: str) -> Iterator[Step]:
+        """Whoever is silent may wait for an answer that will never come: start anew those whose answer it may be, but
+        those that have been since.
+        """
         for label in self.providers.get(service.label, ()):
             provider = self.services[label]
-            if provider.state is State.RUNNING and provider.started <= service.last_life:
-                yield from self.restarted(label, f"{service.label} is silent")
+            if provider.state is State.RUNNING and provider.started <= since:
+                yield from self.restarted(label, f"{service.label} {what}")
 
     def _start(self, service: Service) -> list[Step]:
         service.state, service.is_new = State.RUNNING, False

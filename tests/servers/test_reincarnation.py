@@ -82,6 +82,31 @@ def test_whom_a_silent_service_waits_for_is_started_anew_with_it_but_not_twice()
     assert table.services["disk"].incarnation == 3
 
 
+def test_those_on_whom_a_service_relies_are_started_anew_when_it_crashes_again_and_again() -> None:
+    table = Table.of([Service("disk", 5, False, 0), Service("files", 2, False, 0), Service("clock", 5, False, 0)])
+    table.providers = {"files": ("disk",)}
+    for label in table.services:
+        table.adopt(label)
+    table.begin()
+    lives: list[int] = []
+    for _ in range(7):
+        steps = table.crashed("files", "fault")
+        assert steps[-1].label == "files"
+        lives.append(table.services["disk"].incarnation)
+        while table.services["files"].state is not State.RUNNING:
+            for label in ("disk", "clock"):
+                table.lives(label)
+            table.beat()
+    assert lives == [1, 1, 2, 2, 2, 3, 3]
+    assert table.services["clock"].incarnation == 1
+    for _ in range(STEADY):
+        for label in table.services:
+            table.lives(label)
+        table.beat()
+    table.crashed("files", "fault")
+    assert table.services["disk"].incarnation == 3
+
+
 def test_a_service_that_asks_waits_for_an_order_but_not_for_ever() -> None:
     table = running(asks=True)
     assert not starts(table.crashed("disk", "fault"))
