@@ -4,6 +4,7 @@ from servers.clients.replacer import Program as Replacer
 
 LABELS = (
     "console", "timer", "rtc", "entropy", "disk", "files", "log", "audit", "names", "memory", "usage",
+    "processes",
 )  # fmt: skip
 
 

@@ -1,32 +1,36 @@
 """Uses many servers without a pause while they are replaced, so that a request that is lost or done twice shows.
 
 Each round writes a numbered line to the console, sleeps, asks for time and entropy, binds and unbinds a name, takes and
-returns a page, and adds to a file; some write entries and records, whose numbers are to follow those before. Caps that
-were given out in the first round are used for ever: to a log under another name, to some of the names, to memory, to a
-file. Two more are tried again and again: one that may only read, and one that was given up.
+returns a page, adds to a file, and starts a process that reads one; some write entries and records, whose numbers are
+to follow those before. Caps that were given out in the first round are used for ever: to a log under another name, to
+some of the names, to memory, to a file, to a process that computes all the time. Two more are tried again and again:
+one that may only read, and one that was given up.
 """
 
 from functools import partial
 from typing import Any
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import RealTimeClock, Timer
 from capkernel.protocols.console import Console
 from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import Gone, NotPermitted
-from capkernel.protocols.files import Directory
+from capkernel.protocols.files import READ, Directory, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.log import Level, Log, LogReader
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.names import NameSpace
+from capkernel.protocols.processes import Launcher, State, Status
+from capkernel.protocols.spawn import spawn
 from capkernel.protocols.usage import Usage
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.clients.journal_keeper import TAKEN
 from servers.clients.journal_keeper import Program as Keeper
 
 FILES, CONSOLE = 0, 1
-TIMER, CLOCK, ENTROPY, LOG, LOG_READER, AUDIT, AUDIT_READER, MEMORY, USAGE = range(3, 12)
+TIMER, CLOCK, ENTROPY, LOG, LOG_READER, AUDIT, AUDIT_READER, MEMORY, USAGE, PROCESSES = range(3, 13)
 """Channels."""
 NAMES = 310
 """The cap to the names, through which caps can be handed over."""
@@ -36,6 +40,8 @@ SELDOM = 8
 NAME = "files"
 FOR_EVER, FOR_A_ROUND = 1, 2
 """Numbers of memory in the account."""
+TEXT = b"what a process reads"
+NAMES_OF_FILES = {"journal", "reader", "sleeper", "text"}
 
 
 class Program(Keeper):
@@ -45,7 +51,7 @@ class Program(Keeper):
         super().__init__()
         self.use: dict[str, Any] = {}
         """Servers, and caps that they gave out, by name."""
-        self.entry = self.recorded = self.us = self.ns = self.consumed = 0
+        self.entry = self.recorded = self.us = self.ns = self.consumed = self.process = self.cpu_us = 0
         self.drawn = b""
 
     async def _begin(self, pd: PD, connection: Connection) -> None:
@@ -56,7 +62,7 @@ class Program(Keeper):
             "console": (Console, CONSOLE), "timer": (Timer, TIMER), "clock": (RealTimeClock, CLOCK),
             "entropy": (Entropy, ENTROPY), "log": (Log, LOG), "log reader": (LogReader, LOG_READER),
             "audit": (Audit, AUDIT), "audit reader": (AuditReader, AUDIT_READER), "account": (Account, MEMORY),
-            "usage": (Usage, USAGE),
+            "usage": (Usage, USAGE), "launcher": (Launcher, PROCESSES),
         }  # fmt: skip
         self.use = {name: at(*wanted) for name, wanted in interfaces.items()}
         names: Any = connect(NameSpace, connection, NAMES)
@@ -70,7 +76,13 @@ class Program(Keeper):
         self.former = await self.use["log"].named("former")
         self.former.is_owned = False
         await self.former.drop()
-        self.journal = await at(Directory, FILES).create("journal")
+        files = at(Directory, FILES)
+        self.journal = await files.create("journal")
+        self.use["reader"] = await _written(files, "reader", b"#!capkernel reader\n")
+        self.use["text"] = await _written(files, "text", TEXT)
+        sleeper = await _written(files, "sleeper", b"#!capkernel sleeper\n")
+        self.use["sleeper"] = await spawn(self.use["launcher"], sleeper, ["for ever"])
+        self.process = (await self.use["sleeper"].info()).number
         self.entry = await self.use["log"].append(Level.INFO, "begin")
         self.recorded = await self.use["audit"].record(["begin"])
 
@@ -81,6 +93,7 @@ class Program(Keeper):
             await self._numbers(pd, number)
         await self._named(pd, number)
         await self._memory(pd)
+        await self._processes(pd)
         await self._ask(pd, lambda: self.journal.write(8 * number, number.to_bytes(8, "little")))
         found = await self._ask(pd, self.journal.info)
         self._check(found is not None and found.size == 8 * (number + 1))
@@ -127,7 +140,7 @@ class Program(Keeper):
             if cap is not None:
                 found: Any = connect(Directory, self.journal.connection, cap, is_owned=True)
                 listing = await self._ask(pd, partial(found.list, 0))
-                self._check(listing is not None and [each.name for each in listing] == ["journal"])
+                self._check(listing is not None and {each.name for each in listing} == NAMES_OF_FILES)
                 await found.connection.inbox.discard(cap)
 
     async def _memory(self, pd: PD) -> None:
@@ -139,6 +152,27 @@ class Program(Keeper):
             await page.forget()
         self._check(await self._ask(pd, self.use["memory"].size) == 2 * PAGE)
 
+    async def _processes(self, pd: PD) -> None:
+        """One more process, with just a file to read; the first one goes on. Who waits when the server is replaced is
+        told so, and asks again.
+        """
+        launcher = self.use["launcher"]
+        limited = await self._ask(pd, lambda: self.use["text"].restrict(READ))
+        lent = await self._ask(pd, limited.derive)
+        child = await self._ask(pd, lambda: spawn(launcher, self.use["reader"], ["once"], {"input": lent}))
+        await lent.forget()
+        if child is not None:
+            status = await self._ask(pd, lambda: insist(child.wait))
+            self._check(status == Status(State.EXITED, len(TEXT)))
+            await self._ask(pd, child.drop)
+        await self._ask(pd, limited.revoke)
+        await self._ask(pd, limited.drop)
+        found = await self._ask(pd, lambda: launcher.processes(0))
+        self._check([each.number for each in found or ()] == [self.process])
+        info = await self._ask(pd, self.use["sleeper"].info)
+        self._check(info is not None and info.state is State.RUNNING and info.cpu_us >= self.cpu_us)
+        self.cpu_us = info.cpu_us if info else self.cpu_us
+
     async def _ticket(self, pd: PD, tickets: Any) -> None:
         """Its tickets are the numbers of records."""
         self.counts[TAKEN] += 1
@@ -148,6 +182,17 @@ class Program(Keeper):
         await self._must_fail(pd, lambda: self.former.append(Level.INFO, "from the dead"), Gone)
 
     async def _look(self, pd: PD, number: int) -> None:
+        self._check(self.cpu_us > 0)
+        ended = await self._ask(pd, self.use["sleeper"].kill)
+        quota = await self._ask(pd, self.use["launcher"].quota)
+        self._check(ended == Status(State.KILLED) and quota is not None and not quota.memory_taken)
         for each in range(number):
             back = await self._ask(pd, partial(self.journal.read, 8 * each, 8))
             self._check(back == each.to_bytes(8, "little"))
+
+
+async def _written(files: Directory, name: str, content: bytes) -> File:
+    """A new file."""
+    file = await files.create(name)
+    await file.write(0, content)
+    return file

@@ -265,6 +265,7 @@ class Paging:
 
     async def detach(self, space: int) -> None:
         """A process is over."""
+        self.lost = [each for each in self.lost if each.space != space]
         row = self.table.spaces.pop(space, None)
         if row is None:
             return

@@ -94,9 +94,9 @@ class ProcessServant(Process):
 
     def kept(self) -> KeptProcess:
         """All of it, to be written down."""
-        child = None if self.child is None else self.child.kept()
+        child, cpu_us = (None, self.cpu_us) if self.child is None else (self.child.kept(), self.child.cpu_us)
         return KeptProcess(
-            self.id, self.launcher.id, self.name, self.state, self.is_broken, self.cpu_us, self.watcher, child
+            self.id, self.launcher.id, self.name, self.state, self.is_broken, cpu_us, self.watcher, child
         )
 
     def _alive(self) -> Child:

@@ -3,7 +3,7 @@
 Five clients work with files, mounts and tickets all the time. Meanwhile the drivers of two disks give way to another
 driver for the same device, the file server for littlefs to one for FAT, which brings all files to the second disk, the
 one for files in memory to another kind of it, the mount server to itself, the ticket server to its next version; and
-then all of it back. In a second system a client uses eleven other servers, each of which gives way to itself twice.
+then all of it back. In a second system a client uses twelve other servers, each of which gives way to itself twice.
 """
 
 from itertools import count
@@ -31,7 +31,8 @@ FIRST_NEW_LIFE = 2
 CRASHING = {"files": 40, "scratch": 1, "mounts": 1}
 """Servers whose next program crashes while it starts, and at which step; with ``everywhere`` at every so manyth."""
 STRIDES = {"files": 3, "scratch": 1, "mounts": 1}
-SERVICES = ("console", "timer", "rtc", "entropy", "disk", "files", "log", "audit", "names", "memory", "usage")
+SERVICES = ("console", "timer", "rtc", "entropy", "disk", "files", "log", "audit", "names", "memory", "usage",
+            "processes")  # fmt: skip
 """Of the second system; each is replaced twice, and the next program of each of these crashes once while it starts."""
 
 
@@ -156,7 +157,7 @@ def _tell_services(story: Story) -> None:
     for crashes in ((), faults):
         outcome, lines = play_services(crashes, story.seed)
         at = f"{len(crashes)} crashes"
-        story.claim("each of eleven other servers was replaced, twice", outcome.replaced == 2 * len(SERVICES), at)
+        story.claim("each of twelve other servers was replaced, twice", outcome.replaced == 2 * len(SERVICES), at)
         is_so = outcome.activated == outcome.refused == len(crashes)
         story.claim("what was refused were those that crashed while they started", is_so, outcome.refused)
         bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
