@@ -305,10 +305,13 @@ def on_stage(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "Stage", partial(Stage, programs={"disk": str(native)}))
 
 
-def test_a_file_is_written_through_it_as_through_the_other(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = storage.play()
+@pytest.mark.parametrize("variant", ["", "no_iommu", "virt_sifive", "campaign"])
+def test_a_file_is_written_through_it_as_through_the_other(
+    native: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = storage.play(variant=variant)
     monkeypatch.setattr(storage, "Stage", partial(Stage, programs={"disk": str(native)}))
-    first, second = storage.play(), storage.play()
+    first, second = (storage.play(variant=variant) for _ in range(2))
     assert first.trace_hash == second.trace_hash != python.trace_hash
     assert first.done
     assert (first.errors, first.wrong, first.faults) == (0, 0, 0)
