@@ -87,4 +87,6 @@ class PagingControl(Interface, number=54):
     @operation(3)
     @abstractmethod
     async def lost(self) -> list[Lost]:
-        """Processes whose faults are not the pager's to answer; each is told once. The pager signals when there are."""
+        """Processes whose faults are not the pager's to answer; each is told once. The pager signals when there are,
+        and when it was started anew: it knows of none then that its former life has not told.
+        """

@@ -553,6 +553,9 @@ class Program:
             self.handover = Handover(pd, KeptSegments, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
             await self.handover.go_on(self._take_up)
         await self.paging.release_unreachable()
+        if self.paging.table.spaces and pd.values.notifications >> CONTROL & 1:
+            # A former life may have heard of faults of which it has not told.
+            await pd.notify(CONTROL)
 
     async def _take_up(self, kept: KeptSegments) -> None:
         restore_segments(kept, self.paging, self.service)

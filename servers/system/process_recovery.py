@@ -5,21 +5,54 @@ again here. What was under way is undone: a process that was being prepared, a c
 arrived for sure. What was decided is done: a process that had ended, or to which there are no caps any more.
 """
 
-from typing import Any
+from typing import Final, Protocol
 
 from capkernel.protocols.given import restore_given
 from capkernel.protocols.memory import Use
 from capkernel.protocols.processes import State, Status
+from capkernel.protocols.service import Service
+from capkernel.user import stubs
+from servers.system.funds import Fund
 from servers.system.process_child import Child
 from servers.system.process_objects import PLACES, Purse
-from servers.system.process_servants import LauncherServant, ProcessServant
+from servers.system.process_servants import LauncherServant, Office, ProcessServant
 from servers.system.process_table import KeptLauncher, KeptProcess, KeptProcesses
 
-OWN_NUMBER = 1
+OWN_NUMBER: Final = 1
 """Of the memory in the server's account that it needs while it goes on; launchers' accounts have higher ones."""
 
 
-def restore(server: Any, table: KeptProcesses, offered: int) -> None:
+class Premises(Office, Protocol):
+    """The server, as far as it is put together again here."""
+
+    service: Service
+    root: Fund
+    times: list[int]
+    free_numbers: list[int]
+    processes: dict[int, ProcessServant]
+    by_child: dict[int, ProcessServant]
+    launchers: dict[int, LauncherServant]
+    sessions: dict[int, LauncherServant]
+    next_process: int
+    next_launcher: int
+    has_begun: bool
+    late: list[Child]
+    """Processes that have no time yet."""
+
+    def children(self) -> list[Child]:
+        """The processes that have not ended."""
+        ...
+
+    async def arrived(self) -> None:
+        """What was answered last has arrived."""
+        ...
+
+    async def give_time(self) -> None:
+        """Give those their time that have none, as far as that can be."""
+        ...
+
+
+def restore(server: Premises, table: KeptProcesses, offered: int) -> None:
     """Be what a former life was, in a server that has nothing yet. ``offered`` is the number of a cap that may not have
     arrived. Raises ValueError if no process server can have left this.
     """
@@ -31,7 +64,9 @@ def restore(server: Any, table: KeptProcesses, offered: int) -> None:
         _restore_launcher(server, launcher)
     for process in table.processes:
         _restore_process(server, process)
-    servants = [(server.launchers if each.is_launcher else server.processes)[each.id] for each in table.objects]
+    servants: list[LauncherServant | ProcessServant] = [
+        server.launchers[each.id] if each.is_launcher else server.processes[each.id] for each in table.objects
+    ]
     broken = {
         place
         for place, servant in enumerate(servants)
@@ -41,7 +76,7 @@ def restore(server: Any, table: KeptProcesses, offered: int) -> None:
     restore_given(server.service, servants, caps)
 
 
-def _restore_launcher(server: Any, kept: KeptLauncher) -> None:
+def _restore_launcher(server: Premises, kept: KeptLauncher) -> None:
     parent = server.launchers.get(kept.parent)
     above = server.root if parent is None else parent.fund
     fund = Purse(server.workshop, above, kept.number, kept.next_number, kept.account)
@@ -55,7 +90,7 @@ def _restore_launcher(server: Any, kept: KeptLauncher) -> None:
             server.sessions[session] = launcher
 
 
-def _restore_process(server: Any, kept: KeptProcess) -> None:
+def _restore_process(server: Premises, kept: KeptProcess) -> None:
     launcher = server.launchers[kept.launcher]
     process = ProcessServant(launcher, kept.id, kept.name, None)
     process.state, process.is_broken = kept.state, kept.is_broken
@@ -71,31 +106,46 @@ def _restore_process(server: Any, kept: KeptProcess) -> None:
         server.times.remove(child.time)
 
 
-async def go_on(server: Any) -> None:
+async def go_on(server: Premises) -> None:
     """Finish what the former life has begun, and let processes run again."""
     server.has_begun = True
     reached = {id(entry.servant) for entry in server.service.entries()}
-    own = server.root.memory(OWN_NUMBER, 1)
-    await server.root.release(own)
-    await server.root.fill(own, Use.OBJECTS)
-    without_time = await server.workshop.without_time(await own.untyped(0))
+    alive: list[Child] = []
     for process in list(server.processes.values()):
         if process.child is None or process.state.is_over:
             await process.finish()
         elif process.is_broken or id(process) not in reached:
             await process.end(Status(State.KILLED))
         else:
-            await process.child.go_on(without_time)
-            server.late.append(process.child)
-    await server.root.release(own)
-    given = {id(each) for process in server.processes.values() for each in _given(process)}
+            alive.append(process.child)
+    given = {id(launcher) for child in alive for launcher in child.launchers.values()}
     for launcher in list(server.launchers.values()):
         if not launcher.channel and not launcher.is_over and id(launcher) not in reached | given:
             await launcher.end()
+    remaining = server.children()
+    await let_run(server, [child for child in alive if child in remaining])
     await server.save()
     await server.arrived()
+
+
+async def after_the_pager(server: Premises) -> None:
+    """The pager was started anew: it may have heard of faults that it did not tell of. Those processes try again."""
+    paged = [child for child in server.children() if child.is_paged and child.is_running]
+    for child in paged:
+        await stubs.sched_context_unbind(server.sys, child.time)
+    await let_run(server, paged)
+
+
+async def let_run(server: Premises, children: list[Child]) -> None:
+    """Give processes the time that was taken from them."""
+    if not children:
+        return
+    own = server.root.memory(OWN_NUMBER, 1)
+    await server.root.release(own)
+    await server.root.fill(own, Use.OBJECTS)
+    without_time = await server.workshop.without_time(await own.untyped(0))
+    for child in children:
+        await child.go_on(without_time)
+        server.late.append(child)
+    await server.root.release(own)
     await server.give_time()
-
-
-def _given(process: ProcessServant) -> list[Any]:
-    return [] if process.child is None else list(process.child.launchers.values())

@@ -25,7 +25,7 @@ from capkernel.protocols.files import INLINE, READ, Directory, File
 from capkernel.protocols.given import given_caps
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.memory import PAGE, Account
-from capkernel.protocols.paging import PagingControl
+from capkernel.protocols.paging import Lost, PagingControl
 from capkernel.protocols.processes import MAX_PROGRAM, State, Status
 from capkernel.protocols.service import FIRST_OPENED, OBJECT_LIMIT, Service
 from capkernel.user import process as user
@@ -40,7 +40,7 @@ from capkernel.user.syscalls import Message
 from servers.system.funds import Fund, Refound, let_go
 from servers.system.process_child import ENDPOINT, Child
 from servers.system.process_objects import OWN_CNODE, Purse, Workshop
-from servers.system.process_recovery import go_on, restore
+from servers.system.process_recovery import OWN_NUMBER, after_the_pager, go_on, restore
 from servers.system.process_servants import LauncherServant, ProcessServant
 from servers.system.process_table import KeptObject, KeptProcesses, Record
 from servers.system.quotas import read_quotas
@@ -67,8 +67,6 @@ FIRST_REPLY, REPLIES = 340, 16
 FIRST_SLOT, END_SLOT = 380, 510
 MAX_PROCESSES: Final = 256
 CHUNK: Final = 0x8000
-OWN_NUMBER, FIRST_NUMBER = 1, 2
-"""Of memory in the server's account: its own, and the first for launchers."""
 _LIFE_SHIFT: Final = 14
 _PC: Final = (1 << 63) - 1
 """An address that a status can say."""
@@ -84,7 +82,7 @@ class Server:
         self.installed = installed
         self.inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, self.inbox)
-        self.root = Fund(lambda: self._root_account(connection), next_number=FIRST_NUMBER)
+        self.root = Fund(lambda: self._root_account(connection), next_number=OWN_NUMBER + 1)
         region = SharedRegion(files_region, files_region_size) if files_region else None
         self.files = [self._file_server(FILES, Connection(pd.sys, self.inbox, region), CHUNK if region else INLINE)]
         self.files += [
@@ -103,10 +101,8 @@ class Server:
         self.launchers: dict[int, LauncherServant] = {}
         self.sessions: dict[int, LauncherServant] = {}
         self.late: list[Child] = []
-        """Processes of a former life that could not be given their time yet."""
-        self.service = Service(
-            pd, roots=self.sessions.get, endpoint=ENDPOINT, inbox=self.inbox, settle=self.settle
-        )
+        """Processes whose time was taken away, and that could not be given it again yet."""
+        self.service = Service(pd, roots=self.sessions.get, endpoint=ENDPOINT, inbox=self.inbox, settle=self.settle)
         self.has_begun = False
         """Until each client has its share there is nothing to be written down: the next life begins anew."""
         self._newest = 0
@@ -224,8 +220,11 @@ class Server:
     # Processes and launchers
 
     async def lost(self) -> None:
-        """Processes whose faults the pager does not answer are over."""
-        while found := await self.workshop.pager.ask(lambda pager: pager.lost()):
+        """Processes whose faults the pager does not answer are over. If it knows of none it was started anew."""
+        found = await self._untold()
+        if not found:
+            await after_the_pager(self)
+        while found:
             ended = [self.by_child[each.space] for each in found if each.space in self.by_child]
             for each in found:
                 process = self.by_child.get(each.space)
@@ -235,6 +234,11 @@ class Server:
             await self.save()
             for process in ended:
                 await process.finish()
+            found = await self._untold()
+
+    async def _untold(self) -> list[Lost]:
+        found: list[Lost] = await self.workshop.pager.ask(lambda pager: pager.lost())
+        return found
 
     async def ended(self, number: int, msg: Message) -> None:
         """A process says that it is over, or did what it must not."""
@@ -258,6 +262,10 @@ class Server:
         self.processes[process.id] = process
         self.by_child[child.number] = process
 
+    def children(self) -> list[Child]:
+        """The processes that have not ended."""
+        return [process.child for process in self.by_child.values() if process.child is not None]
+
     def returned(self, child: Child) -> None:
         """A process is no more: its number and its time serve again."""
         self.by_child.pop(child.number, None)
@@ -266,7 +274,7 @@ class Server:
         self.late = [each for each in self.late if each is not child]
 
     async def give_time(self) -> None:
-        """Try again to give processes of a former life their time."""
+        """Give those their time that have none, as far as that can be."""
         for child in list(self.late):
             if await child.get_time():
                 self.late.remove(child)

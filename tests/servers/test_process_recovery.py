@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from capkernel.protocols.failures import Failure, Gone, NotFound, ServerDied
 from capkernel.protocols.files import READ, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.paging import Pager
-from capkernel.protocols.processes import Launcher
+from capkernel.protocols.processes import Launcher, State
 from capkernel.protocols.spawn import Share, spawn
 from capkernel.protocols.spawn import given as given_cap
 from capkernel.tools.explain.census import holdings, threads
@@ -382,3 +383,49 @@ def test_many_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     monkeypatch: Any, steps: list[Any], deaths: list[float]
 ) -> None:
     check(monkeypatch, steps, deaths)
+
+
+async def crash_paged(process: user.Process) -> int:
+    await process.store(user.HEAP, 1)
+    raise RuntimeError("as planned")
+
+
+async def exit_paged(process: user.Process) -> int:
+    await process.store(user.HEAP, 1)
+    return 3
+
+
+@pytest.mark.parametrize("deaths", [range(1, 400, 23), pytest.param(range(1, 400), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mortal", ["pager", "processes"])
+def test_a_paged_process_ends_as_it_ends_whoever_dies(monkeypatch: Any, mortal: str, deaths: range) -> None:
+    async def story(world: World) -> None:
+        player = Player(world)
+        player.program = await world.puppet()
+        for main, ending in (("crash_paged", State.FAULTED), ("exit_paged", State.EXITED), ("stray", State.FAULTED)):
+            arguments = ["1"] if main == "stray" else []
+            while True:
+                # A former pager's segment is of no use.
+                segment = await insist(world.at(Pager, PAGER).zeros, 4 * 4096, 2)
+                try:
+                    process = await world.spawn(player.program, main, *arguments, segment=segment)
+                except (ServerDied, Gone):
+                    await give_up(segment)
+                    continue
+                break
+            status = await insist(process.wait)
+            assert status is not None
+            assert status.state is ending
+            await give_up(process)
+            await give_up(segment)
+        assert (await insist(world.launcher.quota)).memory_taken == 0
+
+    mains = {"crash_paged": crash_paged, "exit_paged": exit_paged, "stray": stray}
+    steps = play(monkeypatch, story, **mains).injector.steps[mortal]
+    for fault in [Fault(mortal, step, Kind.CRASH) for step in deaths if step <= steps]:
+        stage = play(monkeypatch, story, watch=partial(_will_happen, fault), **mains)
+        assert stage.injector.activated == [fault]
+        stage.close()
+
+
+def _will_happen(fault: Fault, stage: Any) -> None:
+    stage.injector.faults.append(fault)
