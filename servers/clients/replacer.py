@@ -8,7 +8,7 @@ by its next version; and back.
 from typing import ClassVar
 
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Refused
+from capkernel.protocols.failures import Refused, ServerDied
 from capkernel.protocols.supervision import Supervision
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 
@@ -47,7 +47,7 @@ class Program:
                 await pd.compute(self.pause + await pd.clock() % self.spread)
                 try:
                     await supervision.update(label, alternative)
-                except Refused as failure:
+                except (Refused, ServerDied) as failure:
                     refused += 1
                     await pd.print(f"replacer: {failure}\n")
                 else:

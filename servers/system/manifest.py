@@ -8,6 +8,7 @@ asks = true         # somebody else decides what becomes of it when it stops
 steady = 64         # beats after which its crashes are forgotten
 alternatives = 1    # how many programs it has besides its ordinary one
 relies_on = ["disk"] # labels of those for whose answers it waits: started anew with it if it gives no signs of life
+beats = true        # it is the metronome: its beats are its signs of life
 update_channel = 20 # by which it is asked for its state before an update; absent: it has none
 """
 
@@ -23,7 +24,7 @@ FIRST_LIFECYCLE: Final = 330
 MAX_CHILD: Final = 39
 _KEYS: Final = {
     "label": str, "child": int, "patience": int, "asks": bool, "steady": int, "alternatives": int,
-    "update_channel": int, "relies_on": list,
+    "update_channel": int, "relies_on": list, "beats": bool,
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Watched:
     alternatives: int
     update_channel: int | None
     relies_on: tuple[str, ...]
+    beats: bool = False
 
     @property
     def channel(self) -> int:
@@ -55,8 +57,10 @@ class Watched:
         return FIRST_LIFECYCLE + self.child
 
     def service(self) -> Service:
-        """What the table knows of it at first."""
-        return Service(self.label, self.patience, self.asks, self.alternatives, self.steady)
+        """What the table knows of it at first. Who beats time is started at once after any crash: while it is not
+        there, nobody knows how long to wait.
+        """
+        return Service(self.label, self.patience, self.asks, self.alternatives, 0 if self.beats else self.steady)
 
 
 def read_manifest(text: str) -> list[Watched]:
@@ -97,5 +101,5 @@ def _watched(number: int, entry: dict[str, Any]) -> Watched:
     return Watched(
         entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
         entry.get("steady", STEADY), entry.get("alternatives", 0), entry.get("update_channel"),
-        tuple(entry.get("relies_on", ())),
+        tuple(entry.get("relies_on", ())), entry.get("beats", False),
     )  # fmt: skip

@@ -3,11 +3,15 @@
 It holds no device and no memory of a service, only lifecycle caps: the initial task takes a service apart and builds it
 again with just the authority that the system's description gives it. What it knows is in memory that outlives it, so a
 guardian can start the supervisor itself anew.
+
+It can have the watchers replaced, too, without any authority over them: the guardian by the ``warden``, who watches
+over it, and itself by the guardian. Then it writes down who waits for its answer, and the next program goes on with
+them.
 """
 
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 
 from capkernel.protocols.failures import Malformed, NotFound, NotPermitted, Refused
 from capkernel.protocols.interface import Interface
@@ -22,7 +26,10 @@ from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.system.manifest import Watched, read_manifest
 from servers.system.reincarnation import Act, Service, Step, Table
+from servers.system.retiring import Handover
 from servers.system.table_store import TableStore
+from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
+from servers.system.watchers import SUPERVISOR_ORDERS, Watchers
 
 manifest: int = 0
 manifest_size: int = 0x1000
@@ -33,9 +40,14 @@ operator_region_size: int = 0x1000
 """Memory shared with the operator, if there is any: a long list does not fit into a message."""
 first_reply: int = 302
 reply_count: int = 2
+state: int = 0
+state_size: int = 0x4000
+"""Memory for the supervisor after this one; with it, slots that last are needed, and memory for reply objects."""
 
 METRONOME, GUARDIAN, SCRIPT, OPERATOR, WATCHER = 0, 1, 2, 3, 4
 """Channels: who beats time, who watches over this supervisor, who may give orders, restart and replace, only look."""
+HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY = 310, 1 << 58, range(1, 9), 311
+"""The granted CNode that lasts: the cap to it, the cap address of slot 0, its slots; the memory for reply objects."""
 
 
 @define
@@ -45,6 +57,13 @@ class _Rights:
 
 
 _SESSIONS = {SCRIPT: _Rights(may_order=True), OPERATOR: _Rights(may_restart=True), WATCHER: _Rights()}
+
+
+@frozen
+class KeptSupervisor:
+    """For the next program: in whose place it is, and the requests that wait. The table it has anyway."""
+
+    waiting: list[KeptRequest]
 
 
 class Supervisor:
@@ -61,6 +80,7 @@ class Supervisor:
         self.reported = 0
         self.happened = Condition()
         self.settled = Condition()
+        self.watchers = Watchers(pd)
 
     async def begin(self) -> None:
         """Go on from what was saved; or take over the services that the initial task has started."""
@@ -177,6 +197,9 @@ class SupervisionServant(Supervision):
     async def update(self, label: str, alternative: int) -> None:
         """Replace a service's program."""
         self._need_restart()
+        if label in self.supervisor.watchers.labels and label not in self.supervisor.table.services:
+            await self._update_watcher(label, alternative)
+            return
         service = self.supervisor.known(label)
         self.supervisor.checked(service, alternative)
         if service.state is not State.RUNNING:
@@ -190,6 +213,12 @@ class SupervisionServant(Supervision):
         if not service.is_updated:
             raise Refused(f"the new program of {label} came to grief, or the old one could not give way; that goes on")
 
+    async def _update_watcher(self, label: str, alternative: int) -> None:
+        busy = [each for each in self.supervisor.table.services if self.supervisor.is_updating(each)]
+        if busy:
+            raise Refused(f"{busy[0]} is being replaced; one after the other")
+        await self.supervisor.watchers.update(label, alternative)
+
     def _need_restart(self) -> None:
         if not self.rights.may_restart:
             raise NotPermitted("services are restarted and replaced by somebody else")
@@ -201,15 +230,42 @@ class Program:
     def __init__(self) -> None:
         self.supervisor: Any = None
         self.frame: Any = None
+        self.callers: Any = None
+        self.handover: Any = None
 
     async def init(self, pd: PD) -> None:
-        """Read the manifest, and see to it that everything runs."""
-        pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
+        """Read the manifest, and see to it that everything runs; or go on where another program was."""
         text = (await read(manifest, manifest_size)).rstrip(b"\0").decode()
         self.supervisor = Supervisor(pd, read_manifest(text))
         region = SharedRegion(operator_region, operator_region_size)
         self.frame = Frame(pd, roots=self._root, regions={OPERATOR: region} if operator_region else {})
+        self.callers = Callers[None](pd)
+        if state:
+            await self._begin_or_go_on(pd)
+        else:
+            pd.spare_replies.extend(range(first_reply, first_reply + reply_count))
+            await self.supervisor.begin()
+
+    async def _begin_or_go_on(self, pd: PD) -> None:
+        replies = LastingReplies(pd, HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY)
+        waiting: list[KeptRequest] = []
+
+        async def take_up(kept: KeptSupervisor) -> None:
+            waiting.extend(kept.waiting)
+            replies.use([each.reply for each in waiting])
+
+        await replies.open()
+        # Who asks for another program in our place is the guardian's ward: it retires by its order.
+        self.handover = Handover(pd, KeptSupervisor, SharedRegion(state, state_size), GUARDIAN, SUPERVISOR_ORDERS.start)
+        is_next = await self.handover.go_on(take_up)
+        if not is_next:
+            await replies.abandon()
+            replies.use([])
         await self.supervisor.begin()
+        self.supervisor.watchers.is_next = is_next
+        for each in waiting:
+            await self.callers.resume(self.frame, each, None)
+        self.supervisor.watchers.is_next = False
 
     def _root(self, session: int) -> Interface | None:
         rights = _SESSIONS.get(session)
@@ -219,10 +275,16 @@ class Program:
         """A beat; or a sign of life; or a service's state is written down; or the guardian asks for our own life."""
         supervisor = self.supervisor
         if ch == METRONOME:
+            supervisor.watchers.beat()
+            for each in supervisor.watched.values():
+                if each.beats:
+                    await supervisor.carry_out([], is_news=supervisor.table.lives(each.label))
             steps = supervisor.table.beat()
             await supervisor.carry_out(steps, is_news=any(step.act is not Act.PING for step in steps))
         elif ch == GUARDIAN:
             await pd.notify(GUARDIAN)
+        elif supervisor.watchers.told(ch):
+            pass
         elif ch in supervisor.by_channel:
             is_news = supervisor.table.lives(supervisor.by_channel[ch].label)
             await supervisor.carry_out([], is_news=is_news)
@@ -241,4 +303,18 @@ class Program:
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
-        return await self.frame.protected(msg)
+        answer = await self.callers.serve(self.frame, msg, None)
+        await self._give_way()
+        return answer
+
+    async def _give_way(self) -> None:
+        """If another program is wanted here, write down who waits, and retire. The one who wants it is among them."""
+        wanted = self.supervisor.watchers.wanted
+        if wanted is None:
+            return
+        self.supervisor.watchers.wanted = None
+        kept = KeptSupervisor([await keep_request(reply, message) for reply, message, _ in self.callers.waiting()])
+        self.handover.update = SUPERVISOR_ORDERS[wanted]
+        await self.handover.give_way(kept)
+        self.supervisor.watchers.has_failed()
+        await self.frame.run_ready()
