@@ -6,7 +6,7 @@
 Whoever gives a cap away gives a derived one (``Interface.derive``), to be able to take it back.
 
 If the process server dies meanwhile, the process runs, or nothing is left of it and the failure is ``ServerDied`` (or
-``Gone``, if it had been answered for): then one may ask again. Who waits when it dies asks again, too: ``insist``.
+``Gone``, if it had been answered for): then one may ask again. Who waits when it dies asks again, too: ``ending``.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.failures import Failure, Gone, ServerDied
 from capkernel.protocols.files import File
 from capkernel.protocols.interface import Cap, Interface
-from capkernel.protocols.processes import Launcher, Process, State
+from capkernel.protocols.processes import Launcher, Process, State, Status
 from capkernel.user import process as user
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -95,6 +95,24 @@ async def _give_up(process: Process) -> None:
         # The server does not know it any more; the cap to it is here.
         if isinstance(process, Stub):
             await process.forget()
+
+
+async def ending(process: Process) -> Status:
+    """Wait until a process has ended, whatever becomes of its server meanwhile."""
+    while True:
+        try:
+            return await process.wait()
+        except ServerDied:
+            continue
+
+
+async def killed(process: Process) -> Status:
+    """End a process, whatever becomes of its server meanwhile; returns how it ended."""
+    while True:
+        try:
+            return await process.kill()
+        except ServerDied:
+            continue
 
 
 def given(interface: Callable[..., I], process: user.Process, name: str) -> I:

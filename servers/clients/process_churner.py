@@ -1,14 +1,17 @@
-"""Starts processes for ever and checks what becomes of them; a process that a server took along is started again."""
+"""Starts processes for ever and checks what becomes of them. They outlive the process server: each that was started is
+waited for until it ends, and ends rightly; one that was still being prepared when a server died is started again.
+"""
 
 from typing import Any, TypeVar
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import AlreadyExists, Gone
+from capkernel.protocols.failures import AlreadyExists, Failure, Gone
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.paging import Pager
 from capkernel.protocols.processes import Launcher, State, Status
-from capkernel.protocols.spawn import spawn
+from capkernel.protocols.spawn import ending, killed, spawn
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -24,7 +27,7 @@ from servers.clients.process_client import (
     PAGE,
     PAGER,
 )
-from servers.net.closing import let_go
+from servers.system.funds import let_go
 
 report: int = 0
 
@@ -58,7 +61,14 @@ class Program(Churning):
             await kinds[self.rounds % len(kinds)]()
         finally:
             while self.held:
-                await let_go(self.held.pop())
+                await self._close(self.held.pop())
+
+    async def _close(self, cap: Any) -> None:
+        """Give up a cap, also if the server does not know it any more."""
+        try:
+            await insist(cap.drop)
+        except Failure:
+            await let_go(cap)
 
     def _hold(self, cap: I) -> I:
         self.held.append(cap)
@@ -78,8 +88,7 @@ class Program(Churning):
 
     async def _run(self, name: str, arguments: list[str], caps: Any = None, segment: Any = None) -> Status:
         child = await self._start(name, arguments, caps, segment)
-        status: Status = await child.wait()
-        return status
+        return await ending(child)
 
     def _expect(self, status: Status, code: int) -> None:
         """A process that lost its files or its memory may end by a fault, and is started again. Raises Gone."""
@@ -100,7 +109,9 @@ class Program(Churning):
 
     async def _sleeper(self) -> None:
         child = await self._start("sleeper", ["sleeper"])
-        self.lost += (await child.kill()).state is State.EXITED
+        standing = await insist(child.status)
+        is_right = standing == Status(State.RUNNING) and await killed(child) == Status(State.KILLED)
+        self.lost += not is_right
 
     async def _adder(self) -> None:
         segment = self._hold(await self.pager.zeros(PAGES * PAGE, FRAMES))

@@ -1,17 +1,19 @@
 """Starts processes, waits for them, and reports what came of it.
 
-A server that dies meanwhile is asked again in its next life: a process of a process server that died is started anew.
+A server that dies meanwhile is asked again in its next life. Processes outlive their server: who waited for one waits
+again, and it is started anew only if it was still being prepared.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import AlreadyExists, Gone, ServerDied
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.paging import Pager
 from capkernel.protocols.processes import Launcher, State, Status
-from capkernel.protocols.spawn import Share, spawn
+from capkernel.protocols.spawn import Share, ending, killed, spawn
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -92,11 +94,10 @@ class Program:
         file = await self.program(name)
         child: Any = await spawn(self.launcher, file, arguments, caps, name=name, segment=segment)
         try:
-            status: Status = await child.wait()
-            return status
+            return await ending(child)
         finally:
             await let_go(file)
-            await child.drop()
+            await insist(child.drop)
 
     async def reader(self) -> Status:
         """With one file, to read."""
@@ -108,8 +109,8 @@ class Program:
         """Killed while it computes."""
         child: Any = await spawn(self.launcher, await self.program("sleeper"), ["sleeper"])
         await self.run("greeter", [])
-        status: Status = await child.kill()
-        await child.drop()
+        status = await killed(child)
+        await insist(child.drop)
         return status
 
     async def forker(self) -> tuple[Status, int]:
@@ -122,8 +123,8 @@ class Program:
         for _ in range(12):
             status = await self.run("greeter", ["from", "a", "sibling"])
         taken = (await part.quota()).processes_taken
-        await child.drop()
-        await part.drop()
+        await insist(child.drop)
+        await insist(part.drop)
         return status, taken
 
     async def adder(self, pager: Pager) -> tuple[Status, Any]:

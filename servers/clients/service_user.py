@@ -10,7 +10,6 @@ one that may only read, and one that was given up.
 from functools import partial
 from typing import Any
 
-from capkernel.protocols.again import insist
 from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.clocks import RealTimeClock, Timer
@@ -23,7 +22,7 @@ from capkernel.protocols.log import Level, Log, LogReader
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.names import NameSpace
 from capkernel.protocols.processes import Launcher, State, Status
-from capkernel.protocols.spawn import spawn
+from capkernel.protocols.spawn import ending, spawn
 from capkernel.protocols.usage import Usage
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.clients.journal_keeper import TAKEN
@@ -162,7 +161,7 @@ class Program(Keeper):
         child = await self._ask(pd, lambda: spawn(launcher, self.use["reader"], ["once"], {"input": lent}))
         await lent.forget()
         if child is not None:
-            status = await self._ask(pd, lambda: insist(child.wait))
+            status = await self._ask(pd, lambda: ending(child))
             self._check(status == Status(State.EXITED, len(TEXT)))
             await self._ask(pd, child.drop)
         await self._ask(pd, limited.revoke)
