@@ -1,0 +1,102 @@
+"""Who runs next, on whose time, to the tick: kernel, specification and invariants agree."""
+
+import pytest
+
+from capkernel.abi import labels
+from capkernel.abi import registers as reg
+from capkernel.abi import syscalls as sc
+from capkernel.kernel import syscall
+from capkernel.kernel.caps import SchedContextCap
+from capkernel.kernel.objects import BlockedOnReceive
+from specs.programs import SLOTS, Compute, Layout, Syscall, Worker
+from tests.kernel.rootcalls import Root
+from tests.kernel.together import agreed, call, destroy, recv, send, wait
+
+EQUALS = tuple(Worker(priority=120) for _ in range(3))
+
+
+def test_a_receiver_runs_at_once_before_its_equals_who_are_ready() -> None:
+    sends = Syscall(sc.NBSEND_RECV, SLOTS["ep1"], 0, (1,), reply=SLOTS["reply1"], dest=SLOTS["ep0"], thread=1)
+    agreed(Layout(workers=EQUALS), recv("ep0", "reply0", thread=2), sends, Compute(10, thread=2))
+
+
+def test_who_yielded_to_a_thread_has_its_answer_when_that_thread_is_destroyed() -> None:
+    workers = Worker(priority=110), Worker(priority=110), Worker(priority=130)
+    yields = call("sc0", labels.SCHED_CONTEXT_YIELD_TO, thread=1)
+    delete = destroy("tcb0", thread=2)
+    done = agreed(
+        Layout(workers=workers), wait("ntfn0", thread=2), yields, Compute(400, thread=0), send("ntfn0", thread=0),
+        *delete,
+    )  # fmt: skip
+    assert done.threads[1].yield_to is None
+    assert done.threads[1].registers[reg.A2] > 0
+
+
+@pytest.mark.parametrize("sporadic", [False, True])
+def test_a_single_tick_before_somebody_else_runs_is_charged(sporadic: bool) -> None:
+    worker = Worker(priority=120, budget=500, period=9_000, sporadic=sporadic)
+    layout = Layout(workers=(worker, worker, worker), syscall_ticks=0)
+    agreed(layout, *(wait("ntfn0", thread=thread) for thread in (2, 1, 0)))
+
+
+def test_a_sporadic_context_begins_anew_when_it_is_bound() -> None:
+    configure = call("sched_control", labels.SCHED_CONTROL_CONFIGURE_FLAGS, 50, 1_000, 0, 0, 1, caps=("sc_fresh",))
+    bind = call("sc_fresh", labels.SCHED_CONTEXT_BIND, caps=("tcb_fresh",))
+    done = agreed(Layout(), configure, Compute(2_000), bind)
+    context = done.cap("sc_fresh")
+    assert isinstance(context, SchedContextCap)
+    assert context.sched_context.sporadic
+    assert context.sched_context.tcb is not None
+
+
+@pytest.mark.parametrize("sporadic", [False, True])
+def test_a_thread_that_is_given_the_context_that_it_has_keeps_its_refills(sporadic: bool) -> None:
+    workers = Worker(priority=120), Worker(priority=110, budget=500, period=9_000, sporadic=sporadic, extra_refills=2)
+    given = call("tcb1", labels.TCB_SET_SCHED_PARAMS, 0, 110, caps=("tcb_root", "sc1", "ep1"), thread=0)
+    agreed(Layout(workers=workers), wait("ntfn0", thread=0), Compute(100, thread=1), send("ntfn0", thread=1),
+           Compute(3_000, thread=0), given, Compute(10, thread=0))  # fmt: skip
+
+
+@pytest.mark.parametrize("computing", range(190, 194))
+def test_who_has_at_least_the_least_budget_left_when_it_is_answered_does_not_time_out(computing: int) -> None:
+    workers = (
+        Worker(priority=130, serves=(SLOTS["ep0"], SLOTS["reply0"])),
+        Worker(priority=120, budget=40, period=1_000, timeout=SLOTS["ep1"]),
+    )  # fmt: skip
+    answer = Syscall(sc.REPLY_RECV, SLOTS["ep0"], reply=SLOTS["reply0"], thread=0)
+    asked = Compute(computing, thread=1), send("ep0", 1, number=sc.CALL, thread=1)
+    done = agreed(Layout(workers=workers), *asked, Compute(30, thread=0), answer)
+    context = done.threads[1].sched_context
+    assert context is not None
+    assert context.refills[0].amount == 393 - computing
+    assert done.threads[1].fault is None
+
+
+def test_who_ran_on_a_notification_s_time_gives_it_back_when_it_receives_again() -> None:
+    workers = Worker(priority=130, passive=True, serves=(SLOTS["ep0"], SLOTS["reply0"])), Worker(priority=110)
+    steps = (
+        call("sched_control", labels.SCHED_CONTROL_CONFIGURE_FLAGS, 500, 5_000, 0, 0, 0, caps=("sc_fresh",), thread=1),
+        call("sc_fresh", labels.SCHED_CONTEXT_BIND, caps=("ntfn0",), thread=1),
+        call("tcb0", labels.TCB_BIND_NOTIFICATION, caps=("ntfn0",), thread=1),
+        send("ntfn0_badge1", thread=1), Compute(10, thread=0), recv("ep0", "reply0", thread=0), Compute(10, thread=1),
+    )  # fmt: skip
+    done = agreed(Layout(workers=workers), *steps)
+    assert isinstance(done.threads[0].state, BlockedOnReceive)
+    assert done.threads[0].sched_context is None
+
+
+def test_a_schedule_of_one_entry_goes_round() -> None:
+    root = Root(num_domains=2, domain_schedule_length=1)
+    state = root.state
+    for _ in range(3):
+        root.machine.advance(state.domain_time)
+        syscall.handle_interrupt(state)
+        assert (state.domain, state.domain_index, state.domain_time) == (0, 0, (1 << 56) - 1)
+        assert state.current is root.thread
+
+
+@pytest.mark.parametrize("early", range(-20, 21))
+def test_a_domain_ends_when_less_than_the_least_budget_is_left_of_it(early: int) -> None:
+    layout = Layout(schedule=((0, 20_000), (1, 8_000)), syscall_ticks=0)
+    starts = call("domain", labels.DOMAIN_SCHEDULE_SET_START, 0)
+    agreed(layout, starts, Compute(20_000 - 200 - early), call("tcb_root", labels.TCB_SET_TLS_BASE, 7), Compute(5))
