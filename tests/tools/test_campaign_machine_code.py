@@ -16,6 +16,8 @@ from capkernel.tools.campaign.schedule import Planned
 from capkernel.tools.campaign.subjects import MIRROR_C, STORAGE, STORAGE_C
 from capkernel.tools.inject import Kind
 from capkernel.tools.machine_mutation import read_mapped
+from hwmodel.cpu.riscv import cpu
+from hwmodel.cpu.riscv.engine import find_shim
 from tests.crosscompiler import needs_compiler
 from tests.runtime.pdelf import build_examples
 
@@ -107,6 +109,18 @@ def test_a_batch_of_machine_code_goes_the_same_way_in_every_copy_and_alone(compi
     assert warm(compiled).play(number, spoilt=True).data() == copied
     assert copied["activated"]
     assert copied["states_checked"]
+
+
+@needs_compiler
+def test_a_batch_goes_the_same_way_without_the_shim_of_the_emulator(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for shim in (find_shim(), None):
+        monkeypatch.setattr(cpu, "find_shim", lambda shim=shim: shim)
+        found.append(warm(compiled).play(0, spoilt=True).data())
+    assert found[0] == found[1]
+    assert found[0]["activated"]
 
 
 def test_what_was_not_compiled_is_not_run_and_said_to_be(tmp_path: Path) -> None:
