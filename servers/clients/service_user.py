@@ -22,7 +22,7 @@ from capkernel.protocols.log import Level, Log, LogReader
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.names import NameSpace
 from capkernel.protocols.processes import Launcher, State, Status
-from capkernel.protocols.spawn import ending, spawn
+from capkernel.protocols.spawn import ending, prepared, spawn
 from capkernel.protocols.usage import Usage
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from servers.clients.journal_keeper import TAKEN
@@ -152,15 +152,17 @@ class Program(Keeper):
         self._check(await self._ask(pd, self.use["memory"].size) == 2 * PAGE)
 
     async def _processes(self, pd: PD) -> None:
-        """One more process, with just a file to read; the first one goes on. Who waits when the server is replaced is
-        told so, and asks again.
+        """One more process, with just a file to read; the first one goes on. Before it is started there is time for a
+        replacement. Who waits when the server is replaced is told so, and asks again.
         """
         launcher = self.use["launcher"]
         limited = await self._ask(pd, lambda: self.use["text"].restrict(READ))
         lent = await self._ask(pd, limited.derive)
-        child = await self._ask(pd, lambda: spawn(launcher, self.use["reader"], ["once"], {"input": lent}))
+        child = await self._ask(pd, lambda: prepared(launcher, self.use["reader"], {"input": lent}))
         await lent.forget()
         if child is not None:
+            await self._ask(pd, lambda: self.use["timer"].sleep(SLEEP_US))
+            await self._ask(pd, lambda: child.start(["once"], 0))
             status = await self._ask(pd, lambda: ending(child))
             self._check(status == Status(State.EXITED, len(TEXT)))
             await self._ask(pd, child.drop)

@@ -42,7 +42,7 @@ from servers.system.process_child import ENDPOINT, Child
 from servers.system.process_objects import OWN_CNODE, Purse, Workshop
 from servers.system.process_recovery import OWN_NUMBER, after_the_pager, go_on, restore
 from servers.system.process_servants import LauncherServant, ProcessServant
-from servers.system.process_table import KeptObject, KeptProcesses, Record
+from servers.system.process_table import MAX_NUMBERS, KeptObject, KeptProcesses, Record
 from servers.system.quotas import read_quotas
 from servers.system.retiring import Handover, decline
 
@@ -65,7 +65,6 @@ SUPERVISOR, CLIENTS, FILES, MEMORY, PAGER, MORE_FILES, UPDATE = 1, range(2, 10),
 FIRST_TIME = 320
 FIRST_REPLY, REPLIES = 340, 16
 FIRST_SLOT, END_SLOT = 380, 510
-MAX_PROCESSES: Final = 256
 CHUNK: Final = 0x8000
 _LIFE_SHIFT: Final = 14
 _PC: Final = (1 << 63) - 1
@@ -93,7 +92,7 @@ class Server:
         self.workshop = Workshop(pd.sys, self.inbox, pager, self.save, self.need_room)
         self.record = Record(SharedRegion(table, table_size)) if table else None
         self.times = [FIRST_TIME + number for number in reversed(range(self.quotas.times))]
-        self.free_numbers = list(reversed(range(MAX_PROCESSES)))
+        self.free_numbers = list(reversed(range(MAX_NUMBERS)))
         self.processes: dict[int, ProcessServant] = {}
         """All that have not ended, or to which there are caps, by their numbers."""
         self.by_child: dict[int, ProcessServant] = {}

@@ -16,8 +16,11 @@ from capkernel.protocols.processes import Status
 from capkernel.user.kept import Kept
 from capkernel.user.messages import SharedRegion, from_words, to_words
 from capkernel.user.operations import load, store
-from capkernel.user.process import NamedCap
+from capkernel.user.process import FIRST_CAP, FIRST_EMPTY, MAX_CAPS, NamedCap
+from servers.system.process_objects import PLACE, PLACES
 
+MAX_NUMBERS: Final = 256
+"""Of processes in badges."""
 MARGIN: Final = 4096
 """Bytes that stay free for what a request adds that nobody asks room for: a cap, a name, a status."""
 _WORD: Final = 8
@@ -67,6 +70,15 @@ class KeptChild:
     startup: list[int]
     granted_at: int
     version: int
+
+    def check(self) -> None:
+        """Raise ValueError if a process cannot be so."""
+        if not {self.tcb, self.cnode, self.vspace, *self.startup} <= {0, *self.slots}:
+            raise ValueError("an object of a process is in none of its slots")
+        if self.pending not in (0, *range(FIRST_CAP, FIRST_EMPTY)) or not 0 <= self.number < MAX_NUMBERS:
+            raise ValueError(f"a process has the number {self.number}, or is given a cap in slot {self.pending}")
+        if len(self.caps) > MAX_CAPS or any(cap.address not in range(FIRST_CAP, FIRST_EMPTY) for cap in self.caps):
+            raise ValueError("a process was given caps where none can be")
 
 
 @frozen
@@ -143,6 +155,10 @@ class KeptProcesses:
         if len(set(processes)) < len(processes) or not {each.launcher for each in self.processes} <= launchers:
             raise ValueError("a process is there twice, or belongs to no launcher")
         children = [process.child for process in self.processes if process.child is not None]
+        for child in children:
+            child.check()
+        if any(address and address & ~(PLACES - 1) != PLACE for address in self.slots_in_use()):
+            raise ValueError("a cap is where none of this server's can be")
         if not {share.launcher for child in children for share in child.shares} <= launchers:
             raise ValueError("a process was given a launcher that is not there")
         left = list(times)
