@@ -19,19 +19,18 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from capkernel.kernel.caps import PageTableCap
 from capkernel.kernel.objects import TCB
 from capkernel.runtime.mixed import MixedGlue
 from capkernel.system.elf import Elf
 from capkernel.tools.instruction_mutation import mistaken, size_of, slips_of
+from capkernel.tools.mapped import read_mapped, write_mapped
 from hwmodel.cpu import trap as traps
 from hwmodel.cpu.rv64 import BREAKPOINT, NEXT_PC
 from hwmodel.cpu.trap import Trap
 from hwmodel.machine import Machine
-from hwmodel.sv39 import walk
 
 PATIENCE: Final = 400_000
-"""Instructions. At an access to a device's register, which takes the host longest, these are some seconds."""
+"""Instructions. If they do nothing but ask a device's register, they take the host a few seconds."""
 _PARCEL: Final = 2
 """Bytes: instructions consist of one or two such pieces."""
 _SHORT_BREAKPOINT: Final = 0x9002
@@ -49,27 +48,6 @@ class Instruction:
     def parcels(self) -> tuple[int, ...]:
         """Its pieces of 16 bits."""
         return tuple(self.word >> 8 * at & 0xFFFF for at in range(0, self.size, _PARCEL))
-
-
-def read_mapped(machine: Machine, thread: TCB, vaddr: int, size: int) -> bytes | None:
-    """What a thread would read within one page; None if nothing is mapped there but devices, or nothing at all."""
-    paddr = _physical(machine, thread, vaddr)
-    return None if paddr is None else machine.read_bytes(paddr, size)
-
-
-def write_mapped(machine: Machine, thread: TCB, vaddr: int, data: bytes) -> None:
-    """Put bytes where a thread finds them within one page of RAM, whatever its rights are."""
-    paddr = _physical(machine, thread, vaddr)
-    if paddr is not None:
-        machine.write_bytes(paddr, data)
-
-
-def _physical(machine: Machine, thread: TCB, vaddr: int) -> int | None:
-    vspace = thread.vspace_slot.cap
-    page = walk(machine.memory, vspace.paddr, vaddr) if isinstance(vspace, PageTableCap) else None
-    if page is None or not machine.memory.contains(page.paddr, page.size):
-        return None
-    return page.paddr + vaddr % page.size
 
 
 @frozen(slots=False)

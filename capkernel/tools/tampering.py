@@ -18,7 +18,7 @@ from capkernel.kernel.cspace import lookup_cap
 from capkernel.kernel.errors import LookupFault
 from capkernel.kernel.objects import TCB
 from capkernel.system.elf import Elf
-from capkernel.tools.machine_mutation import read_mapped, write_mapped
+from capkernel.tools.mapped import read_mapped, write_mapped
 from capkernel.tools.mutation import OWN
 from hwmodel.cpu.program import Resumable
 from hwmodel.machine import Machine

@@ -15,7 +15,7 @@ from capkernel.tools.campaign.command import TOLERATED, campaign
 from capkernel.tools.campaign.schedule import Planned
 from capkernel.tools.campaign.subjects import MIRROR_C, STORAGE, STORAGE_C
 from capkernel.tools.inject import Kind
-from capkernel.tools.machine_mutation import read_mapped
+from capkernel.tools.mapped import read_mapped
 from hwmodel.cpu.riscv import cpu
 from hwmodel.cpu.riscv.engine import find_shim
 from tests.crosscompiler import needs_compiler

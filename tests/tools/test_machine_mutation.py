@@ -17,7 +17,8 @@ from capkernel.runtime.programs import MachineCode
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
 from capkernel.tools.instruction_mutation import SHORT_NOP
-from capkernel.tools.machine_mutation import PATIENCE, Instruction, MachineMutant, MachineText, read_mapped
+from capkernel.tools.machine_mutation import PATIENCE, Instruction, MachineMutant, MachineText
+from capkernel.tools.mapped import read_mapped
 from capkernel.tools.tour_systems import Booted
 from hwmodel.cpu.rv64 import NEXT_PC
 from hwmodel.cpu.trap import INTERRUPTED, Trap
