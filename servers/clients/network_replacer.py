@@ -3,7 +3,7 @@
 from servers.clients.replacer import Program as Replacer
 
 LABELS = ("network", "card", "web", "network", "files", "web", "disk")
-ROUNDS = 4
+ROUNDS = 3
 LEAD, PAUSE, SPREAD = 800_000, 20_000, 100_000
 """Ticks until the first, so that what is to be there for browsers is there; between two, and up to so many more."""
 

@@ -11,6 +11,7 @@ from itertools import count
 from attrs import frozen
 
 from capkernel.kernel.objects import TCB, BlockedOnReceive, BlockedOnSend, Endpoint
+from capkernel.tools.demo import replace_network, replace_watchers
 from capkernel.tools.demo.stage import DISK_BYTES, Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -135,6 +136,8 @@ def story(story: Story, *, everywhere: bool = False) -> None:
         queued += _sweep(story, name)
     story.claim("calls came while their server was being replaced, and waited", queued > 0, queued)
     _tell_services(story)
+    replace_network.tell(story)
+    replace_watchers.tell(story)
 
 
 def _sweep(story: Story, name: str) -> int:
