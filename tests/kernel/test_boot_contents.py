@@ -9,6 +9,7 @@ import pytest
 from capkernel.abi import bootinfo as bi
 from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
+from capkernel.kernel import boot as booting_module
 from capkernel.kernel import objects as ko
 from capkernel.kernel.boot import RootImage, boot, cut_region
 from capkernel.kernel.caps import (
@@ -92,19 +93,27 @@ def _listen(machine: Any, name: str, said: list[tuple[Any, ...]]) -> None:
     setattr(machine, name, noted)
 
 
-@pytest.fixture(params=["plain", "with an IOMMU, a device tree and a larger image", "with a byte more than a page"])
+@pytest.fixture(params=[
+    "plain", "with an IOMMU, a device tree and a larger image", "with a byte more than a page", "with a whole page",
+])  # fmt: skip
 def booted(request: pytest.FixtureRequest) -> Booted:
     """Machines that have been booted."""
     if request.param == "plain":
         return _boot("qemu_virt_riscv64", None, b"", num_domains=1, root_cnode_bits=12)
     if request.param.endswith("image"):
         return _boot("virt_iommu", ACROSS, FDT, root_cnode_bits=10)
-    return _boot("qemu_virt_riscv64", BELOW, FDT[: PAGE + 1 - 16], num_domains=1, root_cnode_bits=12)
+    extra = PAGE + 1 if request.param.startswith("with a byte") else PAGE
+    return _boot("qemu_virt_riscv64", BELOW, FDT[: extra - 16], num_domains=1, root_cnode_bits=12)
 
 
 def _image(booted: Booted) -> tuple[int, int, int]:
     """The image's first address, its end, and how many pages of extra boot information follow."""
-    images = {0: (0x10000, 0x11000, 0), PAGE + 1: (0x3FD000, 0x3FE000, 2), 16 + len(FDT): (0x3FF000, 0x403000, 2)}
+    images = {
+        0: (0x10000, 0x11000, 0),
+        PAGE: (0x3FD000, 0x3FE000, 1),
+        PAGE + 1: (0x3FD000, 0x3FE000, 2),
+        16 + len(FDT): (0x3FF000, 0x403000, 2),
+    }
     return images[booted.info.extra_len]
 
 
@@ -171,6 +180,12 @@ def test_page_tables_are_provided_upper_ones_first(booted: Booted) -> None:
     for cap, vaddr in zip(tables, vaddrs, strict=True):
         assert isinstance(cap, PageTableCap)
         assert _same(cap, PageTableCap(cap.paddr, True, 1, vaddr))
+
+
+def test_where_a_table_s_reach_ends_there_is_none_behind() -> None:
+    booted = _boot("qemu_virt_riscv64", BELOW, b"")
+    tables = [booted.slot(index).cap for index in range(*booted.info.user_image_paging)]
+    assert [cap.vaddr for cap in tables if isinstance(cap, PageTableCap)] == [0, 0x200000]
 
 
 def _walked(booted: Booted) -> dict[int, tuple[int, int]]:
@@ -319,6 +334,16 @@ def test_no_more_untypeds_than_the_bootinfo_frame_can_list() -> None:
 def test_more_caps_than_the_root_cnode_has_slots_are_a_bug_of_the_configuration() -> None:
     with pytest.raises(ko.KernelBug, match="2\\*\\*4 slots"):
         _boot("qemu_virt_riscv64", None, b"", root_cnode_bits=4)
+
+
+def test_the_root_cnode_may_be_filled_to_its_last_slot() -> None:
+    machine = Machine(find_board("qemu_virt_riscv64").with_ram(256 * MIB))
+    config = replace(configure(PRESETS["demo"], machine.board), root_cnode_bits=8)
+    booting, _ = booting_module._lay_out(State(config, machine), RootImage(), b"")
+    room = 256 - booting.next_slot
+    assert booting.provide([DomainCap() for _ in range(room)]) == (256 - room, 256)
+    with pytest.raises(ko.KernelBug, match="2\\*\\*8 slots"):
+        booting.provide([DomainCap()])
 
 
 def test_the_image_may_fill_what_is_left_of_ram_but_no_page_more() -> None:

@@ -13,8 +13,8 @@ from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import rights as rt
 from capkernel.abi import syscalls as sc
-from capkernel.abi.message import message_info
-from capkernel.kernel import budget, refills, slots, syscall
+from capkernel.abi.message import BUFFER_CAPS, message_info
+from capkernel.kernel import budget, refills, scheduler, slots, syscall
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import (
     ASIDPoolCap,
@@ -23,6 +23,7 @@ from capkernel.kernel.caps import (
     IRQControlCap,
     IRQHandlerCap,
     PageTableCap,
+    ThreadCap,
     UntypedCap,
     ZombieCap,
     same_object_as,
@@ -618,6 +619,12 @@ def test_a_buffer_that_may_only_be_read_gives_long_messages_and_takes_none() -> 
         root.ecall(sc.SEND, a0=reply, a1=message_info(0, len(flt.UNKNOWN_SYSCALL_MESSAGE)))
         answered = [child.registers[register] for register in flt.UNKNOWN_SYSCALL_MESSAGE[4:]]
         assert answered == [length << 32 | index for index in range(4, len(flt.UNKNOWN_SYSCALL_MESSAGE))]
+    copied = root.slot()
+    for offset, word in ((8 + 8 * 4, rt.ALL), (BUFFER_CAPS, CNODE)):
+        root.machine.write_word(frame.paddr + offset, word)
+    words = {"a2": copied, "a3": 64, "a4": endpoint, "a5": 64}
+    root.ecall(sc.CALL, a0=CNODE, a1=message_info(labels.CNODE_COPY, 5, 1), **words)
+    assert root.cap(copied) is not ko.NULL
 
 
 def test_a_fault_handler_must_be_written_to_and_its_answers_be_taken() -> None:
@@ -628,3 +635,103 @@ def test_a_fault_handler_must_be_written_to_and_its_answers_be_taken() -> None:
         good = rights & rt.WRITE and rights & (rt.GRANT | rt.GRANT_REPLY)
         answer = (err.NO_ERROR, []) if good else (err.INVALID_CAPABILITY, [1])
         assert root.call(tcb, "TCB_SetTimeoutEndpoint", caps=(handler,)) == answer, rights
+
+
+def test_who_is_made_by_a_thread_with_a_long_name_has_as_much_of_it_as_there_is_room() -> None:
+    root = Root()
+    root.thread.name = "x" * 127
+    cap = root.cap(root.make(obj.TCB))
+    assert isinstance(cap, ThreadCap)
+    assert cap.tcb.name == "child of: '" + "x" * 116
+
+
+def test_no_table_is_mapped_where_user_space_has_ended() -> None:
+    root = Root()
+    table = root.make(obj.PAGE_TABLE)
+    for vaddr in (obj.USER_TOP, obj.USER_TOP + 0x1000):
+        assert root.call(table, "PageTable_Map", vaddr, 0, caps=(bi.CAP_INIT_VSPACE,)) == (err.INVALID_ARGUMENT, [0])
+    assert root.call(table, "PageTable_Map", obj.USER_TOP - 1, 0, caps=(bi.CAP_INIT_VSPACE,)) == (err.NO_ERROR, [])
+
+
+def test_what_was_made_of_a_badged_cap_goes_with_it_and_others_stay() -> None:
+    root = Root()
+    endpoint = root.make(obj.ENDPOINT)
+    badged, other = root.mint(endpoint, 5)[0], root.mint(endpoint, 6)[0]
+    copies = [root.copy(badged), root.copy(badged), root.copy(other)]
+    root.do(CNODE, "CNode_Revoke", badged, 64)
+    left = [root.cap(slot) is not ko.NULL for slot in (endpoint, badged, other, *copies)]
+    assert left == [True, True, True, False, False, True]
+
+
+def test_an_untyped_as_large_as_a_chunk_is_cleared_in_one_unit_of_work() -> None:
+    root = Root()
+    bits = root.state.config.reset_chunk_bits
+    untyped, slot = root.make(obj.UNTYPED, bits), root.slot()
+    for _ in range(2):
+        root.state.work_units = 0
+        root.do(untyped, "Untyped_Retype", obj.ENDPOINT, 0, 0, 0, slot, 1, caps=(CNODE,))
+        done = root.state.work_units
+        root.do(CNODE, "CNode_Delete", slot, 64)
+    assert done == 1
+
+
+def test_an_address_space_that_has_lost_its_number_leaves_the_next_one_that_has_it() -> None:
+    """Its cap still says the number; the pool was made anew, and gives it to another."""
+    root = Root()
+    flushed: list[int] = []
+    flush = root.machine.flush_asid
+    root.state.machine.flush_asid = lambda asid: (flushed.append(asid), flush(asid))
+    spaces = []
+    slot, pool = _pool(root)
+    for _ in range(2):
+        spaces.append(root.make(obj.PAGE_TABLE))
+        root.do(slot, "ASIDPool_Assign", caps=(spaces[-1],))
+        if len(spaces) == 1:
+            cap = root.cap(spaces[0])
+            assert isinstance(cap, PageTableCap)
+            assert cap.asid >= pool.base > 0
+            root.do(CNODE, "CNode_Delete", slot, 64)
+            assert flushed == [cap.asid]
+            slot, _ = _pool(root)
+    second = root.cap(spaces[1])
+    assert isinstance(second, PageTableCap)
+    assert second.asid == cap.asid
+    root.do(CNODE, "CNode_Delete", spaces[0], 64)
+    assert flushed == [cap.asid]
+    root.do(CNODE, "CNode_Delete", spaces[1], 64)
+    assert flushed == [cap.asid, cap.asid]
+
+
+def test_all_address_spaces_of_a_pool_that_goes_are_forgotten_by_number() -> None:
+    root = Root()
+    slot, pool = _pool(root)
+    spaces = [root.make(obj.PAGE_TABLE) for _ in range(3)]
+    for space in spaces:
+        root.do(slot, "ASIDPool_Assign", caps=(space,))
+    flushed: list[int] = []
+    root.state.machine.flush_asid = flushed.append
+    root.do(CNODE, "CNode_Delete", slot, 64)
+    assert flushed == [pool.base, pool.base + 1, pool.base + 2]
+
+
+def test_of_those_who_wait_for_the_same_tick_the_first_is_the_first_to_go_on() -> None:
+    state = Root().state
+    waiting = []
+    for number, time in enumerate((700, 500, 700, 600, 500)):
+        thread, context = ko.TCB(0x1000 * number), ko.SchedContext(0x9000, 8)
+        context.refills = [ko.Refill(time, 300)]
+        thread.sched_context = context
+        scheduler.release_enqueue(state, thread)
+        waiting.append(thread)
+    assert list(state.release) == [waiting[number] for number in (1, 4, 3, 0, 2)]
+
+
+def test_refills_that_touch_are_one_after_a_pause() -> None:
+    state = Root().state
+    for gap, count in ((-1, 1), (0, 1), (1, 2)):
+        context = ko.SchedContext(0x1000, 8)
+        context.period, context.refill_max = 5_000, 4
+        context.refills = [ko.Refill(state.time - 50, 300), ko.Refill(state.time + 300 + gap, 200)]
+        refills.unblock_check(state, context)
+        assert len(context.refills) == count
+        assert sum(refill.amount for refill in context.refills) == 500

@@ -186,4 +186,16 @@ def test_the_iommu_is_told_of_every_change_and_of_whose_it_is() -> None:
         told.clear()
         change()
         assert told == expected
+    bare, _ = root.mint(bi.CAP_IO_SPACE, DOMAIN + 1 << 16 | OTHER)
+    told.clear()
+    root.do(CNODE, "CNode_Delete", bare, 64)
+    assert told == [], "a device that has no tables loses none"
     assert not device.copies()
+
+
+def test_a_table_is_copied_only_where_it_is_in_a_tree() -> None:
+    device = Device()
+    root, fresh = device.root, device.root.make(io.OBJECT_IO_PAGE_TABLE)
+    copy = CNODE, "CNode_Copy", root.slot(), 64
+    assert root.call(*copy, fresh, 64, 15, caps=(CNODE,)) == (err.ILLEGAL_OPERATION, [])
+    assert root.call(*copy, device.tables[1], 64, 15, caps=(CNODE,)) == (err.NO_ERROR, [])

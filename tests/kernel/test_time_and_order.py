@@ -3,11 +3,12 @@
 import pytest
 
 from capkernel.abi import labels
+from capkernel.abi import objects as obj
 from capkernel.abi import registers as reg
 from capkernel.abi import syscalls as sc
 from capkernel.kernel import syscall
 from capkernel.kernel.caps import SchedContextCap
-from capkernel.kernel.objects import BlockedOnReceive
+from capkernel.kernel.objects import RELEASE_QUEUE, BlockedOnReceive
 from specs.programs import SLOTS, Compute, Layout, Syscall, Worker
 from tests.kernel.rootcalls import Root
 from tests.kernel.together import agreed, call, destroy, recv, send, wait
@@ -100,3 +101,80 @@ def test_a_domain_ends_when_less_than_the_least_budget_is_left_of_it(early: int)
     layout = Layout(schedule=((0, 20_000), (1, 8_000)), syscall_ticks=0)
     starts = call("domain", labels.DOMAIN_SCHEDULE_SET_START, 0)
     agreed(layout, starts, Compute(20_000 - 200 - early), call("tcb_root", labels.TCB_SET_TLS_BASE, 7), Compute(5))
+
+
+def test_who_yielded_to_a_context_has_its_answer_when_that_is_destroyed() -> None:
+    workers = Worker(priority=110), Worker(priority=110), Worker(priority=130)
+    yields = call("sc0", labels.SCHED_CONTEXT_YIELD_TO, thread=1)
+    done = agreed(
+        Layout(workers=workers), wait("ntfn0", thread=2), yields, Compute(400, thread=0), send("ntfn0", thread=0),
+        *destroy("sc0", thread=2),
+    )  # fmt: skip
+    assert done.threads[1].yield_to is None
+    assert done.threads[1].registers[reg.A2] > 0
+
+
+@pytest.mark.parametrize("unbound", ["sc2", "sc_spare"])
+def test_who_runs_on_a_notification_s_time_and_takes_a_message_has_no_time_left(unbound: str) -> None:
+    """Also if the sender, whose message it takes, has none any more."""
+    workers = (
+        Worker(priority=130, passive=True, serves=(SLOTS["ep1"], SLOTS["reply0"])), Worker(priority=110),
+        Worker(priority=140),
+    )  # fmt: skip
+    steps = (
+        send("ep0", 7, thread=2), call(unbound, labels.SCHED_CONTEXT_UNBIND, thread=1),
+        call("sched_control", labels.SCHED_CONTROL_CONFIGURE_FLAGS, 500, 5_000, 0, 0, 0, caps=("sc_fresh",), thread=1),
+        call("sc_fresh", labels.SCHED_CONTEXT_BIND, caps=("ntfn0",), thread=1),
+        call("tcb0", labels.TCB_BIND_NOTIFICATION, caps=("ntfn0",), thread=1),
+        send("ntfn0_badge1", thread=1), Compute(10, thread=0), recv("ep0", "reply0", thread=0),
+        Compute(10, thread=1 if unbound == "sc2" else 2),
+    )  # fmt: skip
+    done = agreed(Layout(workers=workers), *steps)
+    assert done.threads[0].sched_context is None
+
+
+def test_a_running_thread_that_is_given_used_up_time_waits_for_it() -> None:
+    workers = Worker(priority=120, budget=100, period=10_000), Worker(priority=110)
+    unbind, bind = labels.SCHED_CONTEXT_UNBIND, labels.SCHED_CONTEXT_BIND
+    done = agreed(
+        Layout(workers=workers), Compute(1_500, thread=0), call("sc0", unbind, thread=1),
+        call("sc0", bind, caps=("tcb0",), thread=1), Compute(10, thread=1),
+    )  # fmt: skip
+    assert done.threads[0].queued == RELEASE_QUEUE
+
+
+def test_all_whose_time_has_come_wake_together_in_the_order_in_which_they_began_to_wait() -> None:
+    worker = Worker(priority=120, budget=20, period=100)
+    workers = worker, worker, worker, Worker(priority=110)
+    layout = Layout(workers=workers, syscall_ticks=5_000)
+    agreed(
+        layout, *(Compute(400, thread=thread) for thread in (2, 1, 0)), *3 * (call("tcb3", labels.TCB_SET_TLS_BASE, 7),)
+    )
+
+
+@pytest.mark.parametrize("node", ["cnode4", "cnode2"])
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_a_long_operation_stops_after_just_so_many_units(units: int, node: str) -> None:
+    worker = Worker(priority=120, budget=40, period=1_000)
+    layout = Layout(workers=(worker,), work_units_per_preemption=units, work_unit_ticks=60)
+    agreed(layout, *destroy(node, thread=0))
+
+
+def test_when_nobody_has_anything_to_do_the_timer_is_set_to_never() -> None:
+    root = Root(num_domains=1)
+    told: list[int] = []
+    root.state.machine.set_deadline = told.append
+    root.ecall(sc.WAIT, a0=root.make(obj.NOTIFICATION))
+    config = root.state.config
+    assert root.state.current is root.state.idle
+    assert told[-1] == (1 << 64) - 1 - config.timer_precision_us * config.ticks_per_us
+
+
+def test_without_the_option_nobody_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(state: object) -> bool:
+        raise AssertionError("taken")
+
+    monkeypatch.setattr(syscall, "FASTPATHS", dict.fromkeys(syscall.FASTPATHS, never))
+    Root(fastpath=False).make(obj.ENDPOINT)
+    with pytest.raises(AssertionError, match="taken"):
+        Root(fastpath=True).make(obj.ENDPOINT)
