@@ -18,6 +18,7 @@ from capkernel.kernel import budget, refills, scheduler, slots, syscall
 from capkernel.kernel import objects as ko
 from capkernel.kernel.caps import (
     ASIDPoolCap,
+    EndpointCap,
     FrameCap,
     IOPageTableCap,
     IRQControlCap,
@@ -576,6 +577,8 @@ def test_what_was_refused_is_kept_for_whoever_asks_why() -> None:
     assert isinstance(root.state.refusal, SyscallError)
     root.ecall(sc.NBSEND, a0=1 << 60, a1=0)
     assert isinstance(root.state.refusal, ko.CapFault)
+    root.ecall(77)
+    assert isinstance(root.state.refusal, ko.UnknownSyscall)
 
 
 def test_without_a_buffer_a_message_has_four_words() -> None:
@@ -735,3 +738,40 @@ def test_refills_that_touch_are_one_after_a_pause() -> None:
         refills.unblock_check(state, context)
         assert len(context.refills) == count
         assert sum(refill.amount for refill in context.refills) == 500
+
+
+def test_an_untyped_is_no_buffer_whether_something_was_made_of_it_or_not() -> None:
+    root = Root()
+    fresh = root.make(obj.UNTYPED, 12)
+    for untyped, answer in ((fresh, err.ILLEGAL_OPERATION), (root.untyped, err.REVOKE_FIRST)):
+        assert root.call(bi.CAP_INIT_TCB, "TCB_SetIPCBuffer", 0x1000, caps=(untyped,)) == (answer, [])
+
+
+def test_an_endpoint_whose_last_cap_is_a_thread_s_handler_goes_when_that_has_another_one() -> None:
+    root = Root()
+    tcb, endpoint = root.make(obj.TCB), root.make(obj.ENDPOINT)
+    root.do(tcb, "TCB_SetTimeoutEndpoint", caps=(endpoint,))
+    cap, thread = root.cap(endpoint), root.cap(tcb)
+    assert isinstance(cap, EndpointCap)
+    assert isinstance(thread, ThreadCap)
+    root.do(CNODE, "CNode_Delete", endpoint, 64)
+    other = ko.TCB(0)
+    other.state = ko.BlockedOnReceive(cap.endpoint, None)
+    cap.endpoint.enqueue(other, ko.EP_RECEIVE)
+    root.do(tcb, "TCB_SetTimeoutEndpoint", caps=(root.make(obj.ENDPOINT),))
+    assert cap.endpoint.state == ko.EP_IDLE
+    assert other.state is ko.RESTART
+
+
+def test_a_frame_outlives_the_address_space_that_it_was_mapped_in() -> None:
+    root = Root()
+    space, frame = root.make(obj.PAGE_TABLE), root.make(obj.PAGE)
+    root.do(bi.CAP_INIT_ASID_POOL, "ASIDPool_Assign", caps=(space,))
+    for _ in range(2):
+        root.do(root.make(obj.PAGE_TABLE), "PageTable_Map", 0x1000, 0, caps=(space,))
+    root.do(frame, "Page_Map", 0x1000, 3, 0, caps=(space,))
+    root.do(CNODE, "CNode_Delete", space, 64)
+    root.do(frame, "Page_Unmap")
+    cap = root.cap(frame)
+    assert isinstance(cap, FrameCap)
+    assert cap.asid == 0

@@ -105,6 +105,7 @@ def test_arguments_are_checked_as_in_the_x86_interface() -> None:
     table = root.make(io.OBJECT_IO_PAGE_TABLE)
     mega = root.make(obj.MEGA_PAGE)
     assert root.call(table, "IOPageTable_Map", caps=(device.space,)) == (err.TRUNCATED_MESSAGE, [])
+    assert root.call(table, "IOPageTable_Map", FROM) == (err.TRUNCATED_MESSAGE, [])
     assert root.call(table, "IOPageTable_Map", FROM, caps=(master,)) == (err.INVALID_CAPABILITY, [0])
     assert root.call(table, "IOPageTable_Map", FROM, caps=(frame,)) == (err.INVALID_CAPABILITY, [0])
     assert root.call(table, "IOPageTable_Map", FROM, caps=(device.space,)) == (err.DELETE_FIRST, [])

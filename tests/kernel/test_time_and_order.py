@@ -114,6 +114,27 @@ def test_who_yielded_to_a_context_has_its_answer_when_that_is_destroyed() -> Non
     assert done.threads[1].registers[reg.A2] > 0
 
 
+def test_who_yielded_has_its_answer_when_somebody_else_yields_to_the_same() -> None:
+    workers = Worker(priority=110), Worker(priority=110), Worker(priority=130)
+    first, second = (call("sc0", labels.SCHED_CONTEXT_YIELD_TO, thread=thread) for thread in (1, 2))
+    awake = wait("ntfn0", thread=2), first, Compute(400, thread=0), send("ntfn0", thread=0)
+    done = agreed(Layout(workers=workers), *awake, second)
+    assert done.threads[1].yield_to is None
+    assert done.threads[1].registers[reg.A2] > 0
+
+
+def test_who_is_woken_by_a_notification_whose_time_is_used_up_waits_for_it() -> None:
+    waiting = Worker(priority=130, passive=True, serves=(SLOTS["ntfn0"], SLOTS["reply0"]))
+    steps = (
+        call("sched_control", labels.SCHED_CONTROL_CONFIGURE_FLAGS, 50, 5_000, 0, 0, 0, caps=("sc_fresh",), thread=2),
+        call("sc_fresh", labels.SCHED_CONTEXT_BIND, caps=("ntfn0",), thread=2), send("ntfn0_badge1", thread=2),
+        Compute(800, thread=0), call("sc_fresh", labels.SCHED_CONTEXT_UNBIND_OBJECT, caps=("tcb0",), thread=2),
+        send("ntfn0_badge1", thread=2), Compute(10, thread=2),
+    )  # fmt: skip
+    done = agreed(Layout(workers=(waiting, waiting, Worker(priority=110))), *steps)
+    assert done.threads[1].queued == RELEASE_QUEUE
+
+
 @pytest.mark.parametrize("unbound", ["sc2", "sc_spare"])
 def test_who_runs_on_a_notification_s_time_and_takes_a_message_has_no_time_left(unbound: str) -> None:
     """Also if the sender, whose message it takes, has none any more."""
