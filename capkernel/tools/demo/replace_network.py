@@ -14,8 +14,8 @@ from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
-from hwmodel.virtio import virtio_net
 from hwmodel.board import DeviceWindow
+from hwmodel.virtio import virtio_net
 from hwmodel.wiring import DeviceFactory, Wiring
 
 PEERS: Final = "capkernel.peers"
