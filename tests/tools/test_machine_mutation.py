@@ -105,6 +105,19 @@ def test_a_mistake_has_its_effect_once_it_is_met_and_ends_when_it_is_undone(tmp_
     assert native.code() == struct.pack(f"<{len(CODE)}I", *CODE)
 
 
+def test_code_that_was_translated_already_is_translated_again_when_it_is_spoilt_and_when_it_is_put_back(
+    tmp_path: Path,
+) -> None:
+    native = Native(tmp_path, CODE)
+    native.system.loop.run(max_entries=1)
+    letter = native.text.instructions[5]
+    mutant = native.mutant([(letter, evolve(letter, word=letter.word ^ 3 << 20))])
+    native.system.loop.run(max_entries=1)
+    mutant.undo()
+    assert native.booted.run().output == "aba"
+    assert mutant.made == {letter.vaddr}
+
+
 def test_what_is_not_what_was_drawn_from_is_left_alone(tmp_path: Path) -> None:
     native = Native(tmp_path, CODE)
     native.mutant([(evolve(each, word=each.word ^ 1 << 20), evolve(each, word=0)) for each in native.text.instructions])
