@@ -4,20 +4,26 @@ from typing import Any
 
 import h11
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Busy, Corrupt, Failure, Gone, Malformed, NotPermitted, TimedOut, TooLarge
 from capkernel.protocols.files import READ
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.network import Dialer, Endpoint, Resolver, Stream
+from capkernel.user.messages import from_words, to_words
 from servers.net.http_client import fetch, get
-from servers.net.http_connection import HttpConnection, Progress
+from servers.net.http_connection import MOST_HEARD, HttpConnection, Progress
+from servers.net.http_handover import Keeper, KeptWeb
 from servers.net.node import WAITING, Account
 from servers.net.pages import Pages
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
+from servers.system.lasting_slots import LastingSlots
 from tests.servers.net.test_parts import run
+from tests.servers.update_bench import Lasting
 
 PAGE = bytes(range(256)) * 300
 SAID_BY_BROWSERS = [b"GET /page HTTP/1.1\r\n", b"\r\n", b"Host: m\r\n"]
@@ -214,3 +220,96 @@ def test_a_peer_that_is_gone_ends_the_connection() -> None:
             raise Gone("the peer reset the connection")
 
     assert run(HttpConnection(Broken([]), pages(), 0).go_on(4)) is Progress.ENDED
+
+
+class Remembering(Keeper):
+    """Writes connections down whose caps are other objects of this test, not caps."""
+
+    def __init__(self, pages: Pages) -> None:
+        connection = Connection(Lasting().pd(2).sys)
+        super().__init__(connection, connection, pages, LastingSlots(connection.sys, 320, 1 << 58, range(1, 1000)))
+        self.held: list[object] = []
+
+    def _slot(self, stub: object) -> int:
+        self.held.append(stub)
+        return len(self.held)
+
+    def next_life(self, connection: HttpConnection, now: int) -> HttpConnection:
+        """The connection as another program has it that has taken it up."""
+        kept = from_words(KeptWeb, to_words(self.keep({3: connection}, None, now)))
+        found = self.connections(kept, range(15))[3]
+        assert found.moved_at == connection.moved_at - now
+        found.stream, found.moved_at = connection.stream, connection.moved_at
+        if found.page is not None and connection.page is not None:
+            assert len(found.page.opened) == len(connection.page.opened)
+            found.page.opened, found.page.file = connection.page.opened, connection.page.file
+        return found
+
+
+def request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join([line, b"Host: m", *headers, b"", body])
+
+
+ANSWERED = [
+    request(b"GET /page HTTP/1.1"), request(b"HEAD /page HTTP/1.1"), request(b"GET /empty/ HTTP/1.1"),
+    request(b"GET /none HTTP/1.1"), request(b"GET /empty HTTP/1.1"), request(b"POST /page HTTP/1.1"),
+    request(b"GET /page HTTP/1.1", b"Range: bytes=9-40000"), request(b"GET /page HTTP/1.0"), b"what is this\r\n\r\n",
+    request(b"GET /page HTTP/1.1", b"Content-Length: 7", body=b"ignored"), b"GET /page HT",
+    request(b"GET /page HTTP/1.1", b"Connection: close"),
+    request(b"GET /page HTTP/1.1", b"Content-Length: 40000", body=bytes(40_000)),
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(ANSWERED), min_size=1, max_size=4), st.lists(st.integers(1, 200), max_size=20),
+    st.sampled_from((900, 30_000)), st.booleans(), st.sets(st.integers(0, 60)),
+)  # fmt: skip
+def test_a_browser_gets_the_same_bytes_whenever_servers_are_replaced(
+    asked: list[bytes], cuts: list[int], room: int, ends: bool, moments: set[int]
+) -> None:
+    """But for a request of more than can be heard again, after which the connection is closed."""
+    text, pieces = b"".join(asked), []
+    for cut in cuts:
+        pieces.append(text[:cut])
+        text = text[cut:]
+    pieces.append(text)
+    answers = []
+    for replaced in (set(), moments):
+        stream = FakeStream(pieces, room, ends=ends)
+        made = pages()
+        connection = HttpConnection(stream, made, 0)
+        for turn in range(2000):
+            if turn in replaced:
+                connection = Remembering(made).next_life(connection, turn)
+            stream.turn = turn
+            if run(connection.go_on(1)) is Progress.ENDED or (not stream.pieces and turn > 1900):
+                break
+        answers.append(bytes(stream.taken))
+    with_big = any(len(each) > MOST_HEARD for each in asked)
+    assert answers[0] == answers[1] or (with_big and answers[0].startswith(answers[1]))
+
+
+def test_what_no_web_server_can_have_left_is_refused() -> None:
+    stream = FakeStream([ANSWERED[0]], 900, ends=False)
+    connection = HttpConnection(stream, pages(), 0)
+    while connection.page is None:
+        assert run(connection.go_on(1)) is not Progress.ENDED
+    keeper = Remembering(pages())
+    kept = keeper.keep({3: connection}, None, 0)
+    browser = kept.browsers[0]
+    page = browser.page
+    assert page is not None
+    for wrong in (
+        evolve(kept, browsers=[browser, browser]), evolve(kept, browsers=[evolve(browser, place=99)]),
+        evolve(kept, browsers=[evolve(browser, slot=0)]), evolve(kept, browsers=[evolve(browser, slot=5000)]),
+        evolve(kept, browsers=[evolve(browser, heard=b"")]), evolve(kept, browsers=[evolve(browser, end=1 << 40)]),
+        evolve(kept, browsers=[evolve(browser, heard=b"what\r\n\r\n")]),
+        evolve(kept, browsers=[evolve(browser, is_asked=False)]),
+        evolve(kept, browsers=[evolve(browser, offset=-1)]),
+        evolve(kept, browsers=[evolve(browser, page=evolve(page, is_file=False))]),
+        evolve(kept, browsers=[evolve(browser, page=evolve(page, opened=[]))]),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"place|slot|said|request|asked|page"):
+            Remembering(pages()).connections(wrong, range(15))
+    assert set(Remembering(pages()).connections(kept, range(15))) == {3}
