@@ -1,0 +1,148 @@
+"""Those who watch over others are replaced: whoever dies in just that moment, and nobody's client sees it."""
+
+import pytest
+
+from capkernel.protocols.failures import Malformed, Refused
+from capkernel.system.board import find_board
+from capkernel.system.extensions import load_extensions
+from capkernel.system.grants import GrantKind
+from capkernel.system.microkit import load
+from capkernel.tools.demo import replace_watchers
+from capkernel.tools.demo.replace_watchers import FAILED, REPLACEMENTS, REQUESTS, WAYS_IN, WRONG, Outcome
+from capkernel.tools.demo.stage import BOARD, find_system
+from capkernel.tools.inject import Fault, Kind
+from capkernel.user.loop import PD
+from capkernel.user.pdimage import PDValues
+from capkernel.user.tasks import Tasks
+from servers.system.manifest import ManifestError, read_manifest
+from servers.system.watchers import (
+    FELL_BACK,
+    GUARDIAN_FELL_BACK,
+    GUARDIAN_ORDERS,
+    GUARDIAN_WORKS,
+    PATIENCE,
+    SUPERVISOR_ORDERS,
+    WORKS,
+    Watchers,
+)
+from tests.servers.update_bench import Lasting
+
+
+def nobody_noticed(outcome: Outcome) -> bool:
+    bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
+    return outcome.ended and not bad and outcome.total(REQUESTS) > 0 and not outcome.faults
+
+
+@pytest.mark.slow
+def test_each_watcher_is_replaced_and_the_same_seed_gives_the_same_trace() -> None:
+    outcome = replace_watchers.play(seed=2)
+    assert (outcome.replaced, outcome.refused, outcome.news_failed) == (REPLACEMENTS, 0, 0)
+    assert nobody_noticed(outcome)
+    assert replace_watchers.play(seed=2).trace_hash == outcome.trace_hash
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [
+    ("supervisor", Kind.CRASH), ("supervisor", Kind.HANG), ("guardian", Kind.CRASH), ("guardian", Kind.HANG),
+    ("metronome", Kind.CRASH),
+])  # fmt: skip
+def test_a_new_watcher_that_comes_to_grief_while_it_starts_is_followed_by_the_former_one(name: str, kind: Kind) -> None:
+    outcome = replace_watchers.play((Fault(name, 1, kind, life=2),))
+    assert outcome.activated == outcome.refused == 1
+    assert (outcome.replaced, outcome.news_failed, outcome.news_missing) == (REPLACEMENTS, 0, 0)
+    assert nobody_noticed(outcome)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["supervisor", "guardian", "warden"])
+@pytest.mark.parametrize("step", [12, 21, 34])
+def test_whoever_watches_over_another_may_die_while_that_one_is_replaced(name: str, step: int) -> None:
+    """In that moment nobody knows what became of the update: it is refused, or its answer is lost with the supervisor,
+    and tried again.
+    """
+    outcome = replace_watchers.play((Fault(name, step, Kind.CRASH),))
+    assert outcome.activated == 1
+    assert outcome.replaced == REPLACEMENTS
+    bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
+    assert outcome.ended
+    assert not bad
+
+
+def test_nobody_has_more_than_the_lifecycle_of_whom_he_watches() -> None:
+    path = find_system("replace_watchers")
+    system = load(path, search_path=[path.parent], board=find_board(BOARD))
+    held: dict[str, set[str]] = {}
+    for grant in load_extensions(path, system).grants:
+        if grant.kind is GrantKind.LIFECYCLE:
+            held.setdefault(grant.pd, set()).add(grant.of)
+    assert held == {
+        "warden": {"guardian"}, "guardian": {"supervisor"},
+        "supervisor": {"metronome", "disk", "warden", "files", "tickets"},
+    }  # fmt: skip
+
+
+class Asked:
+    """The supervisor's side, without anybody at the other end; ``signals`` are the channels that were signalled."""
+
+    def __init__(self) -> None:
+        self.lasting = Lasting()
+        notifications = sum(1 << channel for channel in (*GUARDIAN_ORDERS, *SUPERVISOR_ORDERS))
+        self.watchers = Watchers(PD(PDValues(name="supervisor", notifications=notifications)))
+        self.tasks = Tasks()
+        self.outcomes: list[BaseException | None] = []
+
+    def update(self, label: str, program: int) -> None:
+        async def done(result: object, error: BaseException | None) -> None:
+            self.outcomes.append(error)
+
+        self.lasting.run(self.tasks.start(self.watchers.update(label, program), done))
+
+    def go_on(self) -> list[BaseException | None]:
+        self.lasting.run(self.tasks.run_ready())
+        return self.outcomes
+
+
+def test_the_one_who_is_asked_says_what_came_of_it() -> None:
+    asked = Asked()
+    asked.update("guardian", 1)
+    assert asked.lasting.signals == [GUARDIAN_ORDERS[1]]
+    assert asked.watchers.told(WORKS), "that is about somebody else"
+    assert not asked.go_on()
+    assert asked.watchers.told(GUARDIAN_WORKS)
+    assert asked.go_on() == [None]
+    asked.update("guardian", 0)
+    assert asked.watchers.told(GUARDIAN_FELL_BACK)
+    assert isinstance(asked.go_on()[1], Refused)
+    assert not asked.watchers.told(FELL_BACK + 1)
+
+
+def test_one_who_says_nothing_has_died_over_it() -> None:
+    asked = Asked()
+    asked.update("guardian", 0)
+    for _ in range(PATIENCE):
+        asked.watchers.beat()
+    assert not asked.go_on()
+    asked.watchers.beat()
+    assert isinstance(asked.go_on()[0], Refused)
+
+
+def test_one_after_the_other_and_no_program_that_there_cannot_be() -> None:
+    asked = Asked()
+    asked.update("supervisor", 3)
+    assert asked.watchers.wanted == 3
+    assert not asked.lasting.signals, "first what is to be handed over is written down"
+    asked.update("guardian", 0)
+    assert isinstance(asked.go_on()[0], Refused)
+    asked.watchers.told(WORKS)
+    assert asked.go_on()[1] is None
+    asked.update("guardian", 4)
+    assert isinstance(asked.go_on()[2], Malformed)
+    alone = Watchers(PD(PDValues(name="supervisor", notifications=0)))
+    assert not alone.labels
+
+
+def test_who_beats_time_is_started_at_once_whenever_it_crashes() -> None:
+    text = '[[service]]\nlabel = "metronome"\nchild = 0\nbeats = true\nsteady = 9\n'
+    assert read_manifest(text)[0].service().steady == 0
+    with pytest.raises(ManifestError, match="beats is 1"):
+        read_manifest(text.replace("true", "1"))
