@@ -584,9 +584,11 @@ def test_what_was_refused_is_kept_for_whoever_asks_why() -> None:
 def test_without_a_buffer_a_message_has_four_words() -> None:
     """Whatever its length says; what an operation needs beyond that is not there."""
     made = call("untyped", labels.UNTYPED_RETYPE, obj.ENDPOINT, 0, 0, 0, FREE[0], 1, caps=("cnode",))
-    for buffer, answer in ((True, err.NO_ERROR), (False, err.TRUNCATED_MESSAGE)):
-        done = agreed(Layout(workers=(Worker(buffer=buffer),)), made)
-        assert done.threads[0].registers[reg.MSG_INFO_REGISTER] >> 12 == answer
+    written = call("tcb_fresh", labels.TCB_WRITE_REGISTERS, 0, 4, 1, 2, 3, 4)
+    for step in (made, written):
+        for buffer, answer in ((True, err.NO_ERROR), (False, err.TRUNCATED_MESSAGE)):
+            done = agreed(Layout(workers=(Worker(buffer=buffer),)), step)
+            assert done.threads[0].registers[reg.MSG_INFO_REGISTER] >> 12 == answer
 
 
 def test_a_page_that_reaches_just_to_the_end_of_user_space_may_be_mapped() -> None:
