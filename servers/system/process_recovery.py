@@ -91,16 +91,15 @@ def _restore_launcher(server: Premises, kept: KeptLauncher) -> None:
 
 
 def _restore_process(server: Premises, kept: KeptProcess) -> None:
-    launcher = server.launchers[kept.launcher]
-    process = ProcessServant(launcher, kept.id, kept.name, None)
+    process = ProcessServant(server, kept.id, kept.name, kept.parent)
     process.state, process.is_broken = kept.state, kept.is_broken
     process.cpu_us, process.watcher = kept.cpu_us, kept.watcher
     server.processes[kept.id] = process
     if kept.child is not None:
+        launcher = server.launchers[kept.launcher]
         child = Child.again(server.workshop, launcher.fund, kept.child, server.launchers.__getitem__)
         child.cpu_us = kept.cpu_us
-        process.child = child
-        launcher.running[kept.id] = process
+        process.made_of(child, launcher)
         server.by_child[child.number] = process
         server.free_numbers.remove(child.number)
         server.times.remove(child.time)

@@ -79,12 +79,14 @@ class ProcessServant(Process):
     ``is_broken`` while it is being prepared: if that fails, or the server dies meanwhile, it is good for nothing more.
     """
 
-    def __init__(self, launcher: "LauncherServant", number: int, name: str, child: Child | None) -> None:
-        self.launcher = launcher
-        self.office = launcher.office
+    def __init__(self, office: Office, number: int, name: str, parent: int) -> None:
+        self.office = office
+        self.launcher: LauncherServant | None = None
+        """Where it comes from, until it has been taken apart."""
+        self.parent = parent
         self.id = number
         self.name = name
-        self.child = child
+        self.child: Child | None = None
         self.state = Status(State.PREPARED)
         self.ended = Condition()
         self.is_broken = False
@@ -92,11 +94,17 @@ class ProcessServant(Process):
         self.watcher = 0
         """The cap to what is signalled when it has ended, or 0."""
 
+    def made_of(self, child: Child, launcher: "LauncherServant") -> None:
+        """Its objects, and where it comes from."""
+        self.child, self.launcher = child, launcher
+        launcher.running[self.id] = self
+
     def kept(self) -> KeptProcess:
         """All of it, to be written down."""
+        launcher = 0 if self.launcher is None else self.launcher.id
         child, cpu_us = (None, self.cpu_us) if self.child is None else (self.child.kept(), self.child.cpu_us)
         return KeptProcess(
-            self.id, self.launcher.id, self.name, self.state, self.is_broken, cpu_us, self.watcher, child
+            self.id, self.parent, launcher, self.name, self.state, self.is_broken, cpu_us, self.watcher, child
         )
 
     def _alive(self) -> Child:
@@ -196,6 +204,8 @@ class ProcessServant(Process):
         """A launcher of its own."""
         child = self._alive()
         child.name_for(name)
+        if self.launcher is None:
+            raise Refused(f"{self.name} has no launcher")
         launcher = await self.launcher.part(memory, processes)
         launcher.owner = self.id
         try:
@@ -238,7 +248,7 @@ class ProcessServant(Process):
         child = self.child
         pages = 0 if child is None else child.objects.pages
         cpu_us = self.cpu_us if child is None else await child.consumed()
-        return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE, self.launcher.owner, cpu_us)
+        return ProcessInfo(self.id, self.name, self.state.state, pages * PAGE, self.parent, cpu_us)
 
     async def page(self, segment: Cap) -> None:
         """Its heap, from the pager."""
@@ -272,7 +282,9 @@ class ProcessServant(Process):
             for launcher in list(child.launchers.values()):
                 await launcher.end()
             self.child, self.cpu_us = None, child.cpu_us
-            self.launcher.lost(self)
+            if self.launcher is not None:
+                self.launcher.running.pop(self.id, None)
+                self.launcher = None
             self.office.returned(child)
             await self.office.save()
         self.ended.notify()
@@ -321,8 +333,8 @@ class LauncherServant(Launcher):
         self._need(1)
         self.office.workshop.need_room(0)
         child = self.office.child(self.fund)
-        process = ProcessServant(self, self.office.next_number(), name, child)
-        self.running[process.id] = process
+        process = ProcessServant(self.office, self.office.next_number(), name, self.owner)
+        process.made_of(child, self)
         self.office.began(process, child)
         try:
             await process.carefully(child.build())
@@ -373,10 +385,6 @@ class LauncherServant(Launcher):
         yield from self.running.values()
         for part in self.parts:
             yield from part._all()
-
-    def lost(self, process: ProcessServant) -> None:
-        """One has ended."""
-        self.running.pop(process.id, None)
 
     async def closed(self) -> None:
         """Nobody has a cap to it."""

@@ -83,10 +83,12 @@ class KeptChild:
 
 @frozen
 class KeptProcess:
-    """A process; one that is ``is_broken`` was being prepared. ``watcher`` is the cap to what is signalled at its end.
+    """A process; one that ``is_broken`` is not prepared yet. ``launcher`` is 0 and ``child`` None if it has been taken
+    apart. ``watcher`` is the cap to what is signalled at its end.
     """
 
     id: int
+    parent: int
     launcher: int
     name: str
     state: Status
@@ -152,8 +154,10 @@ class KeptProcesses:
                 raise ValueError(f"launcher {launcher.id} cannot be below launcher {launcher.parent}")
             launchers.add(launcher.id)
         processes = [process.id for process in self.processes]
-        if len(set(processes)) < len(processes) or not {each.launcher for each in self.processes} <= launchers:
-            raise ValueError("a process is there twice, or belongs to no launcher")
+        if len(set(processes)) < len(processes):
+            raise ValueError("a process is there twice")
+        if any(each.launcher not in launchers for each in self.processes if each.child is not None):
+            raise ValueError("a process belongs to no launcher")
         children = [process.child for process in self.processes if process.child is not None]
         for child in children:
             child.check()

@@ -19,6 +19,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from specs.sampling import Sampler
 
 HERE = Path(__file__).parent
+CLIENTS = HERE / "process_clients"
 LAUNCHER, FILES, MEMORY, PAGER = 0, 1, 2, 3
 MAINS: dict[str, Callable[..., Awaitable[int]]] = {}
 _STORY: list[Callable[["World"], Awaitable[None]]] = []
@@ -63,15 +64,19 @@ _STAGES: list[Stage] = []
 
 def play(
     monkeypatch: Any, story: Callable[[World], Awaitable[None]], *, longest_us: int = 2_000_000, every: int = 0,
-    watch: Callable[[Stage], None] | None = None, **mains: Callable[..., Awaitable[int]],
+    watch: Callable[[Stage], None] | None = None, variant: Path = CLIENTS, devices: Any = None,
+    **mains: Callable[..., Awaitable[int]],
 ) -> Stage:  # fmt: skip
-    """Play a client's story; ``mains`` are what processes do. Nobody but a process may come to grief."""
+    """Play a client's story; ``mains`` are what processes do. Nobody but a process may come to grief.
+
+    ``variant`` is a directory with the client, and perhaps with another description of the system.
+    """
     installed = {**spawnable_programs(), "puppet": HERE / "puppet.py"}
     monkeypatch.setattr(programs, "spawnable_programs", lambda: installed)
     MAINS.clear()
     MAINS.update(mains)
     _STORY[:], _ENDED[:] = [story], []
-    stage = Stage("processes", variant=str(HERE / "process_clients"), programs={"client": "story_client.elf"})
+    stage = Stage("processes", variant=str(variant), programs={"client": "story_client.elf"}, devices=devices)
     _STAGES[:] = [stage]
     if watch is not None:
         watch(stage)
@@ -82,6 +87,7 @@ def play(
     crashes = [crash for crash in run.crashes if not re.search(r"tests/servers/puppet.py|servers/programs", crash)]
     assert not crashes, crashes[0]
     assert not run.faults, run.faults
+    assert "of no use" not in run.output, run.output[-2000:]
     assert _ENDED, f"the client did not come to its end\n{run.output[-2000:]}"
     assert sampler is None or (sampler.checked and not sampler.violations), sampler.violations
     return stage

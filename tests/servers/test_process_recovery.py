@@ -14,7 +14,7 @@ from capkernel.protocols.failures import Failure, Gone, NotFound, ServerDied
 from capkernel.protocols.files import READ, File
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.paging import Pager
-from capkernel.protocols.processes import Launcher, State
+from capkernel.protocols.processes import Launcher, State, Status
 from capkernel.protocols.spawn import Share, spawn
 from capkernel.protocols.spawn import given as given_cap
 from capkernel.tools.explain.census import holdings, threads
@@ -241,15 +241,18 @@ class Player:
         part = self.parts[place]
         if not place or part is None:
             return None
+        started = [child for child in self.children if child.owner == place and not child.is_gone]
+        for child in started:
+            if child.kind in ENDING:
+                await insist(child.process.wait)
+                child.is_over = True
         await give_up(part)
         self.parts[place] = None
-        ended = [child for child in self.children if child.owner == place and not child.is_gone]
-        for child in ended:
-            child.is_gone = True
-            with pytest.raises(Gone):
-                await insist(child.process.status)
-            await child.process.forget()
-        return len(ended)
+        killed = [child for child in started if not child.is_over]
+        for child in killed:
+            assert await insist(child.process.status) == Status(State.KILLED)
+            child.is_over = True
+        return len(started), len(killed)
 
     async def wait(self, which: int) -> Any:
         """How one ended that ends by itself; some more are given what they wait for."""

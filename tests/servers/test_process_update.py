@@ -59,10 +59,10 @@ TABLE = KeptProcesses(
         KeptLauncher(3, 1, 0, 4, 1, PLACE | 17, 10 * PAGE, 1, 0, []),
     ],
     processes=[
-        KeptProcess(4, 1, "over", Status(State.FAULTED, 0, "VMFault", 4096, "at …"), False, 77, PLACE | 18, None),
-        KeptProcess(5, 1, "parent", Status(State.RUNNING), False, 1200, 0, RUNNING),
+        KeptProcess(4, 0, 0, "over", Status(State.FAULTED, 0, "VMFault", 4096, "at …"), False, 77, PLACE | 18, None),
+        KeptProcess(5, 0, 1, "parent", Status(State.RUNNING), False, 1200, 0, RUNNING),
         KeptProcess(
-            7, 2, "child", Status(State.PREPARED), False, 0, 0,
+            7, 5, 2, "child", Status(State.PREPARED), False, 0, 0,
             KeptChild(
                 254, 320, [KeptChunk(2, 9, 5)], [PLACE | slot for slot in (20, 21, 22)], PLACE | 21, PLACE | 20,
                 PLACE | 22, PLACE | 23, [], 0, [], [], 9, False, False, [], 0, 0,
