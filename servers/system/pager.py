@@ -20,8 +20,9 @@ from capkernel.abi import faults as flt
 from capkernel.abi import rights as rt
 from capkernel.abi.flags import EXECUTE_NEVER
 from capkernel.abi.words import WORD_BITS
+from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import Failure, Malformed, NotFound
+from capkernel.protocols.failures import Failure, Malformed, NoSpace, NotFound
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
 from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
@@ -37,8 +38,9 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, FAULT_BADGE, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
-from servers.system.funds import Refound, let_go
+from servers.system.funds import Refound
 from servers.system.page_table import Content, PageTable, Pool, SegmentRow, SpaceRow
+from servers.system.pager_swap import Swap, SwapDisk, SwapFiles
 from servers.system.retiring import Handover, decline
 
 table: int = 0
@@ -48,14 +50,16 @@ state_size: int = 0x4000
 """Memory for the pager after this one, for the caps that were given out; the table says what is behind them."""
 files_region: int = 0
 files_region_size: int = 0x1_0000
+swap_transfer: int = 0
+swap_transfer_size: int = 0x1_0000
+"""The transfer region of a disk, if pages that have no room go there, and not into files."""
 
-SUPERVISOR, CONTROL, CLIENTS, FILES, MEMORY, UPDATE = 1, 2, range(3, 6), 20, 21, 22
+SUPERVISOR, CONTROL, CLIENTS, FILES, MEMORY, UPDATE, DISK = 1, 2, range(3, 6), 20, 21, 22, 23
 ENDPOINT, OWN_CNODE, OWN_VSPACE, KEPT_CNODE = 300, 301, 303, 304
 FIRST_COPY, END_COPY, FIRST_SLOT, END_SLOT = 310, 440, 440, 510
 KEPT: Final = 5 << 58
 """Slots that last: processes' address spaces by number, then files by pool's place."""
 SPACES: Final = 256
-SWAP: Final = "swap"
 MAX_SIZE: Final = 0x40_0000
 CALL_RIGHTS: Final = rt.WRITE | rt.GRANT_REPLY
 
@@ -145,7 +149,10 @@ class Paging:
         self.bulk = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
         root = connect(Directory, self.bulk, BASE_ENDPOINT_CAP + FILES)
         self.root = Refound(lambda: root.restrict(READ_WRITE))
-        self.swap = Refound(lambda: _open_swap(root))
+        self.swap: Swap = SwapFiles(root)
+        if swap_transfer:
+            block = connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + DISK)
+            self.swap = SwapDisk(block, SharedRegion(swap_transfer, swap_transfer_size))
         self.frames = Frames(pd, self.account, self.inbox)
         self.lost: list[Lost] = []
         self.held: set[int] = set()
@@ -317,8 +324,7 @@ class Paging:
         pool = self.table.pools[content.pool]
         data = bytes(PAGE)
         if content.slot >= 0:
-            slot = content.slot
-            data = await self.swap.ask(lambda swap: _read_slot(swap, slot))
+            data = await self.swap.read(content.slot)
             pool.page_ins += 1
         elif content.file >= 0:
             data = await self._from_file(pool, content.file * PAGE)
@@ -342,11 +348,10 @@ class Paging:
         await self.frames.unmap(victim.id)
         if victim.is_dirty:
             if victim.slot < 0:
-                victim.slot = self.table.slot()
+                victim.slot = await self._place_for_a_page()
             _, place = await self.frames.window(pool, victim.frame)
             data = await read(place, PAGE)
-            slot = victim.slot
-            await self.swap.ask(lambda swap: _write_slot(swap, slot, data))
+            await self.swap.write(victim.slot, data)
             victim.is_dirty = False
             self.table.pools[pool].page_outs += 1
         else:
@@ -354,6 +359,12 @@ class Paging:
         frame, victim.frame = victim.frame, -1
         await self.save()
         return frame
+
+    async def _place_for_a_page(self) -> int:
+        """A place that nothing is in. Raises NoSpace."""
+        if not self.table.free_slots and not await self.swap.has(self.table.slots):
+            raise NoSpace("there is no room for another page on the disk")
+        return self.table.slot()
 
     async def _copy(self, content: Content) -> Content:
         """A content of its own for one of several who share one; the others keep the old one, without this process."""
@@ -366,36 +377,6 @@ class Paging:
 
     async def _from_file(self, pool: Pool, offset: int) -> bytes:
         return await connect(File, self.bulk, KEPT | pool.file).read(offset, PAGE)
-
-
-async def _open_swap(root: Directory) -> Directory:
-    """Where pages are that have no room in memory: a file each, because a file system rewrites what is behind."""
-    try:
-        return await root.directory(SWAP, READ_WRITE)
-    except NotFound:
-        return await root.make_directory(SWAP)
-
-
-async def _write_slot(swap: Directory, slot: int, data: bytes) -> None:
-    try:
-        file = await swap.open(str(slot), READ_WRITE)
-    except NotFound:
-        file = await swap.create(str(slot))
-    try:
-        await file.write(0, data)
-        await file.drop()
-    finally:
-        await let_go(file)
-
-
-async def _read_slot(swap: Directory, slot: int) -> bytes:
-    file = await swap.open(str(slot), READ)
-    try:
-        data = await file.read(0, PAGE)
-        await file.drop()
-        return data
-    finally:
-        await let_go(file)
 
 
 class SegmentServant(Segment):
