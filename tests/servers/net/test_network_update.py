@@ -1,7 +1,10 @@
 """The servers of a network give way to others: whole programs on a machine, with a peer at the other end of a cable."""
 
+import subprocess
+import tempfile
 from contextlib import suppress
 from random import Random
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from capkernel.protocols.cable import Cable
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
+from capkernel.runtime.hostnet import LOOPBACK, HostNet
 from capkernel.tools.demo import replace_network
 from capkernel.tools.demo.replace_network import FAILED, ROUNDS, WRONG, Peer
 from capkernel.tools.demo.stage import Stage, find_system
@@ -20,6 +24,8 @@ from capkernel.tools.inject import Fault, Kind
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.messages import SharedRegion, from_words, to_words
+from hwmodel.virtio import virtio_net
+from servers.clients.publisher import big
 from servers.net.handover import KeptCable, KeptNetwork, KeptWaiting, Objects, take_up_cable
 from servers.net.lwip.kept import take_up_stack
 from servers.net.lwip.stack import Stack
@@ -30,10 +36,13 @@ from servers.net.stack_server import HELD_ADDRESS, HELD_CNODE, HELD_REPLIES, HEL
 from servers.system.lasting_slots import LastingSlots
 from servers.system.retiring import LEFT, NOTHING
 from servers.system.waiting import LastingReplies
-from tests.servers.net.wire import needs_lwip
+from tests.servers.net.wire import needs_curl, needs_lwip
 from tests.servers.update_bench import Lasting
 
 pytestmark = needs_lwip
+
+LONGEST = 300
+"""Seconds of the host's."""
 
 
 @pytest.mark.slow
@@ -204,3 +213,37 @@ def test_slots_of_a_card_that_no_server_can_have_left_are_refused(wrong: KeptCab
     assert not cable.free
     take_up_cable(CABLE, cable)
     assert (cable.free, cable.with_card) == ([8, 9], {2: True, 3: True, 10: False})
+
+
+@pytest.mark.slow
+@needs_curl
+def test_the_hosts_curl_gets_every_page_whole_while_servers_are_replaced() -> None:
+    """A client that we did not write, in its own time. (The machine's own client finds nobody to talk to here.)"""
+    net = HostNet(forwards=[(0, 80)], allowed=[], names={})
+    stage = Stage("replace_network", devices={"virtio1": virtio_net(net)})
+    stage.booted.boot()
+    machine = stage.system.machine
+    fetched = 0
+    began = monotonic()
+
+    def go_on() -> None:
+        assert monotonic() - began < LONGEST
+        assert stage.system.run(time_us=1000) == "time"
+        if not machine.poll_input():
+            net.wait(0.001)
+
+    while not stage.words("published", 1)[0]:
+        go_on()
+    while not stage.words("replaced", 3)[2]:
+        command = ["curl", "--silent", "--fail", "--noproxy", "*", f"http://{LOOPBACK}:{net.ports[80]}/big.bin"]
+        with tempfile.TemporaryFile() as sink:
+            browser = subprocess.Popen(command, stdout=sink)
+            while browser.poll() is None:
+                go_on()
+            sink.seek(0)
+            assert (browser.wait(), sink.read() == big()) == (0, True)
+        fetched += 1
+    assert stage.words("replaced", 2) == (replace_network.REPLACEMENTS, 0)
+    assert fetched > 1
+    stage.close()
+    net.close()
