@@ -24,6 +24,8 @@ compiler:
 	{ $(call installed,a RISC-V compiler,gcc-riscv64-linux-gnu); } || \
 	echo "there is no RISC-V compiler: the tests of programs in C will be skipped"
 
+CROSS = $(patsubst %gcc,%,$(firstword $(shell command -v riscv64-linux-gnu-gcc riscv64-unknown-elf-gcc)))
+
 # lwIP for the network servers, likewise. Its wrapper is compiled by pip, so what pip did before lwIP came is done again.
 lwip:
 	@[ -e /usr/include/lwip/lwip/init.h ] || \
@@ -56,7 +58,8 @@ proofs: $(VENV)/.dev
 	$(BIN)/python -m specs.proofs && exit $$((z3 | spin))
 
 # Full sweeps, an hour or more; stopped and called again they go on with the tests that have not passed yet.
-campaign: $(VENV)/.dev
+campaign: compiler $(VENV)/.dev
+	-[ -z "$(CROSS)" ] || $(MAKE) -C examples/c/pd CROSS=$(CROSS)
 	$(BIN)/capkernel conform tests/golden
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2 --corruption
