@@ -21,6 +21,8 @@ from specs.mutation.trial import alone, judged, limit_memory
 from specs.sources import digest_of
 
 TESTS = ROOT / "tests"
+COMMAND_LINE = ROOT / "capkernel" / "cli.py"
+"""It judges nothing, and is imported only if `capkernel` began this."""
 
 
 class Unfit(Exception):
@@ -58,6 +60,7 @@ class Sources:
         files = {Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))}
         ours = sorted(path for path in files if path.is_relative_to(ROOT) and ".venv" not in path.parts)
         beside = [path for path in ours if not path.is_relative_to(Path(__file__).parent) or path.stem == "cases"]
+        beside = [path for path in beside if path != COMMAND_LINE]
         tests = [path for path in beside if path.is_relative_to(TESTS)]
         recordings = sorted(path for path in golden.iterdir() if path.suffix == ".gz")
         self.kernel = digest_of(path for path in ours if path.is_relative_to(KERNEL) or path.parent.name == "abi")
