@@ -63,7 +63,10 @@ async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
     info, key = await shell.audit_reader.info(), await shell.audit_reader.public_key()
     content = b""
     while len(content) < info.size:
-        content += await shell.audit_reader.read(len(content), min(INLINE, info.size - len(content)))
+        more = await shell.audit_reader.read(len(content), min(INLINE, info.size - len(content)))
+        if not more:
+            break  # Somebody has cut the trail off: what is missing is found below.
+        content += more
 
     def check(signature: bytes, data: bytes) -> bool:
         try:

@@ -14,6 +14,8 @@ the disk: what was not synced is lost, what was is there.
 from collections.abc import Callable
 from typing import Any, Final
 
+from attrs import evolve
+
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import (
     AlreadyExists,
@@ -198,13 +200,18 @@ class LittlefsVolume:
             try:
                 while (entry := lfs.dir_read(self._fs, directory)) is not None:
                     if entry.name not in (".", ".."):
-                        found.append(_entry(entry))
+                        found.append(self._as_open(f"{path}/{entry.name}" if path else entry.name, _entry(entry)))
             finally:
                 lfs.dir_close(self._fs, directory)
             return found
 
         entries: list[Entry] = await self._run(work)
         return entries
+
+    def _as_open(self, path: str, entry: Entry) -> Entry:
+        """With the size that an open file has by now, which the directory does not know before it is synced."""
+        file = self._files.get(path)
+        return entry if file is None else evolve(entry, size=lfs.file_size(self._fs, file))
 
     async def create(self, path: str, kind: Kind) -> None:
         """Make something."""

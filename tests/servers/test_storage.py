@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.failures import (
@@ -34,6 +34,7 @@ def littlefs(sectors: int = 512) -> Bench:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), STEPS), max_size=40))
+@example(steps=[(0, ("create", "a")), (1, ("resize", 1)), (0, ("list", 0))])
 @volumes
 def test_volumes_and_memory_answer_alike(kind: Any, steps: list[tuple[int, tuple[Any, ...]]]) -> None:
     one, other = mounted(kind, FakeDisk(4096)), Bench(FakeDisk(8), RamVolume(1 << 21))
