@@ -27,6 +27,7 @@ MISLED: Final = 3
 """Crashes in a row after which, each time, those that a service relies on are started anew with it."""
 MAX_EVENTS: Final = 32
 NO_HEARTBEAT: Final = "no-heartbeat"
+OUTDATED: Final = "retired by an outdated order"
 
 
 class Act(Enum):
@@ -176,9 +177,12 @@ class Table:
     def state_saved(self, label: str) -> list[Step]:
         """The service has written down its state and serves no more: the new program may begin.
 
-        One that need not give signs of life counts as working once it is started.
+        One that need not give signs of life counts as working once it is started. One that retired though nobody wants
+        it to any more (an order outlives the life that it was for) is started anew at once.
         """
         service = self.services[label]
+        if service.state is State.RUNNING:
+            return self.restarted(label, OUTDATED)
         if service.state is not State.UPDATING or service.is_new:
             return []
         service.alternative, service.is_new = service.due, True

@@ -8,7 +8,7 @@ from capkernel.protocols.supervision import Order, State
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import READ, steps_of
 from servers.system.manifest import ManifestError, read_manifest
-from servers.system.reincarnation import DECLINED, DELAYS, NO_HEARTBEAT, STEADY, Act, Service, Step, Table
+from servers.system.reincarnation import DECLINED, DELAYS, NO_HEARTBEAT, OUTDATED, STEADY, Act, Service, Step, Table
 from servers.system.table_store import TableStore
 
 REGION = SharedRegion(0x1000, 0x2000)
@@ -168,7 +168,15 @@ def test_a_service_that_goes_on_when_it_is_asked_for_its_state_is_left_alone() -
         assert table.beat() == [Step(Act.PING, "disk")]
     assert table.lives("disk")
     assert (table.services["disk"].state, table.services["disk"].alternative) == (State.RUNNING, 0)
-    assert table.state_saved("disk") == []
+
+
+def test_a_service_that_retires_when_nobody_wants_it_to_any_more_is_started_anew_at_once() -> None:
+    table = running()
+    table.update("disk", 1)
+    assert starts([step for _ in range(4) for step in table.beat()]), "it died before it saw the order, which the next life will see"
+    assert table.state_saved("disk") == [Step(Act.DESTROY, "disk"), Step(Act.START, "disk", 0)]
+    assert (table.services["disk"].state, table.events[-1].reason) == (State.RUNNING, OUTDATED)
+    assert not table.services["disk"].is_updated
 
 
 def test_a_service_that_gives_no_signs_of_life_is_updated_once_it_is_started() -> None:
