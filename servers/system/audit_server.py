@@ -8,8 +8,8 @@ verify is left as it is, and every request answered with ``Corrupt``. The trail 
 was answered, so who gives way to another (``state``) hands over little: who may write how much, and caps.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from attrs import define, frozen
 from cryptography.exceptions import InvalidSignature
@@ -44,6 +44,7 @@ from servers.system.rate import TICKS_PER_US, Rate
 from servers.system.retiring import Handover, decline
 from servers.text import visible
 
+T = TypeVar("T")
 names: int = 0
 names_size: int = 0x1000
 state: int = 0
@@ -55,8 +56,9 @@ ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 TRAIL, HEAD, KEY, PUBLIC_KEY = "trail", "head", "key", "public_key"
 KEY_BYTES: Final = 32
 TRIES: Final = 4
-"""How often a batch is begun whose file server dies."""
+"""How often a batch, or a look at the trail, is begun whose file server dies."""
 BURST, INTERVAL = 64, 5_000 * TICKS_PER_US
+DIED: Final = "the file server died again and again"
 SERVER: Final = "audit"
 """The author of what the server records itself."""
 
@@ -144,6 +146,16 @@ class Trail:
             raise Corrupt("there is no key")
         return self.chain.sealed(records, self.key.sign)
 
+    async def read(self, offset: int, size: int) -> bytes:
+        """What is in the trail there. Raises failures; the files are to be opened again if their server is anew."""
+        if self.trail is None or not self.is_open:
+            raise Corrupt("the trail is not open")
+        try:
+            return await self.trail.read(offset, max(0, min(size, self.size - offset)))
+        except (ServerDied, Gone):
+            self.is_open = False
+            raise
+
     async def write(self, lines: bytes, chain: Chain) -> None:
         """Write a batch; it lasts when this returns. Raises failures; then the files are to be opened again."""
         if self.trail is None or not self.is_open:
@@ -186,6 +198,13 @@ class Auditor:
 
     async def ready(self) -> Trail:
         """The trail, open. Raises Corrupt, DeviceError."""
+
+        async def nothing(trail: Trail) -> Trail:
+            return trail
+
+        return await self._again(nothing, DIED)
+
+    async def _opened(self) -> Trail:
         if not self.trail.is_open:
             cut = await self.trail.open(self.entropy)
             now = await self.pd.clock() // TICKS_PER_US
@@ -200,19 +219,31 @@ class Auditor:
         """Write records; the number of the last. Raises failures."""
         now = await self.pd.clock() // TICKS_PER_US
         target: Chain | None = None
+
+        async def write(trail: Trail) -> int:
+            nonlocal target
+            # After a try whose end was not seen: the batch is there if the trail ends as it was to end.
+            if trail.chain != target:
+                first = trail.chain.number + 1
+                records = [Record(first + n, now, author, visible(text)) for n, text in enumerate(texts)]
+                lines, target = trail.sealed(records)
+                await trail.write(lines, target)
+            return trail.chain.number
+
+        return await self._again(write, f"{DIED}; the records may be there or not")
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the trail. Raises failures."""
+        return await self._again(lambda trail: trail.read(offset, size), DIED)
+
+    async def _again(self, work: Callable[[Trail], Awaitable[T]], otherwise: str) -> T:
+        """Do something with the open trail, again if the file server died. Raises DeviceError if it dies each time."""
         for _ in range(TRIES):
             try:
-                trail = await self.ready()
-                # After a try whose end was not seen: the batch is there if the trail ends as it was to end.
-                if trail.chain != target:
-                    first = trail.chain.number + 1
-                    records = [Record(first + n, now, author, visible(text)) for n, text in enumerate(texts)]
-                    lines, target = trail.sealed(records)
-                    await trail.write(lines, target)
+                return await work(await self._opened())
             except (ServerDied, Gone):
                 continue
-            return trail.chain.number
-        raise DeviceError("the file server died again and again; the records may be there or not")
+        raise DeviceError(otherwise)
 
 
 class AuditServant(Audit):
@@ -254,10 +285,7 @@ class ReaderServant(AuditReader):
         """Bytes of it."""
         if not 0 <= size <= INLINE or offset < 0:
             raise Malformed(f"0 to {INLINE} bytes are read at a time, from 0 on; not {size} from {offset}")
-        trail = await self.auditor.ready()
-        if trail.trail is None:
-            raise Corrupt("the trail is not open")
-        return await trail.trail.read(offset, max(0, min(size, trail.size - offset)))
+        return await self.auditor.read(offset, size)
 
 
 @frozen

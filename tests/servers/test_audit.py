@@ -16,15 +16,25 @@ from typer.testing import CliRunner
 from capkernel.protocols.audit import MAX_BATCH, MAX_TEXT
 from capkernel.protocols.audit_trail import Chain, Kind, Record, Verdict, verify
 from capkernel.protocols.entropy import Entropy
-from capkernel.protocols.failures import Corrupt, DeviceError, Failure, Malformed, NoSpace, QuotaExceeded, ServerDied
-from capkernel.protocols.files import Directory
+from capkernel.protocols.failures import (
+    Corrupt,
+    DeviceError,
+    Failure,
+    Gone,
+    Malformed,
+    NoSpace,
+    QuotaExceeded,
+    ServerDied,
+)
+from capkernel.protocols.files import INLINE, Directory
 from capkernel.tools.audit import audit
 from servers.storage.disk import Disk
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
-from servers.system.audit_server import BURST, Auditor, AuditServant, ReaderServant, Trail
+from servers.system.audit_server import BURST, TRIES, Auditor, AuditServant, ReaderServant, Trail
 from tests.servers.fakedisk import REGION, FakeDisk
+from tests.servers.shell_bench import Terminal
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -376,6 +386,48 @@ def test_junk_behind_the_last_seal_is_cut_off_and_said() -> None:
     data = disk.run(volume.read("trail", 0, 9999))
     assert b"audit 19 bytes were cut off" in data
     assert judged(data, None).is_intact
+
+
+class Mortal(RamVolume):
+    """Files of which what was open can be closed by a file server's death; ``deaths`` more come at the next reads."""
+
+    def __init__(self, failure: type[Failure]) -> None:
+        super().__init__(1 << 20)
+        self.failure = failure
+        self.deaths = 0
+
+    async def read(self, path: str, offset: int, size: int) -> bytes:
+        if path == "trail" and self.deaths:
+            self.deaths -= 1
+            raise self.failure("the file server died")
+        return await super().read(path, offset, size)
+
+
+@pytest.mark.parametrize("failure", [ServerDied, Gone])
+def test_the_trail_is_read_on_although_the_file_server_died(failure: type[Failure]) -> None:
+    disk, volume = FakeDisk(8), Mortal(failure)
+    auditor = server(Tree(volume).root_directory())
+    disk.run(AuditServant(auditor, "client").record(["an event"]))
+    reader = ReaderServant(auditor)
+    before = disk.run(reader.read(0, INLINE))
+    for deaths in range(1, TRIES):
+        volume.deaths = deaths
+        assert disk.run(reader.read(0, INLINE)) == before
+        assert not volume.deaths
+    volume.deaths = TRIES
+    with pytest.raises(DeviceError, match="again and again"):
+        disk.run(reader.read(0, INLINE))
+    assert disk.run(reader.read(0, INLINE)) == before
+    assert (disk.run(reader.info()).size, disk.run(reader.public_key())) == (len(before), PUBLIC)
+
+
+def test_the_shell_shows_the_trail_after_the_file_server_was_killed() -> None:
+    terminal = Terminal()
+    terminal.do("audit")
+    terminal.do("kill files")
+    *_, record, verdict = terminal.do("audit").splitlines()
+    assert record.endswith("service files is killed")
+    assert verdict == "2 records; every seal is right"
 
 
 def test_who_writes_too_much_is_refused() -> None:
