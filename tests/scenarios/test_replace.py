@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from capkernel.tools.demo import replace
+from capkernel.tools.demo.replacing import ClientReport, total
 from capkernel.tools.demo.stage import DISK_BYTES, Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -37,7 +38,7 @@ def test_a_file_server_that_loses_its_state_is_noticed_by_its_clients() -> None:
     outcome = replace.play((Fault("files", 260, Kind.CRASH, life=2),))
     assert outcome.activated
     assert outcome.refused == replace.REFUSED
-    assert outcome.total(replace.FAILED)
+    assert outcome.total.failed
 
 
 @pytest.mark.slow
@@ -46,7 +47,7 @@ def test_so_is_another_server_that_loses_its_state(server: str) -> None:
     outcome = replace.play((Fault(server, 4, Kind.CRASH, life=2),))
     assert outcome.activated
     assert outcome.refused == replace.REFUSED
-    assert outcome.total(replace.FAILED)
+    assert outcome.total.failed
 
 
 @pytest.mark.slow
@@ -68,13 +69,12 @@ def test_a_state_that_is_damaged_is_refused_by_both_programs_and_then_forgotten(
     assert stage.run_until(lambda: stage.words("report", 3)[2] == 1, 4_000_000)
     run = stage.run(time_us=2_000)
     replaced, refused, _ = stage.words("report", 3)
-    clients = [stage.words(name, 8) for name in replace.REPORTS]
+    clients = [stage.report(ClientReport, name) for name in replace.REPORTS]
     stage.close()
     assert run.output.count(f"{server}: what was left is of no use") == 2
     assert (replaced, refused) == (replace.REPLACEMENTS, replace.REFUSED + 1), "it works when it is tried again"
-    assert sum(words[replace.FAILED] for words in clients), "what was lost is known to be lost"
-    bad = (replace.FAILED, replace.WRONG, replace.WAYS_IN)
-    assert not any(words[place] for words in clients[:3] for place in bad), "nobody else is concerned"
+    assert total(clients).failed, "what was lost is known to be lost"
+    assert not total(clients[:3]).bad, "nobody else is concerned"
 
 
 @pytest.mark.slow
@@ -82,11 +82,10 @@ def test_more_files_in_memory_than_can_be_handed_over_hold_up_an_update_and_nobo
     stage = Stage("replace", devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))}, programs={"client3": "hoarder.elf"})
     assert stage.run_until(lambda: stage.words("report", 2)[1] > replace.REFUSED, 4_000_000, 1_000)
     run = stage.run(time_us=2_000)
-    reports = [stage.words(name, 8) for name in replace.REPORTS if name != "journal3"]
+    reports = [stage.report(ClientReport, name) for name in replace.REPORTS if name != "journal3"]
     stage.close()
     assert "scratch: cannot give way" in run.output
-    assert all(words[replace.ROUNDS] for words in reports)
-    assert all(not words[place] for words in reports for place in (replace.FAILED, replace.WRONG, replace.WAYS_IN))
+    assert all(report.rounds and not report.bad for report in reports)
     assert not run.faults
 
 
@@ -95,9 +94,8 @@ def test_a_client_with_more_caps_than_can_be_written_down_holds_up_an_update_and
     stage = Stage("replace", devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))}, programs={"client2": "hoarder.elf"})
     assert stage.run_until(lambda: stage.words("report", 2)[1] > replace.REFUSED, 4_000_000, 1_000)
     run = stage.run(time_us=2_000)
-    reports = [stage.words(name, 8) for name in replace.REPORTS[:2]]
+    reports = [stage.report(ClientReport, name) for name in replace.REPORTS[:2]]
     stage.close()
     assert "files: cannot give way" in run.output
-    assert all(words[replace.ROUNDS] for words in reports)
-    assert all(not words[place] for words in reports for place in (replace.FAILED, replace.WRONG, replace.WAYS_IN))
+    assert all(report.rounds and not report.bad for report in reports)
     assert not run.faults

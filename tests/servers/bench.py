@@ -28,6 +28,7 @@ from capkernel.user.syscalls import Message
 from hwmodel.backend import BufferBackend
 from hwmodel.board import find_board
 from hwmodel.machine import Machine
+from tests.servers.stepping import run_steps
 
 BUFFER = range(IPC_BUFFER, IPC_BUFFER + 0x1000)
 IRQ, HEARTBEAT = 0, 1
@@ -195,13 +196,7 @@ class Bench:
 
     def run(self, awaitable: Any) -> Any:
         """Run something of the driver's."""
-        steps, result = steps_of(awaitable), None
-        while True:
-            try:
-                kind, *arguments = steps.send(result)
-            except StopIteration as end:
-                return end.value
-            result = self._step(kind, *arguments)
+        return run_steps(awaitable, self._step)
 
     def _step(self, kind: int, *arguments: Any) -> Any:
         match kind:

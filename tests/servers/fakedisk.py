@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from capkernel.protocols.block import SECTOR, Block, BlockInfo
 from capkernel.protocols.failures import DeviceError
 from capkernel.user.messages import SharedRegion
-from capkernel.user.operations import READ, WRITE, steps_of
+from capkernel.user.operations import READ, WRITE
+from tests.servers.stepping import run_steps
 
 T = TypeVar("T")
 REGION = SharedRegion(0x1000, 0x4000)
@@ -81,17 +82,12 @@ class FakeDisk(Block):
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Run something that uses the disk, with the transfer region as its only memory."""
-        steps, answer = steps_of(awaitable), None
-        while True:
-            try:
-                operation: Any = steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            kind, vaddr, value = operation
-            start = vaddr - REGION.vaddr
-            if kind == READ:
-                answer = bytes(self.memory[start : start + value])
-            else:
-                assert kind == WRITE
-                self.memory[start : start + len(value)] = value
-                answer = None
+        return run_steps(awaitable, self._access)
+
+    def _access(self, kind: int, vaddr: int, value: Any) -> bytes | None:
+        start = vaddr - REGION.vaddr
+        if kind == READ:
+            return bytes(self.memory[start : start + value])
+        assert kind == WRITE
+        self.memory[start : start + len(value)] = value
+        return None

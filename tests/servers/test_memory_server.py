@@ -24,11 +24,12 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.kept import Kept
 from capkernel.user.loop import BASE_ENDPOINT_CAP
 from capkernel.user.messages import SharedRegion
-from capkernel.user.operations import READ, WRITE, steps_of
+from capkernel.user.operations import READ, WRITE
 from capkernel.user.syscalls import Message
 from servers.system.accounts import Book
 from servers.system.funds import Fund
 from tests.servers.process_bench import MEMORY, World, play
+from tests.servers.stepping import run_steps
 
 SMALL = st.integers(0, 3)
 SIZES = st.integers(0, 6).map(lambda pages: pages * PAGE)
@@ -60,21 +61,18 @@ class Ram:
         self.writes_left: int | None = None
 
     def run(self, awaitable: Any) -> Any:
-        steps, result = steps_of(awaitable), None
-        while True:
-            try:
-                kind, address, what = steps.send(result)
-            except StopIteration as end:
-                return end.value
-            if kind == READ:
-                result = bytes(self.content[address : address + what])
-            else:
-                assert kind == WRITE
-                if self.writes_left == 0:
-                    raise InterruptedError
-                if self.writes_left is not None:
-                    self.writes_left -= 1
-                self.content[address : address + len(what)], result = what, None
+        return run_steps(awaitable, self._access)
+
+    def _access(self, kind: int, address: int, what: Any) -> bytes | None:
+        if kind == READ:
+            return bytes(self.content[address : address + what])
+        assert kind == WRITE
+        if self.writes_left == 0:
+            raise InterruptedError
+        if self.writes_left is not None:
+            self.writes_left -= 1
+        self.content[address : address + len(what)] = what
+        return None
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,48 +1,24 @@
 """What a mirror server's next life knows: who kept it waiting, what it was writing, who is behind."""
 
-from collections import Counter
-from collections.abc import Awaitable
-from typing import Any, TypeVar
-
 import pytest
 
-from capkernel.user.operations import LOAD, STORE, steps_of
 from servers.storage.mirror_notes import ENOUGH, FIRST_PAUSE, LONGEST_PAUSE, MOST, Notes
-
-T = TypeVar("T")
-VADDR = 0x3000
+from tests.servers.update_bench import STATE, Lasting
 
 
-class Memory:
+class Memory(Lasting):
     """Words that outlive their programs."""
-
-    def __init__(self) -> None:
-        self.words = Counter[int]()
-
-    def run(self, awaitable: Awaitable[T]) -> T:
-        steps, answer = steps_of(awaitable), None
-        while True:
-            try:
-                operation: Any = steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            kind, vaddr, *rest = operation
-            if kind == LOAD:
-                answer = self.words[vaddr]
-            else:
-                assert kind == STORE
-                self.words[vaddr], answer = rest[1], None
 
     def lives(self, *waits: int, goes_on: bool = False) -> dict[int, int]:
         """Lives that end while they wait; whom the next one is not to ask."""
         for side in waits:
-            notes = Notes(VADDR)
+            notes = Notes(STATE)
             self.run(notes.in_vain())
             if goes_on:
                 for each in range(2):
                     self.run(notes.pardon(each))
             self.run(notes.begin(side))
-        return self.run(Notes(VADDR).in_vain())
+        return self.run(Notes(STATE).in_vain())
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -67,16 +43,16 @@ def test_nobody_is_left_out_if_both_are_to_blame() -> None:
 
 def test_nobody_is_left_out_if_the_other_is_behind() -> None:
     memory = Memory()
-    memory.run(Notes(VADDR).set_behind((1,)))
+    memory.run(Notes(STATE).set_behind((1,)))
     assert memory.lives(0, 0, 0, 0, 0) == {}
-    memory.run(Notes(VADDR).set_behind(()))
+    memory.run(Notes(STATE).set_behind(()))
     assert memory.lives(0)
 
 
 def test_who_answers_for_long_is_not_blamed_any_more() -> None:
     memory = Memory()
     assert memory.lives(0, 0, 0)
-    notes = Notes(VADDR)
+    notes = Notes(STATE)
     for _ in range(ENOUGH):
         memory.run(notes.begin(0))
         memory.run(notes.end(0))
@@ -85,11 +61,11 @@ def test_who_answers_for_long_is_not_blamed_any_more() -> None:
 
 def test_what_was_being_written_is_known_until_it_is_written() -> None:
     memory = Memory()
-    assert memory.run(Notes(VADDR).unwritten()) is None
-    memory.run(Notes(VADDR).writing(70, 8))
-    assert memory.run(Notes(VADDR).unwritten()) == (70, 8)
-    memory.run(Notes(VADDR).writing(70, 0))
-    assert memory.run(Notes(VADDR).unwritten()) is None
+    assert memory.run(Notes(STATE).unwritten()) is None
+    memory.run(Notes(STATE).writing(70, 8))
+    assert memory.run(Notes(STATE).unwritten()) == (70, 8)
+    memory.run(Notes(STATE).writing(70, 0))
+    assert memory.run(Notes(STATE).unwritten()) is None
 
 
 def test_without_memory_nothing_is_known() -> None:
@@ -99,4 +75,4 @@ def test_without_memory_nothing_is_known() -> None:
     assert memory.run(notes.in_vain()) == {}
     assert memory.run(notes.unwritten()) is None
     assert memory.run(notes.behind()) == set()
-    assert not memory.words
+    assert not any(memory.memory)

@@ -15,7 +15,7 @@ from capkernel.protocols.given import GivenCap
 from capkernel.protocols.memory import PAGE
 from capkernel.protocols.processes import State, Status
 from capkernel.protocols.service import NUMBER_BITS
-from capkernel.tools.demo.replace import DONE, FAILED, ROUNDS, WAYS_IN, WRONG
+from capkernel.tools.demo.replacing import ClientReport
 from capkernel.tools.demo.stage import Stage
 from capkernel.user.kept import Kept
 from capkernel.user.messages import SharedRegion, from_words, to_words
@@ -193,12 +193,12 @@ def test_forty_updates_with_processes_running_and_being_prepared_lose_nothing() 
             prepared += table is not None and any(each.state.state is State.PREPARED for each in table.processes)
 
     stage.system.loop.observers.append(look)
-    assert stage.run_until(lambda: bool(stage.words("report", 8)[DONE]), 4_000_000)
+    assert stage.run_until(lambda: bool(stage.report(ClientReport, "report").done), 4_000_000)
     run = stage.run(time_us=1000)
-    words, (replaced, refused, _) = stage.words("report", 8), stage.words("replaced", 3)
+    report, (replaced, refused, _) = stage.report(ClientReport, "report"), stage.words("replaced", 3)
     assert (replaced, refused, lives) == (40, 0, 41)
     assert prepared >= 3
-    assert words[ROUNDS] > 10
-    assert (words[FAILED], words[WRONG], words[WAYS_IN]) == (0, 0, 0)
+    assert report.rounds > 10
+    assert not report.bad
     assert not run.faults
     stage.close()

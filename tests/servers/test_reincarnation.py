@@ -1,15 +1,18 @@
 """When services are started anew: back-off, heartbeats, orders, updates; a table that survives its writer."""
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capkernel.protocols.supervision import Order, State
 from capkernel.user.messages import SharedRegion
-from capkernel.user.operations import READ, steps_of
+from capkernel.user.operations import READ
 from servers.system.manifest import ManifestError, read_manifest
 from servers.system.reincarnation import DECLINED, DELAYS, NO_HEARTBEAT, OUTDATED, STEADY, Act, Service, Step, Table
 from servers.system.table_store import TableStore
+from tests.servers.stepping import run_steps
 
 REGION = SharedRegion(0x1000, 0x2000)
 
@@ -173,7 +176,8 @@ def test_a_service_that_goes_on_when_it_is_asked_for_its_state_is_left_alone() -
 def test_a_service_that_retires_when_nobody_wants_it_to_any_more_is_started_anew_at_once() -> None:
     table = running()
     table.update("disk", 1)
-    assert starts([step for _ in range(4) for step in table.beat()]), "it died before it saw the order, which the next life will see"
+    begun = starts([step for _ in range(4) for step in table.beat()])
+    assert begun, "it died before it saw the order, which the next life will see"
     assert table.state_saved("disk") == [Step(Act.DESTROY, "disk"), Step(Act.START, "disk", 0)]
     assert (table.services["disk"].state, table.events[-1].reason) == (State.RUNNING, OUTDATED)
     assert not table.services["disk"].is_updated
@@ -227,21 +231,17 @@ class Memory:
         self.content = bytearray(REGION.size)
         self.left = 1 << 30
 
-    def run(self, awaitable: object) -> object:
-        steps, answer = steps_of(awaitable), None
-        while True:
-            try:
-                kind, vaddr, value = steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            start = vaddr - REGION.vaddr
-            if kind == READ:
-                answer = bytes(self.content[start : start + value])
-                continue
-            part = value[: self.left]
-            self.left -= len(part)
-            self.content[start : start + len(part)] = part
-            answer = None
+    def run(self, awaitable: Any) -> object:
+        return run_steps(awaitable, self._access)
+
+    def _access(self, kind: int, vaddr: int, value: Any) -> bytes | None:
+        start = vaddr - REGION.vaddr
+        if kind == READ:
+            return bytes(self.content[start : start + value])
+        part = value[: self.left]
+        self.left -= len(part)
+        self.content[start : start + len(part)] = part
+        return None
 
 
 @given(ACTS, st.integers(0, 3000))

@@ -8,7 +8,7 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.grants import GrantKind
 from capkernel.system.microkit import load
 from capkernel.tools.demo import replace_watchers
-from capkernel.tools.demo.replace_watchers import FAILED, REPLACEMENTS, REQUESTS, WAYS_IN, WRONG, Outcome
+from capkernel.tools.demo.replace_watchers import REPLACEMENTS, Outcome
 from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user.loop import PD
@@ -29,8 +29,7 @@ from tests.servers.update_bench import Lasting
 
 
 def nobody_noticed(outcome: Outcome) -> bool:
-    bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
-    return outcome.ended and not bad and outcome.total(REQUESTS) > 0 and not outcome.faults
+    return outcome.ended and not outcome.total.bad and outcome.total.requests > 0 and not outcome.faults
 
 
 @pytest.mark.slow
@@ -63,9 +62,8 @@ def test_whoever_watches_over_another_may_die_while_that_one_is_replaced(name: s
     outcome = replace_watchers.play((Fault(name, step, Kind.CRASH),))
     assert outcome.activated == 1
     assert outcome.replaced == REPLACEMENTS
-    bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
     assert outcome.ended
-    assert not bad
+    assert not outcome.total.bad
 
 
 def test_nobody_has_more_than_the_lifecycle_of_whom_he_watches() -> None:

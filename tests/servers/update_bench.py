@@ -11,10 +11,10 @@ from capkernel.user import operations as ops
 from capkernel.user.lifecycle import SERVER_DIED
 from capkernel.user.loop import BASE_OUTPUT_NOTIFICATION_CAP, IPC_BUFFER, PD
 from capkernel.user.messages import SharedRegion
-from capkernel.user.operations import steps_of
 from capkernel.user.pdimage import PDValues
 from capkernel.user.syscalls import Message
 from tests.servers.bench import Bench
+from tests.servers.stepping import run_steps
 
 STATE = 0x10_0000
 SUPERVISOR, UPDATE = 1, 20
@@ -49,20 +49,13 @@ class Lasting:
 
     def run(self, awaitable: Any) -> Any:
         """Run something to its end. Raises Retired, Crashed."""
-        steps, result = steps_of(awaitable), None
-        while True:
-            try:
-                kind, *arguments = steps.send(result)
-            except StopIteration as end:
-                return end.value
-            if self.crash_at is not None:
-                self.crash_at -= 1
-                if self.crash_at < 0:
-                    steps.close()
-                    raise Crashed
-            result = self._step(kind, *arguments)
+        return run_steps(awaitable, self._step)
 
     def _step(self, kind: int, *arguments: Any) -> Any:
+        if self.crash_at is not None:
+            self.crash_at -= 1
+            if self.crash_at < 0:
+                raise Crashed
         if kind in (ops.LOAD, ops.STORE, ops.READ, ops.WRITE):
             memory, start = self._place(arguments[0])
             match kind:

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from capkernel.kernel.objects import TCB, BlockedOnReceive, BlockedOnSend, Endpoint
 from capkernel.tools.demo import replace_network, replace_watchers
+from capkernel.tools.demo.replacing import FIRST_NEW_LIFE, ClientReport, total
 from capkernel.tools.demo.stage import DISK_BYTES, Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -28,7 +29,6 @@ REPLACEMENTS, REFUSED = 12, 1
 LONGEST_US, SETTLE_US = 4_000_000, 20_000
 CALLERS = (*CLIENTS, "mounts")
 """Who calls them: the mount server is a client, too."""
-FIRST_NEW_LIFE = 2
 CRASHING = {"files": 40, "scratch": 1, "mounts": 1}
 """Servers whose next program crashes while it starts, and at which step; with ``everywhere`` at every so manyth."""
 STRIDES = {"files": 3, "scratch": 1, "mounts": 1}
@@ -47,19 +47,16 @@ class Outcome:
     ended: bool
     replaced: int
     refused: int
-    clients: tuple[tuple[int, ...], ...]
+    clients: tuple[ClientReport, ...]
     queued: int
     activated: int
     faults: int
     trace_hash: str
 
-    def total(self, place: int) -> int:
-        """The sum of what all clients counted."""
-        return sum(words[place] for words in self.clients)
-
-
-ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST, DONE = range(8)
-"""Words of a client's report (``servers.clients.journal_keeper``)."""
+    @property
+    def total(self) -> ClientReport:
+        """What all clients counted together."""
+        return total(self.clients)
 
 
 class Queue:
@@ -93,12 +90,12 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
     """Run the system once."""
     stage = Stage("replace", faults=faults, seed=seed, devices={"virtio1": virtio_blk(RamDisk(DISK_BYTES))})
     queue = Queue(stage)
-    ended = stage.run_until(lambda: all(stage.words(name, 8)[DONE] for name in REPORTS), LONGEST_US)
+    ended = stage.run_until(lambda: all(stage.report(ClientReport, name).done for name in REPORTS), LONGEST_US)
     run = stage.run(time_us=SETTLE_US)
     replaced, refused, done = stage.words("report", 3)
     outcome = Outcome(
         ended=ended and bool(done), replaced=replaced, refused=refused,
-        clients=tuple(stage.words(name, 8) for name in REPORTS), queued=queue.calls,
+        clients=tuple(stage.report(ClientReport, name) for name in REPORTS), queued=queue.calls,
         activated=len(stage.injector.activated), faults=len(run.faults), trace_hash=run.trace_hash,
     )  # fmt: skip
     stage.close()
@@ -108,12 +105,13 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
 def play_services(faults: tuple[Fault, ...] = (), seed: int = 0) -> tuple[Outcome, list[str]]:
     """Run the second system once; also what its client wrote to the console."""
     stage = Stage("replace_services", faults=faults, seed=seed, devices={"virtio1": virtio_rng(seed=seed)})
-    ended = stage.run_until(lambda: bool(stage.words("report", 8)[DONE]), LONGEST_US)
+    ended = stage.run_until(lambda: bool(stage.report(ClientReport, "report").done), LONGEST_US)
     run = stage.run(time_us=SETTLE_US)
     replaced, refused, done = stage.words("replaced", 3)
     outcome = Outcome(
-        ended=ended and bool(done), replaced=replaced, refused=refused, clients=(stage.words("report", 8),), queued=0,
-        activated=len(stage.injector.activated), faults=len(run.faults), trace_hash=run.trace_hash,
+        ended=ended and bool(done), replaced=replaced, refused=refused,
+        clients=(stage.report(ClientReport, "report"),), queued=0, activated=len(stage.injector.activated),
+        faults=len(run.faults), trace_hash=run.trace_hash,
     )  # fmt: skip
     stage.close()
     return outcome, [line for line in run.output.splitlines() if line.startswith("line ")]
@@ -163,22 +161,23 @@ def _tell_services(story: Story) -> None:
         story.claim("each of twelve other servers was replaced, twice", outcome.replaced == 2 * len(SERVICES), at)
         is_so = outcome.activated == outcome.refused == len(crashes)
         story.claim("what was refused were those that crashed while they started", is_so, outcome.refused)
-        bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
-        story.claim("their client saw nothing of it", outcome.ended and not bad, f"{outcome.total(REQUESTS)} requests")
-        wanted = [f"line {number};" for number in range(outcome.total(ROUNDS))]
+        total = outcome.total
+        unfailing = outcome.ended and not total.bad
+        story.claim("their client saw nothing of it", unfailing, f"{total.requests} requests")
+        wanted = [f"line {number};" for number in range(total.rounds)]
         story.claim("each line is on the terminal once", lines == wanted, len(lines))
         story.claim("nobody else stopped then", not outcome.faults, outcome.faults)
 
 
 def _tell(story: Story, outcome: Outcome, at: str) -> None:
     """Claim what is to be so in any run."""
+    total = outcome.total
     story.claim("every server was replaced, and then by the former one again", outcome.replaced == REPLACEMENTS, at)
-    story.claim("the clients came to an end", outcome.ended, f"{outcome.total(ROUNDS)} rounds")
-    story.claim("no request failed", not outcome.total(FAILED), f"{outcome.total(REQUESTS)} requests")
-    story.claim("no record is missing or there twice, no name was made or moved twice", not outcome.total(WRONG))
-    story.claim("each round has its ticket", outcome.total(TAKEN) == outcome.total(ROUNDS), outcome.total(TAKEN))
-    story.claim("a cap to read did not write, one that was given up led nowhere", not outcome.total(WAYS_IN))
+    story.claim("the clients came to an end", outcome.ended, f"{total.rounds} rounds")
+    story.claim("no request failed", not total.failed, f"{total.requests} requests")
+    story.claim("no record is missing or there twice, no name was made or moved twice", not total.wrong)
+    story.claim("each round has its ticket", total.taken == total.rounds, total.taken)
+    story.claim("a cap to read did not write, one that was given up led nowhere", not total.ways_in)
     story.claim("nobody else stopped", not outcome.faults, outcome.faults)
-    longest = max(words[LONGEST] for words in outcome.clients)
-    story.figures["a client waited for an answer at most, ms"] = longest / 10_000
+    story.figures["a client waited for an answer at most, ms"] = total.longest / 10_000
     story.trace_hash = outcome.trace_hash

@@ -11,6 +11,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from capkernel.tools.demo.network import why_not
+from capkernel.tools.demo.replacing import FIRST_NEW_LIFE, ClientReport
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -24,11 +25,8 @@ REPLACEMENTS = 21
 LONGEST_MS = 3_000
 POLL_US = 500
 TICKS_PER_MS = 10_000
-FIRST_NEW_LIFE = 2
 CRASHING = ("network", "card", "web", "files")
 """Servers whose next program crashes once while it starts."""
-ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST, DONE = range(8)
-"""Words of the client's report (``servers.clients.journal_keeper``)."""
 
 
 @frozen
@@ -38,7 +36,7 @@ class Outcome:
     ended: bool
     replaced: int
     refused: int
-    client: tuple[int, ...]
+    client: ClientReport
     fetched: int
     broken: int
     wrong: int
@@ -80,12 +78,12 @@ def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
         stage.system.machine.poll_input()
         peer.host.is_browsing = bool(stage.words("published", 1)[0])
         has_stopped = stage.words("orders", 1)[0] and peer.host.stop()
-        if has_stopped and stage.words("report", 8)[DONE]:
+        if has_stopped and stage.report(ClientReport, "report").done:
             ended = True
             break
     replaced, refused, done = stage.words("replaced", 3)
     outcome = Outcome(
-        ended=ended and bool(done), replaced=replaced, refused=refused, client=stage.words("report", 8),
+        ended=ended and bool(done), replaced=replaced, refused=refused, client=stage.report(ClientReport, "report"),
         fetched=peer.count("fetched"), broken=peer.count("failed"), wrong=peer.count("wrong"),
         activated=len(stage.injector.activated), faults=len(stage.system.faults),
         trace_hash=stage.booted.trace.hash(),
@@ -110,11 +108,11 @@ def _claims(story: Story, outcome: Outcome, crashes: int) -> None:
     story.claim("five servers of a machine in the network were replaced", outcome.replaced == REPLACEMENTS, at)
     is_so = outcome.activated == outcome.refused == crashes
     story.claim("what was refused were new programs that crashed while they started", is_so, outcome.refused)
-    unfailing = outcome.ended and not outcome.client[FAILED]
-    story.claim("the client ended, and none of its requests failed", unfailing, f"{outcome.client[REQUESTS]} requests")
-    story.claim("every byte that it sent came back once", not outcome.client[WRONG], f"{outcome.client[ROUNDS]} rounds")
-    story.claim("caps that were given up, or are for less, led nowhere", not outcome.client[WAYS_IN])
+    unfailing = outcome.ended and not outcome.client.failed
+    story.claim("the client ended, and none of its requests failed", unfailing, f"{outcome.client.requests} requests")
+    story.claim("every byte that it sent came back once", not outcome.client.wrong, f"{outcome.client.rounds} rounds")
+    story.claim("caps that were given up, or are for less, led nowhere", not outcome.client.ways_in)
     story.claim("no connection of a browser outside broke", outcome.fetched > 0 and not outcome.broken, outcome.broken)
     story.claim("each page came whole, and once", not outcome.wrong, f"{outcome.fetched} pages")
     story.claim("nobody else stopped in it", not outcome.faults, outcome.faults)
-    story.figures["the network's client waited for an answer at most, ms"] = outcome.client[LONGEST] / TICKS_PER_MS
+    story.figures["the network's client waited for an answer at most, ms"] = outcome.client.longest / TICKS_PER_MS

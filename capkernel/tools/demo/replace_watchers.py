@@ -5,6 +5,7 @@ Each of three watches over the next, so one can be replaced while another one di
 
 from attrs import frozen
 
+from capkernel.tools.demo.replacing import FIRST_NEW_LIFE, ClientReport, total
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
@@ -13,13 +14,10 @@ WATCHERS = ("supervisor", "guardian", "warden", "metronome")
 REPORTS = ("journal0", "journal1")
 REPLACEMENTS = 24
 LONGEST_US, SETTLE_US = 4_000_000, 20_000
-FIRST_NEW_LIFE = 2
 CRASHING = ("supervisor", "guardian", "metronome")
 """Those whose next program crashes once while it starts. (The warden's is found by its silence.)"""
 WORKING, STEP = 2_000, 9
 """Steps after which the driver dies; that of the next supervisor or guardian at which it dies in another run."""
-ROUNDS, REQUESTS, FAILED, WRONG, WAYS_IN, TAKEN, LONGEST, DONE = range(8)
-"""Words of a client's report (``servers.clients.journal_keeper``)."""
 
 
 @frozen
@@ -29,28 +27,29 @@ class Outcome:
     ended: bool
     replaced: int
     refused: int
-    clients: tuple[tuple[int, ...], ...]
+    clients: tuple[ClientReport, ...]
     news_failed: int
     news_missing: int
     activated: int
     faults: int
     trace_hash: str
 
-    def total(self, place: int) -> int:
-        """The sum of what all clients counted."""
-        return sum(words[place] for words in self.clients)
+    @property
+    def total(self) -> ClientReport:
+        """What all clients counted together."""
+        return total(self.clients)
 
 
 def play(faults: tuple[Fault, ...] = (), seed: int = 0) -> Outcome:
     """Run the system once."""
     stage = Stage("replace_watchers", faults=faults, seed=seed)
-    ended = stage.run_until(lambda: all(stage.words(name, 8)[DONE] for name in REPORTS), LONGEST_US)
+    ended = stage.run_until(lambda: all(stage.report(ClientReport, name).done for name in REPORTS), LONGEST_US)
     run = stage.run(time_us=SETTLE_US)
     replaced, refused, done = stage.words("report", 3)
     _, failed, missing = stage.words("seen", 3)
     outcome = Outcome(
         ended=ended and bool(done), replaced=replaced, refused=refused,
-        clients=tuple(stage.words(name, 8) for name in REPORTS), news_failed=failed, news_missing=missing,
+        clients=tuple(stage.report(ClientReport, name) for name in REPORTS), news_failed=failed, news_missing=missing,
         activated=len(stage.injector.activated), faults=len(run.faults), trace_hash=run.trace_hash,
     )  # fmt: skip
     stage.close()
@@ -78,6 +77,6 @@ def tell(story: Story) -> None:
 
 def _claims(story: Story, outcome: Outcome, at: str) -> None:
     story.claim("supervisor, guardian, warden and metronome were replaced", outcome.replaced == REPLACEMENTS, at)
-    bad = sum(outcome.total(place) for place in (FAILED, WRONG, WAYS_IN))
-    story.claim("the watched servers' clients saw nothing of it", outcome.ended and not bad, outcome.total(REQUESTS))
+    unfailing = outcome.ended and not outcome.total.bad
+    story.claim("the watched servers' clients saw nothing of it", unfailing, outcome.total.requests)
     story.claim("no thread was left stopped", not outcome.faults, outcome.faults)

@@ -18,7 +18,7 @@ from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.runtime.hostnet import LOOPBACK, HostNet
 from capkernel.tools.demo import replace_network
-from capkernel.tools.demo.replace_network import FAILED, ROUNDS, WRONG, Peer
+from capkernel.tools.demo.replace_network import Peer
 from capkernel.tools.demo.stage import Stage, find_system
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user.allocators import SlotAllocator
@@ -61,8 +61,8 @@ def test_connections_requests_and_pages_survive_and_the_same_seed_gives_the_same
     first = replace_network.play(seed=3)
     assert (first.replaced, first.refused, first.faults) == (replace_network.REPLACEMENTS, 0, 0)
     assert first.ended
-    assert first.client[ROUNDS] > 0
-    assert not first.client[FAILED] + first.client[WRONG] + first.broken + first.wrong
+    assert first.client.rounds > 0
+    assert not first.client.failed + first.client.wrong + first.broken + first.wrong
     assert any(kept.waiting for kept in seen)
     assert any(each.segments for kept in seen for each in kept.stack.connections)
     assert all(kept.caps and kept.roots for kept in seen)
@@ -76,7 +76,7 @@ def test_a_new_program_that_crashes_while_it_starts_is_followed_by_the_former_on
     outcome = replace_network.play((Fault(server, step, Kind.CRASH, life=2),))
     assert outcome.activated == outcome.refused == 1
     assert (outcome.replaced, outcome.faults) == (replace_network.REPLACEMENTS, 0)
-    assert not outcome.client[FAILED] + outcome.client[WRONG] + outcome.broken + outcome.wrong
+    assert not outcome.client.failed + outcome.client.wrong + outcome.broken + outcome.wrong
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_a_network_server_that_loses_its_state_is_noticed() -> None:
     outcome = replace_network.play((Fault("network", 40, Kind.CRASH, life=2),))
     assert outcome.activated
     assert not outcome.refused
-    assert outcome.client[FAILED]
+    assert outcome.client.failed
 
 
 @pytest.mark.slow

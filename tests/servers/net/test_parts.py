@@ -15,7 +15,7 @@ from capkernel.protocols.failures import Busy, Corrupt, Failure, Gone, Malformed
 from capkernel.protocols.files import checked_name
 from capkernel.protocols.link import BATCH, SLOT, Exchanged, Frame, Link, LinkInfo
 from capkernel.user.messages import SharedRegion
-from capkernel.user.operations import READ, steps_of
+from capkernel.user.operations import READ
 from servers.net.http_connection import range_in
 from servers.net.pages import names_in
 from servers.net.policy import PolicyError, read_policy
@@ -23,6 +23,7 @@ from servers.net.resolver import addresses_in, read_answer
 from servers.net.resolver import checked_name as checked_host
 from servers.net.stack_server import check
 from tests.servers.net.wire import needs_lwip
+from tests.servers.stepping import run_steps
 
 NAME = dns.name.from_text("a.test")
 QUERY = dns.message.make_query(NAME, "A", id=7)
@@ -152,13 +153,7 @@ class Lying(Link):
 
 def run(work: Any) -> Any:
     """Run something whose memory is all zeros."""
-    steps, answer = steps_of(work), None
-    while True:
-        try:
-            kind, _, value = steps.send(answer)
-        except StopIteration as end:
-            return end.value
-        answer = bytes(value) if kind == READ else None
+    return run_steps(work, lambda kind, _, value: bytes(value) if kind == READ else None)
 
 
 def invariant(cable: Cable) -> None:
