@@ -16,8 +16,9 @@ from capkernel.tools.campaign.batch import Batch, Harm
 from capkernel.tools.campaign.command import TOLERATED, Campaign, campaign
 from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
-from capkernel.tools.campaign.subjects import STORAGE, SUBJECTS, Subject
+from capkernel.tools.campaign.subjects import MONOLITH, PROMISING, STORAGE, SUBJECTS, Subject
 from capkernel.tools.inject import Kind
+from hwmodel.faults import FaultKind
 from tests.servers.net.wire import needs_lwip
 
 EVERYWHERE = 10_000
@@ -197,3 +198,35 @@ def test_what_is_no_record_is_refused_and_stays_as_it_is(tmp_path: Path) -> None
         assert result.exit_code == 2
         assert "no record of a campaign" in result.output
         assert file.read_text() == text
+
+
+def test_a_monolith_promises_nothing_and_its_client_dies_of_what_isolated_servers_survive() -> None:
+    tried = Batch(MONOLITH)
+    tried.warm_up()
+    domain, device = (MONOLITH.by_target[name] for name in ("monolith", "disk device"))
+    kinds = [(domain, Kind.CRASH), (device, FaultKind.RESET), (domain, Kind.HANG)]
+    result = tried.play_trials((Planned(target, kind, 3, seed),) for seed, (target, kind) in enumerate(kinds))
+    assert [(failed.trial, failed.harm) for failed in result.failed] == [(0, Harm.DIED), (2, Harm.DIED)]
+    assert result.trials == 3
+    assert len(result.recoveries_us) == 2
+    assert result.rounds > 3 * 8
+    assert result.states_checked
+
+
+@pytest.mark.parametrize(("harm", "status"), [(Harm.DIED, 0), (Harm.HANG, 0), (Harm.LOST, 0), (Harm.INVARIANT, 1)])
+def test_what_happens_in_a_monolith_is_told_and_only_the_kernels_part_fails(
+    tmp_path: Path, harm: Harm, status: int
+) -> None:
+    path = tmp_path / "record.json"
+    Record(path).add("monolith", 0, found(failed=[failure(harm)]))
+    app = typer.Typer()
+    app.command()(campaign)
+    result = CliRunner().invoke(app, ["--system", "monolith", "--faults", "1", "--record", str(path)])
+    assert result.exit_code == status
+    assert f"{harm}: 1" in " ".join(result.output.split())
+    assert "promises its client nothing" in result.output
+
+
+def test_all_systems_are_those_that_promise_something() -> None:
+    assert "monolith" in SUBJECTS
+    assert set(PROMISING) == {name for name in SUBJECTS if name != "monolith"}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
+from capkernel.kernel.objects import TCB
 from capkernel.tools.campaign.schedule import Planned, batch
 from capkernel.tools.campaign.subjects import COMPILED, Subject
 from capkernel.tools.checking import attach_checker
@@ -38,6 +39,7 @@ class Harm(StrEnum):
     GAVE_UP = "the simulation gave up"
     INVARIANT = "an invariant of the kernel does not hold"
     STOPPED = "a domain stopped for good"
+    DIED = "the client died, and with it what it knew"
     HANG = "the client hangs"
     ERROR = "the client saw an error"
     LOST = "acknowledged data is lost"
@@ -87,7 +89,9 @@ class Batch:
             subject.system or subject.name, variant="campaign", programs=subject.programs(compiled),
             devices=subject.devices(),
         )  # fmt: skip
-        self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target
+        self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target and not self._has_died()
+        self._life: TCB | None = None
+        """The thread of the client's domain, when it was last seen to work."""
         self.devices = {each.name: self._device(each.device) for each in subject.targets if each.device}
         self._before = Counter[str]()
         self._noted = 0
@@ -95,14 +99,14 @@ class Batch:
     def warm_up(self) -> None:
         """Boot, and let the client work undisturbed for a while. Raises RuntimeError if it does not."""
         self.stage.booted.boot()
-        if not self._advances(WARM_UP) or (harm := self._harm()) is not None:
+        harm = None
+        if not self._begins() or (harm := self._harm()) is not None:
             raise RuntimeError(f"{self.subject.name}: the client does not work, before there was any fault: {harm}")
         self._noted = len(self.stage.system.lives)
 
     def play(self, number: int, *, spoilt: bool = False, tell: Callable[[str], None] = lambda line: None) -> Result:
-        """All trials of a batch, or until one was not survived: what comes after that shows nothing.
-
-        ``tell`` is told of each.
+        """All trials of a batch, or until one was not survived: what comes after that shows nothing. Only a client that
+        is promised nothing may die, and begins anew. ``tell`` is told of each.
         """
         return self.play_trials(batch(self.subject, number, spoilt=spoilt), tell)
 
@@ -121,6 +125,7 @@ class Batch:
         result = self.result
         for trial, faults in enumerate(trials):
             self._rest()
+            rounds = self._report()[0]
             self._plan(faults)
             survived = self._try()
             self._count(faults)
@@ -128,9 +133,12 @@ class Batch:
             tell(f"{trial}: {'; '.join(map(str, faults))}: {harm or 'survived'} {detail}".rstrip())
             if harm is not None:
                 result.failed.append(Failed(trial, faults[0].name, "; ".join(map(str, faults)), harm, detail))
-                break
+                if self.subject.promises or harm is not Harm.DIED or not self._begins():
+                    break
+                result.rounds += rounds
         self._check_invariants()
-        result.rounds, _, _, result.retries = self.stage.words(REPORT, 4)
+        result.rounds += self._report()[0]
+        result.retries = self._report()[3]
         result.recoveries_us = self._recoveries()
         result.trace_hash = self.stage.booted.trace.hash()
         self.stage.close()
@@ -142,9 +150,28 @@ class Batch:
             raise TypeError(f"there is no virtio device in {window}")
         return device
 
+    def _report(self) -> tuple[int, ...]:
+        """What the client reports; zeros if it is not there."""
+        return self.stage.words(REPORT, 4) if self._client() else (0, 0, 0, 0)
+
+    def _client(self) -> TCB | None:
+        return self.stage.system.threads.get(self.subject.domain)
+
+    def _has_died(self) -> bool:
+        """Whether the client is another, or none, since it was last seen to work."""
+        return self._life is not None and self._client() is not self._life
+
+    def _begins(self) -> bool:
+        """Let the client work undisturbed for a while, whichever life of it this is; false if it does not."""
+        self._life = None
+        if not self._advances(WARM_UP):
+            return False
+        self._life = self._client()
+        return True
+
     def _advances(self, rounds: int) -> bool:
-        """Run until the client has made so many rounds more; false if it does not in time."""
-        self._target = self.stage.words(REPORT, 1)[0] + rounds if self.stage.system.threads.get("client") else rounds
+        """Run until the client has made so many rounds more, or died and made one; false if it does not in time."""
+        self._target = self._report()[0] + rounds
         system, size = self.stage.system, self.subject.poll_us or LIMIT_US
         for _ in range(0, LIMIT_US, size):
             if system.run(time_us=size) == "host":
@@ -231,9 +258,11 @@ class Batch:
 
     def _harm(self) -> tuple[Harm, str] | None:
         """What is not as it should be."""
-        _, lost, errors, _ = self.stage.words(REPORT, 4)
+        _, lost, errors, _ = self._report()
         if self.stage.system.faults:
             return Harm.STOPPED, ": ".join(self.stage.system.faults[-1])
+        if self._has_died():
+            return Harm.DIED, ""
         if lost:
             return Harm.LOST, ""
         return (Harm.ERROR, "") if errors else None

@@ -11,6 +11,8 @@ from capkernel.tools.campaign.record import Sums
 
 MINIX: Final = 3_400_000
 """Faults in MINIX 3's published campaign."""
+SHOWN: Final = 20
+"""Failures that are told one by one."""
 
 
 def show(console: Console, found: Mapping[str, Sums]) -> None:
@@ -43,5 +45,7 @@ def _sums(console: Console, sums: Sums) -> None:
         f"MINIX 3 published {MINIX} injected faults; here {planned} were injected ({planned / MINIX:.1%} of that), "
         f"of which {activated} had an effect"
     )
-    for failure in sums.failed:
+    for failure in sums.failed[:SHOWN]:
         console.print(f"  {failure}", style="red", markup=False)
+    if len(sums.failed) > SHOWN:
+        console.print(f"  … and {len(sums.failed) - SHOWN} more; --json tells them all")

@@ -62,7 +62,8 @@ class Subject:
     """A system: its targets, the client's program, and the devices that it needs besides a disk.
 
     ``system`` is the description's name, if it is not the subject's. Domains in ``machine_code`` run programs that were
-    compiled, which may not be there (``missing``).
+    compiled, which may not be there (``missing``). The client is in the ``domain``, which may be everybody else's, too.
+    If the client is promised nothing (``promises``), all that happens to it is counted, and none of it is a failure.
 
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
@@ -82,6 +83,8 @@ class Subject:
     keeps_data: bool = False
     spare: tuple[str, int] | None = None
     system: str = ""
+    domain: str = "client"
+    promises: bool = True
     machine_code: Mapping[str, str] = field(factory=dict)
     by_target: dict[str, Target] = field(init=False)
 
@@ -92,7 +95,7 @@ class Subject:
     def programs(self, compiled: Path) -> dict[str, str]:
         """What runs in place of the description's programs, by domain; those of machine code are in ``compiled``."""
         native = {pd: str((compiled / name).resolve()) for pd, name in self.machine_code.items()}
-        return {"client": self.client} | native
+        return {self.domain: self.client} | native
 
     def missing(self, compiled: Path) -> str:
         """What is not here that it needs, and how to get it; empty if it can be played."""
@@ -184,6 +187,13 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), reach=5)  # fmt: skip
 
+MONOLITH: Final = Subject("monolith", "monolith_churner.elf", (
+    Target("monolith", 40, (Kind.CRASH, Kind.HANG), _SPOILT),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="monolith"),
+    Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
+), domain="monolith", promises=False)  # fmt: skip
+"""As ``storage``, with driver, file system and client in one domain, which answers nobody by message."""
+
 _DISK_IN_C: Final = "virtio_blk.elf"
 STORAGE_C: Final = evolve(STORAGE, name="storage-c", system=STORAGE.name, machine_code={"disk": _DISK_IN_C})
 MIRROR_C: Final = evolve(
@@ -191,5 +201,7 @@ MIRROR_C: Final = evolve(
 )
 
 SUBJECTS: Final = {subject.name: subject for subject in (
-    STORAGE, STORAGE_C, MIRROR, MIRROR_C, NETWORK, CONSOLE, PROCESSES,
+    STORAGE, STORAGE_C, MIRROR, MIRROR_C, NETWORK, CONSOLE, PROCESSES, MONOLITH,
 )}  # fmt: skip
+PROMISING: Final = tuple(name for name, subject in SUBJECTS.items() if subject.promises)
+"""Those in which whatever fails must do the client no harm."""
