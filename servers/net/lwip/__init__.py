@@ -12,8 +12,8 @@ from importlib import import_module
 def _why_not() -> str:
     """Load the extension; why it cannot be used, or nothing.
 
-    ``glue.c`` replaces functions that the library calls, those of the C library among them. RTLD_DEEPBIND makes it come
-    before the C library in the search.
+    ``memory.c`` and ``replaced.c`` replace functions that the library calls, those of the C library among them.
+    RTLD_DEEPBIND makes them come before the C library in the search.
     """
     deepbind = getattr(os, "RTLD_DEEPBIND", 0)
     if not deepbind:

@@ -1,4 +1,4 @@
-"""How ``_lwip`` is compiled: cffi's wrapper and ``glue.c`` against the lwIP library of the machine.
+"""How ``_lwip`` is compiled: cffi's wrapper and the files in C beside this one, against the machine's lwIP library.
 
 ``setup.py`` runs this file at installation. Nothing of it is needed afterwards.
 """
@@ -22,9 +22,9 @@ def extension(generated: str) -> Extension:
     builder.set_source(
         "servers.net.lwip._lwip",
         '#include "glue.h"',
-        sources=[f"{folder}/glue.c"],
+        sources=[f"{folder}/{file.name}" for file in sorted(HERE.glob("*.c"))],
         include_dirs=[folder, str(HEADERS)],
-        depends=[f"{folder}/glue.h"],
+        depends=[f"{folder}/{file.name}" for file in sorted(HERE.glob("*.h"))],
         libraries=["lwip"],
         extra_compile_args=["-O2", "-Wall", "-Wno-unused-function", "-fno-builtin-abort"],
     )

@@ -43,7 +43,7 @@ enum {
     NET_LOCAL_ADDRESS, NET_REMOTE_ADDRESS, NET_LOCAL_PORT, NET_REMOTE_PORT,
     NET_SOCKET_NUMBERS
 };
-/* Of a TCP connection; behind these stand the members of lwIP's structure, in glue.c's order. */
+/* Of a TCP connection; behind these stand the members of lwIP's structure, in kept.c's order. */
 enum { NET_ITS_SOCKET, NET_IS_LINGERING, NET_GIVES_UP, NET_UNTAKEN_FLAGS, NET_TO, NET_FIRST_MEMBER };
 enum { NET_IS_SENT, NET_SEQUENCE, NET_TCP_FLAGS, NET_OPTIONS, NET_SEGMENT_NUMBERS };
 
