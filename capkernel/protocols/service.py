@@ -113,6 +113,10 @@ class Service:
         self._next_number = (pd.life << NUMBER_BITS) + 1
         self._end_number = pd.life + 1 << NUMBER_BITS
         self._per_session: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
+        """How many requests of a session wait."""
+        self._asking = 0
+        """The session whose request came last."""
 
     # What a program's hooks call
 
@@ -123,9 +127,18 @@ class Service:
 
     async def protected(self, msg: Message) -> Any:
         """Serve one request; the answer is for the loop that called the ``protected`` hook."""
-        call = _Call(self, self.pd.reply_cap)
+        self._asking = msg.badge & SESSION_MASK
+        call = _Call(self, self.pd.reply_cap, self._asking)
         waiting = await self.tasks.start(self._serve(msg), call.done)
         return await (self._put_off(call, waiting) if waiting else call.answer())
+
+    def may_wait(self) -> bool:
+        """Whether the request that came last could be kept waiting; to be asked before it has waited for anything.
+
+        A session may have no more requests waiting than others could have besides. A client need not wait for the
+        answer to what he sends, so one could else take all places, for as long as he likes.
+        """
+        return self._waiting.get(self._asking, 0) < len(self.pd.spare_replies)
 
     async def run_ready(self) -> None:
         """Let requests go on that waited for something; to be awaited at the end of ``notified``."""
@@ -367,12 +380,19 @@ class Service:
 
     async def _put_off(self, call: "_Call", task: Task) -> Any:
         """The request waits: its caller stays in the reply object, and the next one gets another."""
-        if not self.pd.spare_replies:
+        if not self.may_wait():
             self.tasks.abandon(task)
             return await pack_failure(Busy("too many requests wait in this server already"))
         self.pd.hold_caller()
         call.is_held = True
+        self._waiting[call.session] = self._waiting.get(call.session, 0) + 1
         return ANSWERED
+
+    def went_on(self, session: int) -> None:
+        """A request of a session waits no longer."""
+        self._waiting[session] -= 1
+        if not self._waiting[session]:
+            del self._waiting[session]
 
     async def mint(self, entry: Entry, slot: int) -> None:
         """Put a cap to an entry into an empty own slot."""
@@ -424,6 +444,7 @@ class _Call:
 
     service: Service
     reply_cap: int
+    session: int
     is_held: bool = False
     result: _Answer | None = None
 
@@ -435,6 +456,7 @@ class _Call:
         if self.is_held:
             await self.service.send(self.reply_cap, result)
             self.service.pd.spare_replies.append(self.reply_cap)
+            self.service.went_on(self.session)
 
     async def answer(self) -> Any:
         """The answer to a caller that was not put off, for the loop."""

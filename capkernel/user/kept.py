@@ -36,12 +36,17 @@ class Kept:
 
     async def save(self, data: bytes) -> None:
         """Keep this instead. Raises ValueError if it does not fit."""
-        if _HEADER.size + len(data) > self._half:
-            raise ValueError(f"there are {len(data)} bytes, and there is room for {self._half - _HEADER.size}")
+        if len(data) > self.room:
+            raise ValueError(f"there are {len(data)} bytes, and there is room for {self.room}")
         self.version += 1
         place = self.region.vaddr + self.version % 2 * self._half
         await write(place + _HEADER.size, data)
         await write(place, _HEADER.pack(self.version, len(data), _checksum(self.version, data)))
+
+    @property
+    def room(self) -> int:
+        """How many bytes can be kept."""
+        return self._half - _HEADER.size
 
     @property
     def _half(self) -> int:

@@ -48,7 +48,7 @@ class Plan:
 
 
 PLANS: Final = {
-    "console": Plan((Target(Console),), on_devices.console),
+    "console": Plan((Target(Console, {"write": ("x" * 800,)}),), on_devices.console),
     "timer": Plan((Target(Timer, {"sleep": (MAX_US,), "sleep_until": (MAX_US,)}),), on_devices.timer),
     "rtc": Plan((Target(RealTimeClock),), on_devices.rtc),
     "entropy": Plan((Target(Entropy, {"read": (MAX_COUNT,)}),), on_devices.entropy),

@@ -15,6 +15,7 @@ A device is a ``Port``: a program per kind of device says how its registers are 
 
 import codecs
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from attrs import define, field, frozen
@@ -138,11 +139,15 @@ class _Text:
 
 
 class Terminal:
-    """What is on its way to the device. ``typed`` is the line at the bottom, which is still being typed."""
+    """What is on its way to the device. ``typed`` is the line at the bottom, which is still being typed.
+
+    ``may_wait`` says whether the client who asks can be kept waiting.
+    """
 
     def __init__(self, pd: PD, port: Port) -> None:
         self.pd = pd
         self.port = port
+        self.may_wait: Callable[[], bool] = lambda: bool(pd.spare_replies)
         self.queue: list[_Text] = []
         self.typed = ""
         self.position = 0
@@ -231,7 +236,7 @@ class Terminal:
 
     def _need_place(self, size: int) -> None:
         """Before anything is put out: either it goes at once, or its client can wait. Raises Busy."""
-        if not self.pd.spare_replies and (self.queue or self.is_sending or size > self.port.fifo):
+        if not self.may_wait() and (self.queue or self.is_sending or size > self.port.fifo):
             raise Busy("too many clients wait for the terminal already")
 
 
@@ -490,6 +495,7 @@ class ConsoleProgram(ABC):
         self.keys = Keys(pd, self.terminal)
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
+        self.terminal.may_wait = self.service.may_wait
         if self.state:
             region = SharedRegion(self.state, self.state_size)
             self.handover = Handover(pd, KeptKeys, region, SUPERVISOR, UPDATE)

@@ -106,12 +106,15 @@ class NoMirror(Block):
 class Program:
     """The server.
 
-    Regions: shared with the clients, with each disk's driver; the mirror's name (TOML: ``name = "…"``), by which its
+    Regions: shared with the clients, with those who only read (without it they can read nothing), with each disk's
+    driver; the mirror's name (TOML: ``name = "…"``), by which its
     disks are known; what outlives it.
     """
 
     transfer: int = 0
     transfer_size: int = 0x1_0000
+    reader_transfer: int = 0
+    reader_transfer_size: int = 0x1_0000
     first_transfer: int = 0
     first_transfer_size: int = 0x1_0000
     second_transfer: int = 0
@@ -169,8 +172,11 @@ class Program:
             return None
         if self.refusing is not None:
             return self.refusing
-        region = SharedRegion(self.transfer, self.transfer_size)
-        return MirrorServant(self.mirror, self.notes, region, session >= FIRST_READER)
+        if session < FIRST_READER:
+            return MirrorServant(self.mirror, self.notes, SharedRegion(self.transfer, self.transfer_size), False)
+        # What a reader asks for must not come into the memory of those who write.
+        size = self.reader_transfer_size if self.reader_transfer else 0
+        return MirrorServant(self.mirror, self.notes, SharedRegion(self.reader_transfer, size), True)
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The supervisor wants a sign of life; then there is time for what nobody asks for."""

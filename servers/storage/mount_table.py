@@ -134,7 +134,10 @@ class MountsServant(Mounts):
     async def adopt(self, file: File, rights: int) -> File:
         """Another cap to a file of the base."""
         self._need(rights)
-        return await handed_on(self.table.base.adopt(file, rights))
+        adopted = await handed_on(self.table.base.adopt(file, rights))
+        if isinstance(file, Stub):
+            await file.forget()
+        return adopted
 
     async def mount(self, name: str, directory: Directory) -> None:
         """Put a directory under a name."""

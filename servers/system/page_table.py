@@ -5,6 +5,7 @@ pool, or on the disk, or it is still a file's, or zeros. One that ``is_dirty`` i
 """
 
 import struct
+from typing import Final
 
 from attrs import define, field
 
@@ -37,11 +38,17 @@ class Pool:
 
 @define
 class SegmentRow:
-    """A segment: its contents by page; -1 is zeros that nobody has touched."""
+    """A segment: its contents by page; -1 is zeros that nobody has touched. ``owner`` is who asked for it."""
 
     id: int
     pool: int
+    owner: int
     pages: list[int]
+
+    @property
+    def most_words(self) -> int:
+        """How many words of the table it can take, with its pool, when each of its pages has a content of its own."""
+        return words_for(len(self.pages))
 
 
 @define
@@ -51,6 +58,19 @@ class SpaceRow:
     id: int
     segment: int
     address: int
+
+
+FIXED_WORDS: Final = 7
+"""Of the table: the counts."""
+SPACE_WORDS: Final = 3
+_PAGE_WORDS: Final = 1 + 6 + 1
+"""A page's content, what is known of that, and a place on the disk that is left when it is gone."""
+_SEGMENT_WORDS: Final = 4 + 8
+
+
+def words_for(pages: int) -> int:
+    """The words that a segment of so many pages can take."""
+    return _SEGMENT_WORDS + pages * _PAGE_WORDS
 
 
 @define
@@ -97,6 +117,10 @@ class PageTable:
         self.slots += 1
         return self.slots - 1
 
+    def taken(self, owner: int) -> int:
+        """The words that one client's segments can take."""
+        return sum(segment.most_words for segment in self.segments.values() if segment.owner == owner)
+
     def remove_segment(self, segment: int) -> int | None:
         """Forget a segment and what only it had; returns its pool, if nobody needs that any more."""
         row = self.segments.pop(segment)
@@ -120,7 +144,7 @@ class PageTable:
         for row in self.contents.values():
             words += row.id, row.pool, row.frame, row.slot, row.file, row.is_dirty
         for segment in self.segments.values():
-            words += segment.id, segment.pool, len(segment.pages), *segment.pages
+            words += segment.id, segment.pool, segment.owner, len(segment.pages), *segment.pages
         for space in self.spaces.values():
             words += space.id, space.segment, space.address
         return struct.pack(f"<{len(words)}q", *words)
@@ -141,8 +165,8 @@ class PageTable:
             id, pool_id, frame, slot, file, is_dirty = take(6)
             table.contents[id] = Content(id, pool_id, frame, slot, file, bool(is_dirty))
         for _ in range(segments):
-            id, of, count = take(3)
-            table.segments[id] = SegmentRow(id, of, take(count))
+            id, of, owner, count = take(4)
+            table.segments[id] = SegmentRow(id, of, owner, take(count))
         for space in (SpaceRow(*take(3)) for _ in range(spaces)):
             table.spaces[space.id] = space
         return table

@@ -19,10 +19,10 @@ from attrs import frozen
 from capkernel.abi import faults as flt
 from capkernel.abi import rights as rt
 from capkernel.abi.flags import EXECUTE_NEVER
-from capkernel.abi.words import WORD_BITS
+from capkernel.abi.words import WORD_BITS, WORD_BYTES
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import Failure, Malformed, NoSpace, NotFound
+from capkernel.protocols.failures import Failure, Malformed, NoSpace, NotFound, QuotaExceeded
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
 from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Cap, Interface
@@ -30,7 +30,7 @@ from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.paging import Lost, Pager, PagingControl, PagingInfo, Segment
 from capkernel.protocols.service import Service
 from capkernel.user import stubs
-from capkernel.user.allocators import SlotAllocator
+from capkernel.user.allocators import OutOfSlots, SlotAllocator
 from capkernel.user.errors import KernelError
 from capkernel.user.inbox import Inbox
 from capkernel.user.kept import Kept
@@ -39,7 +39,16 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
 from servers.system.funds import Refound
-from servers.system.page_table import Content, PageTable, Pool, SegmentRow, SpaceRow
+from servers.system.page_table import (
+    FIXED_WORDS,
+    SPACE_WORDS,
+    Content,
+    PageTable,
+    Pool,
+    SegmentRow,
+    SpaceRow,
+    words_for,
+)
 from servers.system.pager_swap import Swap, SwapDisk, SwapFiles
 from servers.system.retiring import Handover, decline
 
@@ -111,7 +120,7 @@ class Frames:
         """Show a content to a process."""
         await self.unmap(content.id, space, address)
         cap, _ = await self.window(content.pool, content.frame)
-        copy = self.copies.alloc()
+        copy = await self.slot()
         rights = rt.READ_WRITE if writable else rt.READ
         await stubs.cnode_copy(
             self.sys, OWN_CNODE, dest_index=copy, dest_depth=WORD_BITS, src_root=OWN_CNODE, src_index=cap,
@@ -121,6 +130,15 @@ class Frames:
             self.sys, copy, vaddr=address, rights=rights, attr=EXECUTE_NEVER, vspace=KEPT | space
         )
         self.mapped.setdefault(content.id, {})[space, address] = copy
+
+    async def slot(self) -> int:
+        """A slot for a copy. If all are taken whoever has had a page for longest does without it until he asks again."""
+        try:
+            return self.copies.alloc()
+        except OutOfSlots:
+            oldest = next(content for content, mapped in self.mapped.items() if mapped)
+            await self.unmap(oldest)
+            return self.copies.alloc()
 
     async def unmap(self, content: int, space: int | None = None, address: int | None = None) -> None:
         """Take a content away from a process, or from all."""
@@ -181,10 +199,11 @@ class Paging:
 
     # Segments
 
-    async def create(self, size: int, frames: int, file: Any = None) -> int:
+    async def create(self, owner: int, size: int, frames: int, file: Any = None) -> int:
         """A segment with a pool of its own. Raises QuotaExceeded, Malformed."""
         if size <= 0 or size % PAGE or size > MAX_SIZE or frames < 2:
             raise Malformed(f"a segment has whole pages, at most {MAX_SIZE} bytes, and at least two frames")
+        self._need_room(owner, size // PAGE)
         pool = Pool(self.table.new_id(), min(frames, size // PAGE + 1))
         size_of_pool = pool.frames * PAGE
         made = await self.account.ask(lambda account: account.allocate(pool.id, size_of_pool, Use.FRAMES))
@@ -194,11 +213,18 @@ class Paging:
         if file is not None:
             pool.file = await self._keep(file)
             pages = [self.table.content(pool.id, page).id for page in range(size // PAGE)]
-        return await self._add(pool.id, pages)
+        return await self._add(owner, pool.id, pages)
 
-    async def _add(self, pool: int, pages: list[int]) -> int:
+    def _need_room(self, owner: int, pages: int) -> None:
+        """Each client may have as much written down as there is room for if all do. Raises QuotaExceeded."""
+        words = self.kept.room // WORD_BYTES - FIXED_WORDS - SPACES * SPACE_WORDS
+        left = words // len(CLIENTS) - self.table.taken(owner)
+        if words_for(pages) > left:
+            raise QuotaExceeded(f"a segment of {pages} pages takes {words_for(pages)} words of the table; {left} are left")
+
+    async def _add(self, owner: int, pool: int, pages: list[int]) -> int:
         segment = self.table.new_id()
-        self.table.segments[segment] = SegmentRow(segment, pool, pages)
+        self.table.segments[segment] = SegmentRow(segment, pool, owner, pages)
         self.held.add(segment)
         await self.save()
         return segment
@@ -217,7 +243,8 @@ class Paging:
     async def snapshot(self, segment: int) -> int:
         """Another with the same content: nobody may write what is shared now without a fault."""
         row = self.table.segments[segment]
-        copy = await self._add(row.pool, list(row.pages))
+        self._need_room(row.owner, len(row.pages))
+        copy = await self._add(row.owner, row.pool, list(row.pages))
         for content in row.pages:
             await self.frames.unmap(content)
         return copy
@@ -258,7 +285,7 @@ class Paging:
         self.inbox.slots.free(vspace)
         self.table.spaces[space] = SpaceRow(space, segment, address)
         await self.save()
-        cap = self.frames.copies.alloc()
+        cap = await self.frames.slot()
         await stubs.cnode_mint(
             self.pd.sys, OWN_CNODE, dest_index=cap, dest_depth=WORD_BITS, src_root=OWN_CNODE, src_index=ENDPOINT,
             src_depth=WORD_BITS, rights=CALL_RIGHTS, badge=FAULT_BADGE | space,
@@ -406,14 +433,15 @@ class SegmentServant(Segment):
 
 
 class PagerServant(Pager):
-    """Where clients get segments."""
+    """Where a client gets segments."""
 
-    def __init__(self, paging: Paging) -> None:
+    def __init__(self, paging: Paging, client: int) -> None:
         self.paging = paging
+        self.client = client
 
     async def zeros(self, size: int, frames: int) -> Segment:
         """Of zeros."""
-        return SegmentServant(self.paging, await self.paging.create(size, frames))
+        return SegmentServant(self.paging, await self.paging.create(self.client, size, frames))
 
     async def file(self, file: File, size: int, frames: int) -> Segment:
         """Of a file's content."""
@@ -423,7 +451,7 @@ class PagerServant(Pager):
             if isinstance(file, Stub):
                 await file.forget()
         try:
-            return SegmentServant(self.paging, await self.paging.create(size, frames, own))
+            return SegmentServant(self.paging, await self.paging.create(self.client, size, frames, own))
         except Failure:
             await own.drop()
             raise
@@ -466,10 +494,10 @@ CONTROLS, PAGERS, SEGMENTS = range(3)
 
 @frozen
 class KeptObject:
-    """To what a cap leads; ``segment`` is 0 if it is none."""
+    """To what a cap leads; ``number`` is a segment's, or a client's whose pager it is."""
 
     kind: int
-    segment: int
+    number: int
 
 
 @frozen
@@ -490,14 +518,14 @@ def keep_segments(paging: Paging, service: Service) -> KeptSegments:
 def _kept(servant: object) -> KeptObject:
     if isinstance(servant, SegmentServant):
         return KeptObject(SEGMENTS, servant.id)
-    return KeptObject(CONTROLS if isinstance(servant, ControlServant) else PAGERS, 0)
+    return KeptObject(PAGERS, servant.client) if isinstance(servant, PagerServant) else KeptObject(CONTROLS, 0)
 
 
 def restore_segments(kept: KeptSegments, paging: Paging, service: Service) -> None:
     """Let the caps lead where they led. Raises ValueError if no former life can have written this down."""
     if any(each.kind not in (CONTROLS, PAGERS, SEGMENTS) for each in kept.objects):
         raise ValueError("a pager gives out nothing of the kind")
-    segments = {each.segment for each in kept.objects if each.kind == SEGMENTS}
+    segments = {each.number for each in kept.objects if each.kind == SEGMENTS}
     if not segments <= set(paging.table.segments):
         raise ValueError("a cap leads to a segment that is not there")
     restore_given(service, [_restored(each, paging) for each in kept.objects], kept.caps)
@@ -507,8 +535,8 @@ def restore_segments(kept: KeptSegments, paging: Paging, service: Service) -> No
 
 def _restored(kept: KeptObject, paging: Paging) -> Interface:
     if kept.kind == SEGMENTS:
-        return SegmentServant(paging, kept.segment)
-    return ControlServant(paging) if kept.kind == CONTROLS else PagerServant(paging)
+        return SegmentServant(paging, kept.number)
+    return ControlServant(paging) if kept.kind == CONTROLS else PagerServant(paging, kept.number)
 
 
 class Program:
@@ -522,10 +550,10 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Go on from the table."""
         self.paging = Paging(pd)
-        control, pager = ControlServant(self.paging), PagerServant(self.paging)
+        control = ControlServant(self.paging)
 
         def root(session: int) -> Interface | None:
-            return control if session == CONTROL else pager if session in CLIENTS else None
+            return control if session == CONTROL else PagerServant(self.paging, session) if session in CLIENTS else None
 
         self.service = Service(pd, roots=root, endpoint=ENDPOINT, inbox=self.paging.inbox)
         await self.service.open()

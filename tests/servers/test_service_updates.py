@@ -331,17 +331,17 @@ def test_a_segment_that_somebody_has_outlives_the_pager_and_one_that_nobody_has_
         paging = pager.Paging(Lasting().pd(life))
         paging.table.pools[1] = Pool(1, 2)
         for number in (2, 3):
-            paging.table.segments[number] = SegmentRow(number, 1, [-1])
+            paging.table.segments[number] = SegmentRow(number, 1, 3, [-1])
         return paging
 
     assert PageTable().segments == {}
     before = paging_of(1)
-    service = service_of(1, lambda session: pager.PagerServant(before))
+    service = service_of(1, lambda session: pager.PagerServant(before, 3))
     badge = given_out(service, 3, SegmentServant(before, 2))
     before.lost = [Lost(7, 1, [2, 3])]
     kept = handed_over(keep_segments(before, service))
     after = paging_of(2)
-    service = service_of(2, lambda session: pager.PagerServant(after))
+    service = service_of(2, lambda session: pager.PagerServant(after, 3))
     restore_segments(kept, after, service)
     assert service.servant(badge).id == 2
     assert after.held == {2}, "3 is released"
