@@ -16,7 +16,7 @@ A processing instruction anywhere in a `.system` file gives a protection domain 
 | vspace       |                           | the domain's own VSpace                                                  |
 | lifecycle    | ``of``, faults            | to stop, destroy, rebuild and start a domain                             |
 | asid_pool    |                           | to make address spaces: an ASID pool of the domain's own, for 512        |
-| time         | budget, period            | to let a thread run: a scheduling context, whose microseconds are fixed  |
+| time         | budget, period, lasts     | to let a thread run: a scheduling context, whose microseconds are fixed  |
 | sched_control |                          | to set the budget and period of scheduling contexts that one has caps to |
 
 New slots stand ``at`` a slot (1 to 63) of the holder's root CNode, so that the n-th has the address ``at << 58 | n``;
@@ -25,8 +25,9 @@ with ``faults`` the domain's faults go to the holder, as those of a child of tha
 
 What a domain makes of its memory, and its slots, end with its life, unless they last (``lasts="yes"``): then its next
 life finds them as this one left them, and gets the cap to memory only as long as nothing was made of it (it may be put
-into slots that last). A holder of time divides it among threads, but can make no more of it: to set
-budgets takes ``sched_control``, which is for a scheduler that all others trust with the processor.
+into slots that last). Time is taken back from the thread that has it, unless it lasts: then that thread runs on. A
+holder of time divides it among threads, but can make no more of it: to set budgets takes ``sched_control``, which is
+for a scheduler that all others trust with the processor.
 
 ``rights`` are letters of RWGP, of a notification or frame of RW; all of them when not said. ``capkernel check`` shows
 what each gives.
@@ -82,7 +83,7 @@ _OWN_ATTRIBUTES = {
     GrantKind.VSPACE: (),
     GrantKind.LIFECYCLE: ("of", "faults"),
     GrantKind.ASID_POOL: (),
-    GrantKind.TIME: ("budget", "period"),
+    GrantKind.TIME: ("budget", "period", "lasts"),
     GrantKind.SCHED_CONTROL: (),
 }
 _SIZES = {

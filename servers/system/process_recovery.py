@@ -1,8 +1,9 @@
 """How the process server goes on with what a former life has left: processes, launchers, and the caps to them.
 
-The initial task has taken the processes' time away when that life ended, so all of them stand still until they get it
-again here. What was under way is undone: a process that was being prepared, a cap that was being handed out and has not
-arrived for sure. What was decided is done: a process that had ended, or to which there are no caps any more.
+Processes run on meanwhile if their time lasts (``lasts="yes"`` in the description); else the initial task has taken it
+away when that life ended, and all of them stand still until they get it again here. What was under way is undone: a
+process that was being prepared, a cap that was being handed out and has not arrived for sure. What was decided is done:
+a process that had ended, or to which there are no caps any more.
 """
 
 from typing import Final, Protocol
@@ -45,10 +46,6 @@ class Premises(Office, Protocol):
 
     async def arrived(self) -> None:
         """What was answered last has arrived."""
-        ...
-
-    async def give_time(self) -> None:
-        """Give those their time that have none, as far as that can be."""
         ...
 
 
@@ -129,22 +126,23 @@ async def go_on(server: Premises) -> None:
 
 async def after_the_pager(server: Premises) -> None:
     """The pager was started anew: it may have heard of faults that it did not tell of. Those processes try again."""
-    paged = [child for child in server.children() if child.is_paged and child.is_running]
-    for child in paged:
-        await stubs.sched_context_unbind(server.sys, child.time)
-    await let_run(server, paged)
+    await let_run(server, [child for child in server.children() if child.is_paged and child.is_running])
 
 
 async def let_run(server: Premises, children: list[Child]) -> None:
-    """Give processes the time that was taken from them."""
+    """Let those go on that were stopped, and give those time that have none. Each is without time for a moment: whether
+    it waits for somebody can be seen only then.
+    """
     if not children:
         return
+    server.late = [each for each in server.late if each not in children]
     own = server.root.memory(OWN_NUMBER, 1)
     await server.root.release(own)
     await server.root.fill(own, Use.OBJECTS)
     without_time = await server.workshop.without_time(await own.untyped(0))
     for child in children:
+        await stubs.sched_context_unbind(server.sys, child.time)
         await child.go_on(without_time)
-        server.late.append(child)
+        if not await child.get_time():
+            server.late.append(child)
     await server.root.release(own)
-    await server.give_time()

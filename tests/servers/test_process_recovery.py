@@ -17,6 +17,7 @@ from capkernel.protocols.paging import Pager
 from capkernel.protocols.processes import Launcher, State, Status
 from capkernel.protocols.spawn import Share, spawn
 from capkernel.protocols.spawn import given as given_cap
+from capkernel.tools.demo.lives import Lives
 from capkernel.tools.explain.census import holdings, threads
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user import process as user
@@ -386,6 +387,62 @@ def test_many_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     monkeypatch: Any, steps: list[Any], deaths: list[float]
 ) -> None:
     check(monkeypatch, steps, deaths)
+
+
+def test_processes_run_on_while_the_server_is_down_and_how_they_end_meanwhile_is_known_later(monkeypatch: Any) -> None:
+    """It dies twice in a row, so that the supervisor waits for a while before the last start."""
+    lives: list[Lives] = []
+    counted: list[int] = []
+    ended: list[int] = []
+
+    async def count(process: user.Process) -> int:
+        while True:
+            await process.compute(100)
+            counted.append(await process.clock())
+
+    async def until_it_dies(process: user.Process) -> None:
+        while not lives[0].ended or len(lives[0].began) > len(lives[0].ended):
+            await process.compute(100)
+        ended.append(await process.clock())
+
+    async def exit_then(process: user.Process) -> int:
+        await until_it_dies(process)
+        return 7
+
+    async def stray_then(process: user.Process) -> int:
+        await until_it_dies(process)
+        return await process.load(0x6666_6000)
+
+    async def story(world: World) -> None:
+        program = await world.puppet()
+        counting, exiting, straying = [
+            await world.spawn(program, main) for main in ("count", "exit_then", "stray_then")
+        ]
+        injector = world.stage.injector
+        injector.faults.append(Fault("processes", injector.steps["processes"] + 1, Kind.CRASH))
+        assert (await insist(exiting.wait)).code == 7
+        status = await insist(straying.wait)
+        assert (status.state, status.fault) == (State.FAULTED, "VMFault")
+        assert (await insist(counting.info)).state is State.RUNNING
+        before = len(counted)
+        other = await insist(partial(world.spawn, program, "end_with", "3", "20000"))
+        assert (await insist(other.wait)).code == 3
+        assert len(counted) > before, "it has its time afterwards, too"
+        await insist(counting.kill)
+
+    def watch(stage: Any) -> None:
+        lives.append(Lives(stage, "processes"))
+        stage.injector.faults.append(Fault("processes", 1, Kind.CRASH, life=2))
+
+    mains = {"count": count, "exit_then": exit_then, "stray_then": stray_then, "end_with": end_with}
+    play(monkeypatch, story, watch=watch, **mains).close()
+    gaps = list(zip(lives[0].ended, lives[0].began[1:], strict=False))
+    assert len(gaps) == 2
+    assert all(any(start < end < stop for start, stop in gaps) for end in ended)
+    start, stop = max(gaps, key=lambda gap: gap[1] - gap[0])
+    rounds = [now for now in counted if start < now < stop]
+    # Its budget is a fifth of the time; a round takes a little more than what it computes.
+    assert len(rounds) > (stop - start) // 5 // 100 // 2
 
 
 async def crash_paged(process: user.Process) -> int:

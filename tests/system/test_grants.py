@@ -212,10 +212,12 @@ def test_alternatives_keep_their_order(read):
 def test_a_reason_says_how_much_time_and_what_lasts(read):
     text = '<?capkernel grant pd="a" kind="time" slot="266" budget="2000" period="0x2710"?>'
     text += '<?capkernel grant pd="a" kind="untyped" slot="267" size_bits="20" lasts="yes"?>'
+    text += '<?capkernel grant pd="a" kind="time" slot="268" budget="100" period="900" lasts="yes"?>'
     system, extensions = read(text)
     reasons = [edge.reason for edge in authority_of(system, extensions.grants).edges if edge.where.line == 2]
     assert reasons == [
         "granted time in slot 266, 2000 µs in 10000 µs", "granted untyped in slot 267, from one life to the next",
+        "granted time in slot 268, 100 µs in 900 µs, from one life to the next",
     ]  # fmt: skip
 
 
@@ -261,6 +263,7 @@ GIVES = {
     'kind="time" budget="1000" period="5000"': {"a spend time:a slot 266"},
     'kind="untyped" lasts="yes"': {"a retype untyped:a slot 266"},
     'kind="slots" at="5" lasts="yes"': {"a cspace slots:a slot 266"},
+    'kind="time" budget="1000" period="5000" lasts="yes"': {"a spend time:a slot 266"},
 }
 
 

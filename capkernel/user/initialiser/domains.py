@@ -58,7 +58,7 @@ class Domain:
     """A protection domain: what of it lasts, as caps in the initial task's CSpace (0: none), and its life, if any.
 
     By number: ``irq_handlers`` (their channel), all others (the slot they are granted in); ``lasting`` are the numbers
-    of the untypeds out of which a life makes things that outlive it.
+    of the untypeds out of which a life makes things that outlive it, and of time that threads keep.
     ``is_starting`` is a passive domain that was started and has not said yet that it is about to wait.
     """
 
@@ -120,12 +120,12 @@ async def create_domain(tools: Toolbox, plan: Plan, index: int, spec: Protection
 async def _create_granted(tools: Toolbox, domain: Domain, grant: Grant) -> None:
     """Make what lasts of what the description grants a domain."""
     env, slot = tools.env, grant.slot
+    domain.lasting |= {slot} if grant.lasts else set()
     match grant.kind:
         case GrantKind.REPLY:
             domain.replies[slot] = await env.memory.alloc(obj.REPLY)
         case GrantKind.UNTYPED:
             domain.untypeds[slot] = await env.memory.alloc(obj.UNTYPED, grant.size_bits)
-            domain.lasting |= {slot} if grant.lasts else set()
         case GrantKind.SLOTS if grant.lasts:
             domain.slots[slot] = await env.memory.alloc(obj.CNODE, grant.size_bits)
         case GrantKind.ASID_POOL:

@@ -6,7 +6,7 @@ returned, the life that it ended can do nothing any more, and neither can its de
 1. Its thread is suspended.
 2. Its interrupts' caps are revoked, wherever it may have put copies; frames of devices, then those that its devices
    reach, then all others are taken out of its address spaces.
-3. What it made of memory that was granted to it is revoked, unless it is to last; granted time is taken back.
+3. What it made of memory that was granted to it is revoked, and granted time is taken back, unless they are to last.
 4. Whoever waits for its answer gets ``SERVER_DIED``. (A thread that faulted and was held by it tries again, or stays
    stopped if a fault of its kind is answered by words.) A passive server's time goes back to its caller with that.
 5. Its arena is revoked, and with it caps that others held to its thread, its time and its spaces.
@@ -138,8 +138,9 @@ async def destroy(built: Building, domain: Domain) -> None:
     for number, untyped in domain.untypeds.items():
         if number not in domain.lasting:
             await stubs.cnode_revoke(sys, slots.cnode, index=untyped, depth=WORD_BITS)
-    for time in domain.times.values():
-        await stubs.sched_context_unbind(sys, time)
+    for number, time in domain.times.items():
+        if number not in domain.lasting:
+            await stubs.sched_context_unbind(sys, time)
     for reply in domain.replies.values():
         await sys.send(reply, _DEAD)
     if built.plan.on_end is not None:
