@@ -8,6 +8,7 @@ Python, in ``machine_mutation`` if it is machine code.
 """
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -90,7 +91,8 @@ class Injector:
     """Faults for the domains of a system.
 
     ``steps`` counts each domain's steps so far, ``lives`` its threads; ``activated_at`` is when each fault happened,
-    in ticks. A fault of many mistakes is in ``activated`` once for each that was executed.
+    in ticks. A fault of many mistakes is in ``activated`` once for each that was executed. ``code`` is, for domains of
+    several parts, the module of the one whose code gets mistakes.
     """
 
     system: DescribedSystem
@@ -99,6 +101,7 @@ class Injector:
     lives: Counter[str] = field(factory=Counter)
     activated: list[Fault] = field(factory=list)
     activated_at: list[int] = field(factory=list)
+    code: dict[str, str] = field(factory=dict)
     _threads: dict[str, TCB] = field(factory=dict)
     _since: Counter[str] = field(factory=Counter)
     _hanging: dict[str, TCB] = field(factory=dict)
@@ -132,7 +135,7 @@ class Injector:
         """The code of a domain's program, if it can be spoilt."""
         if pd not in self._texts:
             program = self.system.programs[pd][0]
-            hooks = getattr(program, "hooks", None)
+            hooks = sys.modules.get(self.code.get(pd, ""), getattr(program, "hooks", None))
             if isinstance(program, MachineCode):
                 self._texts[pd] = MachineText(program.elf)
             elif isinstance(hooks, ModuleType):

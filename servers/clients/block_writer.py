@@ -1,12 +1,13 @@
 """Writes a file of 64 blocks, makes it last, reads it again, and reports what went wrong: nothing should."""
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, Directory
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from servers.neighbours import neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -36,7 +37,7 @@ class Program:
         """Write, sync, read."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        await self.work(pd, connect(Directory, connection, BASE_ENDPOINT_CAP + FILES), report)
+        await self.work(pd, neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP + FILES), report)
 
     async def work(self, pd: PD, root: Directory, report: int) -> None:
         """The same in any directory."""

@@ -4,7 +4,7 @@ Eight files; of each it knows the version that was synced last, and the one that
 A version is two blocks that follow from the file's number and the version's.
 """
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import NotFound
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
 from capkernel.user.allocators import SlotAllocator
@@ -12,6 +12,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from servers.clients.churning import Churning
+from servers.neighbours import neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -40,7 +41,7 @@ class Program(Churning):
         """For ever: write one file, check another."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        await self.work(pd, connect(Directory, connection, BASE_ENDPOINT_CAP + FILES), report)
+        await self.work(pd, neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP + FILES), report)
 
     async def work(self, pd: PD, root: Directory, report: int) -> None:
         """The same in any directory."""

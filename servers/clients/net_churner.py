@@ -2,13 +2,14 @@
 
 from random import Random
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.network import Dialer, Stream
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from servers.clients.churning import Churning
+from servers.neighbours import neighbour
 from servers.net.closing import let_go
 from servers.net.http_client import send_all
 
@@ -38,7 +39,7 @@ class Program(Churning):
         """For ever: send, receive, compare."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        echo: Dialer = connect(Dialer, connection, BASE_ENDPOINT_CAP + ECHO)
+        echo: Dialer = neighbour(Dialer, pd, connection, BASE_ENDPOINT_CAP + ECHO)
         await self.forever(pd, report, lambda: self._exchange(echo))
 
     async def _exchange(self, echo: Dialer) -> None:

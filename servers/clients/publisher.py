@@ -2,13 +2,14 @@
 
 from random import Random
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import AlreadyExists, Failure
 from capkernel.protocols.files import Directory
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from servers.neighbours import neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -36,7 +37,7 @@ class Program:
         """Write, and make it last."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        root = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
+        root = neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP + FILES)
         errors = 0
         try:
             await _publish(root, "index.html", INDEX)

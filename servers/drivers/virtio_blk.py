@@ -203,9 +203,10 @@ class Program:
         pd.spare_replies.extend(range(self.first_reply, self.first_reply + self.reply_count))
         self.disk = self.kind(pd, self.registers, self.rings, self.rings_io, self.transfer_io, self.transfer_size)
         await self.disk.start()
-        self.service = Service(pd, roots=self._root)
+        self.service = Service(pd, roots=self.root)
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """What a client's own cap leads to."""
         return DiskServant(self.disk, session >= FIRST_READER) if session in CLIENTS else None
 
     async def notified(self, pd: PD, ch: int) -> None:

@@ -13,7 +13,7 @@ first, and what has arrived or is to be received into is handed over.
 
 from collections import deque
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import define, frozen
 
@@ -319,12 +319,16 @@ class Program:
         """Start the device, and serve. Who had opened a former life of this driver is told that there is news."""
         self.card = Card(pd, registers, rings, rings_io)
         await self.card.start()
-        link = self.link = LinkServant(self.card)
-        self.service = Service(pd, roots=lambda session: _root(link, session))
+        self.link = LinkServant(self.card)
+        self.service = Service(pd, roots=self.root)
         if state:
             self.handover = Handover(pd, KeptCard, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
-            await self.handover.go_on(link.take_up)
+            await self.handover.go_on(self.link.take_up)
         await pd.notify(CLIENT)
+
+    def root(self, session: int) -> Interface | None:
+        """What the client's own cap leads to."""
+        return cast(Interface, self.link) if session == CLIENT else None
 
     async def notified(self, pd: PD, ch: int) -> None:
         """The device interrupts, or the supervisor wants a sign of life, or another program in this one's place."""
@@ -346,7 +350,3 @@ class Program:
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """The client asks."""
         return await self.service.protected(msg)
-
-
-def _root(link: LinkServant, session: int) -> Interface | None:
-    return link if session == CLIENT else None

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, ServerDied, TimedOut
 from capkernel.protocols.files import Directory
 from capkernel.protocols.network import Listener, Stream
@@ -24,6 +24,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from servers.neighbours import neighbour
 from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
 from servers.net.http_handover import Keeper, KeptWeb
@@ -81,8 +82,8 @@ class Program:
         self.inbox = LastingInbox(pd.sys, slots, lasting) if state else Inbox(pd.sys, slots)
         network = Connection(pd.sys, self.inbox, SharedRegion(network_region, network_region_size))
         files = Connection(pd.sys, self.inbox, SharedRegion(files_region, files_region_size))
-        self.listener = connect(Listener, network, BASE_ENDPOINT_CAP + NETWORK)
-        self.pages = Pages(connect(Directory, files, BASE_ENDPOINT_CAP + FILES))
+        self.listener = neighbour(Listener, pd, network, BASE_ENDPOINT_CAP + NETWORK)
+        self.pages = Pages(neighbour(Directory, pd, files, BASE_ENDPOINT_CAP + FILES))
         if state:
             self.keeper = Keeper(network, files, self.pages, lasting)
             self.handover = Handover(pd, KeptWeb, SharedRegion(state, state_size), SUPERVISOR, UPDATE)

@@ -11,12 +11,12 @@ With memory that outlives it (``state``) it can give way to another program (``h
 ports stay open, caps go on leading where they led, and who waits goes on waiting. Nobody notices more than a delay.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Final, cast
 
 from capkernel.protocols.cable import Cable
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
 from capkernel.protocols.network import INLINE
@@ -27,6 +27,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
+from servers.neighbours import neighbour
 from servers.net.handover import KeptNetwork, KeptWaiting, Objects, take_up_cable
 from servers.net.lasting_inbox import LastingInbox
 from servers.net.lwip import WHY_NOT as WHY_NOT
@@ -82,6 +83,7 @@ class Program:
         self.rules: Any = None
         self.node: Any = None
         self.cable: Any = None
+        self.inbox: Any = None
         self.service: Any = None
         self.listening: Any = None
         self.objects: Any = None
@@ -95,7 +97,7 @@ class Program:
         """Open the card, or go on where another program was; and serve."""
         rules = self.rules = read_policy((await read(policy, policy_size)).rstrip(b"\0").decode())
         check(rules)
-        link = connect(Link, Connection(pd.sys), BASE_ENDPOINT_CAP + LINK)
+        link = neighbour(Link, pd, Connection(pd.sys), BASE_ENDPOINT_CAP + LINK)
         self.cable = Cable(link, SharedRegion(packets, packets_size))
         self.clients = {client.channel: client for client in rules.clients}
         self.accounts = {
@@ -156,12 +158,13 @@ class Program:
         return stack
 
     async def _open(self, pd: PD, inbox: Inbox, make: Callable[[Callable[[], int]], Stack]) -> None:
+        self.inbox = inbox
         # No two lives draw the same numbers.
         chance = Random(self.rules.seed + (pd.life - 1 << 64))
         self.node = Node(pd.sys, inbox, self.rules.nameserver, chance, await pd.clock(), make)
         self.listening = Listening(self.node)
         self.service = self.listening.service = Service(
-            pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=self.regions, limit=OBJECTS
+            pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox, regions=self.regions, limit=OBJECTS
         )
         await self.service.open()
 
@@ -175,7 +178,8 @@ class Program:
             # The driver has other slots than was written down.
             await self.cable.open()
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """What a client's own cap leads to."""
         if self.objects is not None and session in self.objects.roots:
             return cast(Interface, self.objects.roots.pop(session))
         client = self.clients.get(session)
@@ -219,9 +223,13 @@ class Program:
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
+        return await self.attend(pd, lambda: self.callers.serve(self.service, msg, self.node.begun))
+
+    async def attend(self, pd: PD, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Let a request begin, or go on: the stack is told the time before, and what is to be sent is sent after it."""
         await self._look_at_clock(pd)
-        self.node.begun = begun = Begun()
-        answer = await self.callers.serve(self.service, msg, begun)
+        self.node.begun = Begun()
+        answer = await work()
         await self._turn()
         return answer
 

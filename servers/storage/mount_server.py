@@ -6,7 +6,7 @@ With memory and slots that outlive it (``state``, ``HELD_CNODE``) it can be repl
 
 from typing import Any
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
@@ -16,6 +16,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import neighbour
 from servers.storage.mount_handover import KeptMounts, keep_mounts, restore_mounts
 from servers.storage.mount_table import MountsServant, MountTable
 from servers.system.lasting_slots import LastingSlots
@@ -55,14 +56,14 @@ class Program:
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
         lasting = LastingSlots(pd.sys, HELD_CNODE, HELD_ADDRESS, HELD_SLOTS) if state else None
-        self.table = MountTable(connect(Directory, connection, BASE), lasting)
+        self.table = MountTable(neighbour(Directory, pd, connection, BASE), lasting)
         mounted = USUAL
         if names:
             text = (await pd.read(names, names_size)).rstrip(b"\0").decode()
             mounted = read_channel_names(text, "mounts")
-        self.first = {number: connect(Directory, connection, FIRST_MOUNTED + number) for number in mounted}
+        self.first = {number: neighbour(Directory, pd, connection, FIRST_MOUNTED + number) for number in mounted}
         self.table.mounts = {name: self.first[number] for number, name in mounted.items()}
-        self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
+        self.service = Service(pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
         if state:
             self.handover = Handover(pd, KeptMounts, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
@@ -70,7 +71,8 @@ class Program:
                 lambda kept: restore_mounts(kept, self.table, self.first, connection, self.service)
             )
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """What a client's own cap leads to."""
         if session not in CLIENTS:
             return None
         return MountsServant(self.table, READ if session >= FIRST_READER else READ_WRITE)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from capkernel.protocols.block import Block
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import AlreadyExists, Corrupt, Failure
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
@@ -22,6 +22,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import neighbour
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.fat_volume import FatVolume
@@ -84,7 +85,7 @@ class VolumeServer:
         }
         regions = {session: region for session, region in shared.items() if region.vaddr}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
+        self.service = Service(pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()
         if self.state and self.refusing is None:
             self.handover = Handover(pd, KeptCaps, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)
@@ -94,7 +95,7 @@ class VolumeServer:
         transfer = SharedRegion(self.transfer, self.transfer_size)
 
         def block(channel: int) -> Block:
-            return connect(Block, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
+            return neighbour(Block, pd, Connection(pd.sys), BASE_ENDPOINT_CAP + channel)
 
         if self.second_transfer:
             second = SharedRegion(self.second_transfer, self.second_transfer_size)
@@ -112,7 +113,8 @@ class VolumeServer:
         """What the program before wrote down."""
         restore_caps(caps, self.tree, self.service)
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """What a client's own cap leads to."""
         if session not in CLIENTS:
             return None
         if self.refusing is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import servers.systems
-from capkernel.tools.demo.monolith import TITLE, story
+from capkernel.tools.contrast import TITLE, story
 from capkernel.tools.demo.storage import DRIVER, play
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind

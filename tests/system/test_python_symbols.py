@@ -32,7 +32,7 @@ def test_what_is_no_python_is_refused(tmp_path: Path) -> None:
         python_symbols(program)
 
 
-SHIPPED = ("storage/file_server.py", "clients/monolith.py", "net/http_server.py")
+SHIPPED = ("storage/file_server.py", "linked/program.py", "net/http_server.py")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -30,6 +30,8 @@ several faults may each take so long.
 REST_US: Final = 250_000
 """Virtual time that is given at most to what comes back."""
 REPORT: Final = "report"
+PART: Final = "capkernel_pd_"
+"""How the name of a module begins in which a program is: the domain's name follows, and that of its part."""
 TICKS_PER_US: Final = 10
 
 
@@ -92,6 +94,9 @@ class Batch:
         self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target and not self._has_died()
         self._life: TCB | None = None
         """The thread of the client's domain, when it was last seen to work."""
+        self.stage.injector.code = {
+            each.name: f"{PART}{each.name}_{each.part}" for each in subject.targets if each.part
+        }  # fmt: skip
         self.devices = {each.name: self._device(each.device) for each in subject.targets if each.device}
         self._before = Counter[str]()
         self._noted = 0

@@ -43,7 +43,8 @@ class Target:
     """A domain, or a device (in the machine's window ``device``), and what may go wrong in it.
 
     ``steps`` is how far ahead a fault may be: about what the target does in a few rounds of the client. A target that
-    does nothing while nothing fails is ``roused_by`` another, which crashes at the same time.
+    does nothing while nothing fails is ``roused_by`` another, which crashes at the same time. In a domain of several
+    parts mistakes are made in the code of one ``part``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Target:
     spoilt: tuple[AnyKind, ...] = ()
     device: str = ""
     roused_by: str = ""
+    part: str = ""
 
 
 Kinds = tuple[tuple[Target, AnyKind], ...]
@@ -62,8 +64,9 @@ class Subject:
     """A system: its targets, the client's program, and the devices that it needs besides a disk.
 
     ``system`` is the description's name, if it is not the subject's. Domains in ``machine_code`` run programs that were
-    compiled, which may not be there (``missing``). The client is in the ``domain``, which may be everybody else's, too.
-    If the client is promised nothing (``promises``), all that happens to it is counted, and none of it is a failure.
+    compiled, which may not be there (``missing``). The ``client`` is the program of a ``domain``, or empty if that is
+    linked of several, as the description says. If the client is promised nothing (``promises``), all that happens to it
+    is counted, and none of it is a failure.
 
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
@@ -95,7 +98,7 @@ class Subject:
     def programs(self, compiled: Path) -> dict[str, str]:
         """What runs in place of the description's programs, by domain; those of machine code are in ``compiled``."""
         native = {pd: str((compiled / name).resolve()) for pd, name in self.machine_code.items()}
-        return {self.domain: self.client} | native
+        return ({self.domain: self.client} if self.client else {}) | native
 
     def missing(self, compiled: Path) -> str:
         """What is not here that it needs, and how to get it; empty if it can be played."""
@@ -187,8 +190,8 @@ PROCESSES: Final = Subject("processes", "process_churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), reach=5)  # fmt: skip
 
-MONOLITH: Final = Subject("monolith", "monolith_churner.elf", (
-    Target("monolith", 40, (Kind.CRASH, Kind.HANG), _SPOILT),
+MONOLITH: Final = Subject("monolith", "", (
+    Target("monolith", 40, (Kind.CRASH, Kind.HANG), _SPOILT, part="disk"),
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="monolith"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
 ), domain="monolith", promises=False)  # fmt: skip

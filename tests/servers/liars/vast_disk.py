@@ -24,6 +24,7 @@ class Program(virtio_blk.Program):
         self.is_lying = pd.life == 1
         await super().init(pd)
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """The disk, larger than it is."""
         kind = VastDisk if self.is_lying else DiskServant
         return kind(self.disk, session >= FIRST_READER) if session in CLIENTS else None

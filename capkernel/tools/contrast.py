@@ -5,6 +5,7 @@ import time
 from attrs import frozen
 
 from capkernel.kernel.caps import PageTableCap
+from capkernel.tools.campaign.subjects import COMPILED, SUBJECTS
 from capkernel.tools.demo.lines import program_lines
 from capkernel.tools.demo.lives import Lives
 from capkernel.tools.demo.stage import Stage
@@ -28,14 +29,14 @@ class Build:
     system: str
     faulty: str
     client: str
-    churner: str
     exposed: tuple[str, ...]
     """Programs whose code can write the client's memory."""
     variant: str = ""
 
 
-ISOLATED = Build("isolated", "storage", "disk", "client", "churner.elf", ("block_writer",), variant="unasked")
-MONOLITH = Build("monolith", "monolith", "monolith", "monolith", "monolith_churner.elf", ("monolith",))
+ISOLATED = Build("isolated", "storage", "disk", "client", ("block_writer",), variant="unasked")
+LINKED = ("linked", "virtio_blk", "file_server", "block_writer")
+MONOLITH = Build("monolith", "monolith", "monolith", "monolith", LINKED)
 
 
 @frozen
@@ -114,7 +115,7 @@ def _crash(build: Build, step: int, seed: int) -> tuple[bool, int]:
 
 
 def _price(build: Build, seed: int) -> Price:
-    stage = Stage(build.system, seed=seed, variant=build.variant, programs={build.client: build.churner})
+    stage = Stage(build.system, seed=seed, variant="campaign", programs=SUBJECTS[build.system].programs(COMPILED))
     stage.run_until(lambda: stage.words("report", 1)[0] >= ROUNDS, LONGEST_US, 100)
     before = _now(stage)
     stage.run_until(lambda: stage.words("report", 1)[0] >= before[0] + ROUNDS, LONGEST_US, 100)

@@ -1,0 +1,72 @@
+"""A domain in which several programs are linked, as a table says (``table``). It is itself the domain's program."""
+
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Final
+
+from attrs import evolve
+
+from capkernel.user.loop import PD
+from capkernel.user.pdimage import load_module, variable_words
+from servers.linked.domain import Domain, Member
+from servers.linked.table import Described, TableError, read_table
+
+PROGRAMS: Final = "capkernel.programs"
+"""The group of entry points by which programs are installed: a name, and a module."""
+
+
+class Program:
+    """The domain. Its variables are those of its parts, each with the part's name before its own."""
+
+    parts: int = 0
+    parts_size: int = 0x1000
+    disk_registers: int = 0
+    disk_rings: int = 0
+    files_transfer: int = 0
+    card_registers: int = 0
+    card_rings: int = 0
+    network_policy: int = 0
+    network_packets: int = 0
+    publisher_report: int = 0
+    client_report: int = 0
+
+    modules: ClassVar[dict[str, ModuleType]] = {}
+    """The programs of the parts by name, loaded for this domain alone."""
+
+    def __init__(self) -> None:
+        self.domain: Any = None
+
+    async def init(self, pd: PD) -> None:
+        """Link the parts, and let them begin. What they wait for, comes by ``notified``."""
+        table = read_table((await pd.read(self.parts, self.parts_size)).rstrip(b"\0").decode())
+        self.domain = Domain(pd, [Member(part, self._module(pd, part)) for part in table])
+        await self.domain.go_on()
+
+    async def notified(self, pd: PD, ch: int) -> None:
+        """Something from outside is for those parts that have this channel."""
+        self.domain.hear(1 << ch)
+        await self.domain.go_on()
+
+    def _module(self, pd: PD, part: Described) -> ModuleType:
+        """A part's program, with its variables set. Raises TableError, ValueError."""
+        modules = type(self).modules
+        if part.name not in modules:
+            modules[part.name] = load_module(_path(part.program), f"capkernel_pd_{pd.name}_{part.name}")
+        module, prefix = modules[part.name], f"{part.name}_"
+        if not hasattr(module, "Program"):
+            raise TableError(f"{part.name}: {part.program} has no class Program, so it cannot be started twice")
+        mine = {name: getattr(self, name) for name in Program.__annotations__ if name.startswith(prefix)}
+        settings = {name.removeprefix(prefix): value for name, value in mine.items() if value}
+        evolve(pd.values, variables=variable_words(module, settings)).set_variables(module)
+        return module
+
+
+def _path(program: str) -> Path:
+    """The file of an installed program. Raises TableError."""
+    found = [entry.module for entry in entry_points(group=PROGRAMS, name=program)]
+    spec = find_spec(found[0]) if found else None
+    if spec is None or spec.origin is None:
+        raise TableError(f"no program is installed as {program!r}")
+    return Path(spec.origin)
