@@ -64,9 +64,12 @@ class Program:
 
 
 def _path(program: str) -> Path:
-    """The file of an installed program. Raises TableError."""
-    found = [entry.module for entry in entry_points(group=PROGRAMS, name=program)]
-    spec = find_spec(found[0]) if found else None
+    """The file of an installed program, or of a module. Raises TableError."""
+    found = [program] if "." in program else [entry.module for entry in entry_points(group=PROGRAMS, name=program)]
+    try:
+        spec = find_spec(found[0]) if found else None
+    except ImportError:
+        spec = None
     if spec is None or spec.origin is None:
         raise TableError(f"no program is installed as {program!r}")
     return Path(spec.origin)

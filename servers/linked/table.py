@@ -1,7 +1,7 @@
 """What is linked into a domain, and how it is connected, read from TOML:
 
 [disk]                        # a part's name
-program = "virtio_blk"        # an installed program
+program = "virtio_blk"        # an installed program, or a module: "bench.growing.crowd"
 outside = { 0 = 0, 1 = 1 }    # the part's channels and interrupts that are the domain's, and which of the domain's
 
 [files]

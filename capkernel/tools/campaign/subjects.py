@@ -36,6 +36,9 @@ _VIRTIO: Final = (
     FaultKind.RESET, FaultKind.STALL, FaultKind.ROGUE_DMA, FaultKind.INTERRUPT_STORM, FaultKind.LOST_INTERRUPT,
     FaultKind.WRONG_ID, FaultKind.WRONG_LENGTH, FaultKind.DOUBLE_COMPLETION,
 )  # fmt: skip
+_FRAMES: Final = (
+    FaultKind.LOST_FRAME, FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME, FaultKind.CORRUPT_DATA,
+)  # fmt: skip
 
 
 @frozen
@@ -164,10 +167,7 @@ NETWORK: Final = Subject("network", "net_churner.elf", (
     Target("card", 30, (Kind.CRASH, Kind.HANG, Kind.DOUBLE_REPLY, Kind.LOST_REPLY), _SPOILT),
     Target("network", 30, _SERVER),
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="card"),
-    Target(
-        "card device", 60, (*_VIRTIO, FaultKind.LOST_FRAME, FaultKind.DOUBLE_FRAME, FaultKind.LATE_FRAME,
-        FaultKind.CORRUPT_DATA), device="virtio1",
-    ),
+    Target("card device", 60, (*_VIRTIO, *_FRAMES), device="virtio1"),
 ), _echo_host, poll_us=100)  # fmt: skip
 
 CONSOLE: Final = Subject("console", "console_churner.elf", (
@@ -197,6 +197,13 @@ MONOLITH: Final = Subject("monolith", "", (
 ), domain="monolith", promises=False)  # fmt: skip
 """As ``storage``, with driver, file system and client in one domain, which answers nobody by message."""
 
+MONOLITH_NETWORK: Final = Subject("monolith-network", "", (
+    Target("monolith", 30, (Kind.CRASH, Kind.HANG), _SPOILT, part="card"),
+    Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="monolith"),
+    Target("card device", 60, (*_VIRTIO, *_FRAMES), device="virtio1"),
+), _echo_host, poll_us=100, system="monolith_network", domain="monolith", promises=False)  # fmt: skip
+"""As ``network``, with driver, network server and client in one domain."""
+
 _DISK_IN_C: Final = "virtio_blk.elf"
 STORAGE_C: Final = evolve(STORAGE, name="storage-c", system=STORAGE.name, machine_code={"disk": _DISK_IN_C})
 MIRROR_C: Final = evolve(
@@ -205,6 +212,7 @@ MIRROR_C: Final = evolve(
 
 SUBJECTS: Final = {subject.name: subject for subject in (
     STORAGE, STORAGE_C, MIRROR, MIRROR_C, NETWORK, CONSOLE, PROCESSES, MONOLITH,
+    MONOLITH_NETWORK,
 )}  # fmt: skip
 PROMISING: Final = tuple(name for name, subject in SUBJECTS.items() if subject.promises)
 """Those in which whatever fails must do the client no harm."""
