@@ -1,7 +1,8 @@
 """How costs grow: with the number of files in a directory, of clients who read at once, of open connections.
 
-``python -m bench.growth [--json]``. Virtual time and kernel entries are exact; host time is CPU time, of one run. The
-last column says how many times the first row of its kind the host's time is: what it would be if nothing grew is 1.
+``python -m bench.growth [--json]``. Servers in domains of their own beside the same code in one domain, and beside the
+library alone. Virtual time and kernel entries are exact; host time is CPU time, of one run. The last column says how
+many times the first row of its kind the host's time is: what it would be if nothing grew is 1.
 """
 
 import json
@@ -19,27 +20,33 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.growing.growing import KINDS, ROUNDS, SIZES
-from bench.meter import Meter
-from bench.network import MACHINE, WEB, System
+from bench.meter import Meter, run_to
+from bench.network import BUILDS, MACHINE, WEB, System
 from capkernel.tools.demo.stage import Stage, find_system
 from servers.net.lwip import AVAILABLE, WHY_NOT
 
 PROGRAMS = Path(__file__).parent / "growing"
-LONGEST_US, SLICE_US = 20_000_000, 10
+LONGEST_US = 20_000_000
 CLIENTS = (1, 2, 4, 8)
 READS = 200
 CONNECTIONS = (1, 4, 16)
 ECHOES = 40
 CLIENT = re.compile(r'    <protection_domain name="client".*?</protection_domain>\n', re.DOTALL)
+PART = re.compile(r"\[client\].*", re.DOTALL)
+ISOLATED, ONE_DOMAIN = BUILDS
+"""Their names."""
 
 
 @frozen
 class Growth:
-    """One measurement: what, at which number of what else, for each; and the library by itself, if that can be said."""
+    """One measurement: what, at which number of what else, in which build, for each; and the library by itself, if that
+    can be said.
+    """
 
     what: str
     number: int
     of: str
+    build: str
     kernel_entries: float
     virtual_us: float
     host_us: float
@@ -48,22 +55,18 @@ class Growth:
 
 def files() -> Iterator[Growth]:
     """Opening, making and listing files, by the number of files in the directory."""
-    stage = Stage("storage", variant=str(PROGRAMS), programs={"client": "growing.elf"})
     directly = alone()
-    mark = 0
-    for size in SIZES:
-        for kind in KINDS:
-            _reach(stage, mark := mark + 1)
-            meter = Meter(stage)
-            _reach(stage, mark := mark + 1)
-            what = f"{kind} a file" if kind != "list" else "list a page"
-            yield Growth(what, size, "files", *meter.each(ROUNDS), directly[kind, size])
-    stage.close()
-
-
-def _reach(stage: Stage, mark: int) -> None:
-    if not stage.run_until(lambda: stage.words("report", 1)[0] >= mark, LONGEST_US, SLICE_US):
-        raise RuntimeError("the client does not get on")
+    for build, system, programs in ((ISOLATED, "storage", {"client": "growing.elf"}), (ONE_DOMAIN, "monolith", {})):
+        stage = Stage(system, variant=str(PROGRAMS), programs=programs)
+        mark = 0
+        for size in SIZES:
+            for kind in KINDS:
+                run_to(stage, mark := mark + 1, LONGEST_US)
+                meter = Meter(stage)
+                run_to(stage, mark := mark + 1, LONGEST_US)
+                what = f"{kind} a file" if kind != "list" else "list a page"
+                yield Growth(what, size, "files", build, *meter.each(ROUNDS), directly[kind, size])
+        stage.close()
 
 
 def alone() -> dict[tuple[str, int], float]:
@@ -91,20 +94,21 @@ def alone() -> dict[tuple[str, int], float]:
 
 def clients() -> Iterator[Growth]:
     """Reads of 512 bytes through one file server, by the number of clients who read all the time."""
-    for number in CLIENTS:
-        with TemporaryDirectory() as folder:
-            stage = Stage("storage", variant=str(_crowd(Path(folder), number)))
-            reports = [f"report_{client}" for client in range(number)]
+    for build, system, crowd in ((ISOLATED, "storage", _crowd), (ONE_DOMAIN, "monolith", _linked_crowd)):
+        for number in CLIENTS:
+            with TemporaryDirectory() as folder:
+                stage = Stage(system, variant=str(crowd(Path(folder), number)))
+                _read(stage, READS)
+                meter = Meter(stage)
+                _read(stage, READS)
+                yield Growth("read 512 bytes", number, "clients", build, *meter.each(READS))
+                stage.close()
 
-            def reads(stage: Stage = stage, reports: list[str] = reports) -> list[int]:
-                return [stage.words(report, 1)[0] for report in reports]
 
-            stage.run_until(lambda: min(reads()) > 10, LONGEST_US, SLICE_US)
-            meter, before = Meter(stage), sum(reads())
-            enough = before + READS
-            stage.run_until(lambda enough=enough: sum(reads()) >= enough, LONGEST_US, SLICE_US)
-            yield Growth("read 512 bytes", number, "clients", *meter.each(sum(reads()) - before))
-            stage.close()
+def _read(stage: Stage, count: int) -> None:
+    """Run until clients have read so many times."""
+    for _ in range(count):
+        run_to(stage, 1, LONGEST_US)
 
 
 def _crowd(folder: Path, number: int) -> Path:
@@ -112,9 +116,8 @@ def _crowd(folder: Path, number: int) -> Path:
     path = find_system("storage")
     text = path.read_text()
     domains = "".join(
-        f'    <memory_region name="report_{client}" size="0x1000" />\n'
-        f'    <protection_domain name="client_{client}" priority="100"><program_image path="crowd.elf" />\n'
-        f'        <map mr="report_{client}" vaddr="0x5100000" perms="rw" setvar_vaddr="report" /></protection_domain>\n'
+        f'    <protection_domain name="client_{client}" priority="100"><program_image path="crowd.elf" />'
+        "</protection_domain>\n"
         f'    <channel><end pd="files" id="{2 + client}" notify="false" />'
         f'<end pd="client_{client}" id="0" pp="true" notify="false" /></channel>\n'
         f'    <?capkernel grant pd="client_{client}" kind="cnode" of="client_{client}" slot="301"?>\n'
@@ -128,21 +131,32 @@ def _crowd(folder: Path, number: int) -> Path:
     return folder
 
 
+def _linked_crowd(folder: Path, number: int) -> Path:
+    """A variant of the monolith with so many clients, in a directory."""
+    path = find_system("monolith").with_name("monolith_parts.toml")
+    clients = "".join(
+        f'[client{client}]\nprogram = "bench.growing.crowd"\nchannels = {{ 0 = "files {2 + client}" }}\n\n'
+        for client in range(number)
+    )
+    (folder / path.name).write_text(PART.sub("", path.read_text()) + clients)
+    return folder
+
+
 def connections() -> Iterator[Growth]:
-    """A page of 64 bytes over one connection, and echoes over another, by the number of those that are open."""
-    system = System()
-    stage, stack = system.stage, system.outside.stack
-    system.run(lambda: stage.words("published", 1)[0] and stage.words("report", 1)[0])
-    opened = []
-    for number in CONNECTIONS:
-        while len(opened) < number:
-            connection = stack.connect(MACHINE, WEB)
-            system.run(lambda connection=connection: connection.connected)
-            opened.append(connection)
-        meter = Meter(stage)
-        system.rounds(ECHOES)
-        yield Growth("echo 64 bytes by TCP", number, "open connections", *meter.each(ECHOES))
-    stage.close()
+    """Echoes of 64 bytes over one connection, by the number of those that are open to the web server."""
+    for build, place in BUILDS.items():
+        system = System(*place)
+        system.ready()
+        opened = 1
+        for number in CONNECTIONS:
+            while opened < number:
+                connection = system.outside.stack.connect(MACHINE, WEB)
+                system.run(lambda connection=connection: connection.connected)
+                opened += 1
+            meter = Meter(system.stage)
+            system.rounds(ECHOES)
+            yield Growth("echo 64 bytes by TCP", number, "open connections", build, *meter.each(ECHOES))
+        system.stage.close()
 
 
 def main() -> None:
@@ -154,13 +168,14 @@ def main() -> None:
         print(json.dumps([asdict(each) for each in found]))
         return
     table = Table()
-    for heading in ("what", "number", "of", "kernel entries", "virtual µs", "host µs", "library alone µs", "× first"):
-        table.add_column(heading, justify="left" if heading in ("what", "of") else "right")
-    firsts: dict[str, float] = {}
+    headings = "what", "number", "of", "build", "kernel entries", "virtual µs", "host µs", "library alone µs", "× first"
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("what", "of", "build") else "right")
+    firsts: dict[tuple[str, str], float] = {}
     for each in sorted(found, key=lambda each: [one.what for one in found].index(each.what)):
-        first = firsts.setdefault(each.what, each.host_us)
+        first = firsts.setdefault((each.what, each.build), each.host_us)
         table.add_row(
-            each.what, str(each.number), each.of, f"{each.kernel_entries:.1f}", f"{each.virtual_us:.1f}",
+            each.what, str(each.number), each.of, each.build, f"{each.kernel_entries:.1f}", f"{each.virtual_us:.1f}",
             f"{each.host_us:.0f}", "" if each.alone_us is None else f"{each.alone_us:.0f}",
             f"{each.host_us / first:.1f}",
         )  # fmt: skip

@@ -1,13 +1,18 @@
-"""What it costs to be a server in user space: TCP through driver, stack and caps, beside the bare stack in one process.
+"""What it costs to be a server in user space: TCP through driver, stack and caps, beside the same code in one domain,
+and beside the bare stack.
 
-``python -m bench.network``. In both cases the peer is a second stack in this process. For the system there are also the
-virtual time and the kernel entries of one round: the same in each run, with a peer that is heard every 20 µs.
+``python -m bench.network [--json]``. The peer is always a second stack in this process. Virtual time, kernel entries
+and bytes are the same in each run, with a peer that is heard every 5 µs; host time is CPU time, the peer's included.
 """
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
-from bench.timing import Figure, least, show
+from bench.columns import Found, Work, data, show
+from bench.meter import Cost, Meter
 from capkernel.tools.demo.stage import Stage
 from hwmodel.stateful import Stateful
 from hwmodel.virtio import virtio_net
@@ -17,11 +22,21 @@ from servers.net.lwip.stack import Connection, Stack
 MACHINE, OUTSIDE = "10.0.2.15", "10.0.2.2"
 ECHO, WEB = 10007, 80
 SIZE = 64
-BODY = 65_536
-ROUNDS, FETCHES = 100, 4
-SLICE_US = 20
+PAGE, BODY = 4096, 65_536
+ROUNDS, FETCHES = 100, 16
+SLICE_US = 5
 """Virtual time between two looks at what the peer has sent."""
-REQUEST = f"GET /big.bin HTTP/1.1\r\nHost: machine\r\nRange: bytes=0-{BODY - 1}\r\n\r\n".encode()
+HERE = Path(__file__).parent
+BUILDS = {"isolated": ("network", str(HERE / "echoing")), "one domain": ("monolith_network", str(HERE / "linked"))}
+WORKS = {
+    "echo": Work(f"TCP echo of {SIZE} bytes"), "page": Work("HTTP GET of 4 KiB"),
+    "body": Work("HTTP GET of 64 KiB", BODY),
+}  # fmt: skip
+
+
+def request(size: int) -> bytes:
+    """What a browser says that wants the beginning of a page."""
+    return f"GET /big.bin HTTP/1.1\r\nHost: machine\r\nRange: bytes=0-{size - 1}\r\n\r\n".encode()
 
 
 class Outside(Stateful):
@@ -58,15 +73,11 @@ def echo(accept: Callable[[], Connection | None], connections: list[Connection])
 
 
 class System:
-    """The system ``network``, with the echoing client in it."""
+    """A system with a web server, and the echoing client in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "network", variant: str = BUILDS["isolated"][1]) -> None:
         self.outside = Outside()
-        folder = str(Path(__file__).parent / "echoing")
-        self.stage = Stage(
-            "network", variant=folder, programs={"client": "net_client.elf"},
-            devices={"virtio1": virtio_net(self.outside)},
-        )  # fmt: skip
+        self.stage = Stage(name, variant=variant, devices={"virtio1": virtio_net(self.outside)})
         self.stage.booted.boot()
 
     def run(self, until: Callable[[], object]) -> None:
@@ -83,24 +94,25 @@ class System:
         target = self.stage.words("report", 1)[0] + count
         self.run(lambda: self.stage.words("report", 1)[0] >= target)
 
-    def fetch(self, connection: Connection) -> None:
-        """One page over a connection that is kept."""
-        connection.send(REQUEST)
-        got = 0
+    def fetch(self, connection: Connection, size: int) -> None:
+        """The beginning of a page, over a connection that is kept."""
+        connection.send(request(size))
+        got = bytearray()
 
         def done() -> bool:
-            nonlocal got
-            got += len(connection.receive())
-            return got > BODY
+            got.extend(connection.receive())
+            head, end, body = got.partition(b"\r\n\r\n")
+            return bool(end) and len(body) >= size
 
         self.run(done)
 
-    def cost(self, work: Callable[[], object], count: int) -> tuple[float, float]:
-        """Microseconds of virtual time, and kernel entries, for each of ``count`` things."""
-        system = self.stage.system
-        began, entries = system.machine.now(), system.loop.entries
-        work()
-        return (system.machine.now() - began) / 10 / count, (system.loop.entries - entries) / count
+    def ready(self) -> Connection:
+        """Run until all is there; returns a connection to the web server."""
+        self.run(lambda: self.stage.words("published", 1)[0] and self.stage.words("report", 1)[0])
+        connection = self.outside.stack.connect(MACHINE, WEB)
+        self.run(lambda: connection.connected)
+        self.fetch(connection, BODY)
+        return connection
 
 
 class Bare:
@@ -141,44 +153,63 @@ class Bare:
                 echo(self.listener.accept, self.echoing)
                 back += len(self.connection.receive())
 
-    def fetch(self) -> None:
+    def fetch(self, size: int) -> None:
         """As many bytes as a page has, from the far end to the near one."""
-        rest, back = bytes(BODY), 0
-        while back < BODY:
+        rest, back = bytes(size), 0
+        while back < size:
             rest = rest[self.echoing[0].send(rest) :] if rest else rest
             self.turn()
             back += len(self.connection.receive())
 
 
-def figures() -> list[Figure]:
-    """Host time of both, with the bare stack as the floor; virtual time and kernel entries are printed."""
-    system, bare = System(), Bare()
-    stage, stack = system.stage, system.outside.stack
-    system.run(lambda: stage.words("published", 1)[0] and stage.words("report", 1)[0])
-    connection = stack.connect(MACHINE, WEB)
-    system.run(lambda: connection.connected)
-    system.fetch(connection)
-    found = []
-    for name, unit, work, floor, count in (
-        ("TCP echo of 64 bytes", "round trip", lambda: system.rounds(ROUNDS), lambda: bare.rounds(ROUNDS), ROUNDS),
-        (
-            "HTTP GET of 64 KiB", "page", lambda: [system.fetch(connection) for _ in range(FETCHES)],
-            lambda: [bare.fetch() for _ in range(FETCHES)], FETCHES,
-        ),
-    ):  # fmt: skip
-        virtual_us, entries = system.cost(work, count)
-        print(f"{name}: {virtual_us:.1f} µs of virtual time and {entries:.1f} kernel entries for each {unit}")
-        found.append(Figure(name, unit, least(work, count), least(floor, count), "lwIP alone"))
-    stage.close()
-    return found
+def measured(name: str, variant: str) -> dict[str, Cost]:
+    """Each kind of work in a system."""
+    system = System(name, variant)
+    connection = system.ready()
+    costs = {}
+    for kind, work, count in _works(system.rounds, lambda size: system.fetch(connection, size)):
+        meter = Meter(system.stage)
+        work()
+        costs[kind] = meter.cost(count)
+    system.stage.close()
+    return costs
+
+
+def alone() -> dict[str, Cost]:
+    """The same by two bare stacks. Nobody speaks HTTP there: a page is so many bytes."""
+    bare, costs = Bare(), {}
+    for kind, work, count in _works(bare.rounds, bare.fetch):
+        start = process_time()
+        work()
+        costs[kind] = Cost((process_time() - start) * 1e6 / count)
+    return costs
+
+
+def _works(
+    rounds: Callable[[int], None], fetch: Callable[[int], None]
+) -> list[tuple[str, Callable[[], object], int]]:
+    """What is done for each kind of work, and how often that does it."""
+    return [
+        ("echo", lambda: rounds(ROUNDS), ROUNDS), ("page", lambda: [fetch(PAGE) for _ in range(FETCHES)], FETCHES),
+        ("body", lambda: [fetch(BODY) for _ in range(FETCHES)], FETCHES),
+    ]  # fmt: skip
+
+
+def found() -> Found:
+    """In each build."""
+    return {build: measured(*place) for build, place in BUILDS.items()} | {"lwIP alone": alone()}
 
 
 def main() -> None:
     """Measure and print."""
-    if AVAILABLE:
-        show(figures(), {})
+    if sys.argv[1:] not in ([], ["--json"]):
+        sys.exit("usage: python -m bench.network [--json]")
+    if not AVAILABLE:
+        print(f"The network is not measured: {WHY_NOT}", file=sys.stderr if sys.argv[1:] else sys.stdout)
+    elif sys.argv[1:]:
+        print(json.dumps(data(found())))
     else:
-        print(f"The network is not measured: {WHY_NOT}")
+        show(WORKS, found())
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Fills a directory step by step, and at each size opens, makes and lists files; marks in the report what it is at."""
+"""Fills a directory step by step, and at each size opens, makes and lists files; tells the host what it is at."""
 
 from typing import Any
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection
 from capkernel.protocols.files import Directory
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from capkernel.user.operations import tell_host
+from servers.neighbours import neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -19,13 +21,13 @@ ROUNDS = 10
 
 
 class Program:
-    """The client. The report's word is 2 n + 1 while the n-th measurement runs, and 2 n + 2 behind it."""
+    """The client. The host is told 2 n + 1 when the n-th measurement begins, and 2 n + 2 when it ends."""
 
     async def init(self, pd: PD) -> None:
         """Over the file server."""
         inbox = Inbox(pd.sys, SlotAllocator(301, 400, 500))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        root: Any = connect(Directory, connection, BASE_ENDPOINT_CAP)
+        root: Any = neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP)
         mark = there = 0
         for size in SIZES:
             for number in range(there, size):
@@ -33,11 +35,11 @@ class Program:
             there = size
             for kind in KINDS:
                 mark += 1
-                await pd.store(report, mark)
+                await tell_host(mark)
                 for number in range(ROUNDS):
                     await self._do(kind, root, size, number)
                 mark += 1
-                await pd.store(report, mark)
+                await tell_host(mark)
             for number in range(ROUNDS):
                 await root.remove(f"new {number}")
 
