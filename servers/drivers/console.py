@@ -7,8 +7,8 @@ takes no more from the device, and whoever types waits (so does a ^C behind so m
 A transmitter that does not get empty is started anew after some signs of life, and whoever waits gets a DeviceError.
 
 With memory that outlives it (``state``) it can give way to another program: what is to be put out is put out first, and
-keys that nobody has read, those of a line that is being typed, too, and who has them, are handed over. Who reads gets
-``ServerDied``, as when the driver dies, and finds all keys when he asks again.
+keys that nobody has read, those of a line that is being typed, too, who has them and who waits for them are handed
+over. A line that is being typed is drawn again as it was.
 
 A device is a ``Port``: a program per kind of device says how its registers are used, and nothing else.
 """
@@ -33,6 +33,7 @@ from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.line_editor import LineEditor
 from servers.system.retiring import Handover, decline
+from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
 from servers.text import harmless
 
 IRQ, SUPERVISOR, WRITERS, INPUT, UPDATE = 0, 1, range(2, 10), 10, 20
@@ -40,6 +41,10 @@ IRQ, SUPERVISOR, WRITERS, INPUT, UPDATE = 0, 1, range(2, 10), 10, 20
 """
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
 FIRST_REPLY, REPLIES = 302, 6
+HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY = 310, 1 << 58, range(1, REPLIES + 2), 311
+"""If there is memory for the program after this one: the granted CNode that lasts, the cap address of its slot 0, its
+slots; the memory for reply objects.
+"""
 KEPT_FOR_WRITERS: Final = 1
 """Of the places to wait, those that whoever reads does not get."""
 _LONGEST_REST: Final = 3
@@ -427,7 +432,7 @@ WRITER: Final = -1
 
 @frozen
 class KeptKeys:
-    """For the next program: the keys, what is half of a key, who has them, the caps and to what they lead.
+    """For the next program: the keys, what is half of a key, who has them, the caps and to what they lead, who waits.
 
     ``echoing`` has a place for each who has or has lent the focus; ``objects`` are such places, ``line`` is what was
     drawn at the bottom by whoever edits it by himself.
@@ -439,9 +444,10 @@ class KeptKeys:
     echoing: list[bool]
     objects: list[int]
     caps: list[GivenCap]
+    waiting: list[KeptRequest]
 
 
-def keep_keys(keys: Keys, service: Service) -> KeptKeys:
+def keep_keys(keys: Keys, service: Service, waiting: list[KeptRequest]) -> KeptKeys:
     """What was typed and given out."""
     servants, caps = given_caps(service)
     editors = [reader.editor.text for reader in keys.focus if reader.editor is not None]
@@ -449,7 +455,8 @@ def keep_keys(keys: Keys, service: Service) -> KeptKeys:
     readers = [*keys.focus, *(each for each in servants if isinstance(each, InputServant) and each not in keys.focus)]
     objects = [readers.index(each) if isinstance(each, InputServant) else WRITER for each in servants]
     typed = "".join([*editors, *keys.typed])
-    return KeptKeys(keys.terminal.typed, typed, keys.rest, [each.is_echoing for each in keys.focus], objects, caps)
+    echoing = [each.is_echoing for each in keys.focus]
+    return KeptKeys(keys.terminal.typed, typed, keys.rest, echoing, objects, caps, waiting)
 
 
 def restore_keys(kept: KeptKeys, keys: Keys, service: Service) -> None:
@@ -472,7 +479,9 @@ def restore_keys(kept: KeptKeys, keys: Keys, service: Service) -> None:
 
 
 class ConsoleProgram(ABC):
-    """The driver of any device. ``state`` is memory that outlives it, for the program after it."""
+    """The driver of any device. ``state`` is memory that outlives it, for the program after it; who gives it that gives
+    it slots that last, and memory for reply objects.
+    """
 
     state: int = 0
     state_size: int = 0x1_0000
@@ -482,6 +491,7 @@ class ConsoleProgram(ABC):
         self.keys: Any = None
         self.service: Any = None
         self.handover: Any = None
+        self.callers: Any = None
 
     @abstractmethod
     def make_port(self, pd: PD) -> Port:
@@ -489,28 +499,45 @@ class ConsoleProgram(ABC):
 
     async def init(self, pd: PD) -> None:
         """Start the device, and serve; or go on where the program before stopped."""
-        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         port = self.make_port(pd)
         self.terminal = Terminal(pd, port)
         self.keys = Keys(pd, self.terminal)
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
         self.terminal.may_wait = self.service.may_wait
-        if self.state:
-            region = SharedRegion(self.state, self.state_size)
-            self.handover = Handover(pd, KeptKeys, region, SUPERVISOR, UPDATE)
-            if await self.handover.go_on(self._take_up):
-                return
+        self.callers = Callers[None](pd)
+        if self.state and await self._goes_on(pd):
+            return
+        if not self.state:
+            pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         await port.start()
         if pd.life > 1:
             # The driver before may have died in the middle of a line.
             self.terminal.echo("\n")
             await self.terminal.pump()
 
-    async def _take_up(self, kept: KeptKeys) -> None:
-        restore_keys(kept, self.keys, self.service)
-        # It works, and may have received keys meanwhile.
-        await self.terminal.port.remind()
+    async def _goes_on(self, pd: PD) -> bool:
+        """Go on where the program before stopped; false if it left nothing."""
+        replies = LastingReplies(pd, HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY)
+        waiting: list[KeptRequest] = []
+
+        async def take_up(kept: KeptKeys) -> None:
+            waiting.extend(kept.waiting)
+            replies.use([each.reply for each in waiting])
+            restore_keys(kept, self.keys, self.service)
+            # It works, and may have received keys meanwhile.
+            await self.terminal.port.remind()
+
+        await replies.open()
+        self.handover = Handover(pd, KeptKeys, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)
+        if not await self.handover.go_on(take_up):
+            await replies.abandon()
+            replies.use([])
+            return False
+        for each in waiting:
+            await self.callers.resume(self.service, each, None)
+        await self._go_on()
+        return True
 
     def _root(self, session: int) -> Interface | None:
         if session == INPUT:
@@ -536,8 +563,8 @@ class ConsoleProgram(ABC):
             await pd.notify(SUPERVISOR)
 
     async def _give_way(self, pd: PD) -> None:
-        """Put out everything first, so that nobody waits any more but who reads. His line goes, and comes again when he
-        asks the next program.
+        """Put out everything first, so that nobody waits any more but who reads. His line goes, and comes again when
+        the next program takes his request up.
         """
         if self.handover is None:
             await decline(pd, "there is no memory that outlives the keys")
@@ -547,7 +574,8 @@ class ConsoleProgram(ABC):
             await self._look()
             if not self.terminal.queue and not self.terminal.is_sending:
                 if not self.terminal.typed or not self.keys.is_edited:
-                    await self.handover.give_way(keep_keys(self.keys, self.service))
+                    waiting = [await keep_request(reply, message) for reply, message, _ in self.callers.waiting()]
+                    await self.handover.give_way(keep_keys(self.keys, self.service, waiting))
                     break
                 line += self.terminal.typed
                 self.terminal.redraw("")
@@ -571,6 +599,6 @@ class ConsoleProgram(ABC):
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
-        answer = await self.service.protected(msg)
+        answer = await self.callers.serve(self.service, msg, None)
         await self._go_on()
         return answer

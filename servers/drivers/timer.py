@@ -4,10 +4,15 @@ A device is a ``Comparator``: a program per kind of device says how its register
 interrupts too early, or cannot count so far, is told again; one that does not interrupt is made good for by the next
 sign of life. One that is read wrongly is read again; if it does not come to its senses, whoever asks or waits gets a
 ``DeviceError``.
+
+With memory that outlives it (``state``) it can give way to another program: alarms are handed over, and who sleeps
+sleeps on until his moment.
 """
 
 from abc import ABC, abstractmethod
 from typing import Any, Final, Protocol
+
+from attrs import define, frozen
 
 from capkernel.protocols.clocks import MAX_US, MIN_PERIOD_US, Timer
 from capkernel.protocols.failures import DeviceError, Malformed
@@ -19,17 +24,20 @@ from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.deadlines import Alarms, Deadlines, KeptAlarms
 from servers.system.retiring import Handover, decline
+from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
 
 IRQ, SUPERVISOR, CLIENTS, UPDATE = 0, 1, range(2, 20), 20
 """Channels."""
 FIRST_REPLY, REPLIES = 302, 8
 """So many can wait at a time."""
+HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY = 310, 1 << 58, range(1, REPLIES + 2), 311
+"""If there is memory for the program after this one: the granted CNode that lasts, the cap address of its slot 0, its
+slots; the memory for reply objects.
+"""
 TICKS_PER_US: Final = 10
 READINGS: Final = 6
 NEAR: Final = 100
 """Ticks: two readings one after the other that differ by more are not both right, or something came between."""
-POLL, GRACE = 100, 20_000
-"""Ticks after which a driver that is to retire looks again; ticks that it waits for those who sleep, at most."""
 LAST: Final = 2 * MAX_US * TICKS_PER_US
 """No machine has run for so many ticks."""
 
@@ -50,14 +58,22 @@ class Comparator(Protocol):
         ...
 
 
+@define
+class Begun:
+    """What is known of a request that is being served: the tick at which its caller goes on."""
+
+    moment: int | None = None
+
+
 class TimeKeeper:
-    """Who waits for what."""
+    """Who waits for what. ``begun`` is of the request that is taken up just now."""
 
     def __init__(self, pd: PD, comparator: Comparator) -> None:
         self.comparator = comparator
         self.deadlines = Deadlines()
         self.alarms = Alarms(pd, self.deadlines)
         self.latest = self.failures = 0
+        self.begun = Begun()
         self.sleeping: list[Condition] = []
 
     async def now(self) -> int:
@@ -70,6 +86,13 @@ class TimeKeeper:
                 return tick
             before = tick
         raise DeviceError(f"the timer says {before} ticks, after {self.latest}")
+
+    async def sleep(self, us: int) -> None:
+        """Wait for so long from when it was asked for. Raises DeviceError if the device cannot be read any more."""
+        begun = self.begun
+        if begun.moment is None:
+            begun.moment = await self.now() + us * TICKS_PER_US
+        await self.wait_until(begun.moment)
 
     async def wait_until(self, tick: int) -> None:
         """Wait. Raises DeviceError if the device cannot be read any more."""
@@ -93,12 +116,6 @@ class TimeKeeper:
         finally:
             self.sleeping.remove(come)
             self.deadlines.remove(deadline)
-
-    @property
-    def last_sleeper(self) -> int | None:
-        """When the last of those goes on who sleep."""
-        alarms = self.alarms.by_channel.values()
-        return max((each.moment for each in self.deadlines.waiting if each not in alarms), default=None)
 
     async def look(self) -> None:
         """Let go on whose moment has come; if the device cannot tell, all who sleep. Alarms then come later."""
@@ -129,7 +146,7 @@ class TimerServant(Timer):
     async def sleep(self, us: int) -> None:
         """Wait for so long."""
         _check(us)
-        await self.keeper.wait_until(await self.keeper.now() + us * TICKS_PER_US)
+        await self.keeper.sleep(us)
 
     async def sleep_until(self, us: int) -> None:
         """Wait for a moment."""
@@ -155,8 +172,26 @@ def _check(us: int) -> None:
         raise Malformed(f"a time is 0 to {MAX_US} microseconds, not {us}")
 
 
+@frozen
+class KeptSleeper:
+    """Who waits, for the next program. ``moment`` is a tick, or 0 where the request itself says when."""
+
+    request: KeptRequest
+    moment: int
+
+
+@frozen
+class KeptTimes:
+    """For the next program: who is to be signalled, who waits."""
+
+    alarms: KeptAlarms
+    sleepers: list[KeptSleeper]
+
+
 class TimerProgram(ABC):
-    """The driver of any device. ``state`` is memory that outlives it, for the driver after it."""
+    """The driver of any device. ``state`` is memory that outlives it, for the driver after it; who gives it that gives
+    it slots that last, and memory for reply objects.
+    """
 
     state: int = 0
     state_size: int = 0x1000
@@ -165,6 +200,7 @@ class TimerProgram(ABC):
         self.keeper: Any = None
         self.service: Any = None
         self.handover: Any = None
+        self.callers: Any = None
 
     @abstractmethod
     def make_comparator(self, pd: PD) -> Comparator:
@@ -172,15 +208,36 @@ class TimerProgram(ABC):
 
     async def init(self, pd: PD) -> None:
         """Stop the device, and serve."""
-        pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         self.keeper = TimeKeeper(pd, self.make_comparator(pd))
         self.service = Service(pd, roots=self._root)
+        self.callers = Callers[Begun](pd)
         await self.keeper.arm()
         if self.state:
-            region = SharedRegion(self.state, self.state_size)
-            self.handover = Handover(pd, KeptAlarms, region, SUPERVISOR, UPDATE)
-            if await self.handover.go_on(self.keeper.alarms.take_up):
-                await self._go_on()
+            await self._begin_or_go_on(pd)
+        else:
+            pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
+
+    async def _begin_or_go_on(self, pd: PD) -> None:
+        replies = LastingReplies(pd, HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY)
+        sleepers: list[KeptSleeper] = []
+
+        async def take_up(kept: KeptTimes) -> None:
+            if any(not 0 <= each.moment <= LAST for each in kept.sleepers):
+                raise ValueError("nobody can sleep for so long")
+            sleepers.extend(kept.sleepers)
+            replies.use([each.request.reply for each in sleepers])
+            await self.keeper.alarms.take_up(kept.alarms)
+
+        await replies.open()
+        self.handover = Handover(pd, KeptTimes, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)
+        if not await self.handover.go_on(take_up):
+            await replies.abandon()
+            replies.use([])
+            return
+        for each in sleepers:
+            self.keeper.begun = Begun(each.moment or None)
+            await self.callers.resume(self.service, each.request, self.keeper.begun)
+        await self._go_on()
 
     def _root(self, session: int) -> Interface | None:
         return TimerServant(self.keeper, session) if session in CLIENTS else None
@@ -199,18 +256,14 @@ class TimerProgram(ABC):
             await pd.notify(SUPERVISOR)
 
     async def _give_way(self, pd: PD) -> None:
-        """Alarms are handed over. Who sleeps waits for this driver's answer: for those it waits, if it is not long."""
         if self.handover is None:
             await decline(pd, "there is no memory that outlives the alarms")
             return
-        until = await pd.clock() + GRACE
-        while (last := self.keeper.last_sleeper) is not None:
-            if last > until or await pd.clock() > until:
-                await decline(pd, "somebody sleeps for longer")
-                return
-            await pd.compute(POLL)
-            await self._go_on()
-        await self.handover.give_way(self.keeper.alarms.kept())
+        sleepers = [
+            KeptSleeper(await keep_request(reply, message), begun.moment or 0)
+            for reply, message, begun in self.callers.waiting()
+        ]
+        await self.handover.give_way(KeptTimes(self.keeper.alarms.kept(), sleepers))
 
     async def _go_on(self) -> None:
         await self.keeper.look()
@@ -219,6 +272,7 @@ class TimerProgram(ABC):
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
-        answer = await self.service.protected(msg)
+        self.keeper.begun = begun = Begun()
+        answer = await self.callers.serve(self.service, msg, begun)
         await self._go_on()
         return answer

@@ -96,11 +96,12 @@ class Bench:
     """One driver, ``module.Program``, whose registers are those of ``window``; ``settings`` are set as a loader would.
 
     ``signals`` are the channels that it signalled, ``finished`` what clients asked for and got, both in order.
+    ``former`` is the bench of the program before: who still waits there waits here.
     """
 
     def __init__(
         self, module: ModuleType, window: str, *, board: str, devices: Mapping[str, Any] | None = None,
-        life: int = 1, machine: Machine | None = None, **settings: int,
+        life: int = 1, machine: Machine | None = None, former: "Bench | None" = None, **settings: int,
     ) -> None:  # fmt: skip
         self.line = BufferBackend()
         self.machine = machine or Machine(find_board(board), uart_backend=self.line, devices=devices)
@@ -116,7 +117,10 @@ class Bench:
         self.signals: list[int] = []
         self.finished: list[Asked] = []
         self._buffer = bytearray(len(BUFFER))
-        self._callers: dict[int, Any] = {}
+        self.asked: list[Asked] = [] if former is None else former.asked
+        for asked in self.asked:
+            asked.bench = self
+        self._callers: dict[int, Any] = {} if former is None else former._callers
         self._minted: dict[int, int] = {}
         self.run(self.program.init(self.pd))
         self.machine.mask_irq(self.window.irq, False)
@@ -132,6 +136,7 @@ class Bench:
     def ask(self, awaitable: Awaitable[Any]) -> Asked:
         """Begin something as a client, and let happen what happens at once."""
         asked = Asked(self, awaitable)
+        self.asked.append(asked)
         asked.go_on()
         self.settle()
         return asked

@@ -22,6 +22,7 @@ from servers.drivers import (
     deadlines,
     ram_disk,
     rtc_goldfish,
+    timer,
     timer_capkernel,
     timer_sifive,
     virtio_net,
@@ -29,7 +30,10 @@ from servers.drivers import (
 )
 from servers.drivers.console import KeptKeys, Keys, Terminal, restore_keys
 from servers.drivers.deadlines import KeptAlarm, KeptAlarms
+from servers.drivers.timer import KeptSleeper, KeptTimes
 from servers.drivers.virtio_net import KeptCard
+from servers.system.retiring import UnusableState
+from servers.system.waiting import keep_request
 from tests.servers.update_bench import STATE_IN_RAM, UpdateBench
 
 PACKETS = 0x9100_0000
@@ -58,7 +62,7 @@ def replaced(
 ) -> UpdateBench:
     """The next program; ``signals`` begins anew."""
     assert bench.gives_way(channel)
-    return started(module, window, board, machine=bench.machine, life=bench.pd.life + 1, **more)
+    return started(module, window, board, machine=bench.machine, life=bench.pd.life + 1, former=bench, **more)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,20 +95,59 @@ def test_every_alarm_comes_at_its_moment_however_often_the_driver_is_replaced(
     assert moving.signals == stayed.signals
 
 
-def test_who_sleeps_a_little_is_waited_for_and_who_sleeps_long_keeps_the_driver() -> None:
-    bench = started(*TIMERS["capkernel"])
-    asked = bench.ask(bench.client(Timer, 2).sleep(1000))
-    after = replaced(bench, *TIMERS["capkernel"])
-    assert asked.is_over
-    assert asked.error is None
-    assert after.machine.now() // 10 >= 1000
-    asked = after.ask(after.client(Timer, 2).sleep(100_000))
-    assert not after.gives_way()
+@settings(max_examples=40, deadline=None)
+@given(
+    which=st.sampled_from(list(TIMERS)),
+    sleeps=st.lists(st.tuples(st.integers(0, 5000), st.booleans()), min_size=1, max_size=8),
+    moments=st.lists(st.integers(1, 900), max_size=5),
+)
+def test_who_sleeps_goes_on_at_his_moment_however_often_the_driver_is_replaced(
+    which: str, sleeps: list[tuple[int, bool]], moments: list[int]
+) -> None:
+    bench = started(*TIMERS[which])
+    start = bench.machine.now() // 10
+    asked = [
+        bench.ask(client.sleep_until(start + us) if is_until else client.sleep(us))
+        for client, (us, is_until) in ((bench.client(Timer, 2 + place), each) for place, each in enumerate(sleeps))
+    ]
+    began = bench.machine.now() // 10
+    for pause in [*moments, 0]:
+        bench.advance(pause)
+        now = bench.machine.now() // 10
+        for (us, _), each in zip(sleeps, asked, strict=True):
+            assert each.is_over or now <= began + us + 1
+            assert not each.is_over or now >= start + us
+        bench = replaced(bench, *TIMERS[which])
+    bench.advance(10_000)
+    assert [(each.is_over, each.error) for each in asked] == [(True, None)] * len(asked)
+
+
+@pytest.mark.parametrize("which", [*TIMERS, *CONSOLES])
+def test_who_waits_for_a_driver_that_dies_is_told_so_by_the_next(which: str) -> None:
+    kind = TIMERS.get(which) or CONSOLES[which]
+    bench = started(*kind)
+    waits = bench.client(Timer, 2).sleep(900) if which in TIMERS else bench.client(ConsoleInput, 10).read_keys()
+    asked = bench.ask(waits)
+    bench.ends()
     assert not asked.is_over
+    after = started(*kind, machine=bench.machine, life=2, former=bench)
+    assert isinstance(asked.error, ServerDied)
     after.heartbeat()
-    after.advance(100_000)
-    assert asked.is_over
-    assert asked.error is None
+
+
+@pytest.mark.parametrize(("moment", "replies"), [(-1, 1), (timer.LAST + 1, 1), (5, 2), (5, 0)])
+def test_nobody_sleeps_who_cannot_have_slept(monkeypatch: pytest.MonkeyPatch, moment: int, replies: int) -> None:
+    """A moment that cannot be; two callers in one reply object; one in a reply object that there cannot be."""
+    bench = started(*TIMERS["capkernel"])
+    bench.ask(bench.client(Timer, 2).sleep(900))
+    [(reply, message, _)] = bench.program.callers.waiting()
+    request = bench.run(keep_request(reply if replies else 302, message))
+    forged = KeptTimes(KeptAlarms([]), [KeptSleeper(request, moment)] * (replies or 1))
+    monkeypatch.setattr(timer, "KeptTimes", lambda alarms, sleepers: forged)
+    assert bench.gives_way()
+    monkeypatch.undo()
+    with pytest.raises(UnusableState):
+        started(*TIMERS["capkernel"], machine=bench.machine, life=2, former=bench)
 
 
 def test_a_driver_without_memory_that_outlives_it_keeps_its_place() -> None:
@@ -192,14 +235,16 @@ def test_a_line_that_is_being_typed_is_found_by_the_next_driver(which: str) -> N
     bench.type("Ad\x7fnn")
     lines = [f"a line of client {number}" * 4 for number in range(3)]
     written = [bench.ask(bench.client(Console, 2 + number).write(line)) for number, line in enumerate(lines)]
-    after = replaced(bench, *CONSOLES[which])
+    assert bench.gives_way()
     assert all(each.is_over and each.error is None for each in written)
-    assert isinstance(asked.error, ServerDied)
     shown = bench.shown()
     assert [shown.count(line) for line in lines] == [1, 1, 1]
-    asked = after.ask(after.client(ConsoleInput, 10).read_line("name? "))
+    assert shown.endswith("\r\x1b[K")
+    after = started(*CONSOLES[which], machine=bench.machine, life=2, former=bench)
     after.advance(10_000)
-    assert after.shown().endswith("name? Ann")
+    assert not asked.is_over
+    assert after.shown() == "name? Ann"
+    after = replaced(after, *CONSOLES[which])
     after.type("e\n")
     assert asked.result == Line(Ending.ENTERED, "Anne")
     after.ask(writer.write("the next line"))
@@ -280,7 +325,7 @@ FORGED = [
 def test_keys_that_nobody_can_have_had_are_refused(changes: dict[str, Any]) -> None:
     bench = started(*CONSOLES["ns16550"])
     keys = Keys(bench.pd, Terminal(bench.pd, bench.program.terminal.port))
-    state = {"line": "", "typed": "", "rest": b"", "echoing": [True], "objects": [], "caps": []}
+    state = {"line": "", "typed": "", "rest": b"", "echoing": [True], "objects": [], "caps": [], "waiting": []}
     restore_keys(KeptKeys(**state), keys, bench.program.service)
     with pytest.raises(ValueError, match=r"."):
         restore_keys(KeptKeys(**{**state, **changes}), keys, bench.program.service)

@@ -96,6 +96,8 @@ class Lasting:
 
 STATE_IN_RAM = 0x1_1000_0000
 """Where every board has memory."""
+FIRST_LASTING = 1 << 58
+"""Callers who wait behind such caps wait on when a program ends (``servers.system.waiting``)."""
 
 
 class UpdateBench(Bench):
@@ -104,19 +106,24 @@ class UpdateBench(Bench):
     said = ""
 
     def gives_way(self, channel: int = UPDATE) -> bool:
-        """Ask it for its state; whether it retires. Who waits then for its answer learns that it died."""
+        """Ask it for its state; whether it retires. Who waits in a reply object that does not last learns that it
+        died.
+        """
         self.signals.clear()
         try:
             self.run(self.program.notified(self.pd, channel))
         except Retired:
             assert self.signals[-1] == channel
-            for answer in list(self._callers.values()):
-                answer(Message(SERVER_DIED))
-            self._callers.clear()
-            self.machine.mask_irq(self.window.irq, True)
+            self.ends()
             return True
         assert "cannot give way" in self.said
         return False
+
+    def ends(self) -> None:
+        """Its life is over."""
+        for reply in [reply for reply in self._callers if reply < FIRST_LASTING]:
+            self._callers.pop(reply)(Message(SERVER_DIED))
+        self.machine.mask_irq(self.window.irq, True)
 
     def _step(self, kind: int, *arguments: Any) -> Any:
         ram = self.machine.board.ram
@@ -138,4 +145,12 @@ class UpdateBench(Bench):
         if number == sc.DEBUG_PUT_CHAR & WORD_MASK:
             self.said += chr(dest)
             return (0,) * 6
+        if number == sc.SEND & WORD_MASK and dest >= FIRST_LASTING and dest not in self._callers:
+            # Nobody waits behind that cap.
+            return (0,) * 6
         return super()._system_call(number, dest, info, *registers)
+
+    def _invocation(self, dest: int, message: Message) -> None:
+        # Reply objects are made; here there are as many as are named.
+        if message.label != labels.UNTYPED_RETYPE:
+            super()._invocation(dest, message)
