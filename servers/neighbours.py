@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from capkernel.protocols.client import Connection, connect
+from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.interface import Interface
 from capkernel.user.loop import PD
 
@@ -20,6 +20,22 @@ class LinkedPD(PD, ABC):
     @abstractmethod
     def in_place(self, interface: type[Interface], cap: int) -> Any:
         """What takes the place of a stub that speaks an interface through the cap at an address."""
+
+
+class InPlaceOfStub(ABC):
+    """What every object is that takes a stub's place, besides its interface."""
+
+    @abstractmethod
+    async def forget(self) -> None:
+        """Give it up."""
+
+
+async def forget(what: Interface) -> None:
+    """Give up what was given along with a request, without a word to who serves it; of one's own there is nothing to
+    give up.
+    """
+    if isinstance(what, Stub | InPlaceOfStub):
+        await what.forget()
 
 
 def neighbour(interface: Callable[..., I], pd: PD, connection: Connection, cap: int) -> I:

@@ -15,6 +15,7 @@ from capkernel.protocols.interface import Interface, Operation, Parameter, inter
 from capkernel.protocols.wire import bind
 from capkernel.user.syscalls import Message
 from servers.linked.part import Part
+from servers.neighbours import InPlaceOfStub
 
 Turn = Callable[[Part], Awaitable[None]]
 
@@ -50,7 +51,7 @@ class Server:
         return cast(int, await inbox.take(arrived))
 
 
-class InPlace:
+class InPlace(InPlaceOfStub):
     """An object that leads to a ``servant`` of a server, for another part, the ``caller``.
 
     A channel's own object has none at first: it finds it when it is asked (``find``), and again after it was dropped.
@@ -121,6 +122,11 @@ class InPlace:
         below, self.below = self.below, {}
         await _close(_all(below))
 
+    async def forget(self) -> None:
+        """Give it up; its server learns of it if nothing leads to the servant any more."""
+        if self.servant is not None:
+            await self.drop()
+
     # What goes along with a request
 
     async def handed_over(self, parameter: Parameter, value: Any) -> Any:
@@ -134,9 +140,12 @@ class InPlace:
         return value.opened(value.found(), self.server.part, parameter.interface)
 
     def received(self, result: Parameter, value: Any) -> Any:
-        """A cap that the server answers with, as the caller is to have it."""
-        if isinstance(value, InPlace) and result.interface is not None:
-            return value.opened(value.found(), self.caller, result.interface)
+        """A cap that the server answers with, as the caller is to have it: one of the server's own objects, or one of
+        somebody else's that it passes on.
+        """
+        if isinstance(value, InPlace):
+            value.caller = self.caller
+            return value
         return self.opened(value, self.caller, result.interface) if result.interface is not None else value
 
 

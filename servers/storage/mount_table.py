@@ -13,6 +13,7 @@ from capkernel.protocols.failures import AlreadyExists, Busy, Gone, Malformed, N
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, Directory, Entry, File, Info, Kind, Space, checked_name
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.mounts import Mounts
+from servers.neighbours import forget
 from servers.system.lasting_slots import LastingSlots
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -119,8 +120,8 @@ class MountsServant(Mounts):
             to._need_free(new_name)
             to = self.table.base
         await self.table.base.rename(name, to, new_name)
-        if isinstance(to, Stub) and to is not self.table.base:
-            await to.forget()
+        if to is not self.table.base:
+            await forget(to)
 
     async def space(self) -> Space:
         """Room in the base."""
@@ -135,8 +136,7 @@ class MountsServant(Mounts):
         """Another cap to a file of the base."""
         self._need(rights)
         adopted = await handed_on(self.table.base.adopt(file, rights))
-        if isinstance(file, Stub):
-            await file.forget()
+        await forget(file)
         return adopted
 
     async def mount(self, name: str, directory: Directory) -> None:

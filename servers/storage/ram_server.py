@@ -42,7 +42,7 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Serve; or go on where the program before stopped."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=inbox)
+        self.service = Service(pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox)
         await self.service.open()
         if self.state:
             region = SharedRegion(self.state, self.state_size)
@@ -54,7 +54,8 @@ class Program:
     async def _fill(self, pd: PD) -> None:
         """What is there at the beginning: nothing."""
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """What a client's own cap leads to."""
         if session not in CLIENTS:
             return None
         return self.tree.root_directory(READ if session >= FIRST_READER else READ_WRITE)

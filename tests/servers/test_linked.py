@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -384,3 +385,11 @@ def test_isolated_or_linked_the_same_client_leaves_the_same_disk() -> None:
         digests.add(stage.disk_digest())
         stage.close()
     assert len(digests) == 1
+
+
+def test_two_file_systems_and_their_tree_are_linked_by_a_table_alone() -> None:
+    stage = Stage("monolith", variant=str(Path(__file__).parent / "linking"))
+    assert stage.run_until(lambda: bool(stage.words("report", 1)[0]), LONGEST_US)
+    assert stage.words("report", 2) == (1, 0)
+    assert not stage.system.crashes
+    stage.close()

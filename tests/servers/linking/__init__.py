@@ -1,0 +1,1 @@
+"""Programs and tables for domains that are linked in tests."""
