@@ -48,15 +48,17 @@ async def spawn(
             await process.give_slots()
         if segment is not None:
             await process.page(Cap(segment.cap))
-        await _start(process, arguments, heap)
+        await start(process, arguments, heap)
     except Exception:
-        await _give_up(process)
+        await give_up(process)
         raise
     return process
 
 
-async def _start(process: Process, arguments: list[str], heap: int) -> None:
-    """Start it, once: if the server dies over that it runs, or is as it was, or is gone. Raises failures."""
+async def start(process: Process, arguments: list[str], heap: int = 0) -> None:
+    """Start one that is prepared, once: if the server dies over that it runs, or is as it was, or is gone. Raises
+    failures.
+    """
     while True:
         try:
             await process.start(arguments, heap)
@@ -83,12 +85,13 @@ async def prepared(
             else:
                 await process.give(cap_name, Cap(cap.cap if isinstance(cap, Stub) else cap))
     except Exception:
-        await _give_up(process)
+        await give_up(process)
         raise
     return process
 
 
-async def _give_up(process: Process) -> None:
+async def give_up(process: Process) -> None:
+    """Give up the cap to a process, which is then over, whatever becomes of its server meanwhile."""
     try:
         await insist(process.drop)
     except Failure:

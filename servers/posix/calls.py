@@ -32,6 +32,7 @@ from capkernel.protocols.posix import (
     Stat,
     Where,
 )
+from capkernel.protocols.spawn import killed
 from servers.net.closing import let_go
 from servers.posix.descriptions import Description, OpenDirectory, OpenFile, Pipe, PipeEnd
 from servers.posix.paths import Found, PosixError, errno_of
@@ -371,7 +372,7 @@ class Calls(Posix):
         if signal not in (0, SIGKILL, SIGTERM):
             raise PosixError(Errno.EINVAL)
         if signal and entry.ending is None and entry.process is not None:
-            await entry.process.kill()
+            await killed(entry.process)
             await self.world.end(entry, 0, signal)
         return 0
 

@@ -3,23 +3,25 @@
 It holds a cap to one directory, which is ``/`` for its processes, and a part of the process server's quota. What its
 processes may do to each other they do through it; to anybody else they can do nothing.
 
-All that it knows of processes ends with it: its next life has none, and kills those that it finds. Files stay.
+All that it knows of processes ends with it: its next life has none, and kills those that it finds. Files stay. If the
+process server dies they go on, and what was being started is started again.
 """
 
-from typing import Any
+from typing import Any, Final
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import ServerDied
+from capkernel.protocols.failures import Gone, ServerDied
 from capkernel.protocols.files import Directory
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.processes import Launcher, Process
+from capkernel.protocols.service import Entry as Given
 from capkernel.protocols.service import Service
-from capkernel.protocols.spawn import prepared
+from capkernel.protocols.spawn import give_up, prepared, start
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
-from servers.net.closing import let_go
 from servers.posix.calls import Calls
 from servers.posix.table import INIT, Entry
 from servers.posix.world import World
@@ -29,6 +31,8 @@ SUPERVISOR, CLIENT, PROCESSES, ENDED = 1, 2, 3, 20
 NOTIFICATION, ENDPOINT, OWN_CNODE, ROOT, FIRST_SLOT, END_SLOT = 299, 300, 301, 310, 400, 500
 SPARE_REPLIES = range(302, 310)
 """For processes that wait: for a pipe, or for a child."""
+TRIES: Final = 3
+"""How often a process is begun anew whose server dies."""
 NAME = "posix"
 """The cap by which a process makes its calls."""
 
@@ -50,6 +54,7 @@ class Program:
         pd.spare_replies = list(SPARE_REPLIES)
         connection = Connection(pd.sys, self.inbox)
         self.launcher = connect(Launcher, connection, BASE_ENDPOINT_CAP + PROCESSES)
+        await insist(self.launcher.revoke)
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.inbox)
         await self.service.open()
         while True:
@@ -70,8 +75,16 @@ class Program:
 
     async def start(self, entry: Entry, program: Any, arguments: list[str]) -> Process:
         """Start a program as a process of ours. Raises failures."""
-        calls = self._calls(entry.pid)
-        given = self.service.give(calls, CLIENT)
+        given = self.service.give(self._calls(entry.pid), CLIENT)
+        for _ in range(TRIES):
+            try:
+                return await self._start(given, program, arguments)
+            except (ServerDied, Gone):
+                # The process server died over it: nothing is left. (Or the file is gone, and will be.)
+                continue
+        return await self._start(given, program, arguments)
+
+    async def _start(self, given: Given, program: Any, arguments: list[str]) -> Process:
         slot = self.inbox.slots.alloc()
         name = arguments[0] if arguments else NAME
         try:
@@ -82,9 +95,9 @@ class Program:
         try:
             async with self.inbox.lent_signal(NOTIFICATION, ENDED) as signal:
                 await process.watch(Cap(signal))
-            await process.start(arguments, 0)
+            await start(process, arguments)
         except Exception:
-            await let_go(process)
+            await give_up(process)
             raise
         return process
 

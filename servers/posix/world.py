@@ -6,6 +6,7 @@ from capkernel.protocols.failures import Failure, Gone
 from capkernel.protocols.files import Directory
 from capkernel.protocols.posix import SIGKILL
 from capkernel.protocols.processes import State, Status
+from capkernel.protocols.spawn import give_up
 from servers.net.closing import let_go
 from servers.posix.descriptions import OpenFile
 from servers.posix.paths import Found, Names, Tree
@@ -104,7 +105,7 @@ class World:
             await self.close(entry, fd)
         self.table.ended(entry, code, signal)
         if entry.process is not None:
-            await let_go(entry.process)
+            await give_up(entry.process)
 
     async def look(self) -> None:
         """See which processes have ended."""

@@ -7,6 +7,9 @@ import pytest
 from capkernel.protocols import posix as px
 from capkernel.tools.demo import lx5
 from capkernel.tools.demo.stage import Stage
+from capkernel.tools.explain.census import threads
+from capkernel.tools.inject import Fault, Kind
+from hwmodel.cpu.trap import Trap
 from servers.posix.calls import Calls
 from servers.posix.world import World
 from servers.storage.ram_volume import RamVolume
@@ -33,6 +36,27 @@ def test_the_invariants_hold_under_posix() -> None:
     stage.run_until(lambda: bool(stage.words("report_init", 1)[0]), lx5.LONGEST_US)
     assert sampler.violations == []
     assert sampler.checked > 20
+    stage.close()
+
+
+@pytest.mark.parametrize("step", [700, 760, 820])
+def test_a_posix_server_ends_the_processes_that_a_former_life_has_left(step: int) -> None:
+    """Some compute, and would for ever: they make no call of which they could learn that it died."""
+    stage = Stage("posix", faults=(Fault("posix", step, Kind.CRASH),))
+    system, left = stage.system, list[int]()
+
+    def strangers() -> int:
+        known = {id(thread) for thread in (*system.threads.values(), system.state.initial)}
+        return sum(id(thread) not in known for thread in threads(system.state))
+
+    def look(trap: Trap) -> None:
+        if stage.injector.activated and not left:
+            left.append(strangers())
+
+    system.loop.observers.append(look)
+    assert stage.run_until(lambda: stage.have_reported("report_init"), lx5.LONGEST_US)
+    assert left[0]
+    assert not strangers()
     stage.close()
 
 

@@ -103,5 +103,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
         story.claim(f"the witness loses nothing when {name} dies", not lost)
         if name != "files":
             story.claim(f"nor has it to ask again when {name} dies", not disturbed)
+        if name == "processes":
+            story.claim("programs under POSIX went on when it died", not any(each.init.again for each in struck))
     story.figures["system calls of init and its processes that the server served"] = calm.steps[SERVER]
     story.trace_hash = calm.trace_hash
