@@ -227,9 +227,11 @@ class PipeEnd(Description):
         return data
 
     async def write(self, data: bytes) -> int:
-        """All of it at once, as it is less than PIPE_BUF; waits for room."""
+        """All of it at once, as it is less than PIPE_BUF; waits for room. Nothing can be written at any time."""
         self.need(reading=False)
         pipe, part = self.pipe, data[:MOST]
+        if not part:
+            return 0
         while pipe.readers and len(pipe.data) + len(part) > PIPE_BUF:
             if self.flags & O_NONBLOCK:
                 raise PosixError(Errno.EAGAIN)

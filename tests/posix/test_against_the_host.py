@@ -274,6 +274,13 @@ def test_any_calls_have_the_results_that_the_host_gives_them(calls: list[tuple[A
     compare(calls, comparable)
 
 
+@pytest.mark.parametrize("closed", [(), (0,), (1,), (0, 1)])
+@pytest.mark.parametrize("data", [b"", b"x"])
+def test_a_pipe_takes_nothing_whether_or_not_somebody_reads(closed: tuple[int, ...], data: bytes) -> None:
+    """0 is the end to read from, 1 that to write to; of which some are closed."""
+    compare([("pipe",), *(("close", fd) for fd in closed), ("write", 1, data), ("write", 0, data)], comparable)
+
+
 @pytest.mark.campaign
 @settings(max_examples=20_000, deadline=None)
 @given(st.lists(CALLS, max_size=60))
