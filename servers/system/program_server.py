@@ -26,5 +26,6 @@ class Program(RamServer):
             await volume.create(name, Kind.FILE)
             await volume.write(name, 0, MAGIC + name.encode() + b"\n")
 
-    def _root(self, session: int) -> Interface | None:
+    def root(self, session: int) -> Interface | None:
+        """The files, to be read."""
         return self.tree.root_directory(READ) if session in CLIENTS else None
