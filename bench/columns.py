@@ -6,7 +6,7 @@ from attrs import asdict, frozen
 from rich.console import Console
 from rich.table import Table
 
-from bench.meter import Cost
+from capkernel.tools.meter import Cost
 
 MIB = 1 << 20
 HEADINGS = (

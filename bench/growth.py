@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.growing.growing import KINDS, ROUNDS, SIZES
-from bench.meter import Meter, run_to
-from bench.network import BUILDS, MACHINE, WEB, System
+from bench.network import BUILDS, System
 from capkernel.tools.demo.stage import Stage, find_system
+from capkernel.tools.meter import Meter, run_to
 from servers.net.lwip import AVAILABLE, WHY_NOT
 
 PROGRAMS = Path(__file__).parent / "growing"
@@ -150,8 +150,7 @@ def connections() -> Iterator[Growth]:
         opened = 1
         for number in CONNECTIONS:
             while opened < number:
-                connection = system.outside.stack.connect(MACHINE, WEB)
-                system.run(lambda connection=connection: connection.connected)
+                system.opened()
                 opened += 1
             meter = Meter(system.stage)
             system.rounds(ECHOES)

@@ -17,12 +17,12 @@ from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
-from bench.meter import Meter
 from bench.objects import revoke
 from bench.policing.policing import ANSWERED, ASKED, CHANGES, ENTRIES, HELD, HOLDS, ROUNDS
 from bench.timing import least
 from capkernel.protocols.brokering import READ, Question
 from capkernel.tools.demo.stage import Stage, find_system
+from capkernel.tools.meter import Meter
 from hwmodel.virtio import virtio_rng
 from policies.models.model import Model
 from policies.office import Office

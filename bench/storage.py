@@ -7,42 +7,20 @@ same disk, the same file system, the same cache of 512 KiB in the file server, t
 
 import json
 import sys
-from pathlib import Path
 from time import process_time
 
 from littlefs import LittleFS
 
 from bench.columns import Work, data, show
-from bench.meter import Cost, Meter, run_to
-from capkernel.tools.demo.stage import Stage
-from hwmodel.block import RamDisk
+from capkernel.tools.contrast.builds import BUILDS
+from capkernel.tools.contrast.price import DISK_BYTES, file_costs
+from capkernel.tools.meter import Cost
 from servers.clients.measured import BLOCK, KINDS, OTHER_BLOCKS, ROUNDS
 
-LONGEST_US = 10_000_000
-DISK_BYTES = 1 << 22
-LINKED = str(Path(__file__).parent / "linked")
-"""The tables of what is linked, for the benchmarks."""
 WORKS = {
     "read": Work("4 KiB read (disk)", BLOCK), "cached": Work("4 KiB read (memory)", BLOCK),
     "write": Work("4 KiB sequential write", BLOCK), "create": Work("file create"),
 }  # fmt: skip
-BUILDS = {
-    "isolated": ("storage", "unasked", {"client": "measured.elf"}),
-    "one domain": ("monolith", LINKED, {}),
-}
-
-
-def measured(system: str, variant: str, programs: dict[str, str]) -> dict[str, Cost]:
-    """Each kind of round in a system."""
-    stage = Stage(system, variant=variant, programs=programs, disk=RamDisk(DISK_BYTES))
-    costs = {}
-    for index, kind in enumerate(KINDS):
-        run_to(stage, 2 * index + 1, LONGEST_US)
-        meter = Meter(stage)
-        run_to(stage, 2 * index + 2, LONGEST_US)
-        costs[kind] = meter.cost(ROUNDS)
-    stage.close()
-    return costs
 
 
 def alone() -> dict[str, Cost]:
@@ -69,7 +47,7 @@ def main() -> None:
     """Measure and print."""
     if sys.argv[1:] not in ([], ["--json"]):
         sys.exit("usage: python -m bench.storage [--json]")
-    found = {name: measured(*build) for name, build in BUILDS.items()} | {"littlefs alone": alone()}
+    found = {build.name: file_costs(build) for build in BUILDS} | {"littlefs alone": alone()}
     if sys.argv[1:]:
         print(json.dumps(data(found)))
     else:

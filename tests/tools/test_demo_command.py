@@ -52,3 +52,16 @@ def test_what_was_run_succeeds_if_every_claim_held(
 
 def test_what_there_is_not_is_wrong_usage() -> None:
     assert command("two-colonels").exit_code == USAGE
+
+
+def test_figures_of_several_things_are_shown_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    def story(story: Story, *, everywhere: bool = False) -> None:
+        story.claim("this", True)
+        story.figures["apples"] = {"here": 3, "there": 5}
+        story.figures["pears"] = {"there": 7}
+        story.figures["plums"] = 11
+
+    monkeypatch.setattr(two_kernels, "story", story)
+    lines = [line.split() for line in command("two-kernels").stdout.splitlines()]
+    for line in (["here", "there"], ["apples", "3", "5"], ["pears", "7"], ["plums:", "11"]):
+        assert line in lines

@@ -70,10 +70,25 @@ def show(console: Console, told: Story) -> None:
         mark = "[green]held[/green]" if claim.holds else "[red bold]FAILED[/red bold]"
         table.add_row(f"  {mark}", claim.text, f"[dim]{claim.seen}[/dim]")
     console.print(table)
+    _show_beside(console, {figure: value for figure, value in told.figures.items() if isinstance(value, dict)})
     for figure, value in told.figures.items():
-        console.print(f"  {figure}: {value}", markup=False)
+        if not isinstance(value, dict):
+            console.print(f"  {figure}: {value}", markup=False)
     if told.trace_hash:
         console.print(f"  trace of one run: {told.trace_hash[:16]}", markup=False)
+
+
+def _show_beside(console: Console, figures: dict[str, dict[str, Any]]) -> None:
+    """Figures of several things side by side, a column for each."""
+    if figures:
+        table = Table(box=None, pad_edge=False)
+        headings = list(dict.fromkeys(heading for values in figures.values() for heading in values))
+        table.add_column("")
+        for heading in headings:
+            table.add_column(heading, justify="right")
+        for figure, values in figures.items():
+            table.add_row(f"  {figure}", *(str(values.get(heading, "")) for heading in headings))
+        console.print(table)
 
 
 def _list(found: dict[str, str], as_json: bool) -> None:

@@ -1,0 +1,1 @@
+"""Isolated servers beside the same code in one domain: the same faults, the same work, what each costs."""
