@@ -29,6 +29,7 @@ from hwmodel.backend import BufferBackend
 from hwmodel.board import find_board
 from hwmodel.machine import Machine
 from tests.servers.stepping import run_steps
+from tests.servers.variables import set_variable
 
 BUFFER = range(IPC_BUFFER, IPC_BUFFER + 0x1000)
 IRQ, HEARTBEAT = 0, 1
@@ -109,8 +110,7 @@ class Bench:
             self.line = machine.uart_backend
         self.window = self.machine.board.device(window)
         for name, value in {"registers": self.window.region.base, **settings}.items():
-            # A program's variables are its module's, or its class's.
-            setattr(module if hasattr(module, name) else module.Program, name, value)
+            set_variable(module, name, value)
         self.program = module.Program()
         notifications = sum(1 << channel for channel in range(SIGNAL_CHANNELS))
         self.pd = PD(PDValues(name=module.__name__, notifications=notifications, irqs=1 << IRQ), life=life)

@@ -1,6 +1,5 @@
 """Drivers that give way to others in the middle of their work: no alarm, no key and no frame is lost or comes twice."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,15 +41,6 @@ TIMERS = {"capkernel": (timer_capkernel, "timer0", "virt_iommu"), "sifive": (tim
 CONSOLES = {
     "ns16550": (console_ns16550, "uart0", "virt_iommu"), "sifive": (console_sifive, "uart0", "virt_sifive"),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _settings() -> Iterator[None]:
-    """What was set for a test is not set for the next one."""
-    yield
-    for module in (rtc_goldfish, ram_disk, virtio_net, timer_capkernel, timer_sifive, console_ns16550, console_sifive):
-        holder = module if "state" in vars(module) else module.Program
-        holder.state = 0
 
 
 def started(module: Any, window: str, board: str, **more: Any) -> UpdateBench:

@@ -1,6 +1,5 @@
 """Whole programs that have files in memory, on a bench: they go on, or keep their place, as the supervisor asks."""
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,14 +15,6 @@ from tests.servers.update_bench import STATE_IN_RAM, UpdateBench
 
 PROGRAMS = 0x1_2000_0000
 PLACE = {"window": "uart0", "board": "virt_iommu", "state": STATE_IN_RAM, "state_size": 0x8000}
-
-
-@pytest.fixture(autouse=True)
-def _settings() -> Iterator[None]:
-    """What was set for a test is not set for the next one."""
-    yield
-    for module in (ram_server, ram_server_sparse, program_server):
-        module.Program.state = 0
 
 
 def test_a_file_that_is_open_goes_on_in_the_other_kind_of_server_and_back() -> None:
