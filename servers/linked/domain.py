@@ -17,7 +17,7 @@ from capkernel.user.loop import INPUT_CAP, PD
 from capkernel.user.tasks import Condition
 from servers.linked.in_place import InPlace, Server, in_place_class
 from servers.linked.part import Part, Way
-from servers.linked.table import Described, End
+from servers.linked.table import Described, End, TableError
 
 TURNS: Final = 16
 """Requests after which somebody outside is heard, and another client has its turn."""
@@ -32,7 +32,7 @@ class Member:
 
 
 class Domain:
-    """The parts, connected."""
+    """The parts, connected. Raises TableError if one is to be asked that serves nobody."""
 
     def __init__(self, pd: PD, members: Iterable[Member]) -> None:
         self.pd = pd
@@ -48,6 +48,8 @@ class Domain:
             for channel, end in part.described.channels.items():
                 self._connect(part, channel, end)
             for cap, end in part.described.asks.items():
+                if not hasattr(self.parts[end.part].program, "root"):
+                    raise TableError(f"{part.described.name} cannot ask {end.part}, whose program serves nobody")
                 part.pd.makers[cap] = _made(servers[end.part], part, end)
 
     def _connect(self, part: Part, channel: int, end: End) -> None:

@@ -204,6 +204,11 @@ def test_where_nobody_is_connected_the_program_is_told_so() -> None:
     linked(BOTH, Boxes, client(work))
 
 
+def test_a_program_that_serves_nobody_cannot_be_asked() -> None:
+    with pytest.raises(TableError, match="client cannot ask boxes"):
+        linked(BOTH, client(ask), client(ask))
+
+
 def test_a_session_that_its_server_does_not_know_is_gone() -> None:
     async def work(self: Any, pd: PD, root: Any) -> None:
         with pytest.raises(Gone):
