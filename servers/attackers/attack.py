@@ -5,13 +5,14 @@ a failure of a kind that is known is right, a result of what must not be carried
 the kernel in the server's place, as it comes when the server died.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from random import Random
 from typing import Any, Final, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from capkernel.abi import rights as rt
+from capkernel.protocols.attacks import Trick
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import FIRST_LABEL, QuotaExceeded
 from capkernel.protocols.interface import DERIVE, REVOKE, Interface, operations_of
@@ -21,13 +22,13 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import ENDPOINT_BADGE, INPUT_CAP, PD, REPLY_CAP
 from capkernel.user.messages import SPILLED, label_of, to_words
 from capkernel.user.syscalls import Message
-from servers.attackers.ledger import Ledger, Trick
+from servers.attackers.ledger import Ledger
 from servers.attackers.requests import malformed, odd, request_of
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
 OWN_ENDPOINT, OWN_CNODE, FIRST_TARGET, FIRST_SLOT, END_SLOT = 300, 301, 310, 330, 500
-"""Caps: to our own endpoint (to be handed to others), to our own CNode; to what is attacked, one after the other; slots.
+"""Caps: to our own endpoint, to be handed to others; to our own CNode; to what is attacked, one after the other; slots.
 """
 ODD: Final = 60
 """Requests at random for each target."""
@@ -52,7 +53,7 @@ class Target:
     """
 
     interface: type[Interface]
-    waits: dict[str, tuple[Any, ...]] = {}
+    waits: Mapping[str, tuple[Any, ...]] = field(factory=dict)
     left_out: tuple[str, ...] = ()
 
     @property
@@ -84,7 +85,6 @@ class Attack:
     async def everything(self, target: Target, cap: int) -> None:
         """Each trick; who goes first may spoil those that follow."""
         await self.bad_input(target, cap)
-        await self.forgery(cap)
         await self.caps(target, cap)
         await self.replies(target, cap)
         if self.region:

@@ -91,6 +91,8 @@ class Program:
         self.has_begun = True
         plan = PLANS[pd.name.removeprefix(PREFIX)]
         attack = Attack(pd, report, region, region_size)
+        for number in range(len(plan.targets)):
+            await attack.forgery(FIRST_TARGET + number)
         await plan.more(attack)
         for number, target in enumerate(plan.targets):
             await attack.everything(target, FIRST_TARGET + number)

@@ -1,16 +1,9 @@
-"""What an attacker tried, and what came of it: counted by kind of trick, in memory that who looks on can read.
+"""What an attacker tried, and what came of it: counted by kind of trick, in memory that who looks on can read."""
 
-The first word is 1 at the end. Then come three words for each kind: tries, how many were refused with an error of a kind
-that is known, and ways in. What got in is told in text behind ``TEXT``.
-"""
-
-import struct
 from collections.abc import Awaitable
-from enum import Enum
 from typing import Any, Final
 
-from attrs import frozen
-
+from capkernel.protocols.attacks import MOST_TOLD, ROW, TEXT, Trick, place_of, text_of
 from capkernel.protocols.failures import FIRST_LABEL, Failure, ServerDied, kinds
 from capkernel.user.codec import MessageError
 from capkernel.user.errors import KernelError
@@ -18,58 +11,8 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import label_of
 from capkernel.user.syscalls import Message
 
-TEXT: Final = 0x400
-"""Offset of the text: a word with the number of its bytes, then they."""
-SIZE: Final = 0x1000
-_MOST: Final = 12
-"""Ways in that are told; all are counted."""
-_ROW: Final = struct.Struct("<3Q")
-
-
-class Trick(Enum):
-    """A kind of trick."""
-
-    INPUT = "bad input"
-    PATHS = "paths"
-    RIGHTS = "more rights"
-    QUOTAS = "quotas"
-    FORGERY = "forged badges"
-    REPLIES = "kept replies"
-    CAPS = "cap floods"
-    SLOW = "slow client"
-    MEMORY = "shared memory"
-
-
-@frozen
-class Row:
-    """How often a kind of trick was tried, refused, and got in."""
-
-    tries: int = 0
-    refused: int = 0
-    ways_in: int = 0
-
-
-@frozen
-class Account:
-    """All of it; ``told`` says what got in."""
-
-    is_done: bool
-    rows: dict[Trick, Row]
-    told: tuple[str, ...]
-
-    @property
-    def total(self) -> Row:
-        """All kinds together."""
-        rows = self.rows.values()
-        return Row(sum(r.tries for r in rows), sum(r.refused for r in rows), sum(r.ways_in for r in rows))
-
-
-def read_account(data: bytes) -> Account:
-    """The account in a report's bytes."""
-    rows = {trick: Row(*_ROW.unpack_from(data, 8 + number * _ROW.size)) for number, trick in enumerate(Trick)}
-    (size,) = struct.unpack_from("<Q", data, TEXT)
-    text = data[TEXT + 8 : TEXT + 8 + size].decode()
-    return Account(bool(data[0]), rows, tuple(text.splitlines()))
+_LABELS: Final = frozenset(FIRST_LABEL + kind.code for kind in kinds()) - {FIRST_LABEL + ServerDied.code}
+"""Of failures, of all kinds but that the server died."""
 
 
 class Ledger:
@@ -115,18 +58,14 @@ class Ledger:
         row[0] += 1
         row[1 if is_refused else 2] += 1
         await self._save(trick)
-        if not is_refused and len(self.told) < _MOST:
+        if not is_refused and len(self.told) < MOST_TOLD:
             self.told.append(f"{trick.value}: {what}")
-            text = "\n".join(self.told).encode()[: SIZE - TEXT - 8]
-            await self.pd.write(self.report + TEXT, struct.pack("<Q", len(text)) + text)
+            await self.pd.write(self.report + TEXT, text_of(self.told))
 
     async def close(self) -> None:
         """It is over."""
         await self.pd.store(self.report, 1)
 
     async def _save(self, trick: Trick) -> None:
-        where = self.report + 8 + list(Trick).index(trick) * _ROW.size
-        await self.pd.write(where, _ROW.pack(*self.rows[trick]))
-
-
-_LABELS: Final = frozenset(FIRST_LABEL + kind.code for kind in kinds()) - {FIRST_LABEL + ServerDied.code}
+        where = self.report + place_of(list(Trick).index(trick))
+        await self.pd.write(where, ROW.pack(*self.rows[trick]))

@@ -4,12 +4,10 @@ For each server it writes down how many requests were answered as they should be
 slowest one took. It lets the attackers begin when it has seen each server once.
 """
 
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from attrs import frozen
-
+from capkernel.protocols.attacks import MOST_TOLD, ROW, SERVERS, TEXT, place_of, text_of
 from capkernel.protocols.audit import Audit, AuditReader
 from capkernel.protocols.block import SECTOR, Block
 from capkernel.protocols.client import Connection, connect
@@ -45,48 +43,16 @@ services_size: int = 0x1000
 
 OWN_CNODE, FIRST_SERVER, FIRST_READER, FIRST_SLOT, END_SLOT = 301, 310, 340, 400, 500
 """Caps: to our own CNode; to the servers, in the order of ``SERVERS``; to read log and trail; slots."""
-SERVERS: Final = (
-    "console", "timer", "rtc", "entropy", "ramdisk", "mirror", "log", "audit", "names", "supervisor", "usage", "files",
-    "fat", "scratch", "bin", "mounts", "memory", "processes", "pager", "network",
-)  # fmt: skip
-TEXT: Final = 0x400
-"""Offset of the text that tells of the first failures: a word with the number of its bytes, then they."""
-SIZE: Final = 0x1000
-_ROW: Final = struct.Struct("<3Q")
-_MOST: Final = 12
 KEPT: Final = "kept"
 CONTENT: Final = b"what is here is to stay\n" * 8
 PLACE: Final = 100
 """A sector of the mirror."""
 PAUSE_US: Final = 2_000
+LOOK: Final = 2_000
+"""Ticks that it takes to look at a sector."""
 SELDOM: Final = 8
 """Of so many rounds, in one: what a client may do only so often, and what takes long."""
 TICKS_PER_US: Final = 10
-
-
-@frozen
-class Served:
-    """Of one server: requests that were answered rightly, and not; the longest wait in microseconds."""
-
-    served: int
-    failed: int
-    longest_us: int
-
-
-@frozen
-class Seen:
-    """The honest client's account: rounds, what it saw of each server, and the first failures in words."""
-
-    rounds: int
-    servers: dict[str, Served]
-    told: tuple[str, ...]
-
-
-def read_seen(data: bytes) -> Seen:
-    """The account in a report's bytes."""
-    rows = {name: Served(*_ROW.unpack_from(data, 8 + number * _ROW.size)) for number, name in enumerate(SERVERS)}
-    rounds, size = struct.unpack_from("<Q", data)[0], struct.unpack_from("<Q", data, TEXT)[0]
-    return Seen(rounds, rows, tuple(data[TEXT + 8 : TEXT + 8 + size].decode().splitlines()))
 
 
 class Wrong(Exception):
@@ -125,7 +91,7 @@ class Program:
                 for channel in range(pd.values.notifications.bit_length()):
                     if pd.values.notifications >> channel & 1:
                         await pd.notify(channel)
-            await self._server(Timer, "timer").sleep(PAUSE_US)
+            await self._asked("timer", self._pause, PAUSE_US)
 
     def _server(self, interface: Any, name: str) -> Any:
         return connect(interface, self.connection, FIRST_SERVER + SERVERS.index(name))
@@ -147,8 +113,8 @@ class Program:
         await self.pd.write(transfer, CONTENT.ljust(SECTOR, b"\0"))
         await block.write(PLACE, 1, 0)
 
-    async def _asked(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
-        """Ask a server, and write down what came of it."""
+    async def _asked(self, name: str, ask: Callable[[], Awaitable[None]], meant_us: int = 0) -> None:
+        """Ask a server, and write down what came of it; ``meant_us`` of the time are not its fault."""
         row = self.rows[name]
         before = await self.pd.clock()
         try:
@@ -158,14 +124,13 @@ class Program:
             return
         except (Failure, Wrong) as problem:
             row[1] += 1
-            if len(self.told) < _MOST:
+            if len(self.told) < MOST_TOLD:
                 self.told.append(f"{name}, round {self.round}: {type(problem).__name__}: {problem}")
-                text = "\n".join(self.told).encode()[: SIZE - TEXT - 8]
-                await self.pd.write(report + TEXT, struct.pack("<Q", len(text)) + text)
+                await self.pd.write(report + TEXT, text_of(self.told))
         else:
             row[0] += 1
-        row[2] = max(row[2], (await self.pd.clock() - before) // TICKS_PER_US)
-        await self.pd.write(report + 8 + SERVERS.index(name) * _ROW.size, _ROW.pack(*row))
+        row[2] = max(row[2], (await self.pd.clock() - before) // TICKS_PER_US - meant_us)
+        await self.pd.write(report + place_of(SERVERS.index(name)), ROW.pack(*row))
 
     @property
     def _is_seldom(self) -> bool:
@@ -179,6 +144,9 @@ class Program:
         before = await timer.now()
         await timer.sleep(100)
         _need(await timer.now() >= before + 100, "it was too short")
+
+    async def _pause(self) -> None:
+        await self._server(Timer, "timer").sleep(PAUSE_US)
 
     async def _rtc(self) -> None:
         now = await self._server(RealTimeClock, "rtc").now()
@@ -199,6 +167,8 @@ class Program:
         block = self._server(Block, "mirror")
         await self.pd.write(transfer, bytes(SECTOR))
         await block.read(PLACE, 1, 0)
+        # Whoever can change it has time to do so.
+        await self.pd.compute(LOOK)
         _need(await self.pd.read(transfer, len(CONTENT)) == CONTENT, "the sector is another one")
 
     async def _log(self) -> None:

@@ -1,11 +1,11 @@
 """What is tried on the drivers that have many clients, beyond what can be tried on any server."""
 
+from capkernel.protocols.attacks import Trick
 from capkernel.protocols.block import Block
 from capkernel.protocols.clocks import MAX_US, RealTimeClock, Timer
 from capkernel.protocols.console import MAX_TEXT, Console, ConsoleInput
 from capkernel.protocols.entropy import MAX_COUNT, Entropy
 from servers.attackers.attack import Attack
-from servers.attackers.ledger import Trick
 
 TOO_MANY = MAX_US + 1
 HUGE = 1 << 40

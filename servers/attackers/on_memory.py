@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from capkernel.protocols.attacks import Trick
 from capkernel.protocols.interface import Cap, operations_of
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.paging import Pager
@@ -9,7 +10,6 @@ from capkernel.protocols.processes import Launcher, Process
 from capkernel.user.messages import to_words
 from capkernel.user.syscalls import Message
 from servers.attackers.attack import OWN_ENDPOINT, Attack
-from servers.attackers.ledger import Trick
 
 MANY: Final = 600
 SIZES: Final = (0, -PAGE, 1, PAGE - 1, 1 << 40, 1 << 62)

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
+from capkernel.protocols.attacks import Trick
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.network import Dialer, Listener, Network, Stream
 from servers.attackers.attack import OWN_CNODE, OWN_ENDPOINT, Attack
-from servers.attackers.ledger import Trick
 
 CONNECTIONS: Final = 60
 """More than a client may have."""

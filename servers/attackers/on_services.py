@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Final
 
+from capkernel.protocols.attacks import Trick
 from capkernel.protocols.audit import MAX_BATCH, Audit, AuditReader
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.log import Level, Log, LogReader
 from capkernel.protocols.names import MAX_CHOSEN, NameSpace
 from capkernel.protocols.supervision import Order, Supervision
 from servers.attackers.attack import OWN_CNODE, Attack
-from servers.attackers.ledger import Trick
 
 FORGED: Final = "\n9 0 ERROR neighbour not me\r\x1b[2K"
 MANY: Final = 2000

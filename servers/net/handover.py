@@ -78,7 +78,7 @@ class KeptLeaving:
 
     socket: int
     account: int
-    full: int
+    unsent: int
 
 
 @frozen
@@ -177,7 +177,7 @@ class Objects:
                 servants.append(servant)
         roots = [KeptRoot(session, places[id(servant)]) for session, servant in (self.roots | own).items()]
         leaving = [
-            KeptLeaving(each.connection.number, channel, each.full)
+            KeptLeaving(each.connection.number, channel, each.unsent)
             for channel, account in self.accounts.items() for each in account.leaving
             if isinstance(each, LeavingConnection) and not each.connection.closed
         ]  # fmt: skip
@@ -222,7 +222,7 @@ class Objects:
         self.listening.withdrawn = {checked_port(port) for port in kept.withdrawn}
         for each in kept.leaving:
             connection = self._socket(each.socket, lwip.Connection)
-            LeavingConnection(self.node, self._account(each.account), connection, each.full)
+            LeavingConnection(self.node, self._account(each.account), connection, each.unsent)
         servants = [self._object(each) for each in kept.objects]
         for root in kept.roots:
             if root.session not in self.accounts or not 0 <= root.place < len(servants) or root.session in self.roots:

@@ -45,6 +45,8 @@ class StackStream(Watched, Stream):
         self.connection = connection
         self.is_shut = is_shut
         self.full = connection.room if full is None else full
+        self.unsent: int | None = 0 if is_shut else None
+        """Once this end is shut down: the bytes that waited to be sent then. How many still do nobody can tell."""
         account.streams += 1
         account.holders.append(self)
         node.sockets[connection] = self
@@ -52,8 +54,12 @@ class StackStream(Watched, Stream):
     @property
     def buffered(self) -> int:
         """Bytes that wait to be sent or read."""
-        connection = self.connection
-        return 0 if connection.closed else max(0, self.full - connection.room) + connection.unread
+        return 0 if self.connection.closed else self._waiting_to_be_sent() + self.connection.unread
+
+    def _waiting_to_be_sent(self) -> int:
+        if self.unsent is None:
+            return max(0, self.full - self.connection.room)
+        return 0 if self.connection.ended else self.unsent
 
     async def read(self, limit: int, patience: int) -> bytes:
         """What has arrived."""
@@ -96,6 +102,8 @@ class StackStream(Watched, Stream):
 
     async def shutdown(self) -> None:
         """Send no more."""
+        if self.unsent is None:
+            self.unsent = self._waiting_to_be_sent()
         self.is_shut = True
         with told():
             self.connection.shutdown()
@@ -109,8 +117,9 @@ class StackStream(Watched, Stream):
         self.node.sockets.pop(self.connection, None)
         self.account.streams -= 1
         self.account.holders.remove(self)
-        if self.connection.room < self.full and self.connection.error is None and not self.connection.closed:
-            LeavingConnection(self.node, self.account, self.connection, self.full).leave()
+        unsent = self._waiting_to_be_sent()
+        if unsent and self.connection.error is None and not self.connection.closed:
+            LeavingConnection(self.node, self.account, self.connection, unsent).leave()
         else:
             self.connection.close()
         self.happened_to_others()
@@ -118,12 +127,15 @@ class StackStream(Watched, Stream):
 
 
 class LeavingConnection(Watched):
-    """A connection that nobody has a cap to any more, until its peer has all that was written to it."""
+    """A connection that nobody has a cap to any more, until its peer has ended it, too, who then has all of it.
 
-    def __init__(self, node: Node, account: Account, connection: lwip.Connection, full: int) -> None:
+    ``unsent`` bytes waited to be sent when it began to leave.
+    """
+
+    def __init__(self, node: Node, account: Account, connection: lwip.Connection, unsent: int) -> None:
         super().__init__(node, account)
         self.connection = connection
-        self.full = full
+        self.unsent = unsent
         account.leaving.append(self)
         account.holders.append(self)
         node.sockets[connection] = self
@@ -138,7 +150,7 @@ class LeavingConnection(Watched):
     @property
     def buffered(self) -> int:
         """Bytes that wait to be sent."""
-        return 0 if self.connection.closed else max(0, self.full - self.connection.room)
+        return 0 if self.connection.closed or self.connection.ended else self.unsent
 
     def happened(self) -> None:
         """The peer took something, or is gone."""

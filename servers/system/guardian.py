@@ -58,7 +58,7 @@ class Program:
         elif ch == ASK:
             if self.wanted is not None:
                 await self.replace(pd, self.wanted)
-        else:
+        elif ch == METRONOME:
             await self.beat(pd)
 
     async def lives(self, pd: PD) -> None:

@@ -132,7 +132,7 @@ class Frames:
         self.mapped.setdefault(content.id, {})[space, address] = copy
 
     async def slot(self) -> int:
-        """A slot for a copy. If all are taken whoever has had a page for longest does without it until he asks again."""
+        """A slot for a copy. If all are taken whoever has had a page for longest does without until he asks again."""
         try:
             return self.copies.alloc()
         except OutOfSlots:
@@ -218,9 +218,9 @@ class Paging:
     def _need_room(self, owner: int, pages: int) -> None:
         """Each client may have as much written down as there is room for if all do. Raises QuotaExceeded."""
         words = self.kept.room // WORD_BYTES - FIXED_WORDS - SPACES * SPACE_WORDS
-        left = words // len(CLIENTS) - self.table.taken(owner)
-        if words_for(pages) > left:
-            raise QuotaExceeded(f"a segment of {pages} pages takes {words_for(pages)} words of the table; {left} are left")
+        wanted, left = words_for(pages), words // len(CLIENTS) - self.table.taken(owner)
+        if wanted > left:
+            raise QuotaExceeded(f"a segment of {pages} pages takes {wanted} words of the table; {left} are left")
 
     async def _add(self, owner: int, pool: int, pages: list[int]) -> int:
         segment = self.table.new_id()
