@@ -79,3 +79,10 @@ class Supervision(Interface, number=4):
 
         Refused if the new one came to grief: then the old one goes on as before. NotFound, Malformed.
         """
+
+    @operation(6)
+    @abstractmethod
+    async def complain(self, provider: int) -> None:
+        """One on which this service relies lives and fails every request: have it started anew. ``provider`` is its
+        place in the list ``relies_on`` of the manifest, else NotPermitted. Refused if that was done a short while ago.
+        """

@@ -1,7 +1,8 @@
 """A disk as a file server uses it: a block device that may fail for a while.
 
 A driver that dies is started anew by somebody else. A request that it did not answer is made again, as often as
-MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that failed.
+MINIX's libbdev makes it: 10 times for a driver that died, 5 for a transfer that failed. If all 5 failed the driver is
+complained of; if it was started anew for that the request is made five times more.
 """
 
 from typing import Final
@@ -10,6 +11,7 @@ from capkernel.protocols.block import SECTOR, Block, BlockInfo
 from capkernel.protocols.failures import Corrupt, DeviceError, Failure, ServerDied
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
+from servers.system.complaints import Complain
 
 DRIVER_TRIES: Final = 10
 TRANSFER_TRIES: Final = 5
@@ -18,13 +20,16 @@ TRANSFER_TRIES: Final = 5
 class Disk:
     """Sectors of 512 bytes. ``region`` is the transfer region that the device reaches.
 
-    A driver that dies ``driver_tries`` times in a row is given up.
+    A driver that dies ``driver_tries`` times in a row is given up. ``complain`` is how one complains of it.
     """
 
-    def __init__(self, block: Block, region: SharedRegion, *, driver_tries: int = DRIVER_TRIES) -> None:
+    def __init__(
+        self, block: Block, region: SharedRegion, *, driver_tries: int = DRIVER_TRIES, complain: Complain | None = None
+    ) -> None:
         self.block = block
         self.region = region
         self.driver_tries = driver_tries
+        self.complain = complain
         self.name = ""
         self.sectors = 0
         self.is_read_only = False
@@ -79,7 +84,7 @@ class Disk:
 
     async def _transfer(self, what: str, sector: int, count: int, data: bytes) -> None:
         """Ask until it is done; each time with the data put into the region again."""
-        drivers, transfers = self.driver_tries, TRANSFER_TRIES
+        drivers, transfers, complain = self.driver_tries, TRANSFER_TRIES, self.complain
         while True:
             if data:
                 await write(self.region.vaddr, data)
@@ -87,15 +92,23 @@ class Disk:
                 await self._ask(what, sector, count)
             except ServerDied as failure:
                 drivers = self._died(drivers, failure)
-                if (await self._info(drivers)).name != self.name:
-                    raise DeviceError(f"{self.name} was replaced by another disk") from None
+                await self._find_again(drivers)
             except Failure as failure:
                 # Whatever else a driver answers: it is not in its right mind, and may be the next time.
                 transfers -= 1
-                if not transfers:
+                if transfers:
+                    continue
+                if complain is None or not await complain():
                     raise DeviceError(f"the disk's driver answers: {failure}") from failure
+                await self._find_again(drivers)
+                transfers, complain = TRANSFER_TRIES, None
             else:
                 return
+
+    async def _find_again(self, drivers: int) -> None:
+        """Ask a driver that was started anew what the disk is. Raises DeviceError if it is another one."""
+        if (await self._info(drivers)).name != self.name:
+            raise DeviceError(f"{self.name} was replaced by another disk")
 
     async def _ask(self, what: str, sector: int, count: int) -> None:
         if what == "read":

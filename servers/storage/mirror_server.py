@@ -24,6 +24,7 @@ from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import identity_of
 from servers.storage.mirror_notes import Notes, WatchedBlock
+from servers.system.complaints import complaints_of
 
 SUPERVISOR, CLIENTS = 1, range(2, 10)
 DISKS: Final = (0, 10)
@@ -146,7 +147,8 @@ class Program:
             watched = WatchedBlock(block, self.notes, side)
             if side not in unasked and await _goes_on(watched):
                 await self.notes.pardon(side)
-            disk = Disk(watched, region, driver_tries=DRIVER_TRIES)
+            complain = complaints_of(pd, SUPERVISOR, side)
+            disk = Disk(watched, region, driver_tries=DRIVER_TRIES, complain=complain)
             copies.append(MirrorCopy(disk, identity, side))
 
         async def say(text: str) -> None:

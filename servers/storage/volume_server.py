@@ -31,6 +31,7 @@ from servers.storage.homes import FileSystem, Home, LabelledDisk, open_home
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.tree import Tree, TreeDirectory
 from servers.storage.unreadable import unreadable
+from servers.system.complaints import complaints_of
 from servers.system.retiring import Handover, decline, retire
 
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
@@ -101,11 +102,11 @@ class VolumeServer:
             second = SharedRegion(self.second_transfer, self.second_transfer_size)
             disks = ((DISK, transfer), (SECOND_DISK, second))
             homes = [
-                Home(LabelledDisk(block(channel), region), kind)
-                for (channel, region), kind in zip(disks, HOMES, strict=True)
+                Home(LabelledDisk(block(channel), region, complain=complaints_of(pd, SUPERVISOR, place)), kind)
+                for place, ((channel, region), kind) in enumerate(zip(disks, HOMES, strict=True))
             ]
             return await open_home(homes, HOMES.index(self.kind))
-        volume = self.kind(CachedDisk(Disk(block(DISK), transfer)))
+        volume = self.kind(CachedDisk(Disk(block(DISK), transfer, complain=complaints_of(pd, SUPERVISOR, 0))))
         await volume.open()
         return volume
 

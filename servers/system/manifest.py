@@ -7,7 +7,8 @@ patience = 2        # beats that it may be silent; 0: it gives no signs of life
 asks = true         # somebody else decides what becomes of it when it stops
 steady = 64         # beats after which its crashes are forgotten
 alternatives = 1    # how many programs it has besides its ordinary one
-relies_on = ["disk"] # labels of those for whose answers it waits: started anew with it if it gives no signs of life
+relies_on = ["disk"] # labels of those for whose answers it waits: started anew with it if it gives no signs of life;
+                    # it may complain of them, by their places in this list
 beats = true        # it is the metronome: its beats are its signs of life
 update_channel = 20 # by which it is asked for its state before an update; absent: it has none
 """

@@ -3,8 +3,10 @@
 Time is counted in beats. Like MINIX's reincarnation server: a service that crashed is started again at once; if it
 crashes again soon, after 2 beats, then 4, 8, 16, and from then on 30. One that gives no sign of life for more than its
 ``patience`` is killed, and with it those that it relies on: it may wait for one that lives and does not answer. So are
-they when it crashes again and again: one of them may live and give answers of which nobody can make anything. What was
-decided here is only written down; ``supervisor`` does it.
+they when it crashes again and again: one of them may live and give answers of which nobody can make anything. It may
+complain of one itself: that is started anew, but not before it had time to show that it works, 4 beats, then 8, 16, 32,
+and from then on 64. So no complaint, true or not, keeps a service from working. What was decided here is only written
+down; ``supervisor`` does it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +27,10 @@ ORDER_PATIENCE: Final = 2
 """Beats that a service waits for an order before it is restarted without one."""
 MISLED: Final = 3
 """Crashes in a row after which, each time, those that a service relies on are started anew with it."""
+HEARD: Final = (4, 8, 16, 32, 64)
+"""Beats after which a service is started anew for a complaint once more, after the first, the second, ..., all further
+ones; twice as many as the last without any, and the next one is the first again.
+"""
 MAX_EVENTS: Final = 32
 NO_HEARTBEAT: Final = "no-heartbeat"
 OUTDATED: Final = "retired by an outdated order"
@@ -55,7 +61,8 @@ class Service:
     ``patience`` is how many beats it may be silent (0: it need not give signs of life); ``asks`` whether an order
     decides what becomes of it. ``due`` is the beat at which something is to happen next, ``fallback`` the program that
     it had before an update, ``asked`` when it was asked for its state, ``is_new`` whether the other one was started and
-    has not shown yet that it works, ``is_updated`` whether the last update ended with the new one.
+    has not shown yet that it works, ``is_updated`` whether the last update ended with the new one. ``complaints`` is
+    for how many it was started anew, ``heard`` the beat at which that was last.
     """
 
     label: str
@@ -74,6 +81,8 @@ class Service:
     is_new: bool = False
     asked: int = 0
     is_updated: bool = False
+    complaints: int = 0
+    heard: int = 0
 
     @property
     def info(self) -> ServiceInfo:
@@ -164,6 +173,19 @@ class Table:
         service = self.services[label]
         self._note(service, reason)
         return [Step(Act.DESTROY, label), *self._start(service)]
+
+    def complained(self, label: str, by: str) -> list[Step] | None:
+        """Whoever relies on a service says that it fails every request. None if that is not heard just now."""
+        service = self.services[label]
+        if service.state is not State.RUNNING:
+            return []
+        since = self.beats - service.heard
+        if since >= 2 * HEARD[-1]:
+            service.complaints = 0
+        if service.complaints and since < HEARD[min(service.complaints, len(HEARD)) - 1]:
+            return None
+        service.complaints, service.heard = service.complaints + 1, self.beats
+        return self.restarted(label, f"{by} complains of it")
 
     def update(self, label: str, alternative: int) -> list[Step]:
         """Somebody wants a service to run another program; first it is asked to write down its state."""

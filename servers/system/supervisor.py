@@ -44,16 +44,23 @@ state: int = 0
 state_size: int = 0x4000
 """Memory for the supervisor after this one; with it, slots that last are needed, and memory for reply objects."""
 
-METRONOME, GUARDIAN, SCRIPT, OPERATOR, WATCHER = 0, 1, 2, 3, 4
-"""Channels: who beats time, who watches over this supervisor, who may give orders, restart and replace, only look."""
+METRONOME, GUARDIAN, SCRIPT, OPERATOR, WATCHER, UNDERSTUDY = range(6)
+"""Channels: who beats time, who watches over this supervisor, who may give orders, restart and replace, only look; who
+beats time more slowly: only while the metronome is silent do these beats count, so that somebody notices.
+"""
 HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY = 310, 1 << 58, range(1, 9), 311
 """The granted CNode that lasts: the cap to it, the cap address of slot 0, its slots; the memory for reply objects."""
 
 
 @define
 class _Rights:
+    """What a client may do. A service may complain, under its own name, of those that it relies on, and no more."""
+
     may_order: bool = False
     may_restart: bool = False
+    may_look: bool = True
+    label: str = ""
+    relies_on: tuple[str, ...] = ()
 
 
 _SESSIONS = {SCRIPT: _Rights(may_order=True), OPERATOR: _Rights(may_restart=True), WATCHER: _Rights()}
@@ -103,6 +110,12 @@ class Supervisor:
             is_as_written = found.state is lifecycle.State.RUNNING and found.incarnation == service.incarnation
             if service.state is State.RUNNING and not is_as_written:
                 service.state, service.due, service.incarnation = State.WAITING, self.table.beats, found.incarnation
+
+    async def beat(self) -> None:
+        """Time goes on."""
+        self.watchers.beat()
+        steps = self.table.beat()
+        await self.carry_out(steps, is_news=any(step.act is not Act.PING for step in steps))
 
     async def carry_out(self, steps: list[Step], *, is_news: bool = True) -> None:
         """Do what was decided; first it is written down, so that it will be done whatever happens to us."""
@@ -168,10 +181,12 @@ class SupervisionServant(Supervision):
 
     async def services(self) -> list[ServiceInfo]:
         """All services."""
+        self._need_look()
         return [service.info for service in self.supervisor.table.services.values()]
 
     async def next_event(self, after: int) -> Event:
         """What happened next."""
+        self._need_look()
         while True:
             for event in self.supervisor.table.events:
                 if event.number > after:
@@ -193,6 +208,16 @@ class SupervisionServant(Supervision):
         self._need_restart()
         self.supervisor.known(label)
         await self.supervisor.carry_out(self.supervisor.table.restarted(label, "restarted"))
+
+    async def complain(self, provider: int) -> None:
+        """Start a service anew that fails whoever relies on it."""
+        if not 0 <= provider < len(self.rights.relies_on):
+            raise NotPermitted("services complain of those that they rely on")
+        label = self.rights.relies_on[provider]
+        steps = self.supervisor.table.complained(label, self.rights.label)
+        if steps is None:
+            raise Refused(f"{label} was started anew for a complaint a short while ago")
+        await self.supervisor.carry_out(steps)
 
     async def update(self, label: str, alternative: int) -> None:
         """Replace a service's program."""
@@ -219,6 +244,10 @@ class SupervisionServant(Supervision):
             raise Refused(f"{busy[0]} is being replaced; one after the other")
         await self.supervisor.watchers.update(label, alternative)
 
+    def _need_look(self) -> None:
+        if not self.rights.may_look:
+            raise NotPermitted("services are looked at by somebody else")
+
     def _need_restart(self) -> None:
         if not self.rights.may_restart:
             raise NotPermitted("services are restarted and replaced by somebody else")
@@ -232,6 +261,8 @@ class Program:
         self.frame: Any = None
         self.callers: Any = None
         self.handover: Any = None
+        self.has_beaten = True
+        """Whether there was a beat since the understudy's last one."""
 
     async def init(self, pd: PD) -> None:
         """Read the manifest, and see to it that everything runs; or go on where another program was."""
@@ -269,18 +300,24 @@ class Program:
 
     def _root(self, session: int) -> Interface | None:
         rights = _SESSIONS.get(session)
+        each = self.supervisor.by_channel.get(session)
+        if rights is None and each is not None:
+            rights = _Rights(may_look=False, label=each.label, relies_on=each.relies_on)
         return SupervisionServant(self.supervisor, rights) if rights else None
 
     async def notified(self, pd: PD, ch: int) -> None:
         """A beat; or a sign of life; or a service's state is written down; or the guardian asks for our own life."""
         supervisor = self.supervisor
         if ch == METRONOME:
-            supervisor.watchers.beat()
+            self.has_beaten = True
             for each in supervisor.watched.values():
                 if each.beats:
                     await supervisor.carry_out([], is_news=supervisor.table.lives(each.label))
-            steps = supervisor.table.beat()
-            await supervisor.carry_out(steps, is_news=any(step.act is not Act.PING for step in steps))
+            await supervisor.beat()
+        elif ch == UNDERSTUDY:
+            if not self.has_beaten:
+                await supervisor.beat()
+            self.has_beaten = False
         elif ch == GUARDIAN:
             await pd.notify(GUARDIAN)
         elif supervisor.watchers.told(ch):
