@@ -160,6 +160,7 @@ def _weakness(trick: Trick, title: str, server: str, **rest: Any) -> Weakness:
     return Weakness(trick=trick, title=title, server=server, got_in=got_in, **rest)
 
 
+ACCOMPLICE: Final = '<program_image path="accomplice.elf" />\n        '
 CARELESS_FILES: Final = {"scratch": "careless_files.elf"}
 CARELESS_MOUNTS: Final = {"mounts": "careless_mounts.elf"}
 WEAKNESSES: Final = (
@@ -183,9 +184,7 @@ WEAKNESSES: Final = (
     ),
     _weakness(
         Trick.MEMORY, "memory of the honest client mapped where the attacker's should be", "files",
-        change=('<map mr="mallory_files" vaddr="0x5100000" perms="rw" setvar_vaddr="region" />\n    </protection_domain>\n\n',
-                '<map mr="mirror_transfer" vaddr="0x5100000" perms="rw" setvar_vaddr="region" />\n'
-                '    </protection_domain>\n\n'),
+        change=(ACCOMPLICE + '<map mr="mallory_files"', ACCOMPLICE + '<map mr="mirror_transfer"'),
         got_in=_not_served("mirror"),
     ),
 )  # fmt: skip
@@ -286,7 +285,8 @@ def _claims(
 
 def table(accounts: Mapping[str, Account], seen: Seen, web: Web) -> list[str]:
     """Each server in a line."""
-    lines = [f"{'':11} {'tries':>6} {'refused':>8} {'ways in':>8}   {'honest: served':>14} {'failed':>7} {'longest':>10}"]
+    heads = ("tries", 6), ("refused", 8), ("ways in", 8), ("  honest: served", 16), ("failed", 7), ("longest", 10)
+    lines = [" ".join([" " * 11, *(f"{head:>{width}}" for head, width in heads)])]
     for server, account in accounts.items():
         total, honest = account.total, seen.servers.get(server)
         end = f"{'·':>14} {'·':>7} {'·':>10}"
