@@ -1,7 +1,8 @@
 """Writes, syncs and checks files for ever: what it was told would last must last, whatever happens to the servers.
 
 Eight files; of each it knows the version that was synced last, and the one that it was writing when something failed.
-A version is two blocks that follow from the file's number and the version's.
+A version is two blocks that follow from the file's number and the version's. Both are in its report, too: should it die
+itself, as in a domain with those whom it asks, its next life looks whether what it was told is so.
 """
 
 from capkernel.protocols.client import Connection
@@ -21,6 +22,8 @@ report: int = 0
 FILES = 0
 OWN_CNODE, FIRST_SLOT, END_SLOT = 301, 400, 500
 COUNT, SIZE = 8, 8192
+SYNCED, BEGUN = 32, 96
+"""Offsets in the report, behind the counts: the versions of each file."""
 
 
 def content(file: int, version: int) -> bytes:
@@ -41,21 +44,22 @@ class Program(Churning):
         """For ever: write one file, check another."""
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox, SharedRegion(region, region_size))
-        await self.work(pd, neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP + FILES), report)
-
-    async def work(self, pd: PD, root: Directory, report: int) -> None:
-        """The same in any directory."""
+        root = neighbour(Directory, pd, connection, BASE_ENDPOINT_CAP + FILES)
+        for known, offset in ((self.synced, SYNCED), (self.begun, BEGUN)):
+            known[:] = [await pd.load(report + offset + 8 * number) for number in range(COUNT)]
         await self.forever(
-            pd, report, lambda: self._write(root, self.rounds % COUNT),
+            pd, report, lambda: self._write(pd, root, self.rounds % COUNT),
             lambda: self._check(root, (self.rounds * 5 + 3) % COUNT),
         )  # fmt: skip
 
-    async def _write(self, root: Directory, number: int) -> None:
+    async def _write(self, pd: PD, root: Directory, number: int) -> None:
         self.begun[number] = self.rounds + 1
+        await pd.store(report + BEGUN + 8 * number, self.begun[number])
         file = await self._opened(root, number)
         await file.write(0, content(number, self.begun[number]))
         await file.sync()
         self.synced[number] = self.begun[number]
+        await pd.store(report + SYNCED + 8 * number, self.synced[number])
         await file.drop()
 
     async def _opened(self, root: Directory, number: int) -> File:

@@ -20,7 +20,8 @@ class Churning:
         self.rounds = self.lost = self.errors = self.retries = 0
 
     async def forever(self, pd: PD, report: int, *works: Callable[[], Awaitable[None]]) -> None:
-        """Rounds without end: in each one after the other, each until it is done."""
+        """Rounds without end: in each one after the other, each until it is done. Who died goes on counting."""
+        self.rounds = await pd.load(report + ROUNDS)
         while True:
             for work in works:
                 await self._surely(pd, work)

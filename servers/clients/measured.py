@@ -1,4 +1,4 @@
-"""Does one kind of file work again and again, and tells the host when each begins and ends: what a benchmark looks at."""
+"""Does one kind of file work after the other, and tells the host when each begins and ends: to be measured."""
 
 from collections.abc import Awaitable, Callable
 

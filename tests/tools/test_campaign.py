@@ -18,6 +18,7 @@ from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
 from capkernel.tools.campaign.subjects import PROMISING, STORAGE, SUBJECTS, Subject
 from capkernel.tools.inject import Kind
+from hwmodel.block import SECTOR
 from hwmodel.faults import FaultKind
 from tests.servers.net.wire import needs_lwip
 
@@ -216,6 +217,21 @@ def test_a_monolith_promises_nothing_and_its_client_dies_of_what_isolated_server
     assert len(result.recoveries_us) == 2
     assert result.rounds > 3 * 8
     assert result.states_checked
+
+
+def test_the_next_life_of_a_client_looks_for_what_the_former_was_told_would_last() -> None:
+    tried = Batch(SUBJECTS["monolith"])
+    tried.warm_up()
+    domain, disk = SUBJECTS["monolith"].by_target["monolith"], tried.stage.disk
+
+    def trials() -> Iterator[tuple[Planned, ...]]:
+        yield (Planned(domain, Kind.CRASH, 3, 0),)
+        disk.write(0, bytes(SECTOR * disk.sectors))
+        yield (Planned(domain, Kind.CRASH, 3, 1),)
+
+    result = tried.play_trials(trials())
+    harms = [(failed.trial, failed.harm) for failed in result.failed]
+    assert harms == [(0, Harm.DIED), (1, Harm.DIED), (1, Harm.LOST)]
 
 
 @pytest.mark.parametrize(("harm", "status"), [(Harm.DIED, 0), (Harm.HANG, 0), (Harm.LOST, 0), (Harm.INVARIANT, 1)])

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from capkernel.kernel.objects import TCB
 from capkernel.tools.campaign.schedule import Planned, batch
@@ -30,6 +30,7 @@ several faults may each take so long.
 REST_US: Final = 250_000
 """Virtual time that is given at most to what comes back."""
 REPORT: Final = "report"
+AFTERWARDS: Final = "as it found when it was started anew"
 PART: Final = "capkernel_pd_"
 """How the name of a module begins in which a program is: the domain's name follows, and that of its part."""
 TICKS_PER_US: Final = 10
@@ -41,7 +42,7 @@ class Harm(StrEnum):
     GAVE_UP = "the simulation gave up"
     INVARIANT = "an invariant of the kernel does not hold"
     STOPPED = "a domain stopped for good"
-    DIED = "the client died, and with it what it knew"
+    DIED = "the client died"
     HANG = "the client hangs"
     ERROR = "the client saw an error"
     LOST = "acknowledged data is lost"
@@ -130,7 +131,6 @@ class Batch:
         result = self.result
         for trial, faults in enumerate(trials):
             self._rest()
-            rounds = self._report()[0]
             self._plan(faults)
             survived = self._try()
             self._count(faults)
@@ -140,10 +140,11 @@ class Batch:
                 result.failed.append(Failed(trial, faults[0].name, "; ".join(map(str, faults)), harm, detail))
                 if self.subject.promises or harm is not Harm.DIED or not self._begins():
                     break
-                result.rounds += rounds
+                if (later := self._harm()) is not None:
+                    result.failed.append(evolve(result.failed[-1], harm=later[0], detail=AFTERWARDS))
+                    break
         self._check_invariants()
-        result.rounds += self._report()[0]
-        result.retries = self._report()[3]
+        result.rounds, _, _, result.retries = self._report()
         result.recoveries_us = self._recoveries()
         result.trace_hash = self.stage.booted.trace.hash()
         self.stage.close()
