@@ -22,7 +22,7 @@ from capkernel.tools.tour_systems import Booted, Run
 from capkernel.tools.tour_view import show_output, show_siege, show_successes, show_title
 
 T = TypeVar("T")
-STORIES_OF_SERVERS = "mx-1", "mx-5", "network"
+STORIES_OF_SERVERS = "mx-1", "mx-5", "network", "mallory"
 """The demonstrations with which the tour ends."""
 NEEDED = "littlefs", "greenlet"
 """What the file server needs besides the core."""
