@@ -22,7 +22,7 @@ OFF, ON = 20.0, 100.0
 """Microseconds: 100,000 and 20,000 steps a second on two cores."""
 
 
-def _drawn(use: Callable[[bytes], object]) -> None:
+def drawn(use: Callable[[bytes], object]) -> None:
     """Let Hypothesis draw the examples."""
     size = HEADER + RECORD * STEPS
 
@@ -45,14 +45,14 @@ def _cut(data: bytes) -> list[bytes]:
 def figures() -> list[Figure]:
     """Without checking, and with all invariants after each kernel entry."""
     count = EXAMPLES * STEPS
-    floor = least(lambda: _drawn(_cut), count)
+    floor = least(lambda: drawn(_cut), count)
     found = []
     for name, every, most in (("a fuzzed step", 0, OFF), ("a fuzzed step, all invariants", 1, ON)):
         runner = Runner(Checking(every))
-        _drawn(runner.run)  # Worlds are built once.
+        drawn(runner.run)  # Worlds are built once.
         before = runner.steps
-        _drawn(runner.run)
+        drawn(runner.run)
         taken = runner.steps - before
-        microseconds = least(partial(_drawn, runner.run), taken)
+        microseconds = least(partial(drawn, runner.run), taken)
         found.append(Figure(name, "step", microseconds, floor, "bytes drawn by Hypothesis", most=most))
     return found

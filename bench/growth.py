@@ -19,8 +19,9 @@ from littlefs import LittleFS
 from rich.console import Console
 from rich.table import Table
 
+from bench.growing.crowd import NAME, SIZE
 from bench.growing.growing import KINDS, ROUNDS, SIZES
-from bench.network import BUILDS, System
+from bench.network import BUILDS, Bare, System
 from capkernel.tools.demo.stage import Stage, find_system
 from capkernel.tools.meter import Meter, run_to
 from servers.net.lwip import AVAILABLE, WHY_NOT
@@ -94,6 +95,7 @@ def alone() -> dict[tuple[str, int], float]:
 
 def clients() -> Iterator[Growth]:
     """Reads of 512 bytes through one file server, by the number of clients who read all the time."""
+    alone = {number: _read_alone(number) for number in CLIENTS}
     for build, system, crowd in ((ISOLATED, "storage", _crowd), (ONE_DOMAIN, "monolith", _linked_crowd)):
         for number in CLIENTS:
             with TemporaryDirectory() as folder:
@@ -101,7 +103,7 @@ def clients() -> Iterator[Growth]:
                 _read(stage, READS)
                 meter = Meter(stage)
                 _read(stage, READS)
-                yield Growth("read 512 bytes", number, "clients", build, *meter.each(READS))
+                yield Growth("read 512 bytes", number, "clients", build, *meter.each(READS), alone[number])
                 stage.close()
 
 
@@ -109,6 +111,23 @@ def _read(stage: Stage, count: int) -> None:
     """Run until clients have read so many times."""
     for _ in range(count):
         run_to(stage, 1, LONGEST_US)
+
+
+def _read_alone(number: int) -> float:
+    """The same by littlefs in this process, on memory, with the file open so many times; microseconds each."""
+    fs = LittleFS(block_size=4096, block_count=256, read_size=512, prog_size=512, cache_size=4096)
+    with fs.open(NAME, "wb") as file:
+        file.write(bytes(SIZE))
+    files = [fs.open(NAME, "rb") for _ in range(number)]
+    start = process_time()
+    for count in range(READS):
+        file = files[count % number]
+        file.seek(0)
+        file.read(SIZE)
+    taken = (process_time() - start) * 1e6 / READS
+    for file in files:
+        file.close()
+    return taken
 
 
 def _crowd(folder: Path, number: int) -> Path:
@@ -144,6 +163,7 @@ def _linked_crowd(folder: Path, number: int) -> Path:
 
 def connections() -> Iterator[Growth]:
     """Echoes of 64 bytes over one connection, by the number of those that are open to the web server."""
+    alone = dict(_echoes_alone())
     for build, place in BUILDS.items():
         system = System(*place)
         system.ready()
@@ -154,8 +174,20 @@ def connections() -> Iterator[Growth]:
                 opened += 1
             meter = Meter(system.stage)
             system.rounds(ECHOES)
-            yield Growth("echo 64 bytes by TCP", number, "open connections", build, *meter.each(ECHOES))
+            yield Growth("echo 64 bytes", number, "connections", build, *meter.each(ECHOES), alone[number])
         system.stage.close()
+
+
+def _echoes_alone() -> Iterator[tuple[int, float]]:
+    """The same by two bare stacks; microseconds each, by the number of open connections."""
+    bare, opened = Bare(), 1
+    for number in CONNECTIONS:
+        while opened < number:
+            bare.opened()
+            opened += 1
+        start = process_time()
+        bare.rounds(ECHOES)
+        yield number, (process_time() - start) * 1e6 / ECHOES
 
 
 def main() -> None:

@@ -131,11 +131,16 @@ class Bare:
         self.far = Stack(b"\2\0\0\0\0\2", lambda: self.now, self.to_near.append, address=f"{OUTSIDE}/24", seed=2)
         self.listener = self.far.listen(ECHO)
         self.echoing: list[Connection] = []
-        self.connection = self.near.connect(OUTSIDE, ECHO)
-        while not self.connection.connected:
+        self.connection = self.opened()
+
+    def opened(self) -> Connection:
+        """Another connection."""
+        connection = self.near.connect(OUTSIDE, ECHO)
+        while not connection.connected:
             self.turn()
         self.turn()
         echo(self.listener.accept, self.echoing)
+        return connection
 
     def turn(self) -> None:
         """Carry frames; a millisecond passes when there are none."""

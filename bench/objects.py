@@ -1,6 +1,7 @@
 """Retype, Copy and Delete, Revoke, look-up and snapshots; a system call is one ``handle_syscall``."""
 
 from collections.abc import Callable
+from functools import partial
 
 from bench.timing import Figure, least
 from capkernel.abi import bootinfo as bi
@@ -87,15 +88,20 @@ def _derived(count: int, *, chained: bool) -> tuple[State, Slot]:
     return bench.state, source
 
 
+def revocation(count: int, *, chained: bool) -> Callable[[], None]:
+    """What revokes a slot with so many caps derived from it."""
+    return partial(deletion.revoke, *_derived(count, chained=chained))
+
+
 def revoke(count: int, *, chained: bool) -> float:
     """Microseconds a cap."""
-    made: list[tuple[State, Slot]] = []
+    made: list[Callable[[], None]] = []
 
     def prepare() -> None:
-        made[:] = [_derived(count, chained=chained)]
+        made[:] = [revocation(count, chained=chained)]
 
     def work() -> None:
-        deletion.revoke(*made[0])
+        made[0]()
 
     return least(work, count, prepare)
 

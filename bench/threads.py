@@ -52,8 +52,8 @@ def yielder(start: Start) -> Program:
         yield (YIELD, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _exchange(caps: int) -> float:
-    """Microseconds for a round trip on the slow path, which a message with caps takes."""
+def exchange(caps: int) -> PythonSystem:
+    """A system in which two threads exchange messages on the slow path, which one with caps takes."""
 
     async def root(start: Start) -> None:
         env = await root_environment(start)
@@ -68,6 +68,12 @@ def _exchange(caps: int) -> float:
     config = replace(PRESETS["demo"], root_cnode_bits=17, fastpath=False)
     system = PythonSystem([root, giver, taker], config=config, costs=Costs(syscall=10, work_unit=1))
     system.run(max_entries=1000)
+    return system
+
+
+def _exchange(caps: int) -> float:
+    """Microseconds for a round trip."""
+    system = exchange(caps)
     return least(lambda: system.run(max_entries=2 * ROUNDS), ROUNDS)
 
 
