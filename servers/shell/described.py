@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from capkernel.protocols.failures import Corrupt, NotFound
 
 _GRANT: Final = "capkernel grant "
+_OWNER: Final = "capkernel owner "
 _OBJECTS: Final = {
     "reply": "a reply object: one more caller can be kept waiting", "vspace": "its own address space",
     "asid_pool": "an ASID pool: numbers for address spaces of its making",
@@ -31,6 +32,7 @@ class Description:
         self.domains = {each.get("name", ""): each for each in self.root.iter("protection_domain")}
         said = [each.text or "" for each in self.root.iter() if not isinstance(each.tag, str)]
         self.grants = [_attributes(each[len(_GRANT) :]) for each in said if each.startswith(_GRANT)]
+        self.owners = [_attributes(each[len(_OWNER) :]) for each in said if each.startswith(_OWNER)]
 
     def callers(self, domain: str) -> list[str]:
         """The domains that were given a cap to call this one."""
@@ -61,10 +63,11 @@ class Description:
         for each in domain.findall("map"):
             region = regions.get(each.get("mr"))
             place = region.get("phys_addr") if region is not None else None
-            what = f"device registers {each.get('mr')} at {place}" if place else f"memory {each.get('mr')}"
+            what = f"device frames {each.get('mr')} at {place}" if place else f"memory {each.get('mr')}"
             yield f"{what}: {each.get('perms', 'rw')}"
         for each in domain.findall("irq"):
-            yield f"interrupt {each.get('irq')}"
+            yield f"the IRQ handler of interrupt {each.get('irq')}, on channel {each.get('id')}"
+        yield from self._io_spaces(name)
         for each in domain.findall("cspace/*"):
             yield f"{_CAPS.get(str(each.tag), str(each.tag))} of {each.get('pd')}"
         for one, other, calls, notifies in self._ends():
@@ -73,6 +76,19 @@ class Description:
         for grant in self.grants:
             if grant["pd"] == name:
                 yield _words(grant)
+
+    def _io_spaces(self, name: str) -> Iterator[str]:
+        """The I/O address spaces that are a domain's: what its devices reach by DMA, and nothing besides."""
+        spaces = {each.get("name"): each for each in self.root.iter("io_address_space")}
+        for owner in self.owners:
+            space = spaces.get(owner.get("io_address_space"))
+            if owner.get("pd") != name or space is None:
+                continue
+            mapped = space.findall("iomap")
+            device = f"the I/O address space {space.get('name')} of device {space.get('peripheral_id')}"
+            yield f"{device}: {'in it is mapped' if mapped else 'nothing is mapped in it'}"
+            for each in mapped:
+                yield f"  memory {each.get('mr')} at {each.get('iovaddr')}: {each.get('perms', 'rw')}"
 
     def _ends(self) -> Iterator[tuple[str, str, bool, bool]]:
         """Both sides of each channel: who, to whom, whether he may call, whether he may notify."""

@@ -210,8 +210,8 @@ def test_a_refusal_is_explained_from_the_cap_that_was_used_to_the_description(te
 
 def test_the_caps_of_a_service_are_those_of_the_description(terminal: Terminal) -> None:
     caps = terminal.do("caps card").splitlines()
-    assert "device registers card_registers at 0x10002000: rw" in caps
-    assert "interrupt 2" in caps
+    assert "device frames card_registers at 0x10002000: rw" in caps
+    assert "the IRQ handler of interrupt 2, on channel 0" in caps
     assert not any("files" in line for line in caps)
     assert terminal.do("caps nobody").startswith("NotFound")
 
