@@ -8,13 +8,15 @@ from capkernel.system.extensions import load_extensions
 from capkernel.system.grants import GrantKind
 from capkernel.system.microkit import load
 from capkernel.tools.demo import replace_watchers
+from capkernel.tools.demo.lives import Lives
 from capkernel.tools.demo.replace_watchers import REPLACEMENTS, Outcome
-from capkernel.tools.demo.stage import BOARD, find_system
+from capkernel.tools.demo.stage import BOARD, Stage, find_system
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user.loop import PD
 from capkernel.user.pdimage import PDValues
 from capkernel.user.tasks import Tasks
 from servers.system.manifest import ManifestError, read_manifest
+from servers.system.reincarnation import NO_HEARTBEAT
 from servers.system.watchers import (
     FELL_BACK,
     GUARDIAN_FELL_BACK,
@@ -26,6 +28,8 @@ from servers.system.watchers import (
     Watchers,
 )
 from tests.servers.update_bench import Lasting
+
+UNDERSTUDY_TICKS = 400_000
 
 
 def nobody_noticed(outcome: Outcome) -> bool:
@@ -43,13 +47,41 @@ def test_each_watcher_is_replaced_and_the_same_seed_gives_the_same_trace() -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [
     ("supervisor", Kind.CRASH), ("supervisor", Kind.HANG), ("guardian", Kind.CRASH), ("guardian", Kind.HANG),
-    ("metronome", Kind.CRASH),
+    ("metronome", Kind.CRASH), ("metronome", Kind.HANG),
 ])  # fmt: skip
 def test_a_new_watcher_that_comes_to_grief_while_it_starts_is_followed_by_the_former_one(name: str, kind: Kind) -> None:
     outcome = replace_watchers.play((Fault(name, 1, kind, life=2),))
     assert outcome.activated == outcome.refused == 1
     assert (outcome.replaced, outcome.news_failed, outcome.news_missing) == (REPLACEMENTS, 0, 0)
     assert nobody_noticed(outcome)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("faults", [
+    (Fault("metronome", 40, Kind.HANG),),
+    (Fault("metronome", 40, Kind.HANG), Fault("supervisor", 300, Kind.CRASH)),
+    (Fault("understudy", 3, Kind.HANG), Fault("guardian", 30, Kind.CRASH)),
+])  # fmt: skip
+def test_nobody_notices_that_the_metronome_falls_silent_nor_its_understudy(faults: tuple[Fault, ...]) -> None:
+    outcome = replace_watchers.play(faults)
+    assert outcome.activated == len(faults)
+    assert outcome.replaced == REPLACEMENTS
+    assert outcome.ended
+    assert not outcome.total.bad
+
+
+def test_a_metronome_that_falls_silent_is_started_anew() -> None:
+    """Nobody is to be replaced then, so nobody else would notice."""
+    stage = Stage("replace_watchers", faults=(Fault("replacer", 1, Kind.CRASH), Fault("metronome", 3, Kind.HANG)))
+    lives = Lives(stage, "metronome")
+    stage.run_until(lambda: len(lives.began) > 1, 1_000_000)
+    assert len(lives.began) == 2
+    assert f"metronome 1: {NO_HEARTBEAT}" in stage.booted.output.text
+    assert lives.began[1] < 6 * UNDERSTUDY_TICKS
+    steps = stage.injector.steps["metronome"]
+    stage.run(time_us=50_000)
+    assert stage.injector.steps["metronome"] > steps + 10, "it beats again"
+    stage.close()
 
 
 @pytest.mark.slow
