@@ -19,7 +19,7 @@ from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 
-from bench import fuzzing, objects, threads
+from bench import fuzzing, objects, riscv, threads
 from bench.ping_pong import system
 from specs.fuzz.running import Checking, Runner
 
@@ -29,6 +29,8 @@ RATE = 1000
 """Looks a second."""
 SECONDS = 6.0
 """CPU time of the work."""
+ENDLESS = 1 << 40
+"""Round trips."""
 SHOWN = 12
 """Functions in a table."""
 LAYERS = {
@@ -59,6 +61,19 @@ def _round_trip() -> Work:
         exchange.run(max_entries=10_000)
         return 5_000
 
+    return Work("round trip", run)
+
+
+def _machine_code(*, compiled: bool) -> Work:
+    if not riscv.PINGPONG.exists():
+        sys.exit(f"there is no {riscv.PINGPONG}; make -C examples/c builds it")
+    exchange = riscv.exchange(riscv.PINGPONG, ENDLESS, compiled=compiled)
+
+    def run() -> int:
+        exchange.loop.run(max_entries=10_000)
+        return 5_000
+
+    run()  # Code is translated once.
     return Work("round trip", run)
 
 
@@ -104,6 +119,8 @@ def _fuzzed(every: int) -> Work:
 WORKS: dict[str, Callable[[], Work]] = {
     "round-trip": _round_trip, "cap-in-a-message": _with_a_cap, "revoke": _revoke,
     "fuzzed-step": lambda: _fuzzed(0), "checked-step": lambda: _fuzzed(1),
+    "machine-code": lambda: _machine_code(compiled=True),
+    "machine-code-without-the-shim": lambda: _machine_code(compiled=False),
 }  # fmt: skip
 
 
@@ -165,14 +182,21 @@ def timed(work: Work) -> int:
     return work.run()
 
 
+class NothingSeen(Exception):
+    """The work was not done, or py-spy may not look; the message says why."""
+
+
 def look(spy: str, name: str) -> Profile:
-    """Let py-spy watch a process that does the work. Raises CalledProcessError if that may not be done."""
+    """Let py-spy watch a process that does the work. Raises NothingSeen."""
     with tempfile.TemporaryDirectory() as folder:
         stacks = Path(folder) / "stacks"
         watch = [spy, "record", "--rate", str(RATE), "--format", "raw", "--output", str(stacks), "--"]
         work = [sys.executable, "-m", "bench.profile", "--work", name]
-        done = subprocess.run([*watch, *work], capture_output=True, text=True, check=True, cwd=ROOT)
-        unit, microseconds = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+        done = subprocess.run([*watch, *work], capture_output=True, text=True, check=False, cwd=ROOT)
+        told = [line for line in done.stdout.splitlines() if line.startswith("[")]
+        if done.returncode or not told:
+            raise NothingSeen(done.stderr.strip() or f"py-spy ended with {done.returncode}")
+        unit, microseconds = json.loads(told[-1])
         return Profile(name, unit, microseconds, read(stacks.read_text().splitlines()))
 
 
@@ -208,8 +232,8 @@ def main(arguments: list[str]) -> int:
         return NOT_RUN
     try:
         profiles = [look(spy, name) for name in names]
-    except subprocess.CalledProcessError as error:
-        print(f"NOT RUN: py-spy says: {error.stderr.strip() or error}", file=sys.stderr)
+    except NothingSeen as error:
+        print(f"NOT RUN: {error}", file=sys.stderr)
         return NOT_RUN
     if "--json" in arguments:
         found = {each.name: {"microseconds": each.microseconds, "shares": each.shares()} for each in profiles}

@@ -113,13 +113,17 @@ def round_trip(path: Path, compiled: bool) -> float:
     """Microseconds of a Call and its ReplyRecv between two address spaces, from the difference of two lengths."""
 
     def run(rounds: int) -> float:
-        program = _with_word(read_program(path.read_bytes()), "rounds", rounds)
-        system = MachineCodeSystem(program, compiled=compiled)
+        system = exchange(path, rounds, compiled=compiled)
         before = process_time()
         system.loop.run()
         return process_time() - before
 
     return (_best(lambda: run(2 * ROUNDS)) - _best(lambda: run(ROUNDS))) / ROUNDS * 1e6
+
+
+def exchange(path: Path, rounds: int, *, compiled: bool) -> MachineCodeSystem:
+    """A system whose root task makes so many round trips."""
+    return MachineCodeSystem(_with_word(read_program(path.read_bytes()), "rounds", rounds), compiled=compiled)
 
 
 def _with_word(program: Elf, name: str, value: int) -> Elf:

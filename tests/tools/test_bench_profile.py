@@ -1,6 +1,7 @@
 """The profile of a benchmark: what py-spy saw is counted for the function, and for the layer that it is of."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -43,4 +44,15 @@ def test_what_cannot_be_measured_is_said(capsys: pytest.CaptureFixture[str], mon
     assert "there is round-trip, " in capsys.readouterr().err
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert main(["round-trip"]) == NOT_RUN
-    assert "NOT RUN" in capsys.readouterr().err
+    assert "NOT RUN: this needs py-spy" in capsys.readouterr().err
+
+
+def test_a_tool_that_may_not_look_is_told_in_its_own_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = tmp_path / "py-spy"
+    spy.write_text("#!/bin/sh\necho 'no ptrace here' >&2\nexit 1\n")
+    spy.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: str(spy))
+    assert main(["revoke"]) == NOT_RUN
+    assert "NOT RUN: no ptrace here" in capsys.readouterr().err
