@@ -18,6 +18,7 @@ from capkernel.tools.campaign.record import Record, Sums
 from capkernel.tools.campaign.schedule import TRIALS, Planned, batch
 from capkernel.tools.campaign.subjects import PROMISING, STORAGE, SUBJECTS, Subject
 from capkernel.tools.inject import Kind
+from capkernel.tools.mutation import Text
 from hwmodel.block import SECTOR
 from hwmodel.faults import FaultKind
 from tests.servers.net.wire import needs_lwip
@@ -232,6 +233,21 @@ def test_the_next_life_of_a_client_looks_for_what_the_former_was_told_would_last
     result = tried.play_trials(trials())
     harms = [(failed.trial, failed.harm) for failed in result.failed]
     assert harms == [(0, Harm.DIED), (1, Harm.DIED), (1, Harm.LOST)]
+
+
+def test_mistakes_are_made_in_the_drivers_code_alone_whether_it_is_isolated_or_a_part() -> None:
+    found = []
+    for name, domain in (("storage", "disk"), ("monolith", "monolith")):
+        tried = Batch(SUBJECTS[name])
+        tried.warm_up()
+        text = tried.stage.injector.text(domain)
+        assert isinstance(text, Text)
+        found.append({function.__qualname__ for function in text.functions})
+        tried.stage.close()
+    isolated, linked = found
+    assert isolated == linked
+    assert {"Program.notified", "Disk.perform"} < linked
+    assert not any(name.startswith(("LittlefsVolume", "Churning", "Domain")) for name in linked)
 
 
 @pytest.mark.parametrize(("harm", "status"), [(Harm.DIED, 0), (Harm.HANG, 0), (Harm.LOST, 0), (Harm.INVARIANT, 1)])
