@@ -1,19 +1,24 @@
 """What factories are made of, and how processes are made of that: their parts lie in slots that outlive the server."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 
+from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, Stub, connect
-from capkernel.protocols.failures import Failure, QuotaExceeded
+from capkernel.protocols.failures import Failure, Gone, QuotaExceeded, ServerDied
 from capkernel.protocols.files import READ, Directory, File
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.lasting import NOWHERE, Lockers
 from capkernel.protocols.processes import Launcher, Process
 from capkernel.protocols.service import FIRST_OPENED, Entry
-from capkernel.protocols.spawn import spawn
+from capkernel.protocols.spawn import give_up, spawn
+
+TRIES: Final = 3
+"""How often a process is begun anew whose server dies."""
 
 
 class OfParts:
@@ -173,13 +178,20 @@ class Yard:
                 made.append(await self._minted(entry))
                 caps[name] = Cap(made[-1])
             holes = {name: self.lockers.address(slot) for name, slot in parts.holes.items()}
-            return await spawn(self.launcher, self._file(parts.program), [], {**caps, **holes}, name="confined")
+            return await self._spawned(parts, {**caps, **holes})
         finally:
             for stub in caps.values():
                 if isinstance(stub, Stub):
                     await stub.forget()
             for slot in made:
                 await self.lockers.inbox.discard(slot)
+
+    async def _spawned(self, parts: Parts, caps: dict[str, Any]) -> Process:
+        """A process with these caps; begun anew if the process server dies over it, which leaves nothing."""
+        for _ in range(TRIES):
+            with suppress(ServerDied, Gone):
+                return await spawn(self.launcher, self._file(parts.program), [], caps, name="confined")
+        return await spawn(self.launcher, self._file(parts.program), [], caps, name="confined")
 
     def _file(self, slot: int) -> File:
         """A file that was opened for this server."""
@@ -195,8 +207,8 @@ class Yard:
 async def _number(process: Process) -> int:
     """The number of a process; if it cannot be told the cap is given up."""
     try:
-        return (await process.info()).number
+        info = await insist(process.info)
     except Failure:
-        if isinstance(process, Stub):
-            await process.forget()
+        await give_up(process)
         raise
+    return 0 if info is None else info.number

@@ -8,6 +8,7 @@ from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, Directory
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.processes import State
+from capkernel.protocols.spawn import ending, give_up
 from capkernel.user.loop import PD
 from policies.clients.exchange import Party
 
@@ -54,10 +55,10 @@ class Program:
         """Have a process made, and trust it with the secret."""
         process: Any = await insist(factory.create)
         given = await secret.derive()
-        await process.give("secret", Cap(given.cap))
+        await insist(process.give, "secret", Cap(given.cap))
         await given.forget()
-        status = await process.wait()
-        await process.drop()
+        status = await ending(process)
+        await give_up(process)
         return status
 
     async def notified(self, pd: PD, ch: int) -> None:

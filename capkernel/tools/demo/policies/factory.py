@@ -9,6 +9,7 @@ from capkernel.tools.inject import Fault, Kind
 
 TITLE = "a factory says which ways out its processes have, and a builder finds no other way to put one in"
 LONGEST_US = 500_000
+MORTALS = ("factory", "processes")
 FIRST, SAMPLE, ALL = 2, 2, 2_000
 
 
@@ -38,12 +39,12 @@ class Requester:
 
 @frozen
 class Outcome:
-    """What came of a run; how often the factory server died, and how many steps it took."""
+    """What came of a run; how often a server died, and how many steps factory and process server took."""
 
     builder: Builder
     requester: Requester
     deaths: int
-    steps: int
+    steps: dict[str, int]
     trace_hash: str
 
     @property
@@ -66,7 +67,7 @@ def play(seed: int = 0, requester: str = "requester.elf", faults: tuple[Fault, .
     """Run the system once."""
     stage = Stage("factory", seed=seed, programs={"requester": requester}, faults=faults)
     stage.run_until(lambda: stage.have_reported("report_requester"), LONGEST_US)
-    deaths, steps = len(stage.injector.activated), stage.injector.steps["factory"]
+    deaths, steps = len(stage.injector.activated), dict(stage.injector.steps)
     run = stage.run(time_us=5_000)
     builder, seen = stage.report(Builder, "report_builder"), stage.report(Requester, "report_requester")
     stage.close()
@@ -82,15 +83,16 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     story.claim("the requester told tight, leaky and false factories apart", calm.told == (1, 1, 1), calm.told)
     hidden = calm.is_over and not calm.came_out
     story.claim("the confined process did its work, and the secret did not come out", hidden)
-    played = [
-        (step, play(story.seed, faults=(Fault("factory", step, Kind.CRASH),)))
-        for step in spread_from(FIRST, calm.steps, ALL if everywhere else SAMPLE)
-    ]
-    story.claim("the factory server died", all(each.deaths for _, each in played), f"at {len(played)} points")
-    lost = [step for step, each in played if not each.is_over or each.told != (1, 1, 1)]
-    story.claim("each time all factories were what they had been", not lost, lost or "")
-    loose = [step for step, each in played if each.came_out]
-    story.claim("and nothing came out", not loose, loose or "")
+    for server in MORTALS:
+        played = [
+            (step, play(story.seed, faults=(Fault(server, step, Kind.CRASH),)))
+            for step in spread_from(FIRST, calm.steps[server], ALL if everywhere else SAMPLE)
+        ]
+        story.claim(f"the {server} server died", all(each.deaths for _, each in played), f"at {len(played)} points")
+        lost = [step for step, each in played if not each.is_over or each.told != (1, 1, 1)]
+        story.claim("each time all factories were what they had been", not lost, lost or "")
+        loose = [step for step, each in played if each.came_out]
+        story.claim("and nothing came out", not loose, loose or "")
     blind = play(story.seed, "careless_requester.elf")
     told = bool(blind.builder.heard and blind.requester.leaks)
     story.claim("of a requester who does not look at the certificate it came out", told)
