@@ -19,10 +19,12 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD, ChannelError
 from capkernel.user.pdimage import PDValues
+from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.linked.domain import Domain, Member
 from servers.linked.table import TableError, read_table
 from servers.neighbours import neighbour
+from tests.servers.bench import Bench
 from tests.servers.stepping import run_steps
 
 LONGEST_US = 3_000_000
@@ -332,53 +334,44 @@ async def is_gone(it: Any) -> bool:
 STEPS = st.lists(st.tuples(st.sampled_from(("open", "derive", "drop", "revoke")), st.integers(0, 30)), max_size=30)
 
 
+class Served(Boxes):
+    """The same server in a domain of its own, asked by messages."""
+
+    async def init(self, pd: PD) -> None:
+        await super().init(pd)
+        self.service = Service(pd, roots=self.root, endpoint=300, inbox=self.inbox)
+        await self.service.open()
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
+        return await self.service.protected(msg)
+
+
+async def outcomes(root: Any, steps: list[tuple[str, int]]) -> list[int | None]:
+    """What comes of steps: which box it is in the end, of each object that was opened; None where nothing is."""
+    objects = [root]
+    for what, index in steps:
+        try:
+            answer = await getattr(objects[index % len(objects)], what)()
+        except Gone:
+            continue
+        if what in ("open", "derive"):
+            objects.append(answer)
+    return [None if await is_gone(each) else await each.which() for each in objects]
+
+
 @given(STEPS)
-def test_objects_close_as_a_model_of_caps_says_and_each_servant_is_told_once(steps: list[tuple[str, int]]) -> None:
-    class Cap:
-        def __init__(self, servant: int, parent: "Cap | None") -> None:
-            self.servant, self.parent, self.is_alive = servant, parent, True
-
-        def is_below(self, other: "Cap") -> bool:
-            return self.parent is other or (self.parent is not None and self.parent.is_below(other))
-
-    caps = [Cap(0, None)]
-    domain_server: list[Boxes] = []
-
-    class Known(Boxes):
-        def __init__(self) -> None:
-            super().__init__()
-            domain_server.append(self)
+def test_objects_in_a_linked_domain_close_as_the_caps_of_the_same_server_do(steps: list[tuple[str, int]]) -> None:
+    found: list[Any] = []
 
     async def work(self: Any, pd: PD, root: Any) -> None:
-        objects = [root]
-        for what, index in steps:
-            cap, it = caps[index % len(caps)], objects[index % len(caps)]
-            if not cap.is_alive or (cap is caps[0] and what == "drop"):
-                assert cap.is_alive or await is_gone(it)
-                continue
-            if what in ("open", "derive"):
-                objects.append(await getattr(it, what)())
-                caps.append(Cap(domain_server[0].count if what == "open" else cap.servant, cap))
-                continue
-            await getattr(it, what)()
-            if what == "revoke":
-                for each in caps:
-                    each.is_alive &= not each.is_below(cap)
-            else:
-                cap.is_alive = False
-                for each in caps:
-                    if each.parent is cap:
-                        each.parent = cap.parent
-        for cap, it in zip(caps, objects, strict=True):
-            if cap.is_alive:
-                assert await it.which() == cap.servant
-            else:
-                assert await is_gone(it)
+        found.append(await outcomes(root, steps))
 
-    linked(BOTH, Known, client(work), answer=no_news)
-    alive = {cap.servant for cap in caps if cap.is_alive}
-    closed = {cap.servant for cap in caps} - alive
-    assert sorted(domain_server[0].told) == sorted(closed)
+    domain = linked(BOTH, Boxes, client(work), answer=no_news)
+    program = module(Served)
+    program.__dict__["registers"] = 0
+    bench = Bench(program, "virtio0", board="virt_iommu")
+    assert bench.call(outcomes(bench.client(Box, 2), steps)) == found[0]
+    assert sorted(bench.program.told) == sorted(domain.parts["boxes"].program.told)
 
 
 def test_isolated_or_linked_the_same_client_leaves_the_same_disk() -> None:

@@ -68,17 +68,18 @@ def aims(isolated: Subject, servers: tuple[str, ...], *, everywhere: bool) -> It
             yield from (Aim(target.name, kind, 1) for kind in target.kinds)
 
 
-def play(subject: Subject, chosen: tuple[Aim, ...]) -> Outcome:
-    """All of it, one after the other, in one run; a client that died begins anew."""
+def play(subject: Subject, chosen: tuple[Aim, ...], seed: int = 0) -> Outcome:
+    """All of it, one after the other, in one run; a client that died begins anew. ``seed`` is for what kinds leave open.
+    """
     batch = Batch(subject)
     batch.warm_up()
     domain = subject.by_target.get(subject.domain)
     trials = []
-    for seed, aim in enumerate(chosen):
+    for number, aim in enumerate(chosen):
         target = subject.by_target.get(aim.target, domain)
         if target is None:
             raise ValueError(f"{subject.name} has no {aim.target}, and no domain of all")
-        trials.append((Planned(target, aim.kind, aim.ahead, seed, or_later=True),))
+        trials.append((Planned(target, aim.kind, aim.ahead, seed * len(chosen) + number, or_later=True),))
     result = batch.play_trials(trials)
     harms = {failed.trial: failed.harm for failed in result.failed if failed.trial >= 0}
     return Outcome(

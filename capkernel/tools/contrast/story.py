@@ -56,7 +56,7 @@ def _campaign(
     story: Story, what: str, subjects: tuple[Subject, Subject], servers: tuple[str, ...], everywhere: bool
 ) -> None:
     chosen = tuple(aims(subjects[0], servers, everywhere=everywhere))
-    isolated, linked = (play(subject, chosen) for subject in subjects)
+    isolated, linked = (play(subject, chosen, story.seed) for subject in subjects)
     for words, software in (("crashes and hangs of servers", True), ("faults of the device", False)):
         _both(story, f"{what}: {words} → client failures", [
             f"{each.count(software=software)} → {each.harmful(software=software)}" for each in (isolated, linked)
