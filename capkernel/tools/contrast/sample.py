@@ -69,7 +69,7 @@ def aims(isolated: Subject, servers: tuple[str, ...], *, everywhere: bool) -> It
 
 
 def play(subject: Subject, chosen: tuple[Aim, ...], seed: int = 0) -> Outcome:
-    """All of it, one after the other, in one run; a client that died begins anew. A seed decides what kinds leave open."""
+    """All of it in one run, in turn; a client that died begins anew. The seed decides what the kinds leave open."""
     batch = Batch(subject)
     batch.warm_up()
     domain = subject.by_target.get(subject.domain)
