@@ -512,8 +512,8 @@ class ConsoleProgram(ABC):
             pd.spare_replies.extend(range(FIRST_REPLY, FIRST_REPLY + REPLIES))
         await port.start()
         if pd.life > 1:
-            # The driver before may have died in the middle of a line.
-            self.terminal.echo("\n")
+            # The driver before may have died in the middle of a line, which whoever wrote it will write again.
+            self.terminal.redraw("")
             await self.terminal.pump()
 
     async def _goes_on(self, pd: PD) -> bool:

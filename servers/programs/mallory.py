@@ -57,16 +57,15 @@ async def main(process: Process) -> int:
     """Try everything."""
     tries = Tries(process)
     await _guess(process, tries)
-    if "home" in process.caps:
-        await _climb(process, tries, given(Directory, process, "home"))
-        await _forge(process, tries, process.caps["home"])
-    if "launcher" in process.caps and "program" in process.caps:
-        await _multiply(process, tries)
-    if "memory" in process.caps:
-        account = given(Account, process, "memory")
-        quota = (await account.info()).quota
-        await tries.refused("to take more memory than the quota", lambda: account.allocate(1, quota + PAGE, Use.FRAMES))
-        await tries.refused("to give more memory than the quota", lambda: account.split(2, quota + PAGE))
+    for needed, attack in (
+        ({"home"}, _climb), ({"home"}, _forge), ({"launcher", "program"}, _multiply), ({"memory"}, _grow),
+    ):  # fmt: skip
+        if needed <= process.caps.keys():
+            try:
+                await attack(process, tries)
+            except Failure as failure:
+                # What she was given may be of another kind, or be taken away meanwhile.
+                await tell(process, f"mallory: {' and '.join(sorted(needed))}: {described(failure)}")
     await tell(process, f"mallory: {tries.tried} tries, {tries.succeeded} succeeded")
     return tries.succeeded
 
@@ -87,8 +86,9 @@ async def _guess(process: Process, tries: Tries) -> None:
             await tries.refused(f"to find a cap at address {slot:#x}", partial(probe, slot))
 
 
-async def _climb(process: Process, tries: Tries, home: Directory) -> None:
+async def _climb(process: Process, tries: Tries) -> None:
     """Out of a directory, and beyond its rights."""
+    home = given(Directory, process, "home")
     for name in ("..", ".", "/", "../..", "a/../.."):
         await tries.refused(f"to open the directory {name!r}", partial(home.directory, name, READ))
     names = [entry.name for entry in await home.list(0)]
@@ -99,11 +99,11 @@ async def _climb(process: Process, tries: Tries, home: Directory) -> None:
     await tries.refused("to get a cap with the right to write", partial(home.restrict, READ_WRITE))
 
 
-async def _forge(process: Process, tries: Tries, cap: int) -> None:
+async def _forge(process: Process, tries: Tries) -> None:
     """Another badge for a server's endpoint: to be another client, or to have another object."""
     if user.SLOTS not in process.caps or process.inbox is None:
         return
-    own = process.caps[user.SLOTS]
+    own, cap = process.caps[user.SLOTS], process.caps["home"]
     slot = process.inbox.slots.alloc()
 
     async def mint(badge: int) -> str:
@@ -116,6 +116,14 @@ async def _forge(process: Process, tries: Tries, cap: int) -> None:
     await tries.refused("to forge another client's badge", lambda: mint(FORGED_BADGE))
     await tries.refused("to forge another object's badge", lambda: mint(FORGED_BADGE | 1 << 22))
     process.inbox.slots.free(slot)
+
+
+async def _grow(process: Process, tries: Tries) -> None:
+    """Beyond its account of memory."""
+    account = given(Account, process, "memory")
+    quota = (await account.info()).quota
+    await tries.refused("to take more memory than the quota", lambda: account.allocate(1, quota + PAGE, Use.FRAMES))
+    await tries.refused("to give more memory than the quota", lambda: account.split(2, quota + PAGE))
 
 
 async def _multiply(process: Process, tries: Tries) -> None:

@@ -1,5 +1,8 @@
 """What programs have in common: to say something, if they were given the terminal."""
 
+from contextlib import suppress
+
+from capkernel.protocols.again import insist
 from capkernel.protocols.console import Console
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.spawn import given
@@ -11,9 +14,11 @@ MISSING = 64
 
 
 async def tell(process: Process, text: str) -> None:
-    """Write lines to the terminal, if the process was given it; there is no other way to be heard."""
+    """Write lines to the terminal, if the process was given it. If that fails nobody hears them."""
     if CONSOLE in process.caps:
-        await given(Console, process, CONSOLE).write(text)
+        console = given(Console, process, CONSOLE)
+        with suppress(Failure):
+            await insist(console.write, text)
 
 
 async def lacks(process: Process, name: str) -> bool:

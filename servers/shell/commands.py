@@ -78,7 +78,11 @@ class Shell(Protocol):
         ...
 
     async def why(self) -> list[str]:
-        """Why the last command was refused."""
+        """Why the last command was refused, or a process came to grief, whatever was last."""
+        ...
+
+    def came_to_grief(self, job: Job) -> None:
+        """A process ended by a fault: what there is to be asked about now."""
         ...
 
     def leave(self) -> None:
@@ -405,17 +409,20 @@ async def address_of(network: Network, host: str) -> str:
 
 @command("why")
 async def why(shell: Shell, pid: str = "") -> None:
-    """Say why the last command was refused, by whom, and who could grant it; or how a process ended, and with what."""
-    if not pid:
-        await shell.say("\n".join(await shell.why()))
-        return
-    job = shell.jobs.find(pid)
+    """Say why the last command was refused, by whom, and who could grant it; or how a process ended, and with what.
+
+    Without a number, of what came last.
+    """
+    await shell.say("\n".join(end_of(shell.jobs.find(pid)) if pid else await shell.why()))
+
+
+def end_of(job: Job) -> list[str]:
+    """How a process ended, and what it was given."""
     lines = [f"Process {job.number}, {job.name}, {job.ending}."]
     if job.status is not None and job.status.pc:
         lines.append(f"It was at {job.status.pc:#x}; its program lies from {PROGRAM:#x} on if it is Python.")
     lines += [f"It was given {name}: {gift.words}" for name, gift in job.gifts.items()] or ["It was given nothing."]
-    lines.append("Beyond that it had its memory, its own CSpace, and a cap to say that it is over.")
-    await shell.say("\n".join(lines))
+    return [*lines, "Beyond that it had its memory, its own CSpace, and a cap to say that it is over."]
 
 
 @command("history")

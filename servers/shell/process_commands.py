@@ -143,6 +143,7 @@ async def report(shell: Shell, job: Job) -> None:
     text = f"[{job.number}] {job.name} {job.ending}"
     await shell.say(text)
     if job.status is not None and job.status.state is State.FAULTED:
+        shell.came_to_grief(job)
         await shell.log(text)
 
 

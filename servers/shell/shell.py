@@ -41,7 +41,7 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.shell import commands, process_commands
 from servers.shell import system_commands as system_commands
-from servers.shell.commands import COMMANDS, describe
+from servers.shell.commands import COMMANDS, describe, end_of
 from servers.shell.described import Description
 from servers.shell.editor import Editor, Outcome
 from servers.shell.gifts import KEYS, Gift, Giver
@@ -118,6 +118,8 @@ class Program:
     def __init__(self) -> None:
         self.editor = Editor()
         self.refused: tuple[str, Failure, Refusal | None] | None = None
+        self.faulted: Job | None = None
+        """A process that came to grief after the last refusal."""
         self.is_left = False
         self.ahead = ""
         self.asked = 0
@@ -238,7 +240,7 @@ class Program:
         await process_commands.settle(self)
 
     async def _refuse(self, line: str, failure: Failure) -> None:
-        self.refused = line, failure, self.trail.refusal(failure)
+        self.refused, self.faulted = (line, failure, self.trail.refusal(failure)), None
         await self.say(describe(failure))
 
     # Jobs
@@ -331,7 +333,9 @@ class Program:
                     await self.timer.sleep(BUSY_US)
 
     async def why(self) -> list[str]:
-        """Why the last command was refused."""
+        """Why the last command was refused, or a process came to grief, whatever was last."""
+        if self.faulted is not None:
+            return end_of(self.faulted)
         if self.refused is None:
             return ["nothing was refused yet"]
         line, failure, refusal = self.refused
@@ -353,6 +357,10 @@ class Program:
             f"  {own.service}, out of what it was given to call: {', '.join(called) or 'nobody'}.",
             f"  Caps to call {own.service} were given to: {', '.join(callers)}.",
         ]
+
+    def came_to_grief(self, job: Job) -> None:
+        """A process ended by a fault."""
+        self.faulted = job
 
     def leave(self) -> None:
         """This was the last command."""

@@ -1,5 +1,6 @@
 """The console system on a machine of its own, with the serial line and the kernel's console kept apart."""
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.servers.fakedisk import REGION, FakeDisk
 
 SYSTEMS = Path(__file__).parents[2] / "servers" / "systems"
 FILES = {"virt_iommu": SYSTEMS / "console.system", "virt_sifive": SYSTEMS / "virt_sifive" / "console.system"}
+ERASED = re.compile(r"[^\n]*\x1b\[K")
 LONGEST_US, SLICE_US = 3_000_000, 5_000
 
 
@@ -79,6 +81,11 @@ class ConsoleStage:
     @property
     def words(self) -> tuple[int, ...]:
         return struct.unpack_from("<6Q", self.system.read_region("report"))
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on the terminal: what was erased is not there any more."""
+        return ERASED.sub("", self.line.text).splitlines()
 
     def file(self, path: str) -> bytes:
         """What a file on the disk contains, read by somebody else."""

@@ -236,7 +236,7 @@ def test_too_much_is_refused(make: Any) -> None:
     assert bench.shown().count("\a") == 10
 
 
-def test_a_driver_that_died_in_a_line_begins_a_new_one(make: Any) -> None:
+def test_what_a_driver_had_of_a_line_when_it_died_is_erased(make: Any) -> None:
     bench = make()
     with HeldBack(bench):
         bench.ask(bench.client(Console, 2).write("y" * 60))
@@ -245,7 +245,15 @@ def test_a_driver_that_died_in_a_line_begins_a_new_one(make: Any) -> None:
         bench.ask(bench.client(Console, 2).write("z" * 60))
     after = make(life=2, machine=bench.machine)
     after.call(after.client(Console, 2).write("whole line"))
-    assert after.shown().splitlines()[-1] == "whole line"
+    assert after.shown().endswith(f"{ERASE}whole line\n")
+
+
+def test_a_driver_that_died_between_two_lines_leaves_no_empty_one(make: Any) -> None:
+    bench = make()
+    bench.call(bench.client(Console, 2).write("one line"))
+    after = make(life=2, machine=bench.machine)
+    after.call(after.client(Console, 2).write("the next"))
+    assert after.shown().replace(ERASE, "") in ("one line\nthe next\n", "the next\n")
 
 
 KEYS = st.lists(

@@ -43,7 +43,7 @@ def test_every_server_is_used_and_the_keyboard_works(board: str) -> None:
     stage = ConsoleStage(board=board)
     assert stage.run_client()
     assert (stage.words[ERRORS], stage.words[DEATHS], stage.words[ACKNOWLEDGED]) == (0, 0, 7)
-    lines = stage.line.text.splitlines()
+    lines = stage.lines
     assert lines[0] == "time: slept 500 us; 1735689600 s since 1970"
     assert "files: the same what was written; at home there is ['notes']" in lines
     assert "names: the guest wrote entry 2; 4 tries were refused" in lines
@@ -53,7 +53,7 @@ def test_every_server_is_used_and_the_keyboard_works(board: str) -> None:
     stage.type("wrong")
     stage.type("\x03")
     stage.type("\x04")
-    assert stage.line.text.splitlines()[-6:] == ["> hello", "you typed: hello", "> wrong^C", "interrupted", "> ", "bye"]
+    assert stage.lines[-6:] == ["> hello", "you typed: hello", "> wrong^C", "interrupted", "> ", "bye"]
     assert stage.words[ALARMS] == 1
     log = stage.file("log/log.0").decode().splitlines()
     assert [line.split()[3] for line in log] == ["client", "client/guest"]
@@ -89,7 +89,7 @@ def test_a_console_that_dies_in_a_line_comes_back_and_the_text_is_complete(steps
     stage = struck(steps, board, "console", part)
     assert stage.injector.activated
     assert stage.words[ERRORS] == 0
-    lines = stage.line.text.splitlines()
+    lines = stage.lines
     whole = [line for line in lines if line in TEXT]
     assert list(dict.fromkeys(whole)) == TEXT
     assert len(whole) - len(TEXT) <= stage.words[DEATHS], "a line is written again only if its writer was told"
@@ -101,7 +101,7 @@ def test_any_server_may_die_and_what_fails_is_said(steps: Any, service: str, par
     stage = struck(steps, "virt_iommu", service, part)
     assert stage.injector.activated
     assert stage.words[ERRORS] <= (service in FORGETFUL)
-    assert [line for line in stage.line.text.splitlines() if line in TEXT] == TEXT
+    assert [line for line in stage.lines if line in TEXT] == TEXT
     if service != "files":
         assert audited(stage).is_intact
     assert stage.words[ACKNOWLEDGED] >= 7 or stage.words[ERRORS]
@@ -115,7 +115,7 @@ def test_any_server_may_die_at_any_step(steps: Any, service: str) -> None:
         assert stage.run_client(), step
         stage.close()
         assert stage.words[ERRORS] <= (service in FORGETFUL), step
-        whole = [line for line in stage.line.text.splitlines() if line in TEXT]
+        whole = [line for line in stage.lines if line in TEXT]
         assert list(dict.fromkeys(whole)) == TEXT, step
         assert len(whole) - len(TEXT) <= stage.words[DEATHS], step
         assert audited(stage).is_intact, step
@@ -125,7 +125,7 @@ def test_any_server_may_die_at_any_step(steps: Any, service: str) -> None:
 def test_a_server_that_hangs_is_found_by_its_heartbeat(steps: Any, service: str) -> None:
     stage = struck(steps, "virt_iommu", service, 0.6, Kind.HANG)
     assert stage.injector.activated
-    assert [line for line in stage.line.text.splitlines() if line in TEXT][-1] == TEXT[-1]
+    assert [line for line in stage.lines if line in TEXT][-1] == TEXT[-1]
 
 
 def test_what_was_acknowledged_is_on_the_medium_at_every_moment() -> None:

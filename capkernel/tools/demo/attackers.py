@@ -1,4 +1,4 @@
-"""An attacker for every server, beside an honest client of them all; and each kind of trick with its layer switched off.
+"""An attacker for every server, beside an honest client of all; and each kind of trick with its layer switched off.
 
 What attackers and client say of themselves is in memory. What is seen from outside: whether somebody stopped, what the
 browsers outside of the machine got.

@@ -4,6 +4,7 @@ She has a directory to read, a share of processes and memory, a program, and her
 given. Then she is run once more with a directory that she may write to: what she is refused is what she was not given.
 """
 
+import re
 from typing import Final
 
 from capkernel.runtime.described import DescribedSystem
@@ -20,6 +21,7 @@ PREPARED: Final = "mkdir vault", "write vault/secret do not touch"
 VAULT: Final = "vault"
 """A directory, to be read."""
 GIVEN: Final = "launcher=launcher:256K:3 program=/bin/hello memory=memory:64K console=console"
+ERASED: Final = re.compile(r"[^\n]*\x1b\[K")
 REFUSED: Final = "refused"
 SUCCESS: Final = "SUCCESS"
 LAST: Final = "mallory:"
@@ -51,11 +53,11 @@ class Prompt:
         raise TimeoutError("the shell asks for nothing any more")
 
     def do(self, line: str) -> list[str]:
-        """Type a line; what is said then."""
+        """Type a line; what is said then, without what is erased again."""
         before = len(self.terminal.text)
         self.terminal.feed(f"{line}\n".encode())
         self._wait()
-        return self.terminal.text[before:].replace("\r", "").splitlines()[1:]
+        return ERASED.sub("", self.terminal.text[before:].replace("\r", "")).splitlines()[1:]
 
 
 def story(story: Story, *, everywhere: bool = False) -> None:
