@@ -156,6 +156,17 @@ class Player:
             except Failure as failure:
                 return type(failure).__name__
 
+    async def known(self, make: Callable[[], Awaitable[Any]], look: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Something new that the server knows, and what it says of it. If it died just when it handed out the cap,
+        that leads nowhere.
+        """
+        made = await make()
+        try:
+            return made, await insist(look, made)
+        except Gone:
+            await made.forget()
+            raise
+
     def at(self, which: int, kinds: tuple[str, ...] = ()) -> Child | None:
         """One of the processes to which there is a cap."""
         found = [each for each in self.children if not each.is_gone and (not kinds or each.kind in kinds)]
@@ -222,19 +233,24 @@ class Player:
         launcher = self.parts[owner]
         if launcher is None or not await self._have_room(owner, 1):
             return "no room"
-        process = await self.surely(lambda: launcher.create("prepared"))
-        if isinstance(process, str):
-            return process
+        made = await self.surely(lambda: self.known(lambda: launcher.create("prepared"), lambda made: made.info()))
+        if isinstance(made, str):
+            return made
+        process, info = made
         self.children.append(Child(process, "prepared", owner))
-        return (await insist(process.info)).state
+        return info.state
 
     async def part(self) -> Any:
         if not await self._have_room(0, PROCESSES):
             return "no room"
-        part = await self.surely(lambda: self.world.launcher.split(MEMORY, PROCESSES))
-        if not isinstance(part, str):
-            self.parts.append(part)
-        return isinstance(part, str) and part
+        launcher = self.world.launcher
+        made = await self.surely(
+            lambda: self.known(lambda: launcher.split(MEMORY, PROCESSES), lambda made: made.quota())
+        )
+        if isinstance(made, str):
+            return made
+        self.parts.append(made[0])
+        return False
 
     async def close(self, which: int) -> Any:
         """A part ends, and all that it started."""
