@@ -9,6 +9,7 @@ endian (RISC-V unprivileged spec, section 1.4).
 """
 
 import ctypes
+import errno
 import hashlib
 import mmap
 import os
@@ -222,8 +223,10 @@ class Memory:
         while end < self.size:
             try:
                 start = os.lseek(self.fd, end, os.SEEK_DATA)
-            except OSError:  # ENXIO: no data from here to the end
-                return
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # No data from here to the end.
+                    return
+                raise
             end = os.lseek(self.fd, start, os.SEEK_HOLE)
             yield start, end
 
@@ -260,10 +263,8 @@ class Memory:
             self._map[start:end] = bytes(end - start)
 
     def _is_touched(self, page_start: int) -> bool:
-        try:
-            return os.lseek(self.fd, page_start, os.SEEK_DATA) == page_start
-        except OSError:  # ENXIO: no data from here to the end
-            return False
+        # (To ask for the next data instead would have the host search a hole, which may be all of the RAM.)
+        return os.lseek(self.fd, page_start, os.SEEK_HOLE) != page_start
 
     # Errors
 
