@@ -40,7 +40,9 @@ class Segment(Interface, number=52):
     @operation(2)
     @abstractmethod
     async def snapshot(self) -> "Segment":
-        """A segment with the same content, in the same pool: a page is copied when either is changed."""
+        """A segment with the same content, in the same pool: a page is copied when either is changed. QuotaExceeded if
+        its client has as many pages as the pager writes down for one.
+        """
 
 
 class Pager(Interface, number=53):
