@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from capkernel.tools.demo.mallory import Prompt
+from capkernel.tools.mallory import Prompt
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from capkernel.tools.demo import mallory
+from capkernel.tools import mallory
 from capkernel.tools.demo.story import Story
 from capkernel.tools.tour import STORIES_OF_SERVERS
 
