@@ -61,17 +61,16 @@ def _checker(public_key: bytes) -> Check:
 
 
 def _key(text: str) -> bytes:
-    place = Path(text)
+    place, given = Path(text), f"{text!r} is neither"
     if len(text) != 2 * KEY_BYTES and place.is_file():
-        text = place.read_text(errors="replace").strip()
+        # What is in the file is not told: it may be the private key.
+        text, given = place.read_text(errors="replace").strip(), f"what is in {place} is not"
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise typer.BadParameter(
-            f"a public key is {2 * KEY_BYTES} hex digits, or a file with them; {text!r} is neither"
-        )
+        raise typer.BadParameter(f"a public key is {2 * KEY_BYTES} hex digits, or a file with them; {given}")
     return key
 
 

@@ -22,6 +22,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from capkernel.protocols.console import MAX_LINE
 from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.hostnet import HostNet
 from capkernel.runtime.serial import SerialInput
@@ -53,6 +54,7 @@ SUPERBLOCKS: Final = 8192
 LITTLEFS_MAGIC: Final = b"littlefs"
 SLICE_US: Final = 2_000
 END_KEY: Final = b"\x04"
+ERASE_KEY: Final = b"\x15"
 END_EVERY: Final = 20
 """Slices between two end keys."""
 TICKS_PER_SECOND: Final = 10_000_000
@@ -120,13 +122,17 @@ def shell(
         f"-- {system.machine.now() / TICKS_PER_SECOND:.3f} s of virtual time, trace {trace.hash()[:16]}",
         file=sys.stderr,
     )
-    raise typer.Exit(0 if left and not system.faults else FAILED)
+    problem = source.problem if isinstance(source, Script) else ""
+    if problem:
+        print(f"shell: {problem}", file=sys.stderr)
+    raise typer.Exit(0 if left and not system.faults and not problem else FAILED)
 
 
 class Script(SerialInput):
     """Lines from a file or a pipe. Each is typed when the shell asks for it: what is typed ahead goes with a console
     that dies. One that is not asked for is typed after a while, for what runs in front may want it. Behind the last one
-    the end key is typed again and again, until the shell sees it.
+    the end key is typed again and again, until the shell sees it. A line that is longer than a terminal takes is erased
+    and ends the script; ``problem`` says so.
     """
 
     def __init__(self, fd: int) -> None:
@@ -137,6 +143,8 @@ class Script(SerialInput):
         self._asked = 0
         self._typed_at = self._now = 0
         self._polls = 0
+        self._lines = self._length = 0
+        self.problem = ""
 
     def ask(self, asked: int, now: int) -> None:
         """``asked`` is another number for each line that the shell waits for; ``now`` in ticks of the machine."""
@@ -158,7 +166,17 @@ class Script(SerialInput):
             return END_KEY if self._polls % END_EVERY == 1 else b""
         line, newline, _ = self._read_ahead[:limit].partition(b"\n")
         typed = line + newline
+        self._length += len(line)
+        if self._length > MAX_LINE:
+            self.problem = (
+                f"line {self._lines + 1} of the script has more than the {MAX_LINE} bytes that a terminal takes; "
+                "neither it nor what follows was typed"
+            )
+            self.ended, self._is_at_start, self._read_ahead = True, True, b""
+            return ERASE_KEY
         self._read_ahead = self._read_ahead[len(typed) :]
+        if newline:
+            self._lines, self._length = self._lines + 1, 0
         if typed:
             self._is_at_start = bool(newline)
         if newline:

@@ -168,6 +168,11 @@ def test_the_command(tmp_path: Any) -> None:
     answer = run("--key", str(key), "--head", str(head))
     assert (answer.exit_code, "record 2: changed" in answer.output) == (1, True), answer.output
     assert run("--key", "beef").exit_code == 2
+    private = tmp_path / "private"
+    private.write_text("ab" * 20)
+    answer = run("--key", str(private))
+    assert answer.exit_code == 2
+    assert "abab" not in answer.output, "whatever else is in a file is nobody's business"
     assert run("--key", str(key), "--head", str(tmp_path)).exit_code == 2
 
 

@@ -1,6 +1,8 @@
 """`capkernel shell` refuses what it cannot use, before it boots anything, and leaves it as it is."""
 
 import os
+import subprocess
+import sys
 from fcntl import LOCK_EX, flock
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from capkernel.protocols.console import MAX_LINE
 from capkernel.tools.plain import PlainTerminal
-from capkernel.tools.shell import SMALLEST_DISK, USAGE, restless, shell
+from capkernel.tools.shell import FAILED, SMALLEST_DISK, USAGE, Script, restless, shell
 from hwmodel.cpu.program import Crash
 
 app = typer.Typer()
@@ -111,3 +114,40 @@ def test_who_comes_to_grief_again_and_again_is_named_with_the_reason() -> None:
         "files came to grief 4 times, at last: Corrupt: life 3"
     ]
     assert restless([]) == []
+
+
+def typed(script: bytes, place: Path) -> tuple[bytes, str]:
+    """What is typed of a script if every line is asked for, up to the first end key; and what is wrong with it."""
+    place.write_bytes(script)
+    fd = os.open(place, os.O_RDONLY)
+    source, keys = Script(fd), b""
+    for asked in range(1, 10_000):
+        source.ask(asked, 0)
+        keys += source.read(16)
+        if keys.endswith(b"\x04"):
+            break
+    os.close(fd)
+    return keys.removesuffix(b"\x04"), source.problem
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_as_long_as_a_terminal_takes_is_typed_and_a_longer_one_ends_the_script(
+    tmp_path: Path, end: bytes
+) -> None:
+    longest = b"x" * MAX_LINE
+    assert typed(b"ls\n" + longest + end, tmp_path / "script") == (b"ls\n" + longest + b"\n", "")
+    keys, problem = typed(b"ls\n" + longest + b"x" + end + b"rm all\n", tmp_path / "script")
+    assert (keys[:3], keys[-1:]) == (b"ls\n", b"\x15"), "what was typed of it is erased"
+    assert b"rm" not in keys
+    assert f"line 2 of the script has more than the {MAX_LINE} bytes" in problem
+
+
+def test_a_script_with_too_long_a_line_is_a_failure(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"write a {'x' * 900}\nls\n")
+    command = [sys.executable, "-m", "capkernel", "shell", "--script", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == FAILED
+    assert "shell: line 1 of the script has more than" in done.stderr
+    assert "NotFound" not in done.stdout
+    assert " a\n" not in done.stdout
