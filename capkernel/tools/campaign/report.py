@@ -22,7 +22,7 @@ def show(console: Console, found: Mapping[str, Sums]) -> None:
         together.merge(sums)
         table = Table(title=name, title_justify="left", box=None, pad_edge=False)
         table.add_column("fault")
-        for column in ("planned", "activated", "not survived"):
+        for column in ("planned", "activated", "not survived (by a trial's first fault)"):
             table.add_column(column, justify="right")
         for kind in sorted(sums.planned):
             table.add_row(kind, *(str(each[kind]) for each in (sums.planned, sums.activated, sums.failures)))

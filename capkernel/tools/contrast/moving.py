@@ -10,9 +10,9 @@ LONGEST_US: Final = 3_000_000
 _REMARK: Final = "Needs "
 
 
-def changed_lines(build: Build) -> int:
+def changed_lines(system: str) -> int:
     """Lines of the description that another board wants otherwise; what it says for people is not counted."""
-    path = find_system(build.system)
+    path = find_system(system)
     first, second = (
         [line for line in file.read_text(encoding="utf-8").splitlines() if _REMARK not in line]
         for file in (path, path.parent / SECOND_BOARD / path.name)

@@ -11,9 +11,19 @@ OURS = ("servers.", "capkernel.protocols", "capkernel.user")
 """Packages that are counted; ``capkernel.abi`` and ``capkernel.system`` are constants and formats."""
 
 
+def own_lines(*names: str) -> int:
+    """Lines of code of some installed programs' own modules together, without what they import."""
+    modules = _modules()
+    return sum(_lines(modules[name]) for name in names)
+
+
+def _modules() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=PROGRAMS)}
+
+
 def program_lines(*names: str) -> int:
     """Lines of code of the modules of some installed programs together."""
-    modules = {point.name: point.value for point in entry_points(group=PROGRAMS)}
+    modules = _modules()
     found: set[str] = set()
     for name in names:
         _collect(modules[name], found)
