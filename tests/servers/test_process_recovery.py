@@ -397,7 +397,16 @@ def test_a_history_in_which_the_server_dies_is_the_one_in_which_it_does_not(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=40, deadline=None, suppress_health_check=SUPPRESSED)
+@given(steps=STEPS, deaths=DEATHS)
+def test_more_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
+    monkeypatch: Any, steps: list[Any], deaths: list[float]
+) -> None:
+    check(monkeypatch, steps, deaths)
+
+
+@pytest.mark.campaign
+@settings(max_examples=300, deadline=None, suppress_health_check=SUPPRESSED)
 @given(steps=STEPS, deaths=DEATHS)
 def test_many_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     monkeypatch: Any, steps: list[Any], deaths: list[float]
@@ -471,7 +480,10 @@ async def exit_paged(process: user.Process) -> int:
     return 3
 
 
-@pytest.mark.parametrize("deaths", [range(1, 400, 23), pytest.param(range(1, 400), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("deaths", [
+    range(1, 400, 23), pytest.param(range(1, 400, 5), marks=pytest.mark.slow),
+    pytest.param(range(1, 400), marks=pytest.mark.campaign),
+])  # fmt: skip
 @pytest.mark.parametrize("mortal", ["pager", "processes"])
 def test_a_paged_process_ends_as_it_ends_whoever_dies(monkeypatch: Any, mortal: str, deaths: range) -> None:
     async def story(world: World) -> None:
