@@ -105,6 +105,8 @@ class OpenFile(Positioned):
         self.tree = tree
         self.where = where
         self.file: Any = None
+        self.is_changed = self.has_lost = False
+        """Whether something was written that was not made to last; whether that went with the server."""
 
     async def open(self) -> None:
         """Get a cap to it. Raises failures."""
@@ -121,6 +123,7 @@ class OpenFile(Positioned):
         return await persistently(lambda: question(self.file), self._again)
 
     async def _again(self) -> None:
+        self.has_lost |= self.is_changed
         with suppress(ServerDied):
             await self.open()
 
@@ -140,6 +143,7 @@ class OpenFile(Positioned):
             self.offset = await self.end()
         part = data[:MOST]
         await self._ask(lambda file: file.write(self.offset, part))
+        self.is_changed = True
         self.offset += len(part)
         return len(part)
 
@@ -158,10 +162,14 @@ class OpenFile(Positioned):
     async def truncate(self, size: int) -> None:
         """The same however it was opened."""
         await self._ask(lambda file: file.resize(size))
+        self.is_changed = True
 
     async def sync(self) -> None:
-        """Make it last."""
+        """Make it last. Raises PosixError (EIO): what was written went with its server, and is to be written again."""
         await self._ask(lambda file: file.sync())
+        lost, self.is_changed, self.has_lost = self.has_lost, False, False
+        if lost:
+            raise PosixError(Errno.EIO)
 
     async def stat(self) -> Stat:
         """Its size."""
