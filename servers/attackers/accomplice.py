@@ -12,7 +12,6 @@ WORDS: Final = 32
 """At the start of the region, where requests lie."""
 PAUSE: Final = 150
 """Ticks between two changes."""
-BEGIN: Final = 0
 CHANGES: Final = 20_000
 
 

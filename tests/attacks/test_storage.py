@@ -1,13 +1,8 @@
 """Attackers of the storage servers: a client who may only read, and a disk that writes where it likes."""
 
-from capkernel.kernel.caps import PageTableCap
+from capkernel.tools.demo.attackers import overwritten_by_dma
 from capkernel.tools.demo.stage import Stage
 from hwmodel.block import RamDisk
-from hwmodel.faults import Fault, FaultKind, FaultPlan
-from hwmodel.sv39 import walk
-
-REPORT = 0x510_0000
-ROGUE_STEPS = range(200, 260)
 
 
 def test_a_client_who_may_only_read_gets_nothing_else_and_stops_nobody() -> None:
@@ -29,34 +24,15 @@ def test_a_client_who_may_only_read_gets_nothing_else_and_stops_nobody() -> None
     assert not stage.system.crashes
 
 
-def attacked_by_its_disk(variant: str) -> tuple[bool, int, int]:
-    """Let the disk write to the client's memory: whether that changed, accesses refused, accesses that got through."""
-    stage = Stage("storage", variant=variant)
-    stage.booted.boot()
-    vspace = stage.system.threads["client"].vspace_slot.cap
-    assert isinstance(vspace, PageTableCap)
-    page = walk(stage.system.machine.memory, vspace.paddr, REPORT)
-    assert page is not None
-    target = page.paddr + 0x800
-    before = stage.system.machine.read_bytes(target, 8)
-    faults = tuple(Fault(step, FaultKind.ROGUE_DMA, target) for step in ROGUE_STEPS)
-    stage.disk_device.faults.set_plan(FaultPlan(faults, 1))
-    stage.run_until(lambda: bool(stage.words("report", 1)[0]), 1_000_000)
-    after = stage.system.machine.read_bytes(target, 8)
-    injected = stage.disk_device.faults
-    stage.close()
-    return before != after, injected.rogue_refused, injected.rogue_through
-
-
 def test_a_disk_that_writes_where_it_likes_is_stopped_by_the_iommu() -> None:
-    changed, refused, through = attacked_by_its_disk("")
+    changed, refused, through = overwritten_by_dma("")
     assert not changed
     assert refused > 0
     assert through == 0
 
 
 def test_without_an_iommu_it_writes_into_the_clients_memory() -> None:
-    changed, refused, through = attacked_by_its_disk("no_iommu")
+    changed, refused, through = overwritten_by_dma("no_iommu")
     assert changed
     assert refused == 0
     assert through > 0

@@ -215,8 +215,10 @@ def _rewrite(folder: Path, old: str, new: str) -> None:
         (folder / other.name).write_text(other.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def overwritten_by_dma(variant: str, seed: int = 0) -> tuple[bool, int]:
-    """A disk that writes where it likes, into a client's memory: whether that changed, and how often it was stopped."""
+def overwritten_by_dma(variant: str, seed: int = 0) -> tuple[bool, int, int]:
+    """A disk that writes where it likes, into a client's memory: whether that changed, accesses that were refused, and
+    those that got through.
+    """
     stage = Stage("storage", seed=seed, variant=variant)
     stage.booted.boot()
     vspace = stage.system.threads["client"].vspace_slot.cap
@@ -229,9 +231,9 @@ def overwritten_by_dma(variant: str, seed: int = 0) -> tuple[bool, int]:
     stage.disk_device.faults.set_plan(FaultPlan(faults, 1))
     stage.run_until(lambda: bool(stage.words("report", 1)[0]), 1_000_000)
     after = stage.system.machine.read_bytes(target, 8)
-    stopped = stage.disk_device.faults.rogue_refused
+    injected = stage.disk_device.faults
     stage.close()
-    return before != after, stopped
+    return before != after, injected.rogue_refused, injected.rogue_through
 
 
 # The story
@@ -251,8 +253,9 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     story.tell("each kind of trick, with the layer switched off that keeps it out:")
     for weakness in WEAKNESSES:
         story.claim(f"{weakness.trick.value}: gets in with {weakness.title}", weakened(weakness, story.seed))
-    stopped, refused = overwritten_by_dma("", story.seed)
-    story.claim("DMA into a client's memory is stopped by the IOMMU", not stopped and refused > 0, f"{refused} times")
+    changed, refused, through = overwritten_by_dma("", story.seed)
+    is_stopped = not (changed or through) and refused > 0
+    story.claim("DMA into a client's memory is stopped by the IOMMU", is_stopped, f"{refused} times")
     story.claim("DMA: gets in without an IOMMU", overwritten_by_dma("no_iommu", story.seed)[0])
 
 
