@@ -34,7 +34,7 @@ from capkernel.protocols.posix import (
 )
 from capkernel.protocols.spawn import killed
 from servers.net.closing import let_go
-from servers.posix.descriptions import Description, OpenDirectory, OpenFile, Pipe, PipeEnd
+from servers.posix.descriptions import Description, OpenDirectory, Pipe, PipeEnd
 from servers.posix.paths import Found, PosixError, errno_of
 from servers.posix.table import Entry
 from servers.posix.world import GRAVEYARD, World
@@ -111,11 +111,15 @@ class Calls(Posix):
                 await let_go(await directory.create(found.name))
             finally:
                 await self.world.tree.release(directory)
-        file = OpenFile(flags, self.world.tree, found.names)
-        await file.open()
+        file = await self.world.open_file(found.names, flags)
+        fd = self.entry.put(file)
         if flags & O_TRUNC:
-            await file.truncate(0)
-        return self.entry.put(file)
+            try:
+                await file.truncate(0)
+            except Failure:
+                await self.world.close(self.entry, fd)
+                raise
+        return fd
 
     def _to_be_opened(self, found: Found, flags: int) -> Kind | None:
         """What is there; None for what is to be made. Raises PosixError."""
@@ -275,7 +279,7 @@ class Calls(Posix):
             raise PosixError(Errno.EISDIR)
         if not is_file and target.kind is Kind.FILE:
             raise PosixError(Errno.ENOTDIR)
-        if not is_file or self.world.open_files(target.names):
+        if not is_file or self.world.is_open(target.names):
             if any(entry.cwd == target.names for entry in self.world.table.entries.values()):
                 raise PosixError(Errno.EBUSY)
             await self.world.remove(target)
@@ -393,4 +397,3 @@ def _fitting(names: list[str]) -> list[str]:
 
 
 _START_ERRORS = {WrongKind: Errno.ENOEXEC, NotFound: Errno.ENOEXEC, QuotaExceeded: Errno.EAGAIN}
-

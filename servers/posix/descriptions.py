@@ -1,12 +1,8 @@
 """Open file descriptions: what file descriptors refer to, shared by all that were made of one (dup, spawn)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, TypeVar
 
-from capkernel.protocols.failures import ServerDied
-from capkernel.protocols.files import INLINE, READ_WRITE
+from capkernel.protocols.files import INLINE
 from capkernel.protocols.posix import (
     MAX_IO,
     O_ACCMODE,
@@ -22,11 +18,10 @@ from capkernel.protocols.posix import (
     Stat,
 )
 from capkernel.user.tasks import Condition
-from servers.net.closing import let_go
-from servers.posix.paths import Names, PosixError, Tree, persistently
+from servers.posix.inode import Inode
+from servers.posix.paths import PosixError
 
 MOST = min(MAX_IO, INLINE)
-T = TypeVar("T")
 
 
 class Description(ABC):
@@ -95,42 +90,18 @@ class Positioned(Description):
 
 
 class OpenFile(Positioned):
-    """A file. ``where`` is its place, or where it was moved to when its last name was removed.
+    """A file that was opened. Of what was lost before, it is told what nobody was told."""
 
-    If the file server is started anew, it is opened anew: all that is asked of it may be asked twice.
-    """
-
-    def __init__(self, flags: int, tree: Tree, where: Names) -> None:
+    def __init__(self, flags: int, inode: Inode) -> None:
         super().__init__(flags)
-        self.tree = tree
-        self.where = where
-        self.file: Any = None
-        self.is_changed = self.has_lost = False
-        """Whether something was written that was not made to last; whether that went with the server."""
-
-    async def open(self) -> None:
-        """Get a cap to it. Raises failures."""
-        directory = await self.tree.directory(self.where[:-1])
-        try:
-            file = await directory.open(self.where[-1], READ_WRITE)
-        finally:
-            await self.tree.release(directory)
-        if self.file is not None:
-            await let_go(self.file)
-        self.file = file
-
-    async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
-        return await persistently(lambda: question(self.file), self._again)
-
-    async def _again(self) -> None:
-        self.has_lost |= self.is_changed
-        with suppress(ServerDied):
-            await self.open()
+        self.inode = inode
+        self.known = inode.told
+        """How many of the file's losses it needs not be told of."""
 
     async def read(self, count: int) -> bytes:
         """From the offset on."""
         self.need(reading=True)
-        data: bytes = await self._ask(lambda file: file.read(self.offset, min(count, MOST)))
+        data: bytes = await self.inode.ask(lambda file: file.read(self.offset, min(count, MOST)))
         self.offset += len(data)
         return data
 
@@ -142,14 +113,13 @@ class OpenFile(Positioned):
         if self.flags & O_APPEND:
             self.offset = await self.end()
         part = data[:MOST]
-        await self._ask(lambda file: file.write(self.offset, part))
-        self.is_changed = True
+        await self.inode.change(lambda file: file.write(self.offset, part))
         self.offset += len(part)
         return len(part)
 
     async def end(self) -> int:
         """Its size."""
-        info = await self._ask(lambda file: file.info())
+        info = await self.inode.ask(lambda file: file.info())
         size: int = info.size
         return size
 
@@ -161,23 +131,22 @@ class OpenFile(Positioned):
 
     async def truncate(self, size: int) -> None:
         """The same however it was opened."""
-        await self._ask(lambda file: file.resize(size))
-        self.is_changed = True
+        await self.inode.change(lambda file: file.resize(size))
 
     async def sync(self) -> None:
-        """Make it last. Raises PosixError (EIO): what was written went with its server, and is to be written again."""
-        await self._ask(lambda file: file.sync())
-        lost, self.is_changed, self.has_lost = self.has_lost, False, False
-        if lost:
-            raise PosixError(Errno.EIO)
+        """Make it last. Raises PosixError, once: what was written to the file before was lost, whoever wrote it."""
+        await self.inode.sync()
+        if self.known < self.inode.losses:
+            self.known = self.inode.losses
+            raise PosixError(self.inode.tell())
 
     async def stat(self) -> Stat:
         """Its size."""
         return Stat(0, is_file=True, size=await self.end())
 
     async def closed(self) -> None:
-        """Close it at its server."""
-        await let_go(self.file)
+        """One less that has the file open."""
+        await self.inode.leave()
 
 
 class OpenDirectory(Positioned):

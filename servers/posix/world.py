@@ -1,5 +1,6 @@
 """What all processes share: files below one directory, whatever is open of them, and each other."""
 
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from capkernel.protocols.failures import Failure, Gone
@@ -9,7 +10,8 @@ from capkernel.protocols.processes import State, Status
 from capkernel.protocols.spawn import give_up
 from servers.net.closing import let_go
 from servers.posix.descriptions import OpenFile
-from servers.posix.paths import Found, Names, Tree
+from servers.posix.inode import Inode
+from servers.posix.paths import Found, Names, Tree, persistently
 from servers.posix.table import Entry, Table
 
 GRAVEYARD: Final = ".deleted"
@@ -30,6 +32,8 @@ class World:
     def __init__(self, root: Directory, starter: Starter | None = None) -> None:
         self.tree = Tree(root)
         self.table = Table()
+        self.inodes: dict[Names, Inode] = {}
+        """Files that are open, and those that lost what nobody knows of yet; by where they are."""
         self.starter = starter
         self.buried = 0
 
@@ -45,24 +49,27 @@ class World:
                 await graveyard.remove(each.name)
         await self.tree.release(graveyard)
 
-    def open_files(self, where: Names) -> list[OpenFile]:
-        """What is open of the file at a place."""
-        found = {
-            id(each): each
-            for entry in self.table.entries.values()
-            for each in entry.fds.values()
-            if isinstance(each, OpenFile) and each.where == where
-        }
-        return list(found.values())
+    def is_open(self, where: Names) -> bool:
+        """Whether somebody has the file at a place open."""
+        return where in self.inodes and bool(self.inodes[where].users)
+
+    async def open_file(self, where: Names, flags: int) -> OpenFile:
+        """Open the file at a place. Raises failures."""
+        inode = self.inodes.get(where) or Inode(self.tree, where)
+        await inode.enter()
+        self.inodes[where] = inode
+        return OpenFile(flags, inode)
 
     def moved(self, old: Names, new: Names) -> None:
         """Something is elsewhere, and all that is in it."""
         for entry in self.table.entries.values():
             if entry.cwd[: len(old)] == old:
                 entry.cwd = (*new, *entry.cwd[len(old) :])
-            for each in entry.fds.values():
-                if isinstance(each, OpenFile) and each.where[: len(old)] == old:
-                    each.where = (*new, *each.where[len(old) :])
+        self.inodes.pop(new, None)
+        for where in [where for where in self.inodes if where[: len(old)] == old]:
+            inode = self.inodes.pop(where)
+            inode.where = (*new, *where[len(old) :])
+            self.inodes[inode.where] = inode
 
     async def rename(self, old: Found, new: Found) -> None:
         """Move what is at one place to another. Raises failures."""
@@ -76,7 +83,7 @@ class World:
 
     async def remove(self, found: Found) -> None:
         """Take a name away; a file that is open goes on without one. Raises failures."""
-        if self.open_files(found.names):
+        if self.is_open(found.names):
             self.buried += 1
             await self.rename(found, Found((GRAVEYARD,), str(self.buried), None, False))
             return
@@ -85,6 +92,7 @@ class World:
             await directory.remove(found.name)
         finally:
             await self.tree.release(directory)
+        self.inodes.pop(found.names, None)
 
     async def close(self, entry: Entry, fd: int) -> None:
         """Close a file descriptor of a process. Raises PosixError."""
@@ -94,10 +102,18 @@ class World:
         if description.users:
             return
         await description.closed()
-        if isinstance(description, OpenFile) and description.where[0] == GRAVEYARD:
-            where = description.where
-            if not self.open_files(where):
-                await self.remove(Found(where[:-1], where[-1], None, False))
+        if isinstance(description, OpenFile) and not description.inode.users:
+            await self._closed(description.inode)
+
+    async def _closed(self, inode: Inode) -> None:
+        """Nobody has a file open any more: it is remembered only if nobody knows yet what was lost of it."""
+        where = inode.where
+        if where[0] == GRAVEYARD:
+            # What cannot be removed now is when the next life makes the graveyard.
+            with suppress(Failure):
+                await persistently(lambda: self.remove(Found(where[:-1], where[-1], None, False)))
+        elif inode.told == inode.losses:
+            del self.inodes[where]
 
     async def end(self, entry: Entry, code: int, signal: int) -> None:
         """A process is over: close what it had open."""
