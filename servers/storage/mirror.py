@@ -16,8 +16,8 @@ from servers.storage.mirror_copy import Found, Image, MirrorCopy
 from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of, first_of
 from servers.storage.mirror_notes import Notes
 
-PIECE: Final = 4
-"""Groups that are compared at a time."""
+PIECE: Final = 16
+"""Groups that are compared at a time: a client may have to wait for them, half a millisecond with a fast disk."""
 LONGEST_WAIT: Final = 64
 """Beats until a disk that was left is tried again, at most; at first it is one."""
 
@@ -315,19 +315,19 @@ class Mirror:
         for copy in self.copies:
             if not copy.is_there:
                 self._waits[copy.side] -= 1
-                if self._waits[copy.side] <= 0:
-                    await self._take_back(copy)
-                return
-        if self._next < self.groups:
-            for group in range(self._next, min(self._next + self.piece, self.groups)):
-                await self._settle(group)
-                self._next = group + 1
-        elif not self.is_whole:
-            await self._join()
-        else:
+                if self._waits[copy.side] > 0 or not await self._take_back(copy):
+                    return
+                break
+        if self.is_whole:
             self._failures = [0, 0]
+            return
+        for group in range(self._next, min(self._next + self.piece, self.groups)):
+            await self._settle(group)
+            self._next = group + 1
+        if self._next >= self.groups and not self.is_whole and all(copy.is_there for copy in self.copies):
+            await self._join()
 
-    async def _take_back(self, copy: MirrorCopy) -> None:
+    async def _take_back(self, copy: MirrorCopy) -> bool:
         """Write a disk again if it answers. It is behind, and not believed before all was compared."""
         self._waits[copy.side] = min(LONGEST_WAIT, 1 << self._failures[copy.side])
         self._failures[copy.side] += 1
@@ -339,10 +339,11 @@ class Mirror:
         except (DeviceError, Corrupt) as failure:
             copy.leave()
             await self._tell(copy, f"disk {copy.side} stays away: {failure}")
-            return
+            return False
         copy.is_there = True
         self._settled.clear()
         self._next = 0
+        return True
 
     async def _join(self) -> None:
         """All groups were compared: both disks hold the same.

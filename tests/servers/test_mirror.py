@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
+from servers.storage.mirror import PIECE
 from servers.storage.mirror_layout import FIRST, MEMBERS, SPAN, place_of
 from tests.servers.mirror_bench import LIES, Killed, MirrorBench
 
@@ -338,12 +339,12 @@ def test_what_a_disk_that_stayed_behind_knows_of_later_versions_does_not_count()
 
 
 def joining_cut_off(writes: int) -> MirrorBench:
-    """Disk 0 was behind and all has been compared; the power went when the labels were to say so."""
+    """Disk 0 was behind; the power went when all was compared, and the labels were to say so."""
     bench = written()
     bench.disks[0].failing = True
     bench.write(20, NEW)
     bench.disks[0].failing = False
-    bench.look_on(4)
+    bench.look_on(2)
     assert not bench.mirror.is_whole
     bench.power.left = writes
     with suppress(DeviceError):
@@ -576,6 +577,45 @@ def test_the_smaller_disk_counts_and_too_small_a_one_is_none() -> None:
     assert MirrorBench(FIRST + 2 * SPAN, FIRST + 9 * SPAN).open().sectors == 2 * MEMBERS
     with pytest.raises(DeviceError, match="not there"):
         MirrorBench(FIRST + SPAN - 1, FIRST + SPAN).open()
+
+
+def test_a_disk_of_one_mebibyte_is_whole_again_four_beats_after_it_answers() -> None:
+    bench = MirrorBench(2048, 2048)
+    bench.open()
+    bench.mirror.piece = PIECE
+    bench.look_on()
+    bench.disks[0].failing = True
+    bench.write(0, OLD * 3)
+    bench.flush()
+    assert not bench.mirror.is_whole
+    bench.disks[0].failing = False
+    bench.look_on(3)
+    assert not bench.mirror.is_whole
+    bench.look_on(1)
+    assert bench.mirror.is_whole
+    bench.disks[1].failing = True
+    bench.open()
+    assert bench.read(0, 3) == OLD * 3
+
+
+def test_a_disk_that_fails_again_while_it_is_compared_is_not_joined() -> None:
+    bench = written()
+    bench.disks[0].failing = True
+    last = 2 * MEMBERS
+    bench.write(last, NEW)
+    bench.disks[0].failing = False
+    bench.look_on(2)
+    # It can be written, its labels too, but of its last group nothing can be read.
+    bench.disks[0].unreadable = set(range(FIRST + 2 * SPAN, FIRST + 3 * SPAN))
+    bench.look_on(1)
+    assert not bench.mirror.is_whole
+    assert not bench.mirror.copies[0].is_there
+    bench.disks[0].unreadable = set()
+    bench.look_on()
+    assert bench.mirror.is_whole
+    bench.disks[1].failing = True
+    bench.open()
+    assert bench.read(last) == NEW
 
 
 def test_a_disk_is_compared_in_pieces_while_requests_go_on() -> None:

@@ -15,6 +15,7 @@ from capkernel.tools.campaign.subjects import COMPILED, Subject
 from capkernel.tools.checking import attach_checker
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.inject import Fault, Kind
+from hwmodel.block import RamDisk
 from hwmodel.faults import Fault as DeviceFault
 from hwmodel.faults import FaultKind, FaultPlan
 from hwmodel.virtio.transport import VirtioMmio
@@ -90,7 +91,7 @@ class Batch:
         self._target = 0
         self.stage = Stage(
             subject.system or subject.name, variant="campaign", programs=subject.programs(compiled),
-            devices=subject.devices(),
+            devices=subject.devices(), disk=RamDisk(subject.disk_bytes),
         )  # fmt: skip
         self.stage.system.loop.on_host = lambda thread, rounds: rounds < self._target and not self._has_died()
         self._life: TCB | None = None

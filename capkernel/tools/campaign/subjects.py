@@ -26,6 +26,8 @@ PEERS: Final = "capkernel.peers"
 COMPILED: Final = Path("examples/c/pd/build/drivers")
 """Where programs of machine code are that were compiled."""
 TICKS_PER_MS: Final = 10_000
+MIRRORED_BYTES: Final = DISK_BYTES // 2
+"""Of each of a mirror's disks: all of it is compared after each trial in which one was left."""
 AnyKind = Kind | FaultKind
 
 _DRIVER: Final = Kind.CRASH, Kind.HANG, Kind.WRONG_ANSWER, Kind.LOST_REPLY, Kind.DOUBLE_REPLY
@@ -75,7 +77,8 @@ class Subject:
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
     batches of their own, one after the other; with each such fault one of those crashes that ``remember`` what was
     written, so that it is read again; ``keeps_data`` if none of that must cost any data. ``spare`` are a region and
-    the number of a word in it that is 0 while all that is there twice is whole: so it is to be before each trial.
+    the number of a word in it that is 0 while all that is there twice is whole: so it is to be before each trial. The
+    first disk has ``disk_bytes``.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Subject:
     domain: str = "client"
     promises: bool = True
     machine_code: Mapping[str, str] = field(factory=dict)
+    disk_bytes: int = DISK_BYTES
     by_target: dict[str, Target] = field(init=False)
 
     @by_target.default
@@ -131,7 +135,7 @@ class Subject:
 
 
 def _second_disk() -> Mapping[str, DeviceFactory]:
-    return {"virtio1": virtio_blk(RamDisk(DISK_BYTES))}
+    return {"virtio1": virtio_blk(RamDisk(MIRRORED_BYTES))}
 
 
 def _echo_host() -> Mapping[str, DeviceFactory]:
@@ -161,6 +165,7 @@ MIRROR: Final = Subject("mirror", "churner.elf", (
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
     Target("disk2 device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio1"),
 ), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), keeps_data=True, spare=("mirror_state", 5),
+    disk_bytes=MIRRORED_BYTES,
 )  # fmt: skip
 
 NETWORK: Final = Subject("network", "net_churner.elf", (
