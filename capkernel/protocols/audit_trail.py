@@ -8,6 +8,9 @@ the first line it is a hash of the public key, so a trail belongs to one key.
 | ``R number time author text hash`` | a record; ``hash`` is the state after what stands before it                   |
 | ``S number signature``             | a seal: Ed25519 of the state after ``S number``; all before it are vouched for |
 
+A record of the author ``audit`` whose text is a *gap*'s says that records could not be written, as on a full disk, or
+came too fast, and are missing before it. They never had numbers; nobody took them out.
+
 The *head* is a line by itself, kept elsewhere: ``H number state signature``, the state after the seal of that record.
 
 What ``verify`` finds with the public key alone: any change in, between or before sealed records, by whoever has not
@@ -33,6 +36,12 @@ _NUMBER: Final = rb"[1-9][0-9]{0,17}"
 _RECORD: Final = re.compile(rb"(R (%b) (0|%b) (\S+) (.*)) ([0-9a-f]{64})\n" % (_NUMBER, _NUMBER), re.DOTALL)
 _SEAL: Final = re.compile(rb"(S (%b)) ([0-9a-f]{128})\n" % _NUMBER)
 _HEAD: Final = re.compile(rb"H (%b) ([0-9a-f]{64}) ([0-9a-f]{128})\n" % _NUMBER)
+OWN: Final = "audit"
+"""The author of what the server of a trail records itself; nobody else's name."""
+_GAP: Final = re.compile(
+    r"records missing before this one: (%s), of (\S+), from (0|%s) to (0|%s) us; they were not written"
+    % ((_NUMBER.decode(),) * 3)
+)
 _SEALED: Final = b"capkernel audit seal\0"
 _HEADED: Final = b"capkernel audit head\0"
 
@@ -45,6 +54,30 @@ class Record:
     time_us: int
     author: str
     text: str
+
+
+@frozen
+class Gap:
+    """Records that are missing because they were not written: how many, whose, when the first and the last came."""
+
+    count: int
+    authors: list[str]
+    first_us: int
+    last_us: int
+
+    @property
+    def text(self) -> str:
+        """What a record of it says."""
+        return (
+            f"records missing before this one: {self.count}, of {','.join(self.authors)}, "
+            f"from {self.first_us} to {self.last_us} us; they were not written"
+        )
+
+    @classmethod
+    def said_by(cls, record: Record) -> "Gap | None":
+        """The gap of which a record tells; None if it tells of none."""
+        found = _GAP.fullmatch(record.text) if record.author == OWN else None
+        return cls(int(found[1]), found[2].split(","), int(found[3]), int(found[4])) if found else None
 
 
 @frozen
@@ -108,6 +141,13 @@ class Verdict:
     size: int = 0
     batches: int = 0
     findings: list[Finding] = field(factory=list)
+    gaps: list[tuple[int, Gap]] = field(factory=list)
+    """What was not written, as the record of this number says."""
+
+    @property
+    def missing(self) -> int:
+        """How many records were not written."""
+        return sum(gap.count for _, gap in self.gaps)
 
     @property
     def records(self) -> int:
@@ -151,6 +191,7 @@ class _Walk:
         self.number, self.state = verdict.chain.number, verdict.chain.state
         self.seals: dict[int, bytes] = {0: self.state}
         self.lines = self.size = 0
+        self.unsealed: list[tuple[int, Gap]] = []
 
     def line(self, line: bytes) -> None:
         """The next line."""
@@ -173,6 +214,10 @@ class _Walk:
         elif _after(self.state, found[1]) != stated:
             self.find(Kind.CHANGED, f"record {number}, or what stands just before it, was changed", number)
         self.number, self.state = number, stated
+        text = found[5].decode(errors="replace")
+        gap = Gap.said_by(Record(number, int(found[3]), found[4].decode(errors="replace"), text))
+        if gap is not None:
+            self.unsealed.append((number, gap))
 
     def _seal(self, found: "re.Match[bytes]") -> None:
         number, signature = int(found[2]), bytes.fromhex(found[3].decode())
@@ -187,6 +232,8 @@ class _Walk:
             self.seals[number] = self.state
             self.verdict.chain, self.verdict.size = Chain(number, self.state), self.size
             self.verdict.batches += 1
+            self.verdict.gaps += self.unsealed
+            self.unsealed = []
 
     def compare(self, head: bytes) -> None:
         """Compare with a head."""

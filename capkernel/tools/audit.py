@@ -1,7 +1,8 @@
 """``capkernel audit``: was the file of an audit trail changed since it was written?
 
 Needs nothing but the file, the public key, and ``cryptography``. Exit status: 0 nothing was found, 1 something was,
-2 wrong usage. What can be found, and what cannot, is said in ``capkernel/protocols/audit_trail.py``.
+2 wrong usage, 3 nothing was changed, but the trail itself says that records are missing which were not written. What
+can be found, and what cannot, is said in ``capkernel/protocols/audit_trail.py``.
 """
 
 import json
@@ -12,7 +13,7 @@ import typer
 
 from capkernel.protocols.audit_trail import Check, Verdict, verify
 
-INTACT, CHANGED = 0, 1
+INTACT, CHANGED, GAPS = 0, 1, 3
 KEY_BYTES = 32
 
 
@@ -27,7 +28,9 @@ def audit(
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Verify an audit trail: every record in its place, none changed, missing or added, all sealed by the key."""
+    """Verify an audit trail: every record in its place, none changed, missing or added, all sealed by the key. Records
+    that were not written, as the trail says itself, are told, too.
+    """
     public_key = _key(key)
     content, head_line = _read(file), None if head is None else _read(head)
     verdict = verify(content, public_key, _checker(public_key), head=head_line, at_least=at_least)
@@ -35,7 +38,7 @@ def audit(
         typer.echo(json.dumps(_data(verdict, has_head=head is not None), indent=2))
     else:
         _print(file, verdict, has_end=head is not None or at_least > 0)
-    raise typer.Exit(INTACT if verdict.is_intact else CHANGED)
+    raise typer.Exit((GAPS if verdict.gaps else INTACT) if verdict.is_intact else CHANGED)
 
 
 def _checker(public_key: bytes) -> Check:
@@ -84,7 +87,11 @@ def _read(path: Path) -> bytes:
 def _print(file: Path, verdict: Verdict, *, has_end: bool) -> None:
     for finding in verdict.findings:
         typer.echo(f"{file}:{finding.line}: record {finding.record}: {finding.kind.value}: {finding.text}")
+    for number, gap in verdict.gaps:
+        typer.echo(f"{file}: record {number}: {gap.text}")
     typer.echo(f"{verdict.records} records in {verdict.batches} batches are sealed, in order and unchanged")
+    if verdict.missing:
+        typer.echo(f"{verdict.missing} records are missing: they were not written, as the trail says")
     if verdict.is_intact and not has_end:
         typer.echo("whether batches are missing at the end is not known: say --head or --at-least")
 
@@ -94,7 +101,15 @@ def _data(verdict: Verdict, *, has_head: bool) -> dict[str, Any]:
         {"kind": finding.kind.value, "record": finding.record, "line": finding.line, "text": finding.text}
         for finding in verdict.findings
     ]
+    gaps = [
+        {
+            "record": number, "missing": gap.count, "authors": gap.authors,
+            "first_us": gap.first_us, "last_us": gap.last_us,
+        }
+        for number, gap in verdict.gaps
+    ]  # fmt: skip
     return {
         "intact": verdict.is_intact, "records": verdict.records, "batches": verdict.batches, "bytes": verdict.size,
         "state": verdict.chain.state.hex(), "head_compared": has_head, "findings": findings,
+        "missing": verdict.missing, "gaps": gaps,
     }  # fmt: skip

@@ -79,6 +79,9 @@ async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
     records = [line for line in content.decode(errors="replace").splitlines() if line.startswith("R ")]
     rows = [_shown(line) for line in records[-_count(count) :]]
     rows += [f"WRONG: {finding.text}" for finding in verdict.findings]
+    missing = verdict.missing + info.missing
+    if missing:
+        rows.append(f"MISSING: {missing} records, which were not written")
     rows.append(f"{info.number} records; " + ("every seal is right" if not verdict.findings else "NOT INTACT"))
     await shell.say("\n".join(rows))
 

@@ -4,19 +4,22 @@ A record is acknowledged when its batch, its seal and the new head have been syn
 entropy server at the first start, and lies in the directory that the system's description gives to this server alone:
 whoever else reads that directory can forge. What is found at a start is verified first. Behind the last seal there may
 be what a crash left: nothing there was acknowledged, it is cut off, and a record says so. Anything else that does not
-verify is left as it is, and every request answered with ``Corrupt``. The trail is whole in its files whenever a request
-was answered, so who gives way to another (``state``) hands over little: who may write how much, and caps.
+verify is left as it is, and every request answered with ``Corrupt``. Records that could not be written, as on a full
+disk, or came too fast are counted, in memory that outlives the server if it has some (``gaps``): the next that can be
+written are sealed together with one that says what is missing before it. The trail is whole in its files whenever a
+request was answered, so who gives way to another (``state``) hands over little: who may write how much, and caps.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from capkernel.protocols.audit import MAX_BATCH, MAX_TEXT, Audit, AuditReader, TrailInfo
-from capkernel.protocols.audit_trail import Chain, Record, verify
+from capkernel.protocols.audit_trail import OWN, Chain, Record, verify
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import (
@@ -34,11 +37,12 @@ from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
-from capkernel.user.channel_names import read_channel_names
+from capkernel.user.channel_names import ChannelNameError, read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.system.audit_gap import Missing, MissingRecords
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
 from servers.system.retiring import Handover, decline
@@ -49,6 +53,8 @@ names: int = 0
 names_size: int = 0x1000
 state: int = 0
 state_size: int = 0x4000
+gaps: int = 0
+gaps_size: int = 0x2000
 
 FILES, SUPERVISOR, WRITERS, READERS, ENTROPY, UPDATE = 0, 1, range(2, 30), range(30, 40), 40, 41
 """Channels; a writer's name is in the table ``audit`` of ``names``."""
@@ -59,8 +65,6 @@ TRIES: Final = 4
 """How often a batch, or a look at the trail, is begun whose file server dies."""
 BURST, INTERVAL = 64, 5_000 * TICKS_PER_US
 DIED: Final = "the file server died again and again"
-SERVER: Final = "audit"
-"""The author of what the server records itself."""
 
 
 class Trail:
@@ -195,28 +199,33 @@ class Auditor:
     pd: PD
     trail: Trail
     entropy: Entropy
+    missing: MissingRecords = field(factory=MissingRecords)
 
     async def ready(self) -> Trail:
-        """The trail, open. Raises Corrupt, DeviceError."""
+        """The trail, open; it says what is missing, if it can. Raises Corrupt, DeviceError."""
 
         async def nothing(trail: Trail) -> Trail:
             return trail
 
+        if self.missing.value.gap.count:
+            with suppress(Failure):
+                await self.record(OWN, [])
         return await self._again(nothing, DIED)
 
     async def _opened(self) -> Trail:
         if not self.trail.is_open:
             cut = await self.trail.open(self.entropy)
+            await self.missing.become(self.missing.value.seen(self.trail.chain))
             now = await self.pd.clock() // TICKS_PER_US
             said = f"{cut} bytes were cut off, which had no seal" if cut else ""
             if not self.trail.chain.number:
                 said = f"the trail begins; public key {self.trail.public_key.hex()}"
             if said:
-                await self.trail.write(*self.trail.sealed([Record(self.trail.chain.number + 1, now, SERVER, said)]))
+                await self.trail.write(*self.trail.sealed([Record(self.trail.chain.number + 1, now, OWN, said)]))
         return self.trail
 
     async def record(self, author: str, texts: list[str]) -> int:
-        """Write records; the number of the last. Raises failures."""
+        """Write records, and before them what is missing; the number of the last. Raises failures."""
         now = await self.pd.clock() // TICKS_PER_US
         target: Chain | None = None
 
@@ -224,13 +233,29 @@ class Auditor:
             nonlocal target
             # After a try whose end was not seen: the batch is there if the trail ends as it was to end.
             if trail.chain != target:
-                first = trail.chain.number + 1
-                records = [Record(first + n, now, author, visible(text)) for n, text in enumerate(texts)]
+                first, gap = trail.chain.number + 1, self.missing.value.gap
+                said = [(author, visible(text)) for text in texts]
+                if gap.count:
+                    said.insert(0, (OWN, gap.text))
+                if not said:
+                    return trail.chain.number
+                records = [Record(first + n, now, *each) for n, each in enumerate(said)]
                 lines, target = trail.sealed(records)
                 await trail.write(lines, target)
             return trail.chain.number
 
-        return await self._again(write, f"{DIED}; the records may be there or not")
+        try:
+            number = await self._again(write, f"{DIED}; the records may be there or not")
+        except Failure:
+            await self.miss(len(texts), author, target)
+            raise
+        await self.missing.become(Missing())
+        return number
+
+    async def miss(self, count: int, author: str, end: Chain | None = None) -> None:
+        """Records were not written; or they were, if the trail turns out to have that end."""
+        now = await self.pd.clock() // TICKS_PER_US
+        await self.missing.become(self.missing.value.with_failed(count, author, now, end))
 
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes of the trail. Raises failures."""
@@ -262,6 +287,7 @@ class AuditServant(Audit):
         if longest > MAX_TEXT:
             raise TooLarge(f"a record has at most {MAX_TEXT} bytes, not {longest}")
         if not self.rate.take(await self.auditor.pd.clock()):
+            await self.auditor.miss(len(texts), self.author)
             raise QuotaExceeded("too many records in too short a time")
         return await self.auditor.record(self.author, texts)
 
@@ -279,7 +305,8 @@ class ReaderServant(AuditReader):
     async def info(self) -> TrailInfo:
         """How far the trail goes."""
         trail = await self.auditor.ready()
-        return TrailInfo(trail.chain.number, trail.size, trail.head_line.decode())
+        missing = self.auditor.missing.value.gap.count
+        return TrailInfo(trail.chain.number, trail.size, trail.head_line.decode(), missing)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes of it."""
@@ -336,11 +363,15 @@ class Program:
     async def init(self, pd: PD) -> None:
         """Find the trail, and serve."""
         found = read_channel_names((await pd.read(names, names_size)).rstrip(b"\0").decode(), "audit")
+        if OWN in found.values():
+            raise ChannelNameError(f"audit: {OWN!r} is the server's own name")
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
         directory = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)
         entropy = connect(Entropy, Connection(pd.sys), BASE_ENDPOINT_CAP + ENTROPY)
-        self.auditor = Auditor(pd, Trail(directory), entropy)
+        missing = MissingRecords(SharedRegion(gaps, gaps_size) if gaps else None)
+        await missing.load()
+        self.auditor = Auditor(pd, Trail(directory), entropy, missing)
         # One servant a channel, for ever: a client who closes his cap does not get a new rate with the next one.
         self.servants = {
             channel: AuditServant(self.auditor, name) for channel, name in found.items() if channel in WRITERS

@@ -1,0 +1,283 @@
+"""Records that could not be written: the trail says itself how many, whose and from when; none is hidden or made up."""
+
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+import typer
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from capkernel.protocols.audit_trail import OWN, Chain, Gap, Record, Verdict, verify
+from capkernel.protocols.entropy import Entropy
+from capkernel.protocols.failures import DeviceError, Failure, NoSpace, QuotaExceeded, ServerDied
+from capkernel.tools.audit import audit
+from capkernel.user.messages import SharedRegion
+from hwmodel.block import RamDisk
+from servers.storage.ram_volume import RamVolume
+from servers.storage.tree import Tree
+from servers.system.audit_gap import MissingRecords
+from servers.system.audit_server import BURST, Auditor, AuditServant, ReaderServant, Trail
+from tests.servers.fakedisk import REGION, FakeDisk
+from tests.servers.shell_bench import Terminal
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = KEY.public_key().public_bytes_raw()
+GAP = Gap(3, ["shell", "broker"], 1200, 3400)
+
+
+def check(signature: bytes, data: bytes) -> bool:
+    try:
+        KEY.public_key().verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
+class FixedEntropy(Entropy):
+    async def read(self, count: int) -> bytes:
+        return bytes(range(count))
+
+
+class Clock:
+    """Time passes when somebody looks; ``step`` microseconds each time."""
+
+    def __init__(self, step: int = 1_000_000) -> None:
+        self.now, self.step = 0, step
+
+    async def clock(self) -> int:
+        self.now += self.step
+        return 10 * self.now
+
+
+class Failing(RamVolume):
+    """Files that fail, before or after they have done what was asked: ``failures`` says how at each write and sync."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.failures: list[tuple[type[Failure] | None, bool]] = []
+
+    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        kind, is_done = self.failures.pop(0) if self.failures else (None, True)
+        if is_done:
+            await work
+        else:
+            work.close()
+        if kind is not None:
+            raise kind("for a while")
+
+    async def write(self, path: str, offset: int, data: bytes) -> None:
+        await self._do(super().write(path, offset, data))
+
+    async def sync(self, path: str) -> None:
+        await self._do(super().sync(path))
+
+
+class Bench:
+    """An audit server on files that fail, with memory that outlives it."""
+
+    def __init__(self, step: int = 1_000_000) -> None:
+        self.disk, self.volume, self.clock = FakeDisk(8), Failing(), Clock(step)
+        self.writer: Any = None
+        self.reader: Any = None
+        self.start()
+
+    def start(self) -> None:
+        """The server's next life."""
+        missing = MissingRecords(SharedRegion(REGION.vaddr, 0x2000))
+        self.disk.run(missing.load())
+        pd: Any = self.clock
+        auditor = Auditor(pd, Trail(Tree(self.volume).root_directory()), FixedEntropy(), missing)
+        self.writer, self.reader = AuditServant(auditor, "client"), ReaderServant(auditor)
+
+    def record(self, *texts: str) -> bool:
+        """Whether it was acknowledged."""
+        try:
+            self.disk.run(self.writer.record(list(texts)))
+        except Failure:
+            return False
+        return True
+
+    def fail(self, kind: type[Failure], *, is_done: bool = False) -> None:
+        """From here on everything fails."""
+        self.volume.failures = [(kind, is_done)] * 1000
+
+    def mend(self) -> None:
+        self.volume.failures = []
+
+    @property
+    def trail(self) -> bytes:
+        return self.disk.run(self.volume.read("trail", 0, 1 << 20))
+
+    @property
+    def verdict(self) -> Verdict:
+        return verify(self.trail, PUBLIC, check, head=self.disk.run(self.volume.read("head", 0, 999)))
+
+
+@pytest.mark.parametrize("kind", [NoSpace, DeviceError])
+def test_the_trail_says_how_many_records_are_missing_whose_and_from_when(kind: type[Failure]) -> None:
+    bench = Bench()
+    assert bench.record("one")
+    bench.fail(kind)
+    before = bench.clock.now
+    assert not bench.record("two", "three")
+    assert not bench.record("four")
+    after = bench.clock.now
+    bench.mend()
+    assert bench.record("five")
+    ((number, gap),) = bench.verdict.gaps
+    assert (bench.verdict.is_intact, number) == (True, 3)
+    assert (gap.count, gap.authors) == (3, ["client"])
+    assert before < gap.first_us < gap.last_us <= after
+    lines = bench.trail.decode().splitlines()
+    assert " audit records missing before this one: 3, of client" in lines[-3]
+    assert " client five " in lines[-2]
+    assert bench.disk.run(bench.reader.info()).missing == 0
+    assert bench.record("six")
+    assert bench.verdict.missing == 3, "it is said once"
+
+
+def test_who_reads_the_trail_of_a_full_disk_is_told_how_many_records_are_missing() -> None:
+    bench = Bench()
+    assert bench.record("one")
+    bench.volume.limit = bench.volume.used
+    assert not bench.record("two", "three")
+    info = bench.disk.run(bench.reader.info())
+    assert (info.number, info.missing) == (2, 2)
+    assert bench.verdict.is_intact
+    assert not bench.verdict.gaps
+
+
+def test_who_reads_the_trail_later_finds_the_gap_in_it_though_nobody_writes_any_more() -> None:
+    bench = Bench()
+    assert bench.record("one")
+    bench.fail(NoSpace)
+    assert not bench.record("two")
+    bench.mend()
+    assert bench.disk.run(bench.reader.info()).missing == 0
+    assert bench.verdict.missing == 1
+
+
+def test_the_servers_next_life_knows_what_is_missing() -> None:
+    bench = Bench()
+    assert bench.record("one")
+    bench.fail(NoSpace)
+    assert not bench.record("two")
+    bench.start()
+    assert not bench.record("three")
+    bench.mend()
+    bench.start()
+    assert bench.record("four")
+    assert bench.verdict.missing == 2
+
+
+def test_records_that_are_there_after_all_are_not_missing() -> None:
+    """The last thing that was seen of them is a failure of the head's sync, or of the trail's."""
+    for good in range(1, 5):
+        bench = Bench()
+        assert bench.record("one")
+        bench.volume.failures = [(None, True)] * good + [(DeviceError, True)] * 1000
+        assert not bench.record("two") or good == 4
+        bench.mend()
+        assert bench.record("three")
+        assert bench.verdict.missing == 0
+        assert bench.trail.count(b" client two ") == 1
+
+
+def test_what_came_too_fast_is_missing_as_well() -> None:
+    bench = Bench(step=0)
+    for _ in range(BURST):
+        assert bench.record("x")
+    with pytest.raises(QuotaExceeded):
+        bench.disk.run(bench.writer.record(["y", "z"]))
+    bench.clock.step = 1_000_000
+    assert bench.record("x")
+    assert bench.verdict.missing == 2
+
+
+FAILURES = st.lists(
+    st.tuples(st.sampled_from([None, None, ServerDied, NoSpace, DeviceError]), st.booleans()), max_size=12
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3), FAILURES, st.booleans()), min_size=1, max_size=8))
+@example([(1, [], False), (2, [(None, True), (DeviceError, True)], True)])
+def test_every_record_is_in_the_trail_once_or_counted_as_missing(
+    requests: list[tuple[int, list[tuple[type[Failure] | None, bool]], bool]],
+) -> None:
+    """``requests``: how many records, how the files fail meanwhile, whether the server is started anew after it."""
+    bench = Bench()
+    tried, acknowledged = 0, []
+    for count, failures, is_last in requests:
+        texts = [f"event-{tried + n}." for n in range(count)]
+        bench.volume.failures = [(kind, kind is None or is_done) for kind, is_done in failures]
+        if bench.record(*texts):
+            acknowledged += texts
+        tried += count
+        bench.mend()
+        if is_last:
+            bench.start()
+    assert bench.record("the end")
+    verdict, trail = bench.verdict, bench.trail.decode()
+    assert verdict.is_intact, verdict.findings
+    found = [trail.count(f"event-{n}.") for n in range(tried)]
+    assert max(found) <= 1
+    assert sum(found) + verdict.missing == tried
+    assert all(text in trail for text in acknowledged)
+
+
+def with_gap(author: str, text: str = GAP.text) -> bytes:
+    chain = Chain.begin(PUBLIC)
+    first, chain = chain.sealed([Record(1, 0, "client", "one")], KEY.sign)
+    second, chain = chain.sealed([Record(2, 5, author, text), Record(3, 5, "client", "two")], KEY.sign)
+    return first + second
+
+
+def test_nobody_but_the_server_can_say_that_something_is_missing() -> None:
+    assert verify(with_gap(OWN), PUBLIC, check).gaps == [(2, GAP)]
+    assert verify(with_gap("client"), PUBLIC, check).gaps == []
+    assert verify(with_gap(OWN, f"{GAP.text} or so"), PUBLIC, check).gaps == []
+    unsealed = with_gap(OWN).rpartition(b"S ")[0]
+    assert verify(unsealed, PUBLIC, check).gaps == []
+
+
+def test_the_command_says_what_is_missing_and_it_is_neither_intact_in_silence_nor_changed(tmp_path: Any) -> None:
+    app = typer.Typer()
+    app.command()(audit)
+    file = tmp_path / "trail"
+    file.write_bytes(with_gap(OWN))
+    answer = CliRunner().invoke(app, [str(file), "--key", PUBLIC.hex()])
+    assert answer.exit_code == 3
+    assert f"{file}: record 2: {GAP.text}" in answer.output
+    assert "3 records are missing: they were not written" in answer.output
+    data = json.loads(CliRunner().invoke(app, [str(file), "--key", PUBLIC.hex(), "--json"]).output)
+    assert (data["intact"], data["missing"], data["gaps"][0]["record"]) == (True, 3, 2)
+    file.write_bytes(with_gap(OWN).replace(b"before this one: 3", b"before this one: 1"))
+    answer = CliRunner().invoke(app, [str(file), "--key", PUBLIC.hex()])
+    assert (answer.exit_code, "record 2: changed" in answer.output) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_its_mark_in_the_shells_trail() -> None:
+    terminal = Terminal(disk=RamDisk(128 << 10))
+    for _ in range(6):
+        terminal.do(f"append a {'x' * 150}")
+    files = 0
+    while not terminal.do(f"cp a b{files}"):
+        files += 1
+    for service in ("timer", "audit", "timer"):
+        assert "could not be written down" in terminal.do(f"kill {service}")
+    assert "MISSING: 3 records" in terminal.do("audit")
+    for number in range(2):
+        terminal.do(f"rm b{number}")
+    terminal.do("kill timer")
+    *_, gap, record, missing, verdict = terminal.do("audit").splitlines()
+    assert "audit    records missing before this one: 3, of shell, from " in gap
+    assert record.endswith("service timer is killed")
+    assert missing.startswith("MISSING: 3 records")
+    assert verdict == "3 records; every seal is right"
