@@ -7,6 +7,7 @@ from capkernel.system.board import find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
+from capkernel.tools.tables import need_tables
 from hwmodel.board import BOARDS
 
 
@@ -20,7 +21,8 @@ def _accepting(file: Path, search_path: Sequence[Path], refused: str) -> Iterato
     for name in BOARDS:
         try:
             if name != refused:
-                load_extensions(file, load(file, search_path=search_path, board=find_board(name)))
+                system = load(file, search_path=search_path, board=find_board(name))
+                need_tables(system, load_extensions(file, system), search_path)
                 yield name
         except (DescriptionError, OSError):
             continue

@@ -49,6 +49,7 @@ from capkernel.tools.boards import advice
 from capkernel.tools.ceiling import judge
 from capkernel.tools.demo.stage import UnknownSystemError, description
 from capkernel.tools.kinds import Kind, is_another
+from capkernel.tools.tables import need_tables
 
 ACCEPTED, REFUSED, USAGE = 0, 1, 2
 
@@ -129,7 +130,9 @@ def _load(
     """What the description says."""
     try:
         system = load(file, search_path=places, board=find_board(board), config=config)
-        return system, load_extensions(file, system)
+        said = load_extensions(file, system)
+        need_tables(system, said, places)
+        return system, said
     except DescriptionError as error:
         if shape is Format.JSON:
             reasons = [diagnostic_data(diagnostic) for diagnostic in error.diagnostics]

@@ -37,6 +37,7 @@ from capkernel.tools.demo.stage import UnknownSystemError, description
 from capkernel.tools.explain import Explainer, Explanation
 from capkernel.tools.kinds import Kind, is_another
 from capkernel.tools.plugs import PlugError, plugged
+from capkernel.tools.tables import need_tables
 from hwmodel.backend import FileBackend, TerminalBackend
 from hwmodel.board import UnknownMachineError
 from hwmodel.board import find_board as find_machine
@@ -143,6 +144,7 @@ def _build(
         machine = find_machine(board)
         system = load(file, search_path=places, board=platform)
         said = load_extensions(file, system)
+        need_tables(system, said, places)
         return DescribedSystem(
             system, machine, places, extensions=said, seed=seed,
             uart=TerminalBackend(lines.uart, source), console=FileBackend(lines.console),

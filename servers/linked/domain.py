@@ -16,8 +16,9 @@ from capkernel.protocols.interface import Interface
 from capkernel.user.loop import INPUT_CAP, PD
 from capkernel.user.tasks import Condition
 from servers.linked.in_place import InPlace, Server, in_place_class
+from servers.linked.installed import need_served
 from servers.linked.part import Part, Way
-from servers.linked.table import Described, End, TableError
+from servers.linked.table import Described, End
 
 TURNS: Final = 16
 """Requests after which somebody outside is heard, and another client has its turn."""
@@ -48,8 +49,8 @@ class Domain:
             for channel, end in part.described.channels.items():
                 self._connect(part, channel, end)
             for cap, end in part.described.asks.items():
-                if not hasattr(self.parts[end.part].program, "root"):
-                    raise TableError(f"{part.described.name} cannot ask {end.part}, whose program serves nobody")
+                asked = self.parts[end.part]
+                need_served(part.described, asked.described, asked.program)
                 part.pd.makers[cap] = _made(servers[end.part], part, end)
 
     def _connect(self, part: Part, channel: int, end: End) -> None:

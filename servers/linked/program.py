@@ -1,20 +1,15 @@
 """A domain in which several programs are linked, as a table says (``table``). It is itself the domain's program."""
 
-from importlib.metadata import entry_points
-from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from attrs import evolve
 
 from capkernel.user.loop import PD
 from capkernel.user.pdimage import load_module, variable_words
 from servers.linked.domain import Domain, Member
-from servers.linked.table import Described, TableError, read_table
-
-PROGRAMS: Final = "capkernel.programs"
-"""The group of entry points by which programs are installed: a name, and a module."""
+from servers.linked.installed import file_of, need_program
+from servers.linked.table import Described, read_table
 
 
 class Program:
@@ -53,23 +48,10 @@ class Program:
         """A part's program, with its variables set. Raises TableError, ValueError."""
         modules = type(self).modules
         if part.name not in modules:
-            modules[part.name] = load_module(_path(part.program), f"capkernel_pd_{pd.name}_{part.name}")
+            modules[part.name] = load_module(file_of(part), f"capkernel_pd_{pd.name}_{part.name}")
         module, prefix = modules[part.name], f"{part.name}_"
-        if not hasattr(module, "Program"):
-            raise TableError(f"{part.name}: {part.program} has no class Program, so it cannot be started twice")
+        need_program(part, module)
         mine = {name: getattr(self, name) for name in Program.__annotations__ if name.startswith(prefix)}
         settings = {name.removeprefix(prefix): value for name, value in mine.items() if value}
         evolve(pd.values, variables=variable_words(module, settings)).set_variables(module)
         return module
-
-
-def _path(program: str) -> Path:
-    """The file of an installed program, or of a module. Raises TableError."""
-    found = [program] if "." in program else [entry.module for entry in entry_points(group=PROGRAMS, name=program)]
-    try:
-        spec = find_spec(found[0]) if found else None
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise TableError(f"no program is installed as {program!r}")
-    return Path(spec.origin)

@@ -15,7 +15,7 @@ begin with its own: ``disk_rings`` is what its program calls ``rings``.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -25,10 +25,18 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, MAX_CHANNELS, PD_CNODE_BITS
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*")
 _TO: Final = re.compile(r"([a-z][a-z0-9]*) ([0-9]+)")
 _KEYS: Final = {"program": str, "outside": dict, "channels": dict, "slots": dict}
+_HOW: Final = (
+    'as in program = "virtio_blk", outside = { 0 = 1 }, channels = { 0 = "disk 2" }, slots = { 310 = "disk 3" }'
+)
 
 
 class TableError(ValueError):
-    """The table says what cannot be; says where."""
+    """The table says what cannot be. ``at`` are the keys that lead to where; ``hint`` is what would be right."""
+
+    def __init__(self, message: str, at: Sequence[str] = (), hint: str = "") -> None:
+        super().__init__(message)
+        self.at = tuple(at)
+        self.hint = hint
 
 
 @frozen
@@ -56,32 +64,44 @@ def read_table(text: str) -> list[Described]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TableError(f"the table of parts is no TOML: {error}") from None
+    if not data:
+        raise TableError("the table of parts is empty", hint="a part is a table with its name, as in [disk]")
     parts: list[Described] = []
     for name, entry in data.items():
         parts.append(_part(name, entry, [part.name for part in parts]))
-    _need_single((end for part in parts for end in part.asks.values()), parts)
+    _need_single(parts)
     return parts
 
 
 def _part(name: str, entry: Any, above: list[str]) -> Described:
     if not _NAME.fullmatch(name):
-        raise TableError(f"a part's name is small letters and digits, not {name!r}")
+        raise TableError(f"a part's name is small letters and digits, not {name!r}", [name], "as in [disk]")
     if not isinstance(entry, dict):
-        raise TableError(f"{name} is no table")
+        raise TableError(f"{name} is no table", [name], f"a part is a table with its name: [{name}]")
     for key, value in entry.items():
         if type(value) is not _KEYS.get(key):
-            raise TableError(f"{name}: {key} = {value!r} makes no sense; there is {', '.join(_KEYS)}")
+            raise TableError(
+                f"{name}: {key} = {value!r} makes no sense; there is {', '.join(_KEYS)}", [name, key], _HOW
+            )
     if not entry.get("program"):
-        raise TableError(f"{name} does not say its program")
-    outside = {_number(name, key, MAX_CHANNELS): value for key, value in entry.get("outside", {}).items()}
-    for value in outside.values():
+        raise TableError(f"{name} does not say its program", [name], 'as in program = "virtio_blk"')
+    outside = {_number((name, "outside"), key, MAX_CHANNELS): to for key, to in _links(entry, "outside")}
+    for key, value in outside.items():
         if type(value) is not int or not 0 <= value < MAX_CHANNELS:
-            raise TableError(f"{name}: the domain has no channel {value!r}")
-    channels = {_number(name, key, MAX_CHANNELS): _end(name, to, above) for key, to in _links(entry, "channels")}
-    slots = {_number(name, key, 1 << PD_CNODE_BITS): _end(name, to, above) for key, to in _links(entry, "slots")}
+            at = (name, "outside", str(key))
+            raise TableError(f"{name}: the domain has no channel {value!r}", at, f"they are 0 to {MAX_CHANNELS - 1}")
+    channels = {
+        _number((name, "channels"), key, MAX_CHANNELS): _end((name, "channels", key), to, above)
+        for key, to in _links(entry, "channels")
+    }
+    slots = {
+        _number((name, "slots"), key, 1 << PD_CNODE_BITS): _end((name, "slots", key), to, above)
+        for key, to in _links(entry, "slots")
+    }
     twice = set(outside) & set(channels)
     if twice:
-        raise TableError(f"{name}: channel {min(twice)} leads both outside and to another part")
+        what = f"{name}: channel {min(twice)} leads both outside and to another part"
+        raise TableError(what, (name, "channels", str(min(twice))), "a channel has one other end")
     asks = {BASE_ENDPOINT_CAP + channel: end for channel, end in channels.items()} | slots
     return Described(name, entry["program"], outside, channels, asks)
 
@@ -91,26 +111,34 @@ def _links(entry: dict[str, Any], key: str) -> Iterable[tuple[str, Any]]:
     return links.items()
 
 
-def _number(name: str, key: str, end: int) -> int:
+def _number(at: Sequence[str], key: str, end: int) -> int:
     if not key.isdecimal() or int(key) >= end:
-        raise TableError(f"{name}: {key!r} is no number from 0 to {end - 1}")
+        raise TableError(f"{at[0]}: {key!r} is no number from 0 to {end - 1}", (*at, key))
     return int(key)
 
 
-def _end(name: str, to: Any, above: list[str]) -> End:
+def _end(at: Sequence[str], to: Any, above: list[str]) -> End:
     found = _TO.fullmatch(to) if isinstance(to, str) else None
     if found is None:
-        raise TableError(f'{name}: {to!r} is no part and a channel of it, as in "disk 2"')
+        raise TableError(f'{at[0]}: {to!r} is no part and a channel of it, as in "disk 2"', at)
     part, channel = found.groups()
     if part not in above:
-        raise TableError(f"{name} is to be connected with {part}, which is not above it")
-    return End(part, _number(name, channel, MAX_CHANNELS))
+        hint = f"above it {'is' if len(above) == 1 else 'are'} {', '.join(above)}" if above else "it is the first part"
+        raise TableError(f"{at[0]} is to be connected with {part}, which is not above it", at, hint)
+    return End(part, _number(at, channel, MAX_CHANNELS))
 
 
-def _need_single(ends: Iterable[End], parts: list[Described]) -> None:
+def _need_single(parts: list[Described]) -> None:
     """Nobody else is at an end of a channel. Raises TableError."""
     taken = {End(part.name, channel) for part in parts for channel in (*part.outside, *part.channels)}
-    for end in ends:
-        if end in taken:
-            raise TableError(f"{end.part}'s channel {end.channel} has two other ends")
-        taken.add(end)
+    for part in parts:
+        for cap, end in part.asks.items():
+            if end in taken:
+                key = (
+                    ("channels", cap - BASE_ENDPOINT_CAP)
+                    if cap - BASE_ENDPOINT_CAP in part.channels
+                    else ("slots", cap)
+                )
+                what = f"{end.part}'s channel {end.channel} has two other ends"
+                raise TableError(what, (part.name, key[0], str(key[1])), "who else asks there needs another channel")
+            taken.add(end)

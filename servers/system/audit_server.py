@@ -37,12 +37,12 @@ from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
-from capkernel.user.channel_names import ChannelNameError, read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.system.audit_gap import Missing, MissingRecords
+from servers.system.authors import read_authors
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
 from servers.system.retiring import Handover, decline
@@ -362,9 +362,7 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Find the trail, and serve."""
-        found = read_channel_names((await pd.read(names, names_size)).rstrip(b"\0").decode(), "audit")
-        if OWN in found.values():
-            raise ChannelNameError(f"audit: {OWN!r} is the server's own name")
+        found = read_authors((await pd.read(names, names_size)).rstrip(b"\0").decode())
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
         connection = Connection(pd.sys, inbox)
         directory = connect(Directory, connection, BASE_ENDPOINT_CAP + FILES)

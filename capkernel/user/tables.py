@@ -1,0 +1,62 @@
+"""Tables of TOML that a description puts into a program's memory, and what is wrong with them, told before the boot.
+
+A package offers a judge of a table as an entry point of the group ``capkernel.tables``: its name is the program's and
+the variable's that the table's address is given to (``linked.parts``), its value a function from ``Given`` to what is
+``Wrong``. A program reads its table at its start all the same: nobody has to have asked a judge.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from attrs import frozen
+
+_HEADER: Final = re.compile(r"\s*\[\[?([^\[\]]+)\]")
+_KEY: Final = re.compile(r"\s*([A-Za-z0-9_\-.\"']+)\s*=")
+_AT_LINE: Final = re.compile(r"at line ([0-9]+)")
+
+
+@frozen
+class Given:
+    """A table's text, and the names of the program's variables that the description sets."""
+
+    text: str
+    variables: frozenset[str] = frozenset()
+
+
+@frozen
+class Wrong:
+    """One thing that is wrong: in which line (0: none), what, and (``hint``) what would be right."""
+
+    line: int
+    message: str
+    hint: str = ""
+
+
+Judge = Callable[[Given], Iterable[Wrong]]
+
+
+def line_of(text: str, keys: Sequence[str]) -> int:
+    """The first line of what says most of these keys, one in the other: a header, or a key's; 0 if none says any."""
+    best, found, table = 0, 0, list[str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = _words(header[1])
+            said = table
+        elif key := _KEY.match(line):
+            said = [*table, *_words(key[1])]
+        else:
+            continue
+        if len(said) > best and list(keys[: len(said)]) == said:
+            best, found = len(said), number
+    return found
+
+
+def line_in(message: str) -> int:
+    """The line that a complaint of the TOML reader names; 0 if it names none."""
+    said = _AT_LINE.search(message)
+    return int(said[1]) if said else 0
+
+
+def _words(dotted: str) -> list[str]:
+    return [word.strip().strip("\"'") for word in dotted.split(".")]

@@ -1,0 +1,165 @@
+"""Tables that cannot be: refused once, before the boot, with file and line, what, and what would be right."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from capkernel.system.board import find_board
+from capkernel.system.diagnostics import DescriptionError
+from capkernel.system.extensions import load_extensions
+from capkernel.system.microkit import load
+from capkernel.tools.check import check
+from capkernel.tools.demo.stage import find_system
+from capkernel.tools.run import run
+from capkernel.tools.tables import need_tables
+from capkernel.user.tables import Given, line_of
+from hwmodel.board import BOARDS
+from servers.linked.judge import judge
+
+SYSTEMS = Path(__file__).parents[2] / "servers" / "systems"
+MONOLITH = ("monolith.system", "monolith.toml", "monolith_parts.toml")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name in MONOLITH:
+        copy(SYSTEMS / name, tmp_path)
+    return tmp_path
+
+
+def told(command: Callable[..., None], *words: str) -> Any:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        (
+            '"files 2"',
+            '"filez 2"',
+            13,
+            "client is to be connected with filez, which is not above it (above it are disk, ",
+        ),
+        ('"files 2"', '"files"', 13, "'files' is no part and a channel of it"),
+        ('"file_server"', '"file_servr"', 8, "no program is installed as 'file_servr' (there is file_server)"),
+        ('"file_server"', '"block_writer"', 11, "client cannot ask files, whose program block_writer serves nobody (a"),
+        ('"block_writer"', '"hello"', 12, "hello has no class Program, so it cannot be started twice (a program that"),
+        ('"block_writer"', '"file_server"', 12, "client: the program declares no `report: int = 0`"),
+        ("1 = 1", "1 = 99", 5, "disk: the domain has no channel 99 (they are 0 to 61)"),
+        ("[client]", "[disk]", 11, "is no TOML"),
+        (
+            "[client]",
+            "[customer]",
+            0,
+            "the description sets client_report, but no part has that name (parts: disk, files",
+        ),
+        ('program = "virtio_blk"', 'programme = "virtio_blk"', 4, "programme = 'virtio_blk' makes no sense; there is"),
+    ],
+)
+def test_a_wrong_table_of_parts_is_refused_before_the_boot(
+    directory: Path, old: str, new: str, line: int, says: str
+) -> None:
+    table = directory / "monolith_parts.toml"
+    text = table.read_text()
+    assert text.count(old) == 1
+    table.write_text(text.replace(old, new))
+    place = f"{table}:{line}: " if line else f"{table}: "
+    for command, words in ((check, ()), (run, ("--device", "virtio0=disk:64K", "--time", "10"))):
+        answer = told(command, str(directory / "monolith.system"), "--board", "virt_iommu", *words)
+        assert answer.exit_code == 1
+        assert place in answer.stderr
+        assert says in answer.stderr
+        assert answer.stderr.count(says) == 1
+        assert "--board" not in answer.stderr, "no other machine would make it right"
+        assert "entries" not in answer.output, "nothing was started"
+    found = json.loads(told(check, str(directory / "monolith.system"), "--board", "virt_iommu", "--json").stdout)
+    assert not found["valid"]
+    assert line in [each["line"] for each in found["diagnostics"]]
+
+
+def test_all_that_is_wrong_with_the_programs_is_told_at_once() -> None:
+    text = '[a]\nprogram = "nothing"\n[b]\nprogram = "hello"\n'
+    assert [wrong.line for wrong in judge(Given(text, frozenset()))] == [2, 4]
+
+
+def test_a_right_table_boots_and_a_table_of_ones_own_program_is_not_judged(directory: Path) -> None:
+    words = ("--board", "virt_iommu", "--device", "virtio0=disk:1M", "--time", "10")
+    assert told(run, str(directory / "monolith.system"), *words).exit_code == 0
+    (directory / "monolith_parts.toml").write_text("this is no table")
+    assert told(run, str(directory / "monolith.system"), *words).exit_code == 1
+    (directory / "linked.py").write_text(
+        "".join(
+            f"{name}: int = 0\n"
+            for name in ("parts", "disk_registers", "disk_rings", "files_transfer", "client_report")
+        )
+        + "async def init(pd): pass\nasync def notified(pd, ch): await pd.notify(ch)\n"
+    )
+    assert told(run, str(directory / "monolith.system"), *words).exit_code == 0
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"[[service]]\nlabel = 3\n", "monolith.toml: 'supervisor': service 1: label is 3, not of type str"),
+    (b"[[service]]\nlabel =\n", "monolith.toml:2: 'supervisor': the manifest is no TOML"),
+    (b"\n\nlabel = '\xff'\n", "monolith.toml:3: 'supervisor': the table is no UTF-8"),
+])  # fmt: skip
+def test_so_is_a_wrong_manifest_of_the_supervisor(directory: Path, content: bytes, says: str) -> None:
+    (directory / "monolith.toml").write_bytes(content)
+    answer = told(check, str(directory / "monolith.system"), "--board", "virt_iommu")
+    assert (answer.exit_code, says in answer.stderr) == (1, True), answer.stderr
+
+
+def test_every_judge_is_of_an_installed_program_and_can_be_loaded() -> None:
+    programs = entry_points(group="capkernel.programs").names
+    for point in entry_points(group="capkernel.tables"):
+        assert point.name.partition(".")[0] in programs
+        assert callable(point.load())
+
+
+@pytest.mark.parametrize("name", sorted(entry_points(group="capkernel.systems").names - {"remote"}))
+def test_the_tables_of_shipped_systems_are_right(name: str) -> None:
+    file = find_system(name)
+    for board in BOARDS:
+        try:
+            system = load(file, search_path=[file.parent], board=find_board(board))
+        except DescriptionError:
+            continue
+        need_tables(system, load_extensions(file, system), [file.parent])
+        return
+    raise AssertionError("it is valid for no board")
+
+
+def test_a_description_without_its_prefill_files_has_no_tables_to_be_judged() -> None:
+    """The story of ``remote`` makes its files."""
+    with pytest.raises(DescriptionError, match="is not found"):
+        load(find_system("remote"))
+
+
+NAME = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
+
+
+@given(st.dictionaries(NAME, st.dictionaries(NAME, st.integers(0, 9), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_the_line_of_a_key_is_where_it_stands(tables: dict[str, dict[str, int]]) -> None:
+    lines: list[str] = []
+    places: dict[tuple[str, ...], int] = {}
+    for table, keys in tables.items():
+        lines += ["# [a]", f"[{table}]"]
+        places[table,] = len(lines)
+        for key, value in keys.items():
+            lines.append(f"{key} = {value}")
+            places[table, key] = len(lines)
+    text = "\n".join(lines)
+    for place, line in places.items():
+        assert line_of(text, place) == line
+        assert line_of(text, (*place, "0")) == line
+    assert line_of(text, ("none",)) == 0
