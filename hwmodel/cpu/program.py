@@ -110,6 +110,12 @@ class ProgramTable:
         self._programs.append(program)
         return len(self._programs)
 
+    def wrap(self, number: int, around: Callable[[Program], Program]) -> None:
+        """Let what is made of a program be that program, from its next start on. Raises IndexError for no number."""
+        if not 0 < number <= len(self._programs):
+            raise IndexError(f"there are programs 1 to {len(self._programs)}, not {number}")
+        self._programs[number - 1] = around(self._programs[number - 1])
+
     def find(self, number: int) -> Program | None:
         """The program of that number, or None."""
         return self._programs[number - 1] if 0 < number <= len(self._programs) else None

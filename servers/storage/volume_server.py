@@ -51,6 +51,7 @@ class VolumeServer:
     """
 
     kind: ClassVar[type[FileSystem]]
+    service_kind: ClassVar[type[Service]] = Service
     transfer: int = 0
     transfer_size: int = 0x1_0000
     client_region: int = 0
@@ -86,7 +87,7 @@ class VolumeServer:
         }
         regions = {session: region for session, region in shared.items() if region.vaddr}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        self.service = Service(pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
+        self.service = self.service_kind(pd, roots=self.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.service.open()
         if self.state and self.refusing is None:
             self.handover = Handover(pd, KeptCaps, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from capkernel.kernel.caps import PageTableCap
 from capkernel.protocols.attacks import SERVERS, Account, Row, Seen, Trick, read_account, read_seen
+from capkernel.tools.demo import shared_memory
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.replace_network import PEERS
 from capkernel.tools.demo.stage import Stage, find_system
@@ -257,6 +258,7 @@ def story(story: Story, *, everywhere: bool = False) -> None:
     is_stopped = not (changed or through) and refused > 0
     story.claim("DMA into a client's memory is stopped by the IOMMU", is_stopped, f"{refused} times")
     story.claim("DMA: gets in without an IOMMU", overwritten_by_dma("no_iommu", story.seed)[0])
+    shared_memory.attacked(story)
 
 
 def _claims(
