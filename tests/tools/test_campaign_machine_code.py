@@ -11,7 +11,8 @@ pytest.importorskip("unicorn", reason="NOT RUN: machine code needs the extra [ri
 from capkernel.runtime.programs import MachineCode
 from capkernel.tools.campaign import copies
 from capkernel.tools.campaign.batch import Batch
-from capkernel.tools.campaign.command import TOLERATED, campaign
+from capkernel.tools.campaign.command import campaign
+from capkernel.tools.campaign.harms import TOLERATED
 from capkernel.tools.campaign.schedule import Planned
 from capkernel.tools.campaign.subjects import MIRROR_C, STORAGE, STORAGE_C
 from capkernel.tools.inject import Kind

@@ -3,13 +3,13 @@
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import asdict, define, evolve, field, frozen
 
 from capkernel.kernel.objects import TCB
+from capkernel.tools.campaign.harms import Harm
 from capkernel.tools.campaign.schedule import Planned, batch
 from capkernel.tools.campaign.subjects import COMPILED, Subject
 from capkernel.tools.checking import attach_checker
@@ -35,18 +35,6 @@ AFTERWARDS: Final = "as it found when it was started anew"
 PART: Final = "capkernel_pd_"
 """How the name of a module begins in which a program is: the domain's name follows, and that of its part."""
 TICKS_PER_US: Final = 10
-
-
-class Harm(StrEnum):
-    """What a fault may do to others. The last two may come of programs that are spoilt and go on."""
-
-    GAVE_UP = "the simulation gave up"
-    INVARIANT = "an invariant of the kernel does not hold"
-    STOPPED = "a domain stopped for good"
-    DIED = "the client died"
-    HANG = "the client hangs"
-    ERROR = "the client saw an error"
-    LOST = "acknowledged data is lost"
 
 
 @frozen

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field
 
-from capkernel.tools.campaign.batch import Harm
+from capkernel.tools.campaign.harms import Harm
 
 KEPT: Final = 100
 """Failures of a campaign that are kept word for word, of each harm; the others are only counted."""

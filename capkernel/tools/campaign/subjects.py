@@ -12,6 +12,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from capkernel.system.elf import ElfError, read_program
+from capkernel.tools.campaign.harms import TOLERATED, UNPROMISED, Harm
 from capkernel.tools.demo.stage import DISK_BYTES
 from capkernel.tools.inject import Kind
 from hwmodel.block import RamDisk
@@ -76,7 +77,7 @@ class Subject:
     If something comes from outside, the machine looks for it every ``poll_us`` microseconds. The faults of a trial may
     happen in the client's next ``reach`` rounds. If programs are spoilt that go on, those of ``one_of`` are so in
     batches of their own, one after the other; with each such fault one of those crashes that ``remember`` what was
-    written, so that it is read again; ``keeps_data`` if none of that must cost any data. ``spare`` are a region and
+    written, so that it is read again; ``cost`` is what may come of it all. ``spare`` are a region and
     the number of a word in it that is 0 while all that is there twice is whole: so it is to be before each trial. The
     first disk has ``disk_bytes``.
     """
@@ -89,7 +90,7 @@ class Subject:
     reach: int = 3
     one_of: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
-    keeps_data: bool = False
+    cost: frozenset[Harm] = TOLERATED
     spare: tuple[str, int] | None = None
     system: str = ""
     domain: str = "client"
@@ -129,6 +130,12 @@ class Subject:
         spared = set(self.one_of) - {self.one_of[number % len(self.one_of)]} if self.one_of else set()
         return tuple((each, kind) for each in self.targets if each.name not in spared for kind in each.spoilt)
 
+    def may(self, *, spoilt: bool) -> frozenset[Harm]:
+        """What may happen: of all else it is promised that it does not."""
+        if not self.promises:
+            return UNPROMISED
+        return self.cost if spoilt else frozenset()
+
     def turn(self, number: int, *, spoilt: bool) -> int:
         """How many batches before this one tried the same targets."""
         return number // len(self.one_of) if spoilt and self.one_of else number
@@ -164,7 +171,7 @@ MIRROR: Final = Subject("mirror", "churner.elf", (
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="disk"),
     Target("disk device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio0"),
     Target("disk2 device", 60, (*_VIRTIO, FaultKind.IO_ERROR), device="virtio1"),
-), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), keeps_data=True, spare=("mirror_state", 5),
+), _second_disk, one_of=("disk", "disk2"), remember=("files", "mirror"), cost=frozenset(), spare=("mirror_state", 5),
     disk_bytes=MIRRORED_BYTES,
 )  # fmt: skip
 
@@ -173,7 +180,8 @@ NETWORK: Final = Subject("network", "net_churner.elf", (
     Target("network", 30, _SERVER),
     Target("supervisor", 40, (Kind.CRASH, Kind.HANG), roused_by="card"),
     Target("card device", 60, (*_VIRTIO, *_FRAMES), device="virtio1"),
-), _echo_host, poll_us=100)  # fmt: skip
+), _echo_host, poll_us=100, cost=frozenset((Harm.ERROR,)))  # fmt: skip
+"""TCP's checksums find what a spoilt driver makes of frames; it may lose them all, so a client may see an error."""
 
 CONSOLE: Final = Subject("console", "console_churner.elf", (
     *(Target(name, steps, _SERVER, _SPOILT) for name, steps in (
@@ -219,5 +227,3 @@ SUBJECTS: Final = {subject.name: subject for subject in (
     STORAGE, STORAGE_C, MIRROR, MIRROR_C, NETWORK, CONSOLE, PROCESSES, MONOLITH,
     MONOLITH_NETWORK,
 )}  # fmt: skip
-PROMISING: Final = tuple(name for name, subject in SUBJECTS.items() if subject.promises)
-"""Those in which whatever fails must do the client no harm."""

@@ -6,7 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
-from capkernel.tools.campaign.batch import Batch, Harm
+from capkernel.tools.campaign.batch import Batch
+from capkernel.tools.campaign.harms import Harm
 from capkernel.tools.campaign.schedule import Planned
 from capkernel.tools.campaign.subjects import AnyKind, Subject
 from capkernel.tools.demo.storage import spread
