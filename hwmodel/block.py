@@ -50,8 +50,10 @@ class RamDisk(Stateful):
     STATE = ("_pages",)
 
     def __init__(self, size: int, image: bytes = b"") -> None:
-        if size <= 0 or size % SECTOR or len(image) > size:
-            raise ValueError(f"{size} bytes are no whole sectors, or too few for {len(image)} bytes")
+        if size <= 0 or size % SECTOR:
+            raise ValueError(f"a disk is whole sectors of {SECTOR} bytes, one at least, not {size} bytes")
+        if len(image) > size:
+            raise ValueError(f"{len(image)} bytes do not fit on a disk of {size}")
         self.sectors = size // SECTOR
         self._pages: dict[int, bytes] = {}
         self.write(0, image + bytes(-len(image) % SECTOR))
@@ -86,14 +88,17 @@ class RamDisk(Stateful):
 class FileDisk(Stateful):
     """A host's file that the caller has opened, unbuffered or not, for reading and perhaps for writing.
 
-    Its size counts in whole sectors as it is now. `flush` flushes the file, and the host's cache too.
+    Its size counts as it is now, and is whole sectors (ValueError). `flush` flushes the file, and the host's cache too.
     """
 
     __slots__ = ("_file", "sectors")
 
     def __init__(self, file: BinaryIO) -> None:
+        size = file.seek(0, os.SEEK_END)
+        if not size or size % SECTOR:
+            raise ValueError(f"a disk is whole sectors of {SECTOR} bytes, one at least; the file has {size} bytes")
         self._file = file
-        self.sectors = file.seek(0, os.SEEK_END) // SECTOR
+        self.sectors = size // SECTOR
 
     def read(self, sector: int, count: int) -> bytes:
         """Read `count` sectors. Raises OSError, also if the file has become too short."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from capkernel.abi.words import WORD_MASK
 from hwmodel.block import BlockBacking, FileDisk, RamDisk
 from hwmodel.board import Board
 from hwmodel.network import NoPeer, Peer, TapPeer, TapUnavailable
@@ -22,8 +23,10 @@ from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
 from hwmodel.wiring import DeviceFactory
 
 VIRTIO, CLOCK = "virtio-mmio", "goldfish-rtc"
-_SIZE: Final = re.compile(r"(\d+)([KMG])")
+_SIZE: Final = re.compile(r"([0-9]+)([KMG])")
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
+LARGEST: Final = 1 << 50
+"""Bytes of a disk in memory; only what was written costs any."""
 
 
 class PlugError(ValueError):
@@ -35,9 +38,11 @@ def plugged(texts: Iterable[str], board: Board) -> dict[str, DeviceFactory]:
     devices: dict[str, DeviceFactory] = {}
     for text in texts:
         slot, separator, what = text.partition("=")
-        kind, _, argument = what.partition(":")
+        kind, colon, argument = what.partition(":")
         if not separator or kind not in KINDS:
             raise PlugError(f"--device {text!r} is not SLOT=KIND[:ARGUMENT] with a kind of {', '.join(KINDS)}")
+        if colon and not argument:
+            raise PlugError(f"--device {text!r}: nothing stands behind the colon")
         if slot in devices:
             raise PlugError(f"--device {text!r}: something is in {slot} already")
         window, build = KINDS[kind]
@@ -61,7 +66,10 @@ def _disk(argument: str) -> DeviceFactory:
 def _medium(argument: str) -> BlockBacking:
     size = _SIZE.fullmatch(argument)
     if size:
-        return RamDisk(int(size[1]) << _SHIFTS[size[2]])
+        count = int(size[1]) << _SHIFTS[size[2]]
+        if count > LARGEST:
+            raise ValueError(f"a disk in memory has at most {LARGEST >> _SHIFTS['G']}G")
+        return RamDisk(count)
     if not argument:
         raise ValueError("a disk is disk:FILE, or disk:SIZE with K, M or G for one in memory")
     return FileDisk(Path(argument).open("r+b", buffering=0))
@@ -84,17 +92,20 @@ def _far_end(argument: str) -> Peer:
 
 
 def _entropy(argument: str) -> DeviceFactory:
-    if not argument.isdecimal():
+    if not argument.isascii() or not argument.isdecimal():
         raise ValueError("entropy is entropy:SEED, a number")
     return virtio_rng(int(argument))
 
 
 def _clock(argument: str) -> DeviceFactory:
-    moment = datetime.fromisoformat(argument)
+    try:
+        moment = datetime.fromisoformat(argument)
+    except ValueError as error:
+        raise ValueError(f"a clock is clock:MOMENT, as clock:2026-01-31T12:00: {error}") from None
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if microseconds < 0:
-        raise ValueError("the clock shows nothing before 1970")
+    if not 0 <= microseconds * 1000 <= WORD_MASK:
+        raise ValueError("the clock counts nanoseconds since 1970 in 64 bits, until 2554")
     return real_time_clock(microseconds * 1000)
 
 

@@ -18,7 +18,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Address
 from pathlib import Path
 from struct import Struct
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, BinaryIO, Final, NoReturn
 
 import typer
 
@@ -202,24 +202,26 @@ def _disk(path: Path | None) -> BlockBacking:
                 new.truncate(NEW_DISK)
         image = path.open("r+b", buffering=0)
         flock(image, LOCK_EX | LOCK_NB)
-        _check_image(FileDisk(image))
-        return FileDisk(image)
+        return _image(image)
     except BlockingIOError:
         _refuse(f"the disk's image cannot be used: {path}: another machine runs with it")
     except (OSError, ValueError) as error:
         _refuse(f"the disk's image cannot be used: {path}: {error}")
 
 
-def _check_image(disk: FileDisk) -> None:
-    """See that it is what the file server makes a disk of, or has made. Raises ValueError."""
-    if disk.sectors < SMALLEST_DISK // SECTOR:
+def _image(file: BinaryIO) -> FileDisk:
+    """The disk in a file, which is what the file server makes a disk of, or has made. Raises ValueError."""
+    size = file.seek(0, os.SEEK_END)
+    if size < SMALLEST_DISK:
         raise ValueError(
-            f"it has {disk.sectors * SECTOR} bytes, and a disk has at least {SMALLEST_DISK}: name a file that is not "
-            f"there, and one of {NEW_DISK >> 20} MiB is made, or make it larger (truncate -s {NEW_DISK >> 20}M)"
+            f"it has {size} bytes, and a disk has at least {SMALLEST_DISK}: name a file that is not there, and one of "
+            f"{NEW_DISK >> 20} MiB is made, or make it larger (truncate -s {NEW_DISK >> 20}M)"
         )
+    disk = FileDisk(file)
     start = disk.read(0, SUPERBLOCKS // SECTOR)
     if any(start) and LITTLEFS_MAGIC not in start:
         raise ValueError("it is neither empty nor a littlefs with blocks of 4096 bytes; it is left as it is")
+    return disk
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:

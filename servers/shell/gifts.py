@@ -32,6 +32,8 @@ from capkernel.protocols.spawn import Share
 from servers.shell.paths import RIGHTS, Paths
 
 KEYS: Final = "keys"
+_WHOLE: Final = ("console", KEYS, "log")
+"""Words with nothing behind them."""
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20}
 
 
@@ -104,9 +106,11 @@ class Giver:
             "console": self._console, KEYS: self._keys, "log": self._log, "dial": self._dial, "listen": self._listen,
             "ping": self._ping, "memory": self._memory, "names": self._names,
         }.get(kind)  # fmt: skip
+        if colon and kind in _WHOLE:
+            raise Malformed(f"{what!r}: nothing stands behind {kind!r}; `help run` says what there is")
         if kind == "launcher":
             return Gift(what, f"a launcher: {rest}", share=_share(rest))
-        if what == KEYS and not in_front:
+        if kind == KEYS and not in_front:
             raise Malformed("the keys can be lent to a program that runs in the foreground, from its start")
         source, words = await (self._path(what) if maker is None else maker(rest if colon else "", program))
         try:
@@ -128,6 +132,10 @@ class Giver:
         parent, name = await self.paths.parent(path, READ)
         try:
             kind = (await parent.info(name)).kind
+        except NotFound as failure:
+            if ":" not in name:
+                raise
+            raise NotFound(f"{failure}; rights are :r, :w or :rw") from None
         finally:
             await self.paths.done(parent)
         if kind is Kind.DIRECTORY:
@@ -158,8 +166,10 @@ class Giver:
         return await self._thing("memory").split(next(self._accounts), size), f"an account of {size} bytes"
 
     async def _names(self, rest: str, program: str) -> tuple[Any, str]:
-        names = [name for name in rest.split(",") if name]
-        return await self._thing("names").restrict(names, False), f"the names {', '.join(names) or '(none)'}"
+        names = rest.split(",")
+        if not all(names):
+            raise Malformed("names are names:A,B, one at least")
+        return await self._thing("names").restrict(names, False), f"the names {', '.join(names)}"
 
     def _thing(self, word: str) -> Any:
         if self.things.get(word) is None:

@@ -248,6 +248,22 @@ def test_a_line_that_makes_no_sense_runs_nothing(words: str, terminal: Terminal)
     assert terminal.do(f"run {words}").startswith("Malformed")
 
 
+@pytest.mark.parametrize(
+    ("gift", "said"),
+    [
+        ("console:9", "Malformed: 'console:9': nothing stands behind 'console'"), ("console:", "nothing stands behind"),
+        ("keys:9", "nothing stands behind 'keys'"), ("log:a", "nothing stands behind 'log'"),
+        ("names", "Malformed: names are names:A,B"), ("names:", "names are"), ("names:a,,b", "names are"),
+        ("launcher:64K:1:9", "Malformed: '1:9' is no number"), ("memory:4K:9", "Malformed: '4K:9' is no size"),
+        ("/bin/hello:rx", "NotFound: there is no hello:rx; rights are :r, :w or :rw"),
+    ],
+)  # fmt: skip
+def test_a_suffix_that_means_nothing_is_refused(gift: str, said: str, terminal: Terminal) -> None:
+    assert said in terminal.do(f"run hello with a={gift}")
+    assert said in terminal.do(f"bind a {gift}")
+    assert terminal.do("names") == "no name is bound"
+
+
 def test_a_line_is_taken_apart() -> None:
     order = parse_run(["x", "1", "2", "with", "a=b:rw", "heap=8K", "c=d=e", "&"])
     assert (order.file, order.arguments, order.heap, order.in_background) == ("x", ["1", "2"], "8K", True)

@@ -37,7 +37,10 @@ def test_each_device_is_there(tmp_path: Path) -> None:
         (["virtio0=disk"], "disk:SIZE"), (["virtio0=disk:/no/such/image"], "No such file"),
         (["virtio0=net:wire"], "net:tap:NAME"), (["virtio0=net:tap:" + 30 * "x"], "1 to 15 bytes"),
         (["virtio0=entropy:x"], "a number"), (["rtc0=clock:soon"], "soon"), (["rtc0=clock:1969-01-01"], "1970"),
-        (["virtio0=net", "virtio0=net"], "already"),
+        (["virtio0=net", "virtio0=net"], "already"), (["virtio0=net:"], "nothing stands behind the colon"),
+        (["rtc0=clock"], "clock:2026-01-31T12:00"), (["rtc0=clock:9999-12-31"], "until 2554"),
+        (["virtio0=disk:0M"], "one at least, not 0 bytes"), (["virtio0=disk:9999999999G"], "at most"),
+        (["virtio0=entropy:\N{FULLWIDTH DIGIT ONE}"], "a number"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(words: list[str], said: str) -> None:
@@ -45,6 +48,14 @@ def test_what_cannot_be_is_said(words: list[str], said: str) -> None:
         plugged(words, VIRT_IOMMU)
     assert said in str(refused.value)
     assert repr(words[-1]) in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000])
+def test_a_file_that_is_no_whole_sectors_is_no_disk(tmp_path: Path, size: int) -> None:
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(size))
+    with pytest.raises(PlugError, match=f"whole sectors of 512 bytes, one at least; the file has {size} bytes"):
+        plugged([f"virtio0=disk:{image}"], VIRT_IOMMU)
 
 
 def test_a_board_without_such_a_slot_is_named() -> None:

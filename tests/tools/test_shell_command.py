@@ -33,6 +33,7 @@ def refusal(*options: str) -> str:
     ("content", "reason"),
     [
         (b"", "at least"), (b"\0" * (SMALLEST_DISK - 1), "at least"),
+        (b"\0" * (SMALLEST_DISK + 1), f"whole sectors of 512 bytes, one at least; the file has {SMALLEST_DISK + 1}"),
         (b"\xff" * SMALLEST_DISK, "neither empty nor a littlefs"), (b"\xebFAT " * SMALLEST_DISK, "neither empty"),
     ],
 )  # fmt: skip
@@ -71,11 +72,12 @@ def test_what_is_lent_of_a_network_needs_one(option: tuple[str, str], net: tuple
     assert f"{option[0]} say what the machine is lent of the host's network: give --net user" in refusal(*net, *option)
 
 
-def test_an_image_that_is_too_small_says_what_would_be_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 100, 513])
+def test_an_image_that_is_too_small_says_what_would_be_right(tmp_path: Path, size: int) -> None:
     image = tmp_path / "image"
-    image.touch()
+    image.write_bytes(bytes(size))
     said = refusal("--disk", str(image))
-    assert "it has 0 bytes" in said
+    assert f"it has {size} bytes" in said
     assert "name a file that is not there, and one of 16 MiB is made" in said
 
 
