@@ -80,7 +80,8 @@ async def pack(value: Any, label: int = 0, region: SharedRegion | None = None) -
 async def unpack(kind: type[T], message: Message, region: SharedRegion | None = None) -> T:
     """The value in a message. Raises MessageError; whatever the other side sent, nothing else.
 
-    A value in shared memory is copied once and then looked at, so the other side cannot change it under our eyes.
+    A value in shared memory is copied once and then looked at, so the other side cannot change it under our eyes. The
+    copy takes the place of what the message said of it: whoever looks into the message again sees the same.
     """
     if not message.label & SPILLED:
         return from_words(kind, tuple(message.words))
@@ -92,7 +93,8 @@ async def unpack(kind: type[T], message: Message, region: SharedRegion | None = 
     if size % 8 or offset > region.size or size > region.size - offset:
         raise MessageError(f"{kind.__name__}: {size} bytes at {offset} do not lie in the region of {region.size} bytes")
     data = await read(region.vaddr + offset, size)
-    return from_words(kind, struct.unpack(f"<{size // 8}Q", data))
+    message.label, message.words = label_of(message), struct.unpack(f"<{size // 8}Q", data)
+    return from_words(kind, message.words)
 
 
 def label_of(message: Message) -> int:

@@ -574,7 +574,7 @@ class ConsoleProgram(ABC):
             await self._look()
             if not self.terminal.queue and not self.terminal.is_sending:
                 if not self.terminal.typed or not self.keys.is_edited:
-                    waiting = [await keep_request(reply, message) for reply, message, _ in self.callers.waiting()]
+                    waiting = [keep_request(reply, message) for reply, message, _ in self.callers.waiting()]
                     await self.handover.give_way(keep_keys(self.keys, self.service, waiting))
                     break
                 line += self.terminal.typed

@@ -260,7 +260,7 @@ class TimerProgram(ABC):
             await decline(pd, "there is no memory that outlives the alarms")
             return
         sleepers = [
-            KeptSleeper(await keep_request(reply, message), begun.moment or 0)
+            KeptSleeper(keep_request(reply, message), begun.moment or 0)
             for reply, message, begun in self.callers.waiting()
         ]
         await self.handover.give_way(KeptTimes(self.keeper.alarms.kept(), sleepers))

@@ -20,7 +20,7 @@ from capkernel.protocols.client import Connection
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
 from capkernel.protocols.network import INLINE
-from capkernel.protocols.service import SESSION_MASK, Service
+from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
@@ -210,7 +210,7 @@ class Program:
             await self._look_at_clock(pd)
             await self._turn(is_news=True)
         waiting = [
-            KeptWaiting.of(await keep_request(reply, message, self.regions.get(message.badge & SESSION_MASK)), begun)
+            KeptWaiting.of(keep_request(reply, message), begun)
             for reply, message, begun in self.callers.waiting()
         ]
         kept = self.objects.keep(self.cable, waiting)

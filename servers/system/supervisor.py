@@ -350,7 +350,7 @@ class Program:
         if wanted is None:
             return
         self.supervisor.watchers.wanted = None
-        kept = KeptSupervisor([await keep_request(reply, message) for reply, message, _ in self.callers.waiting()])
+        kept = KeptSupervisor([keep_request(reply, message) for reply, message, _ in self.callers.waiting()])
         self.handover.update = SUPERVISOR_ORDERS[wanted]
         await self.handover.give_way(kept)
         self.supervisor.watchers.has_failed()

@@ -16,13 +16,10 @@ from capkernel.user.codec import Word
 from capkernel.user.errors import KernelError
 from capkernel.user.lifecycle import SERVER_DIED
 from capkernel.user.loop import PD
-from capkernel.user.messages import SPILLED, SharedRegion
-from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
 
 P = TypeVar("P")
 _DEAD: Final = Message(SERVER_DIED)
-_WORD: Final = 8
 
 
 class LastingReplies:
@@ -107,10 +104,6 @@ class Callers(Generic[P]):
             pd.spare_replies.append(kept.reply)
 
 
-async def keep_request(reply: int, message: Message, region: SharedRegion | None = None) -> KeptRequest:
-    """Write a request down; what lies in memory shared with its client is copied."""
-    words = list(message.words)
-    if message.label & SPILLED and region is not None:
-        data = await read(region.vaddr + words[0], words[1])
-        words = [int.from_bytes(data[at : at + _WORD], "little") for at in range(0, len(data), _WORD)]
-    return KeptRequest(Word(reply), Word(message.badge), Word(message.label & ~SPILLED), [Word(word) for word in words])
+def keep_request(reply: int, message: Message) -> KeptRequest:
+    """Write a request down that has begun: as it was read then, whatever stands now in memory shared with its client."""
+    return KeptRequest(Word(reply), Word(message.badge), Word(message.label), [Word(word) for word in message.words])

@@ -35,7 +35,8 @@ class LookingService(Service):
         entry = self._find(msg.badge)
         operation = operations_of(interface_of(type(entry.servant))).get(operation_of(label_of(msg)))
         if operation is not None:
-            values = await unpack_request(operation, msg, self._region_of(entry))
+            seen = Message(msg.label, msg.words)
+            values = await unpack_request(operation, seen, self._region_of(entry))
             for name in [values[each.name] for each in operation.data if each.kind is str]:
                 # The empty one asks for the directory itself.
                 checked_name(name or "it")
