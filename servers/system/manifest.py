@@ -10,6 +10,7 @@ alternatives = 1    # how many programs it has besides its ordinary one
 relies_on = ["disk"] # labels of those for whose answers it waits: started anew with it if it gives no signs of life;
                     # it may complain of them, by their places in this list
 beats = true        # it is the metronome: its beats are its signs of life
+stands_in = true    # it is the metronome's understudy: so are its own
 update_channel = 20 # by which it is asked for its state before an update; absent: it has none
 """
 
@@ -26,6 +27,7 @@ MAX_CHILD: Final = 39
 _KEYS: Final = {
     "label": str, "child": int, "patience": int, "asks": bool, "steady": int, "alternatives": int,
     "update_channel": int, "relies_on": list, "beats": bool,
+    "stands_in": bool,
 }  # fmt: skip
 
 
@@ -46,6 +48,7 @@ class Watched:
     update_channel: int | None
     relies_on: tuple[str, ...]
     beats: bool = False
+    stands_in: bool = False
 
     @property
     def channel(self) -> int:
@@ -79,6 +82,9 @@ def read_manifest(text: str) -> list[Watched]:
         twice = [value for value in values if values.count(value) > 1]
         if twice:
             raise ManifestError(f"two services have the {what} {twice[0]!r}")
+    for what in ("beats", "stands_in"):
+        if sum(getattr(each, what) for each in watched) > 1:
+            raise ManifestError(f"two services say {what} = true; there is one metronome, and one understudy")
     labels = {each.label for each in watched}
     for number, each in enumerate(watched, 1):
         for label in each.relies_on:
@@ -102,5 +108,5 @@ def _watched(number: int, entry: dict[str, Any]) -> Watched:
     return Watched(
         entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
         entry.get("steady", STEADY), entry.get("alternatives", 0), entry.get("update_channel"),
-        tuple(entry.get("relies_on", ())), entry.get("beats", False),
+        tuple(entry.get("relies_on", ())), entry.get("beats", False), entry.get("stands_in", False),
     )  # fmt: skip

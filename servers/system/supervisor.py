@@ -9,7 +9,7 @@ over it, and itself by the guardian. Then it writes down who waits for its answe
 them.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, frozen
 
@@ -25,7 +25,8 @@ from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.system.manifest import Watched, read_manifest
-from servers.system.reincarnation import Act, Service, Step, Table
+from servers.system.rate import TICKS_PER_US
+from servers.system.reincarnation import NO_HEARTBEAT, Act, Service, Step, Table
 from servers.system.retiring import Handover
 from servers.system.table_store import TableStore
 from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
@@ -47,6 +48,10 @@ state_size: int = 0x4000
 METRONOME, GUARDIAN, SCRIPT, OPERATOR, WATCHER, UNDERSTUDY = range(6)
 """Channels: who beats time, who watches over this supervisor, who may give orders, restart and replace, only look; who
 beats time more slowly: only while the metronome is silent do these beats count, so that somebody notices.
+"""
+SILENCE: Final = 200_000 * TICKS_PER_US
+"""Ticks without a beat of either after which both have fallen silent. A supervisor that waits has no clock that wakes
+it; so it looks at the time whenever somebody wants something.
 """
 HELD_CNODE, HELD_ADDRESS, HELD_REPLIES, REPLY_MEMORY = 310, 1 << 58, range(1, 9), 311
 """The granted CNode that lasts: the cap to it, the cap address of slot 0, its slots; the memory for reply objects."""
@@ -101,6 +106,18 @@ class Supervisor:
                 self.table.adopt(label)
         self.table.providers = {label: each.relies_on for label, each in self.watched.items()}
         await self.carry_out(self.table.begin())
+
+    async def beaten(self, *, by_understudy: bool) -> None:
+        """Metronome or understudy has beaten: that is its sign of life."""
+        for each in self.watched.values():
+            if each.stands_in if by_understudy else each.beats:
+                await self.carry_out([], is_news=self.table.lives(each.label))
+
+    async def unbeaten(self) -> None:
+        """Nobody has beaten time for long: start those anew who should."""
+        for each in self.watched.values():
+            if each.beats or each.stands_in:
+                await self.carry_out(self.table.crashed(each.label, NO_HEARTBEAT))
 
     async def _check_each(self) -> None:
         """What was left half-done by the supervisor before."""
@@ -263,6 +280,8 @@ class Program:
         self.handover: Any = None
         self.has_beaten = True
         """Whether there was a beat since the understudy's last one."""
+        self.beaten_at: int | None = None
+        """When there was a beat of either; None if nobody here beats time who can be started anew."""
 
     async def init(self, pd: PD) -> None:
         """Read the manifest, and see to it that everything runs; or go on where another program was."""
@@ -271,6 +290,8 @@ class Program:
         region = SharedRegion(operator_region, operator_region_size)
         self.frame = Frame(pd, roots=self._root, regions={OPERATOR: region} if operator_region else {})
         self.callers = Callers[None](pd)
+        if any(each.beats for each in self.supervisor.watched.values()):
+            self.beaten_at = await pd.clock()
         if state:
             await self._begin_or_go_on(pd)
         else:
@@ -310,11 +331,12 @@ class Program:
         supervisor = self.supervisor
         if ch == METRONOME:
             self.has_beaten = True
-            for each in supervisor.watched.values():
-                if each.beats:
-                    await supervisor.carry_out([], is_news=supervisor.table.lives(each.label))
+            await self._beaten(pd)
+            await supervisor.beaten(by_understudy=False)
             await supervisor.beat()
         elif ch == UNDERSTUDY:
+            await self._beaten(pd)
+            await supervisor.beaten(by_understudy=True)
             if not self.has_beaten:
                 await supervisor.beat()
             self.has_beaten = False
@@ -327,7 +349,18 @@ class Program:
             await supervisor.carry_out([], is_news=is_news)
         elif ch in supervisor.by_update:
             await supervisor.carry_out(supervisor.table.state_saved(supervisor.by_update[ch].label))
+        await self._look_at_the_time(pd)
         await self.frame.run_ready()
+
+    async def _beaten(self, pd: PD) -> None:
+        if self.beaten_at is not None:
+            self.beaten_at = await pd.clock()
+
+    async def _look_at_the_time(self, pd: PD) -> None:
+        """Somebody wants something; see whether time is still beaten."""
+        if self.beaten_at is not None and await pd.clock() - self.beaten_at > SILENCE:
+            await self._beaten(pd)
+            await self.supervisor.unbeaten()
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
         """A service came to grief; it never goes on where it was."""
@@ -335,11 +368,13 @@ class Program:
         if each is not None:
             reason = str(decode_fault(msg.label, msg.words))
             await self.supervisor.carry_out(self.supervisor.table.crashed(each.label, reason))
+            await self._look_at_the_time(pd)
             await self.frame.run_ready()
         return False
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
+        await self._look_at_the_time(pd)
         answer = await self.callers.serve(self.frame, msg, None)
         await self._give_way()
         return answer

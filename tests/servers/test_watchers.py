@@ -84,6 +84,36 @@ def test_a_metronome_that_falls_silent_is_started_anew() -> None:
     stage.close()
 
 
+def test_an_understudy_that_falls_silent_is_started_anew_so_somebody_notices_when_the_metronome_does() -> None:
+    """One falls silent long before the other: nobody may have needed it until then."""
+    faults = (Fault("replacer", 1, Kind.CRASH), Fault("understudy", 3, Kind.HANG), Fault("metronome", 80, Kind.HANG))
+    stage = Stage("replace_watchers", faults=faults)
+    understudy, metronome = Lives(stage, "understudy"), Lives(stage, "metronome")
+    stage.run_until(lambda: len(metronome.began) > 1, 2_000_000)
+    assert (len(understudy.began), len(metronome.began)) == (2, 2)
+    assert understudy.began[1] < metronome.began[1]
+    text = stage.booted.output.text
+    assert f"understudy 1: {NO_HEARTBEAT}" in text
+    assert f"metronome 1: {NO_HEARTBEAT}" in text
+    for name in ("metronome", "understudy"):
+        steps = stage.injector.steps[name]
+        stage.run(time_us=100_000)
+        assert stage.injector.steps[name] > steps, "it beats again"
+    stage.close()
+
+
+def test_if_both_are_silent_the_supervisor_notices_as_soon_as_somebody_wants_anything_of_it() -> None:
+    """Nothing wakes it by itself; here a service comes to grief a while later."""
+    silent = (Fault("metronome", 3, Kind.HANG), Fault("understudy", 3, Kind.HANG))
+    later = (Fault("replacer", 1, Kind.CRASH), Fault("tickets", 1600, Kind.CRASH))
+    stage = Stage("replace_watchers", faults=(*silent, *later))
+    lives = {name: Lives(stage, name) for name in ("metronome", "understudy")}
+    stage.run_until(lambda: all(len(each.began) > 1 for each in lives.values()), 500_000)
+    assert [len(each.began) for each in lives.values()] == [2, 2]
+    assert stage.booted.output.text.count(NO_HEARTBEAT) == 2
+    stage.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["supervisor", "guardian", "warden"])
 @pytest.mark.parametrize("step", [12, 21, 34])
@@ -107,7 +137,7 @@ def test_nobody_has_more_than_the_lifecycle_of_whom_he_watches() -> None:
             held.setdefault(grant.pd, set()).add(grant.of)
     assert held == {
         "warden": {"guardian"}, "guardian": {"supervisor"},
-        "supervisor": {"metronome", "disk", "warden", "files", "tickets"},
+        "supervisor": {"metronome", "disk", "warden", "files", "tickets", "understudy"},
     }  # fmt: skip
 
 
@@ -176,3 +206,7 @@ def test_who_beats_time_is_started_at_once_whenever_it_crashes() -> None:
     assert read_manifest(text)[0].service().steady == 0
     with pytest.raises(ManifestError, match="beats is 1"):
         read_manifest(text.replace("true", "1"))
+    for key in ("beats", "stands_in"):
+        both = text.replace("beats", key)
+        with pytest.raises(ManifestError, match=f"two services say {key} = true"):
+            read_manifest(both + both.replace("metronome", "other").replace("child = 0", "child = 1"))
