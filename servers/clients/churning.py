@@ -10,6 +10,8 @@ ROUNDS, LOST, ERRORS, RETRIES = 0, 8, 16, 24
 """Offsets in the report: rounds so far; what was acknowledged and is not so; failures seen; requests made again because
 the server was started anew.
 """
+PAUSE = 4088
+"""Offset of what the host writes there: for how many ticks of 100 ns the client is to do nothing after each round."""
 TRIES = 100
 
 
@@ -30,6 +32,8 @@ class Churning:
                 await pd.store(report + offset, value)
             await pd.store(report + ROUNDS, self.rounds)
             await tell_host(self.rounds)
+            if pause := await pd.load(report + PAUSE):
+                await pd.compute(pause)
 
     async def _surely(self, pd: PD, work: Callable[[], Awaitable[None]]) -> None:
         """Do something, and again if the server was started anew meanwhile."""

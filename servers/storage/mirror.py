@@ -186,6 +186,8 @@ class Mirror:
                 if found is not None and len(found) == part.count:
                     return b"".join(found[member] for member in part.members)
                 if found is not None:
+                    # It said that it had written, or read, something else: whoever drives it may be out of its mind.
+                    await copy.complain()
                     break
         contents = await self._settle(part.group)
         for member in part.members:

@@ -44,6 +44,7 @@ class Found(Enum):
     UNLABELLED = "one of this mirror's whose label is spoilt"
     BLANK = "blank"
     STRANGE = "something else"
+    UNFIT = "of no use"
 
 
 @frozen
@@ -85,19 +86,49 @@ class MirrorCopy:
         self.is_believed = False
         self._groups: dict[int, _Group] = {}
         self._changed: set[int] = set()
+        self._is_accused = False
 
     async def open(self) -> Found:
-        """Ask what the disk is, and read its label. Raises Corrupt if it is another mirror's."""
+        """Ask what the disk is, and read its label. Raises Corrupt if it is another mirror's.
+
+        If it is none that is of use here its driver may lie: that is complained of, once until the disk is found again,
+        and asked again if it was started anew.
+        """
         self.leave()
         self.label = None
+        try:
+            found = await self._asked()
+        except Corrupt:
+            if not await self._accuse():
+                raise
+            found = await self._asked()
+        else:
+            if found not in (Found.OWN, Found.BLANK) and await self._accuse():
+                found = await self._asked()
+        if found is Found.UNFIT:
+            size = f"has {self.disk.sectors} sectors: that is too small for a mirror"
+            raise DeviceError(f"disk {self.side} {'can only be read' if self.disk.is_read_only else size}")
+        if found is Found.OWN:
+            self._is_accused = False
+        return found
+
+    async def complain(self) -> bool:
+        """Complain of the driver; whether it was started anew."""
+        return self.disk.complain is not None and await self.disk.complain()
+
+    async def _accuse(self) -> bool:
+        if self._is_accused or not await self.complain():
+            return False
+        self._is_accused = True
+        return True
+
+    async def _asked(self) -> Found:
         try:
             await self.disk.open()
         except Corrupt as failure:
             raise DeviceError(f"disk {self.side}: {failure}") from None
-        if self.disk.is_read_only:
-            raise DeviceError(f"disk {self.side} can only be read")
-        if not self.room:
-            raise DeviceError(f"disk {self.side} has {self.disk.sectors} sectors: that is too small for a mirror")
+        if self.disk.is_read_only or not self.room:
+            return Found.UNFIT
         start = await self.disk.read(0, FIRST)
         labels = [read_label(start[place * SECTOR :]) for place in range(PLACES)]
         label = max((each for each in labels if each), key=lambda each: each.number, default=None)

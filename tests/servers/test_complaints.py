@@ -167,6 +167,23 @@ def test_a_sullen_driver_is_started_anew_and_nobody_sees_an_error(system: str) -
     stage.close()
 
 
+@pytest.mark.parametrize("liar", ["disk", "disk2"])
+def test_a_driver_that_reads_something_else_is_started_anew_and_its_disk_is_one_of_the_mirrors_again(liar: str) -> None:
+    programs = {"client": "churner.elf", liar: str(LIARS / "crooked_disk.elf")}
+    devices = {"virtio1": virtio_blk(RamDisk(1 << 20))}
+    stage = Stage("mirror", variant="campaign", programs=programs, devices=devices)
+    for rounds in (8, 16, 24):
+        assert stage.run_until(lambda done=rounds: stage.words("report", 1)[0] >= done, 3_000_000)
+        # So that nobody answers from memory.
+        stage.injector.crash_next("files")
+    lives = stage.system.lives
+    assert stage.run_until(lambda: [began for _, name, began in lives if name == liar].count(True) == 2, 1_000_000)
+    assert stage.run_until(lambda: not stage.words("mirror_state", 6)[5], 1_000_000)
+    assert stage.words("report", 3)[1:] == (0, 0)
+    assert "mirror complains of it" in stage.booted.output.text
+    stage.close()
+
+
 def test_of_one_that_never_does_better_the_client_is_told_and_nobody_else_comes_to_grief() -> None:
     stage = Stage("storage", programs={"disk": str(LIARS / "hopeless_disk.elf")})
     assert stage.run_until(lambda: bool(stage.system.faults), 3_000_000), "the second complaint came too early"

@@ -598,6 +598,67 @@ def test_a_disk_of_one_mebibyte_is_whole_again_four_beats_after_it_answers() -> 
     assert bench.read(0, 3) == OLD * 3
 
 
+def complaints(bench: MirrorBench, side: int, *, mends: bool) -> list[int]:
+    """What will be complained of a driver; it tells the truth from then on if that ``mends`` it."""
+    made: list[int] = []
+
+    async def complain() -> bool:
+        made.append(side)
+        if mends:
+            bench.disks[side].lies = ()
+        return True
+
+    bench.mirror.copies[side].disk.complain = complain
+    return made
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_driver_that_shows_another_disk_is_complained_of_and_its_disk_comes_back(side: int) -> None:
+    bench = written()
+    bench.disks[side].failing = True
+    bench.write(20, NEW)
+    assert not bench.mirror.copies[side].is_there
+    bench.disks[side].failing = False
+    bench.disks[side].spoil(0, ("stale read",), 1)
+    bench.disks[side].past = b"\7" * len(bench.disks[side].durable)
+    made = complaints(bench, side, mends=True)
+    bench.look_on()
+    assert made == [side]
+    assert bench.mirror.is_whole
+    bench.disks[1 - side].failing = True
+    bench.open()
+    assert bench.read(20) == NEW
+
+
+def test_a_disk_that_is_something_else_is_complained_of_once_and_not_touched() -> None:
+    bench = written()
+    bench.disks[1].failing = True
+    bench.write(20, NEW)
+    bench.disks[1].failing = False
+    bench.disks[1].durable[:] = strange = b"\7" * len(bench.disks[1].durable)
+    bench.disks[1].cached.clear()
+    made = complaints(bench, 1, mends=False)
+    bench.look_on()
+    assert made == [1]
+    assert bench.disks[1].durable == strange
+    assert bench.read(20) == NEW
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_driver_that_reads_what_was_not_written_is_complained_of_and_all_is_put_right(side: int) -> None:
+    bench = written()
+    made = complaints(bench, side, mends=True)
+    for group in range(2):
+        bench.write(group * MEMBERS + 3, NEW)
+    bench.flush()
+    bench.disks[side].spoil(0, ("wrong data read",), 1)
+    for group in range(2):
+        assert bench.read(group * MEMBERS + 3) == NEW
+    assert made == [side]
+    bench.look_on()
+    assert bench.mirror.is_whole
+
+
 def test_a_disk_that_fails_again_while_it_is_compared_is_not_joined() -> None:
     bench = written()
     bench.disks[0].failing = True

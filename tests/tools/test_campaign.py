@@ -237,6 +237,21 @@ def test_only_one_driver_of_a_mirror_is_spoilt_in_a_batch_and_who_remembers_cras
     }
 
 
+def test_the_client_hardly_works_while_what_was_left_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capkernel.tools.campaign.batch.REST_US", 200_000)
+    tried = Batch(SUBJECTS["mirror"])
+    tried.warm_up()
+    assert tried.subject.spare
+    region, word = tried.subject.spare
+    tried.stage.write_words(region, *[0] * word, 1)
+    began, rounds = tried.stage.system.machine.now(), tried.stage.words("report", 1)[0]
+    crash = Planned(tried.subject.by_target["files"], Kind.CRASH, 1, 0)
+    result = tried.play_trials([(crash,)])
+    assert not result.failed
+    assert tried.stage.system.machine.now() - began > 200_000 * 10
+    assert 5 < result.rounds - rounds < 50
+
+
 def test_sums_of_several_campaigns_are_added() -> None:
     together = Sums()
     for harm in (Harm.LOST, Harm.HANG):

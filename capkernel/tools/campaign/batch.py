@@ -28,9 +28,13 @@ LIMIT_US: Final = 12_000_000
 A file server that hangs is given 80 ms, since it may have to wait for its driver; a connection is given up after 10 s;
 several faults may each take so long.
 """
-REST_US: Final = 250_000
-"""Virtual time that is given at most to what comes back."""
+REST_US: Final = 12_000_000
+"""Virtual time that is given at most to what comes back; for a driver that hung again and again it is 10 s."""
+FIRST_PAUSE_US, LONGEST_PAUSE_US = 100, 10_000
+"""Between rounds of the client meanwhile, each time twice as long: its work then would show little, and take long."""
 REPORT: Final = "report"
+REPORT_WORDS: Final = 512
+"""A page. In the last word stands how long the client is to do nothing after each round."""
 AFTERWARDS: Final = "as it found when it was started anew"
 PART: Final = "capkernel_pd_"
 """How the name of a module begins in which a program is: the domain's name follows, and that of its part."""
@@ -187,9 +191,18 @@ class Batch:
 
     def _rest(self) -> None:
         """Let come back what is there twice, if it does in time; a client that hangs meanwhile hangs in the trial."""
-        end = self.stage.system.machine.now() + REST_US * TICKS_PER_US
-        while not self._is_whole() and self.stage.system.machine.now() < end and self._advances(1):
-            pass
+        now = self.stage.system.machine.now
+        end, pause = now() + REST_US * TICKS_PER_US, FIRST_PAUSE_US
+        while not self._is_whole() and now() < end and self._advances(1):
+            self._pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_US)
+        self._pause(0)
+
+    def _pause(self, pause_us: int) -> None:
+        """Let the client do nothing for so long after each round."""
+        words = self.stage.words(REPORT, REPORT_WORDS)
+        if words[-1] != pause_us * TICKS_PER_US:
+            self.stage.write_words(REPORT, *words[:-1], pause_us * TICKS_PER_US)
 
     def _is_whole(self) -> bool:
         if self.subject.spare is None:
