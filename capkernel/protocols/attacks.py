@@ -19,6 +19,9 @@ SIZE: Final = 0x1000
 MOST_TOLD: Final = 12
 ROW: Final = struct.Struct("<3Q")
 WORD: Final = 8
+CROWDED: Final = "mallory in the crowd {}"
+TURNED_AWAY: Final = "mallory was turned away {}"
+"""On the terminal: a text of an attacker's; and that it was refused to him."""
 
 
 class Trick(Enum):

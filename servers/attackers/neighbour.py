@@ -5,6 +5,7 @@ slowest one took. It lets the attackers begin when it has seen each server once.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from capkernel.protocols.attacks import MOST_TOLD, ROW, SERVERS, TEXT, place_of, text_of
@@ -20,7 +21,7 @@ from capkernel.protocols.interface import Cap
 from capkernel.protocols.log import Level, Log, LogReader
 from capkernel.protocols.memory import PAGE, Account, Use
 from capkernel.protocols.mounts import Mounts
-from capkernel.protocols.names import NameSpace
+from capkernel.protocols.names import Endowed, NameSpace
 from capkernel.protocols.network import Dialer
 from capkernel.protocols.paging import Pager
 from capkernel.protocols.processes import Launcher, State
@@ -41,8 +42,10 @@ services: int = 0
 services_size: int = 0x1000
 """Memory shared with the supervisor."""
 
-OWN_CNODE, FIRST_SERVER, FIRST_READER, FIRST_SLOT, END_SLOT = 301, 310, 340, 400, 500
-"""Caps: to our own CNode; to the servers, in the order of ``SERVERS``; to read log and trail; slots."""
+OWN_CNODE, FIRST_SERVER, FIRST_READER, GUEST, FIRST_SLOT, END_SLOT = 301, 310, 340, 342, 400, 500
+"""Caps: to our own CNode; to the servers, in the order of ``SERVERS``; to read log and trail; to somebody to whom our
+names are shown; slots.
+"""
 KEPT: Final = "kept"
 CONTENT: Final = b"what is here is to stay\n" * 8
 PLACE: Final = 100
@@ -107,7 +110,12 @@ class Program:
             await file.write(0, CONTENT)
             await file.sync()
             await file.drop()
-        await self._server(NameSpace, "names").bind(KEPT, Cap(FIRST_SERVER))
+        names = self._server(NameSpace, "names")
+        await names.bind(KEPT, Cap(FIRST_SERVER))
+        shown = await names.restrict([KEPT], False)
+        with suppress(Failure):
+            await connect(Endowed, self.connection, GUEST).endow(shown)
+        await shown.forget()
         block = self._server(Block, "mirror")
         await block.info()
         await self.pd.write(transfer, CONTENT.ljust(SECTOR, b"\0"))

@@ -1,15 +1,24 @@
 """What is tried on the drivers that have many clients, beyond what can be tried on any server."""
 
-from capkernel.protocols.attacks import Trick
+from capkernel.protocols.attacks import CROWDED, TURNED_AWAY, Trick
 from capkernel.protocols.block import Block
 from capkernel.protocols.clocks import MAX_US, RealTimeClock, Timer
 from capkernel.protocols.console import MAX_TEXT, Console, ConsoleInput
 from capkernel.protocols.entropy import MAX_COUNT, Entropy
-from servers.attackers.attack import Attack
+from capkernel.protocols.failures import Busy
+from capkernel.protocols.interface import operations_of
+from capkernel.user.messages import to_words
+from capkernel.user.syscalls import Message
+from servers.attackers.attack import FIRST_TARGET, Attack
 
 TOO_MANY = MAX_US + 1
 HUGE = 1 << 40
 READS = 40
+BURSTS, CROWD = 16, 8
+"""How often a crowd of texts is sent: more than there are places to wait."""
+FILL = "mallory waits " * 16
+AGAIN = 20_000
+"""Ticks until somebody who was refused tries again."""
 
 
 async def console(attack: Attack) -> None:
@@ -23,6 +32,37 @@ async def console(attack: Attack) -> None:
     await attack.refused(Trick.QUOTAS, "a text was too long", output.write("x" * (MAX_TEXT + 1)))
     for _ in range(4):
         await output.write("\x1b[2J\x1b]0;root\x07\rneighbour: no\x1b[8m" * 3)
+    await crowd(attack, output)
+
+
+async def crowd(attack: Attack, output: Console) -> None:
+    """More texts than may wait, and then one more. It is put out, or refused; whoever reads along finds out whether one
+    that was refused was put out all the same: at the end the terminal is told which were.
+    """
+    write = next(each for each in operations_of(Console).values() if each.name == "write")
+    refused = []
+    for number in range(BURSTS):
+        for _ in range(CROWD):
+            await attack.pd.sys.send(FIRST_TARGET, Message(write.label, to_words(write.request(FILL))))
+            await attack.ledger.allowed(Trick.SLOW)
+        try:
+            await output.write(CROWDED.format(number))
+        except Busy:
+            refused.append(number)
+            await attack.ledger.count(Trick.SLOW, "a text beyond its share", is_refused=True)
+        else:
+            await attack.ledger.allowed(Trick.SLOW)
+    for number in refused:
+        while not await _written(output, TURNED_AWAY.format(number)):
+            await attack.pd.compute(AGAIN)
+
+
+async def _written(output: Console, text: str) -> bool:
+    try:
+        await output.write(text)
+    except Busy:
+        return False
+    return True
 
 
 async def timer(attack: Attack) -> None:

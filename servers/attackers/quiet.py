@@ -3,6 +3,7 @@
 from typing import Final
 
 from capkernel.user.loop import PD
+from capkernel.user.syscalls import Message
 from servers.attackers.ledger import Ledger
 
 report: int = 0
@@ -18,6 +19,9 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Nothing is to be prepared."""
+
+    async def protected(self, pd: PD, ch: int, msg: Message) -> None:
+        """Whatever it is given, it does nothing with it."""
 
     async def notified(self, pd: PD, ch: int) -> None:
         """An attack that is over as soon as it begins."""

@@ -55,12 +55,6 @@ from servers.system.name_table import (
 )
 from servers.system.retiring import Handover, decline
 
-table: int = 0
-table_size: int = 0x1_0000
-state: int = 0
-state_size: int = 0x1_0000
-"""Memory for the server after this one; who gives it that gives it slots that last, too."""
-
 SUPERVISOR, CLIENTS, UPDATE = 1, range(2, 20), 20
 """Channels."""
 ENDPOINT, OWN_CNODE, FIRST_SLOT, END_SLOT = 300, 301, 400, 500
@@ -311,7 +305,14 @@ def restore_names(kept: KeptNames, holder: Holder, service: Service) -> None:
 
 
 class Program:
-    """The server."""
+    """The server. ``table`` is memory for the names; ``state`` is for the server after this one, and whoever gives it
+    that gives it slots that last, too.
+    """
+
+    table: int = 0
+    table_size: int = 0x1_0000
+    state: int = 0
+    state_size: int = 0x1_0000
 
     def __init__(self) -> None:
         self.holder: Any = None
@@ -320,13 +321,13 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Every client begins with the names that were written down."""
-        kept = KeptValue(Written, SharedRegion(table, table_size)) if table else None
+        kept = KeptValue(Written, SharedRegion(self.table, self.table_size)) if self.table else None
         self.holder = Holder(pd, Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)), kept)
         await self.holder.load()
         self.service = Service(pd, roots=self._root, endpoint=ENDPOINT, inbox=self.holder.inbox, limit=MAX_SPACES)
         await self.service.open()
-        if state:
-            self.handover = Handover(pd, KeptNames, SharedRegion(state, state_size), SUPERVISOR, UPDATE)
+        if self.state:
+            self.handover = Handover(pd, KeptNames, SharedRegion(self.state, self.state_size), SUPERVISOR, UPDATE)
             await self.handover.go_on(self._take_up)
 
     async def _take_up(self, kept: KeptNames) -> None:

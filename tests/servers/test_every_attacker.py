@@ -13,7 +13,7 @@ from capkernel.protocols.attacks import SERVERS, Account, Row, Trick, read_accou
 from capkernel.protocols.interface import operations_of
 from capkernel.protocols.log import Log
 from capkernel.tools.demo import attackers
-from capkernel.tools.demo.attackers import ATTACKED, WEAKNESSES, WEB, Siege, Weakness, besieged
+from capkernel.tools.demo.attackers import ATTACKED, SHOWN, WEAKNESSES, WEB, Siege, Weakness, besieged
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.tour_audit import caps_of
 from capkernel.user.codec import MessageError
@@ -95,6 +95,8 @@ def test_whoever_attacks_has_caps_to_nothing_new() -> None:
     assert siege.run_until(Siege.is_over)
     after = {server: objects_of(siege, server) for server in ATTACKED}
     siege.stage.close()
+    # He was given a cap to the name server, as an honest client of it has one.
+    before[SHOWN] |= after[SHOWN] & before["names"]
     assert {server: after[server] - before[server] for server in ATTACKED if after[server] > before[server]} == {}
     assert all(len(each) >= 3 for each in before.values())
 
@@ -103,6 +105,18 @@ def test_what_the_honest_client_writes_stands_on_the_terminal_whole(siege: Siege
     lines = siege.stage.booted.output.text.splitlines()
     assert all(f"neighbour {number}" in lines for number in range(siege.seen.rounds))
     assert not any("\x1b" in line for line in lines)
+
+
+def test_what_the_console_refused_an_attacker_is_not_on_the_terminal(siege: Siege) -> None:
+    """The terminal is slow now and then, so that all of his places to wait are taken."""
+    refused, shown = siege.turned_away
+    assert refused
+    assert not shown
+    assert siege.account("console").rows[Trick.SLOW].refused == len(refused)
+
+
+def test_who_was_shown_names_to_read_tries_to_change_them(siege: Siege) -> None:
+    assert siege.account(attackers.SHOWN).rows[Trick.RIGHTS].refused > 30
 
 
 def servers_in_the_code() -> set[str]:
@@ -145,7 +159,7 @@ def test_the_same_siege_has_the_same_trace() -> None:
     hashes = set()
     for _ in range(2):
         found = besieged(only=frozenset({"log", "names"}))
-        found.run_until(Siege.is_over)
+        assert found.run_until(lambda siege: siege.account("log").is_done and siege.account("names").is_done)
         hashes.add(found.stage.booted.trace.hash())
         found.stage.close()
     assert len(hashes) == 1

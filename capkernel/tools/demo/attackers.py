@@ -13,13 +13,24 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from capkernel.kernel.caps import PageTableCap
-from capkernel.protocols.attacks import SERVERS, Account, Row, Seen, Trick, read_account, read_seen
+from capkernel.protocols.attacks import (
+    CROWDED,
+    SERVERS,
+    TURNED_AWAY,
+    Account,
+    Row,
+    Seen,
+    Trick,
+    read_account,
+    read_seen,
+)
 from capkernel.tools.demo import shared_memory
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.replace_network import PEERS
 from capkernel.tools.demo.stage import Stage, find_system
 from capkernel.tools.demo.story import Story
 from hwmodel.board import DeviceWindow
+from hwmodel.failing import failing
 from hwmodel.faults import Fault, FaultKind, FaultPlan
 from hwmodel.sv39 import walk
 from hwmodel.virtio import virtio_net, virtio_rng
@@ -27,7 +38,9 @@ from hwmodel.wiring import DeviceFactory, Wiring
 
 TITLE = "an attacker for every server: none gets in, and an honest client of all servers notices nothing"
 SYSTEM: Final = "attackers"
-ATTACKED: Final = (*SERVERS, "guardian")
+SHOWN: Final = "shown"
+"""In the place of a server: names that an honest client showed an attacker, to be read."""
+ATTACKED: Final = (*SERVERS, "guardian", SHOWN)
 """Servers with an attacker in the machine. That of the web server is outside."""
 WEB: Final = "web"
 PREFIX: Final = "mallory_"
@@ -46,6 +59,8 @@ BOUND_WEB_MS: Final = 1_000
 TICKS_PER_MS: Final = 10_000
 REPORT: Final = 0x510_0000
 ROGUE_STEPS: Final = range(200, 260)
+SLOW_STEPS: Final = range(1_000, 400_000, 1_500)
+"""Accesses to the serial port's registers before which it keeps an interrupt to itself: texts have to wait then."""
 
 
 @frozen
@@ -75,6 +90,14 @@ class Siege:
     def seen(self) -> Seen:
         """What the honest client says."""
         return read_seen(self.stage.system.read_region("seen"))
+
+    @property
+    def turned_away(self) -> tuple[list[str], list[str]]:
+        """Of an attacker's texts: those that the console refused him, and which of them are on the terminal."""
+        lines = self.stage.booted.output.text.splitlines()
+        told, texts = TURNED_AWAY.partition("{")[0], CROWDED.partition("{")[0]
+        refused = [line.removeprefix(told) for line in lines if line.startswith(told)]
+        return refused, [each for each in refused if texts + each in lines]
 
     @property
     def web(self) -> Web:
@@ -110,7 +133,8 @@ def besieged(
     """The system, ready to run: with all attackers, or only those of some servers."""
     quiet = frozenset() if only is None else frozenset(ATTACKED) - only
     chosen = {PREFIX + server: QUIET for server in quiet} | dict(programs or {})
-    host, devices = None, {"virtio2": virtio_rng(seed=seed + 1)}
+    slow = FaultPlan(tuple(Fault(step, FaultKind.LOST_INTERRUPT) for step in SLOW_STEPS), seed)
+    host, devices = None, {"virtio2": virtio_rng(seed=seed + 1), "uart0": failing(slow)}
     if why_not():
         chosen |= WITHOUT_STACK
     else:
@@ -182,6 +206,18 @@ WEAKNESSES: Final = (
     _weakness(
         Trick.SLOW, "a timer in which one client may take all places to wait", "timer",
         programs={"timer": "careless_timer.elf"}, got_in=_not_served("timer"),
+    ),
+    _weakness(
+        Trick.SLOW, "a console in which one client may take all places to wait", "console",
+        programs={"console": "careless_console.elf"}, got_in=_not_served("console"),
+    ),
+    _weakness(
+        Trick.SLOW, "a console that looks too late whether its client may wait", "console",
+        programs={"console": "careless_console_late.elf"}, got_in=lambda siege: bool(siege.turned_away[1]),
+    ),
+    _weakness(
+        Trick.RIGHTS, "a name server that does not keep readers from writing", SHOWN,
+        programs={"names": "careless_names.elf"},
     ),
     _weakness(
         Trick.MEMORY, "memory of the honest client mapped where the attacker's should be", "files",
@@ -283,6 +319,9 @@ def _claims(
     story.claim("no server stopped", not siege.stage.system.faults and not crashes, (crashes or [""])[0])
     story.claim("what the honest client wrote on the terminal stands there as it was written",
                 all(f"neighbour {number}" in output.splitlines() for number in range(seen.rounds)))  # fmt: skip
+    refused, shown = siege.turned_away
+    story.claim("what the console refused an attacker is not on the terminal", bool(refused) and not shown,
+                f"{len(refused)} texts")  # fmt: skip
     story.trace_hash = siege.stage.booted.trace.hash()
     story.figures["tries"] = tries
     story.figures["answers to the honest"] = served
