@@ -12,8 +12,9 @@ from attrs import frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
+from capkernel.protocols.mirror_label import Label, State, check_pair, first_of, is_behind
 from servers.storage.mirror_copy import Found, Image, MirrorCopy
-from servers.storage.mirror_layout import MEMBERS, Label, State, Version, checksum_of, first_of
+from servers.storage.mirror_layout import MEMBERS, Version, checksum_of
 from servers.storage.mirror_notes import Notes
 
 PIECE: Final = 16
@@ -72,6 +73,11 @@ class Mirror:
         return self.groups * MEMBERS
 
     @property
+    def compared(self) -> int:
+        """How many groups were compared, since it was last thought that the disks might differ."""
+        return self._next
+
+    @property
     def is_whole(self) -> bool:
         """Whether both disks hold everything, as far as is known."""
         return self._next >= self.groups and all(copy.is_believed for copy in self.copies)
@@ -93,7 +99,7 @@ class Mirror:
         self._next, self._owed = 0, False
         found = [await self._found(copy, copy.side in unasked) for copy in self.copies]
         for copy, other in (self.copies, self.copies[::-1]):
-            if copy.side in unasked and _is_behind(other.label, None):
+            if copy.side in unasked and is_behind(other.label, None):
                 # The other one is not enough.
                 found[copy.side] = await self._found(copy)
         labels = [copy.label for copy in self.copies]
@@ -106,16 +112,16 @@ class Mirror:
         if not any(labels):
             kind = DeviceError if None in found else Corrupt
             raise kind(f"there is no mirror: disk 0 is {_words(found[0])}, disk 1 is {_words(found[1])}")
-        _check_pair(labels)
+        check_pair(labels)
         self._epoch = max(label.epoch for label in labels if label)
         self._life = max(label.life for label in labels if label) + 1
         self.groups = max(label.groups for label in labels if label)
         noted = await self._notes.behind()
-        behind = [side in noted or _is_behind(labels[side], labels[1 - side]) for side in range(2)]
+        behind = [side in noted or is_behind(labels[side], labels[1 - side]) for side in range(2)]
         if all(behind):
             raise DeviceError("what is on the one disk is older than what is on the other, which does not answer")
-        for copy, is_behind in zip(self.copies, behind, strict=True):
-            copy.is_there = copy.is_believed = not is_behind and copy.room >= self.groups
+        for copy, counts_not in zip(self.copies, behind, strict=True):
+            copy.is_there = copy.is_believed = not counts_not and copy.room >= self.groups
         if not any(copy.is_there for copy in self.copies):
             raise DeviceError(f"a disk has become smaller: {self.groups} groups do not fit")
         for copy, other in (self.copies, self.copies[::-1]):
@@ -386,26 +392,6 @@ def _parts(sector: int, count: int, end: int | None = None) -> Iterator[Part]:
 
 def _words(found: Found | None) -> str:
     return "not there" if found is None else found.value
-
-
-def _check_pair(labels: Sequence[Label | None]) -> None:
-    """Raises Corrupt if two labels contradict each other."""
-    one, other = labels
-    if one is None or other is None:
-        return
-    if one.side == other.side:
-        raise Corrupt(f"both disks are disk {one.side} of a mirror")
-    if one.groups != other.groups:
-        raise Corrupt(f"the disks are of mirrors of {one.groups} and of {other.groups} groups")
-    if one.state is other.state is State.ALONE and one.epoch == other.epoch:
-        raise Corrupt("each disk went on without the other")
-
-
-def _is_behind(own: Label | None, other: Label | None) -> bool:
-    """Whether what a disk says of versions does not count, by both labels."""
-    if own is None or own.state is State.BEHIND:
-        return True
-    return other is not None and other.state is State.ALONE and other.epoch > own.epoch
 
 
 def _latest(sources: Sequence[Image], member: int) -> Version:

@@ -11,22 +11,19 @@ from attrs import define, evolve, field, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
+from capkernel.protocols.mirror_label import PLACES, Label, State, label_of
 from servers.storage.disk import Disk
 from servers.storage.mirror_layout import (
     EMPTY,
     FIRST,
     MEMBERS,
     NEVER,
-    PLACES,
     SPAN,
-    Label,
-    State,
     Table,
     Version,
     groups_on,
     newest,
     place_of,
-    read_label,
     read_table,
     start_of,
 )
@@ -130,8 +127,7 @@ class MirrorCopy:
         if self.disk.is_read_only or not self.room:
             return Found.UNFIT
         start = await self.disk.read(0, FIRST)
-        labels = [read_label(start[place * SECTOR :]) for place in range(PLACES)]
-        label = max((each for each in labels if each), key=lambda each: each.number, default=None)
+        label = label_of(start)
         if label is None:
             return await self._without_label(start)
         if label.identity != self.identity:

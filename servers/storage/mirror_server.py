@@ -13,6 +13,7 @@ from capkernel.protocols.block import Block, BlockInfo
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Corrupt, DeviceError, Failure, NotPermitted, ServerDied
 from capkernel.protocols.interface import Interface
+from capkernel.protocols.mirror_label import IDENTITY
 from capkernel.protocols.service import Service
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
@@ -24,6 +25,7 @@ from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import identity_of
 from servers.storage.mirror_notes import Notes, WatchedBlock
+from servers.storage.mirror_status import StatusPage
 from servers.system.complaints import complaints_of
 
 SUPERVISOR, CLIENTS = 1, range(2, 10)
@@ -108,8 +110,8 @@ class Program:
     """The server.
 
     Regions: shared with the clients, with those who only read (without it they can read nothing), with each disk's
-    driver; the mirror's name (TOML: ``name = "…"``), by which its
-    disks are known; what outlives it.
+    driver; by what its disks are known (TOML: ``name = "…"``, or ``identity = "…"``, 16 bytes in hexadecimal digits);
+    what outlives it; what it tells others of its disks (``mirror_status``).
     """
 
     transfer: int = 0
@@ -124,17 +126,20 @@ class Program:
     names_size: int = 0x1000
     state: int = 0
     state_size: int = 0x1000
+    status: int = 0
+    status_size: int = 0x1000
 
     def __init__(self) -> None:
         self.mirror: Any = None
         self.notes: Any = None
+        self.page: Any = None
         self.service: Any = None
         self.refusing: Block | None = None
 
     async def init(self, pd: PD) -> None:
         """Open both disks, and serve."""
-        identity = identity_of(await self._name(pd))
-        self.notes = Notes(self.state)
+        identity = await self._identity(pd)
+        self.notes, self.page = Notes(self.state), StatusPage(self.status)
         unasked = await self.notes.in_vain()
         copies = []
         for side, channel in enumerate(DISKS):
@@ -161,13 +166,19 @@ class Program:
         except Corrupt as failure:
             await say(str(failure))
             self.refusing = NoMirror(failure)
+        await self.page.tell(self.mirror)
         self.service = Service(pd, roots=self._root)
 
-    async def _name(self, pd: PD) -> str:
+    async def _identity(self, pd: PD) -> bytes:
         if not self.names:
-            return pd.name
+            return identity_of(pd.name)
         table = tomllib.loads((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
-        return str(table["name"])
+        if "identity" not in table:
+            return identity_of(str(table["name"]))
+        identity = bytes.fromhex(str(table["identity"]))
+        if len(identity) != IDENTITY:
+            raise ValueError(f"a mirror's identity has {IDENTITY} bytes, not {len(identity)}")
+        return identity
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:
@@ -189,7 +200,10 @@ class Program:
             # If no disk answers, whoever wants something is told.
             with suppress(DeviceError):
                 await self.mirror.look_on()
+            await self.page.tell(self.mirror)
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
-        return await self.service.protected(msg)
+        answer = await self.service.protected(msg)
+        await self.page.tell(self.mirror)
+        return answer
