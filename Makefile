@@ -69,7 +69,8 @@ campaign: compiler $(VENV)/.dev
 	$(BIN)/capkernel mutate --workers 2
 	CAPKERNEL_CAMPAIGN=2000 $(BIN)/pytest --resume -n 2 --dist worksteal -m "campaign or not campaign"
 
-# abi and kernel as C extensions, built beside the sources in a copy; recorded programs and kernel tests run on it.
+# abi, kernel and invariants as C extensions, built beside the sources in a copy. On it run the recorded programs, the
+# kernel's tests, and those that hold the compiled oracle against what is planted and against itself from scratch.
 compiled: $(VENV)/.dev
 	$(PIP) 'mypy[mypyc]' 'setuptools>=77'
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
@@ -77,7 +78,8 @@ compiled: $(VENV)/.dev
 	cd $(COMPILED) && CAPKERNEL_COMPILE=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
 	cp -r tests $(COMPILED)/
 	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m capkernel conform tests/golden
-	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m pytest -n 2 tests/kernel tests/machines
+	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m pytest -n 2 tests/kernel tests/machines \
+		tests/specs/test_look.py tests/specs/test_oracle_notices.py tests/fuzz/test_incremental.py tests/bugs
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,8 +1,8 @@
 """What is compiled, where there is a C compiler; without one the package is pure Python and does the same.
 
 The RISC-V CPU's shim, always. lwIP's wrapper, where the machine has lwIP: the network servers need it.
-``capkernel.abi`` and ``capkernel.kernel`` with mypyc, from the very same sources, if ``CAPKERNEL_COMPILE`` is set:
-``CAPKERNEL_COMPILE=1 pip install '.[compiled]'`` (or ``make compiled``).
+``capkernel.abi``, ``capkernel.kernel`` and the invariants that watch it with mypyc, from the very same sources, if
+``CAPKERNEL_COMPILE`` is set: ``CAPKERNEL_COMPILE=1 pip install '.[compiled]'`` (or ``make compiled``).
 """
 
 import os
@@ -25,8 +25,10 @@ extensions = [Extension("hwmodel.cpu.riscv._shim", ["hwmodel/cpu/riscv/_shim.c"]
 if os.environ.get("CAPKERNEL_COMPILE"):
     from mypyc.build import mypycify
 
-    folders = ("capkernel/abi", "capkernel/kernel", "capkernel/kernel/invocations")
-    sources = sorted(name for folder in folders for name in glob(f"{folder}/*.py") if not name.endswith("__init__.py"))
+    folders = ("capkernel/abi", "capkernel/kernel", "capkernel/kernel/invocations", "specs/invariants")
+    # The recorder makes its methods at run time, and others inherit it.
+    left_out = ("__init__.py", "recorder.py")
+    sources = sorted(name for folder in folders for name in glob(f"{folder}/*.py") if not name.endswith(left_out))
     extensions += mypycify(["--python-version=3.11", *sources], opt_level="2", multi_file=True)
 for extension in extensions:
     extension.optional = True

@@ -1,7 +1,8 @@
 """An import hook that plants a defect: it edits the source of a module as that is imported.
 
 Nothing on disk changes, and edited modules neither read nor leave byte code. All of ``capkernel.kernel`` is then
-loaded from source, as a compiled kernel would not see the edit; so it must come first, in a process of its own.
+loaded from source, as a compiled kernel would not see the edit, and so are the invariants, which are compiled together
+with it. So it must come first, in a process of its own.
 """
 
 import linecache
@@ -13,6 +14,8 @@ from types import CodeType, ModuleType
 
 from specs.bugs.model import Bug, Edit
 
+_COMPILED = ("capkernel.kernel.", "specs.invariants.")
+"""What may have been compiled together: what of it was not edited must not know the compiled rest."""
 _PLANTING = "from specs.bugs.catalogue import BUGS\nfrom specs.bugs.hook import plant\n\n"
 
 
@@ -49,7 +52,7 @@ class _Planter(SourceFileLoader):
 
 
 class Planting(MetaPathFinder):
-    """Finds the modules of the kernel as source, the edited ones with their edits."""
+    """Finds the modules of kernel and invariants as source, the edited ones with their edits."""
 
     def __init__(self, bug: type[Bug]) -> None:
         self.row = bug.id()
@@ -60,9 +63,9 @@ class Planting(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Only modules of the kernel, and those that are edited, are found here."""
+        """Only modules of kernel and invariants, and those that are edited, are found here."""
         edits = self._edits.get(fullname)
-        if path is None or (edits is None and not fullname.startswith("capkernel.kernel.")):
+        if path is None or (edits is None and not fullname.startswith(_COMPILED)):
             return None
         for folder in path:
             spec = FileFinder(folder, (SourceFileLoader, [".py"])).find_spec(fullname)
@@ -81,7 +84,7 @@ def plant(bug: type[Bug]) -> None:
     that has changed under the row.
     """
     names = {edit.module for edit in bug.edits}
-    early = sorted(n for n in sys.modules if n in names or n.startswith("capkernel.kernel."))
+    early = sorted(n for n in sys.modules if n in names or n.startswith(_COMPILED))
     if early:
         raise RuntimeError(f"{bug.id()} comes too late: {early[0]} was imported already; use a fresh process")
     sys.meta_path.insert(0, Planting(bug))

@@ -24,7 +24,7 @@ def _at_start(layout: Layout) -> Seen | None:
     world = world_of(layout)
     world.rewind()
     view = View(world.state, world.machine, policy=world.policy)
-    return None if check_view(view) else Seen(view, Picture(view))
+    return None if check_view(view) else Seen(view, Picture.of_view(view))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ ceiling. Catches: any way in which authority reaches a label that the system des
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from capkernel.abi import rights as rt
@@ -59,29 +58,28 @@ class Policy:
     lines: Mapping[int, str] = field(default_factory=dict)
     devices: Mapping[int, str] = field(default_factory=dict)
     default: str = "boot"
+    _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Where labels change,"""
+    _labels: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """and the labels before, between and behind those addresses."""
+    _found: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Labels by address, of those that were asked for."""
 
-    def label(self, paddr: int) -> str:
-        """The label of what lies at a physical address."""
-        found = self._found.get(paddr)
-        if found is None:
-            starts, labels = self._pieces
-            found = self._found[paddr] = labels[bisect_right(starts, paddr)]
-        return found
-
-    @cached_property
-    def _found(self) -> dict[int, str]:
-        """Labels by address, of those that were asked for."""
-        return {}
-
-    @cached_property
-    def _pieces(self) -> tuple[list[int], list[str]]:
-        """Where labels change, and the labels before, between and behind those addresses."""
+    def __post_init__(self) -> None:
         starts = sorted({edge for start, end, _ in self.areas for edge in (start, end)})
         labels = [self.default] * (len(starts) + 1)
         for start, end, label in sorted(self.areas, key=lambda area: area[0] - area[1]):
             first, last = bisect_left(starts, start) + 1, bisect_left(starts, end) + 1
             labels[first:last] = [label] * (last - first)
-        return starts, labels
+        self._starts.extend(starts)
+        self._labels.extend(labels)
+
+    def label(self, paddr: int) -> str:
+        """The label of what lies at a physical address."""
+        found = self._found.get(paddr)
+        if found is None:
+            found = self._found[paddr] = self._labels[bisect_right(self._starts, paddr)]
+        return found
 
 
 _CONTROL_CAPS = (

@@ -7,9 +7,8 @@ predicates costs more than a millisecond.
 
 import gc
 from collections.abc import Callable, Iterable
-from copy import copy
 from itertools import chain, compress, count
-from operator import attrgetter, is_not
+from operator import attrgetter, is_not, ne
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -17,23 +16,22 @@ from capkernel.kernel.objects import NULL, Slot
 from capkernel.kernel.state import State
 from capkernel.runtime.snapshot import FIELDS
 from hwmodel.machine import Machine
-from specs.invariants import spaces
+from specs.invariants import hidden, spaces
+from specs.invariants.duplicate import take_over
 from specs.invariants.parts import CAPS, IOMMU, TABLES, TRANSLATIONS, bit, parts
 from specs.invariants.view import View
 
 Changed = dict[Any, set[str]]
 """Objects, and the fields of each that have changed."""
 Compared = tuple[Any, ...]
+InSlots = tuple[list[Any], list[int]]
+"""What the garbage collector sees of slots, and what it does not."""
 Region = tuple[int, int]
 """Start and size in bytes."""
 TABLE = 4096
 """Bytes of a table, of the MMU and of the IOMMU."""
 _OF_CAPS = frozenset(("paddr", "radix", "size_bits", "base"))
 """Fields that say what an object is, and never change: what is said of caps depends on them."""
-_SLOT_FIELDS = "cap", "prev", "next", "revocable", "first_badged", "container", "index"
-_OF_SLOTS = tuple(attrgetter(name) for name in _SLOT_FIELDS)
-_IS_COMPILED = hasattr(Slot, "__mypyc_attrs__")
-"""A compiled class keeps flags and numbers in a way that the garbage collector does not see."""
 _QUEUED = {ko.Endpoint: "queue", ko.Notification: "queue", State: "release"}
 _APART = ("slots", "refills", "ready")
 
@@ -77,17 +75,16 @@ def _refills(context: ko.SchedContext) -> list[tuple[int, int]]:
     return [(refill.time, refill.amount) for refill in context.refills]
 
 
-def _in_slots(slots: list[Slot]) -> list[Any]:
+def _in_slots(slots: list[Slot]) -> InSlots:
     """All fields of all slots, flat. The garbage collector gives them seven times as fast as seven look-ups."""
-    if _IS_COMPILED:
-        return [get(slot) for slot in slots for get in _OF_SLOTS]
-    return gc.get_referents(*slots)
+    return gc.get_referents(*slots), hidden.in_slots(slots)
 
 
-def _differing(slots: list[Slot], fields: list[Any], before: list[Any]) -> list[Slot]:
+def _differing(slots: list[Slot], now: InSlots, before: InSlots) -> list[Slot]:
     """Those of the slots whose fields, by ``_in_slots``, are others than before."""
-    width = len(fields) // len(slots)
-    places = {place // width for place in compress(count(), map(is_not, fields, before))}
+    width = len(now[0]) // len(slots)
+    places = {place // width for place in compress(count(), map(is_not, now[0], before[0]))}
+    places.update(compress(count(), map(ne, now[1], before[1])))
     return [slots[place] for place in sorted(places)]
 
 
@@ -111,7 +108,8 @@ class _Group:
 
     def copy(self) -> "_Group":
         """Another that has seen the same."""
-        other = copy(self)
+        other = _Group(self._kind, [], self._also)
+        take_over(other, self)
         other._seen = list(self._seen)
         return other
 
@@ -169,7 +167,11 @@ class Look:
     something has.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, like: "Look | None" = None) -> None:
+        self.view = view
+        if like is not None:
+            self._take_over(like)
+            return
         self._machine: Machine = view.machine
         self._state = view.state
         also: dict[type, tuple[str, Callable[[Any], Any]]]
@@ -194,13 +196,16 @@ class Look:
 
     def copy(self, view: View) -> "Look":
         """Another look at the same, for a copy of the view."""
-        other = copy(self)
-        other._groups = {kind: group.copy() for kind, group in self._groups.items()}
-        other._kernel = self._kernel.copy()
-        other._places = list(self._places)
-        other.view = view
-        other.objects = set(self.objects)
-        return other
+        return Look(view, self)
+
+    def _take_over(self, other: "Look") -> None:
+        view = self.view
+        take_over(self, other)
+        self.view = view
+        self._groups = {kind: group.copy() for kind, group in other._groups.items()}
+        self._kernel = other._kernel.copy()
+        self._places = list(other._places)
+        self.objects = set(other.objects)
 
     def settle(self) -> None:
         """All that has changed so far has been judged."""
@@ -228,19 +233,19 @@ class Look:
         return mask, changed
 
     def _in_rest(self) -> list[Any]:
-        """All that seldom changes, flat; equal to no other list if it cannot be had so.
+        """All that seldom changes, flat.
 
         That are the fields of objects, of queues, of threads (of the lists of registers only which they are), and what
         threads' states, contexts' refills and pools' roots carry.
         """
-        if _IS_COMPILED:
-            return [object()]
         queues = [item.queue for item in self._queued]
         ready = self._state.ready
         states = [thread.state for thread in self._threads]
         refills = [context.refills for context in self._contexts]
         carried = chain(states, refills, *refills, [pool.roots for pool in self._pools])
-        return gc.get_referents(*self._rest, *queues, ready, *ready.values(), *self._threads, *carried)
+        seen = gc.get_referents(*self._rest, *queues, ready, *ready.values(), *self._threads, *carried)
+        seen += hidden.in_objects(self._threads, self._contexts, self._rest)
+        return seen
 
     def _changed_registers(self, group: _Group, changed: Changed) -> int:
         """Of threads no field has changed; but the lists of registers are changed in place."""
@@ -295,7 +300,8 @@ class Look:
             self._fields = _in_slots(self._slots)
             return CAPS
         self._slots = self._slots + fresh
-        self._fields = self._fields + _in_slots(fresh)
+        seen, unseen = _in_slots(fresh)
+        self._fields = self._fields[0] + seen, self._fields[1] + unseen
         return 0
 
     # What lies in the machine

@@ -15,20 +15,17 @@ class Seen:
     ``changed`` are the parts that were found to have changed at the last look.
     """
 
-    changed = 0
-
-    def __init__(self, view: View, picture: Picture) -> None:
+    def __init__(self, view: View, picture: Picture, look: Look | None = None) -> None:
         self.view, self.picture = view, picture
-        self.look = Look(view)
+        self.look = Look(view) if look is None else look
+        self.changed = 0
         self.cnodes = view.live_cnodes()
         self.buffers = buffers_of(view)
 
     def copy(self) -> "Seen":
         """Another, to be brought up to date apart from this one."""
-        other = Seen.__new__(Seen)
-        other.view, other.picture, other.cnodes = self.view.copy(), self.picture.copy(), self.cnodes
-        other.look, other.buffers = self.look.copy(other.view), self.buffers
-        return other
+        view = self.view.copy()
+        return Seen(view, self.picture.copy(), self.look.copy(view))
 
     def renew(self, policy: object) -> bool:
         """Look at what has changed; false if that is so much that everything has to be gathered anew."""

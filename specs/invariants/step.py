@@ -1,9 +1,7 @@
 """One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
 
 from collections.abc import Iterable, Mapping
-from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from capkernel.abi import labels
@@ -67,20 +65,27 @@ def _mapped(view: View) -> dict[tuple[int, int], int]:
     return {(asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()}
 
 
+@dataclass(eq=False)
 class Picture:
     """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables.
 
     ``touched`` are the objects that were copied anew, if the rest is shared with the picture before; else None.
     """
 
+    objects: dict[Any, Values]
+    caps: dict[Slot, Cap]
+    flags: dict[Slot, tuple[Any, ...]]
+    kernel: Values
+    refusal: Any
+    mapped: dict[tuple[int, int], int]
     touched: tuple[Any, ...] | None = None
 
-    def __init__(self, view: View) -> None:
-        self.objects: dict[Any, Values] = {item: _fields(item) for item in view.objects.values()}
-        self.caps, self.flags = _caps(view), _flags(view)
-        self.kernel = _fields(view.state)
-        self.refusal = view.state.refusal
-        self.mapped = _mapped(view)
+    @staticmethod
+    def of_view(view: View) -> "Picture":
+        """All of a view."""
+        objects = {item: _fields(item) for item in view.objects.values()}
+        state = view.state
+        return Picture(objects, _caps(view), _flags(view), _fields(state), state.refusal, _mapped(view))
 
     def refresh(self, state: State, changed: Mapping[Any, Iterable[str]]) -> None:
         """Look again at these fields of objects; nothing else has changed while user code ran."""
@@ -90,28 +95,22 @@ class Picture:
 
     def copy(self) -> "Picture":
         """Another of the same."""
-        other = copy(self)
-        other.objects = dict(self.objects)
-        return other
+        return Picture(dict(self.objects), self.caps, self.flags, self.kernel, self.refusal, self.mapped, self.touched)
 
     def later(self, view: View, parts_changed: int, changed: Mapping[Any, Iterable[str]]) -> "Picture":
         """The next picture, of the same objects: of their fields only these have changed, and who is in which queue."""
-        found = Picture.__new__(Picture)
         state = view.state
         fresh = {item: self.objects[item] | _some(item, names) for item, names in changed.items() if item is not state}
         if parts_changed & _LINKS:
             for item, values in self.objects.items():
                 if type(item) in _WITH_QUEUE and (values["queue"] or item.queue.head is not None):
                     fresh[item] = fresh.get(item, values) | _some(item, ("queue",))
-        found.objects = self.objects | fresh
-        found.touched = tuple(fresh)
-        found.caps, found.flags = (_caps(view), _flags(view)) if parts_changed & CAPS else (self.caps, self.flags)
-        found.kernel = self.kernel | _some(state, [name for name in changed.get(state, ()) if name != "ready"])
+        caps, flags = (_caps(view), _flags(view)) if parts_changed & CAPS else (self.caps, self.flags)
+        kernel = self.kernel | _some(state, [name for name in changed.get(state, ()) if name != "ready"])
         if self.kernel["release"] or state.release.head is not None:
-            found.kernel["release"] = _plain(state.release)
-        found.refusal = state.refusal
-        found.mapped = _mapped(view) if parts_changed & TABLES else self.mapped
-        return found
+            kernel["release"] = _plain(state.release)
+        mapped = _mapped(view) if parts_changed & TABLES else self.mapped
+        return Picture(self.objects | fresh, caps, flags, kernel, state.refusal, mapped, tuple(fresh))
 
     def same_caps(self, other: "Picture") -> bool:
         """Whether all caps are the same, in the same slots, with the same links and flags, and so are the objects."""
@@ -210,7 +209,7 @@ class Step:
     """The cap that the sending half of a system call invoked; ``NULL`` if there was no time for it, or no cap."""
     completed: bool
     """Whether an invocation was carried out to its end: no error, no fault, not preempted, its caller runs on."""
-    changed = ALL
+    changed: int
     """The parts that this step may have changed, and the events that may have happened in it."""
 
     def __init__(
@@ -218,11 +217,13 @@ class Step:
         buffers: Buffers | None = None,
     ) -> None:  # fmt: skip
         self.trap = trap
+        self.changed = ALL
+        self._same_caps: bool | None = None
         self.recorder = recorder
         self.state: State = view.state
         self.caller = view.state.current
         self.authority = view.authority
-        self.before = before or Picture(view)
+        self.before = before or Picture.of_view(view)
         self.is_syscall = trap.kind == ECALL
         self.request = request_of(view, self.caller)
         # What queued senders named, should one of them be served in this step.
@@ -256,7 +257,7 @@ class Step:
         """The kernel has returned. ``now`` is a picture of the view, if there is one already."""
         self._happened = self._events()
         self.after, self.changed = after, changed | self._happened
-        self.now = Picture(after) if now is None else now
+        self.now = Picture.of_view(after) if now is None else now
         self.executed = self._was_executed()
         self.invoked = self.cap(self.request.target) if self.executed and self.request.sends else NULL
         self.completed = self._was_completed()
@@ -283,10 +284,12 @@ class Step:
         """Of the objects of that class there are now, those of which this step may have changed something."""
         return self.after.touched(kind)
 
-    @cached_property
+    @property
     def same_caps(self) -> bool:
         """Whether no cap changed, nor any place in the tree."""
-        return self.now.same_caps(self.before)
+        if self._same_caps is None:
+            self._same_caps = self.now.same_caps(self.before)
+        return self._same_caps
 
     def _was_executed(self) -> bool:
         if not self.is_syscall or not self.recorder.times:

@@ -5,8 +5,6 @@ Gathered afresh by following references from the kernel's variables, as a debugg
 """
 
 from collections.abc import Callable, Iterable
-from copy import copy
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -17,6 +15,7 @@ from capkernel.kernel.state import State
 from hwmodel.iommu import IoMapping
 from hwmodel.machine import Machine
 from specs.invariants import regions, spaces
+from specs.invariants.duplicate import take_over
 from specs.invariants.spaces import AddressSpace
 from specs.invariants.tree import Tree, build, regrow
 
@@ -36,7 +35,7 @@ References = tuple[tuple[str, ...], Callable[[Any], Any]]
 
 
 def _references(names: tuple[str, ...]) -> References:
-    get = attrgetter(*names)
+    get: Callable[[Any], Any] = attrgetter(*names)
     return names, get if len(names) > 1 else lambda item: (get(item),)
 
 
@@ -45,6 +44,7 @@ _REFERENCES = {kind: _references(names) for kind, names in _NAMES.items()}
 _OF_STATES = {kind: _references(names) for kind, names in _STATE_NAMES.items()}
 """The same for what a thread's state carries."""
 _CONTAINERS = (TCB, ko.CNode, SlotContainer)
+_PADDR = attrgetter("paddr")
 
 
 def name_of(item: Any) -> str:
@@ -60,12 +60,13 @@ class View:
     """A state as an oracle sees it.
 
     ``extra_roots`` are objects to be looked at even if nothing refers to them; ``policy`` is what G27 and G29 hold
-    the state against (an ``authority.Policy``).
+    the state against (an ``authority.Policy``). ``like`` is another view, of which this one is to be a copy.
     """
 
     def __init__(
-        self, state: State, machine: Machine, extra_roots: tuple[Any, ...] = (), policy: object = None
-    ) -> None:
+        self, state: State, machine: Machine, extra_roots: tuple[Any, ...] = (), policy: object = None,
+        like: "View | None" = None,
+    ) -> None:  # fmt: skip
         self.policy = policy
         self.state = state
         self.machine = machine
@@ -89,7 +90,22 @@ class View:
         self._by_slots: dict[int, Any] = {}
         """What slots lead to."""
         self._extra_roots = extra_roots
+        self._tree: Tree | None = None
+        self._asids: dict[int, int] | None = None
+        self._spaces: dict[int, AddressSpace] | None = None
+        self._io_spaces: dict[int, list[IoMapping]] | None = None
+        self._kinds: dict[type, list[Any]] = {}
+        self.threads: list[TCB] = []
+        """All threads but the idle one."""
+        self.sched_contexts: list[ko.SchedContext] = []
+        """All scheduling contexts but the idle one."""
+        self.caps_by_kind: dict[type, list[Slot]] = {kind: [] for kind in KIND}
+        """All slots that hold caps, by the class of the cap."""
+        if like is not None:
+            take_over(self, like)
+            return
         self._gather(extra_roots)
+        self._sort()
 
     def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
@@ -171,22 +187,18 @@ class View:
 
     def copy(self) -> "View":
         """Another that sees the same, and can be brought up to date apart from this one."""
-        other = copy(self)
-        other.objects, other.references = dict(self.objects), list(self.references)
-        return other
+        return View(self.state, self.machine, like=self)
 
     def follow(self, other: "View", changed: tuple[Slot, ...] | None) -> None:
         """Take over what still holds of another view: all invariants held of it, and these slots have changed since.
 
         The page tables have not. None if nothing is known of slots.
         """
-        for name in ("asids", "spaces", "io_spaces"):
-            if name in other.__dict__:
-                self.__dict__[name] = other.__dict__[name]
+        self._asids, self._spaces, self._io_spaces = other._asids, other._spaces, other._io_spaces
         if changed is None:
             return
         self._changed = changed
-        self.__dict__["tree"] = regrow(other.tree, self.slots, changed)
+        self._tree = regrow(other.tree, self.slots, changed)
         for say, said in other._by_caps.items():
             self._by_caps[say] = found = dict(said)
             for slot in changed:
@@ -195,12 +207,11 @@ class View:
 
     def forget_spaces(self) -> None:
         """The page tables have changed: they are to be walked again."""
-        for name in ("asids", "spaces"):
-            self.__dict__.pop(name, None)
+        self._asids = self._spaces = None
 
     def forget_io_spaces(self) -> None:
         """The same for the tables of devices."""
-        self.__dict__.pop("io_spaces", None)
+        self._io_spaces = None
 
     def once(self, make: Callable[["View"], T]) -> T:
         """What ``make`` says of this view's caps, asked only once."""
@@ -232,36 +243,19 @@ class View:
 
     def of_kind(self, kind: type) -> list[Any]:
         """All objects of exactly that class, in a fixed order."""
-        return self._by_kind.get(kind, [])
+        return self._kinds.get(kind, [])
 
-    @cached_property
-    def _by_kind(self) -> dict[type, list[Any]]:
-        found: dict[type, list[Any]] = {}
+    def _sort(self) -> None:
+        """Put objects and slots in order, by kind."""
+        kinds, by_cap, state = self._kinds, self.caps_by_kind, self.state
         for item in self.objects.values():
-            found.setdefault(type(item), []).append(item)
-        for items in found.values():
-            items.sort(key=lambda item: item.paddr)
-        return found
-
-    @cached_property
-    def threads(self) -> list[TCB]:
-        """All threads but the idle one."""
-        idle = self.state.idle
-        return [tcb for tcb in self.of_kind(TCB) if tcb is not idle]
-
-    @cached_property
-    def sched_contexts(self) -> list[ko.SchedContext]:
-        """All scheduling contexts but the idle one."""
-        idle = self.state.idle_sc
-        return [sc for sc in self.of_kind(ko.SchedContext) if sc is not idle]
-
-    @cached_property
-    def caps_by_kind(self) -> dict[type[Cap], list[Slot]]:
-        """All slots that hold caps, by the class of the cap."""
-        found: dict[type[Cap], list[Slot]] = {kind: [] for kind in KIND}
+            kinds.setdefault(type(item), []).append(item)
+        for items in kinds.values():
+            items.sort(key=_PADDR)
+        self.threads = [tcb for tcb in self.of_kind(TCB) if tcb is not state.idle]
+        self.sched_contexts = [sc for sc in self.of_kind(ko.SchedContext) if sc is not state.idle_sc]
         for slot in self.slots:
-            found.setdefault(type(slot.cap), []).append(slot)
-        return found
+            by_cap.setdefault(type(slot.cap), []).append(slot)
 
     def untypeds(self) -> list[tuple[Slot, UntypedCap]]:
         """All slots with untyped caps."""
@@ -284,10 +278,12 @@ class View:
 
     # What is derived from what
 
-    @cached_property
+    @property
     def tree(self) -> Tree:
         """The derivation tree, rebuilt."""
-        return build(self.slots)
+        if self._tree is None:
+            self._tree = build(self.slots)
+        return self._tree
 
     @property
     def region_of(self) -> dict[int, regions.Region]:
@@ -296,24 +292,29 @@ class View:
 
     # What is mapped
 
-    @cached_property
+    @property
     def asids(self) -> dict[int, int]:
         """ASID → physical address of the root table."""
-        found = {}
-        for high, pool in self.state.asid_table.items():
-            for low, root in pool.roots.items():
-                found[high << 9 | low] = root
-        return found
+        if self._asids is None:
+            pools = self.state.asid_table
+            self._asids = {high << 9 | low: root for high, pool in pools.items() for low, root in pool.roots.items()}
+        return self._asids
 
-    @cached_property
+    @property
     def spaces(self) -> dict[int, AddressSpace]:
         """All address spaces, walked in RAM, by ASID."""
-        return {asid: spaces.walk_all(self.machine, asid, root) for asid, root in self.asids.items()}
+        if self._spaces is None:
+            walk_all = spaces.walk_all
+            self._spaces = {asid: walk_all(self.machine, asid, root) for asid, root in self.asids.items()}
+        return self._spaces
 
-    @cached_property
+    @property
     def io_spaces(self) -> dict[int, list[IoMapping]]:
         """All that each device can reach, by request id."""
-        return {device: spaces.io_mappings(self.machine, device) for device in spaces.io_devices(self.machine)}
+        if self._io_spaces is None:
+            devices = spaces.io_devices(self.machine)
+            self._io_spaces = {device: spaces.io_mappings(self.machine, device) for device in devices}
+        return self._io_spaces
 
 
 def _tell(say: Callable[[Cap], T | None], slots: Iterable[Slot], found: dict[int, T]) -> None:
