@@ -29,11 +29,13 @@ EVERY: Final = 4
 """Words that a program gets through until it is interrupted, at most."""
 LONGEST: Final = 6_000
 """Ticks of an interruption, at most."""
-_RECEIVES: Final = frozenset(
+RECEIVES: Final = frozenset(
     number & WORD_MASK
     for number in (sc.RECV, sc.NBRECV, sc.REPLY_RECV, sc.NBSEND_RECV, sc.NBSEND_WAIT, sc.WAIT, sc.NBWAIT)
 )
 """System calls that end with the next request, or with none."""
+CALLS: Final = RECEIVES | {sc.CALL & WORD_MASK}
+"""The same for memory in which answers are found: each call is followed by another one."""
 Look = Callable[[int, int], bytes]
 """What stands at an address now, so many bytes."""
 Steps = Generator[Operation, Any, Any]
@@ -69,6 +71,8 @@ class Interrupter:
     account: Account
     every: int = EVERY
     longest: int = LONGEST
+    ends: frozenset[int] = RECEIVES
+    """The system calls with which a request ends."""
     _left: int = field(init=False)
     """Words until the next interruption."""
     _seen: dict[int, int] = field(init=False, factory=dict)
@@ -104,7 +108,7 @@ class Interrupter:
     def _carry_out(self, operation: Operation) -> Steps:
         if operation[0] >= 0:
             found = yield operation
-            if operation[0] in _RECEIVES:
+            if operation[0] in self.ends:
                 self._seen.clear()
                 self._noted.clear()
             return found
@@ -186,7 +190,14 @@ class Interrupter:
 
 
 def interrupt(
-    system: DescribedSystem, pd: str, regions: Collection[str], seed: int, *, every: int = EVERY, longest: int = LONGEST
+    system: DescribedSystem,
+    pd: str,
+    regions: Collection[str],
+    seed: int,
+    *,
+    every: int = EVERY,
+    longest: int = LONGEST,
+    ends: frozenset[int] = RECEIVES,
 ) -> Account:
     """Let a domain be interrupted, in all its lives, in what it does to memory regions that it maps.
 
@@ -210,7 +221,7 @@ def interrupt(
 
     def around(program: Program) -> Program:
         def begin(start: Start) -> Resumable:
-            return Interrupter(places, look, chance, account, every, longest).run(program(start))
+            return Interrupter(places, look, chance, account, every, longest, ends).run(program(start))
 
         begin.__qualname__ = name_of(program)
         return begin

@@ -15,6 +15,7 @@ from capkernel.protocols.failures import Failure, ServerDied
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
 from capkernel.protocols.interface import Operation, operations_of
 from capkernel.protocols.network import Dialer, Stream
+from capkernel.protocols.supervision import Supervision
 from capkernel.user.loop import PD
 from capkernel.user.messages import SPILLED, SharedRegion, to_words
 from capkernel.user.syscalls import EMPTY, Message, Syscalls
@@ -35,6 +36,9 @@ FIRST, SECTORS = 8, 2
 READ_BACK: Final = 0x4000, 0x5000
 """Where sectors are read to, twice: the accomplice leaves it alone."""
 PATIENCE_MS: Final = 5_000
+SERVICE, NO_SERVICE = "fat_disk", "any_disk"
+"""A service that may be restarted, and none."""
+RESTARTS: Final = 24
 
 
 class SpilledCalls(Syscalls):
@@ -183,6 +187,28 @@ async def _written(attack: SharedAttack, file: Any) -> None:
         is_right = found[0] == found[1] and _mixed(one, other, found[0])
         await attack.judge("a file is what nobody wrote", is_right=is_right)
     await file.drop()
+
+
+# The supervisor
+
+
+async def orders(attack: SharedAttack) -> None:
+    """An operator who may restart services: one that there is, and no other."""
+    restart = _named(Supervision, "restart")
+    watched, calm = attack.through_memory(Supervision), attack.stub(Supervision)
+    await attack.aim(*between(_words(restart, SERVICE), _words(restart, NO_SERVICE)))
+    before, done = await calm.services(), 0
+    for _ in range(RESTARTS):
+        try:
+            await watched.restart(SERVICE)
+            done += 1
+            await attack.ledger.allowed(Trick.MEMORY)
+        except Failure as failure:
+            await attack.failed("a service was restarted", failure)
+    await attack.end()
+    for now, then in zip(await calm.services(), before, strict=True):
+        wanted = then.incarnation + done if now.label == SERVICE else then.incarnation
+        await attack.judge(f"{now.label} was restarted", is_right=now.incarnation == wanted)
 
 
 # Disks

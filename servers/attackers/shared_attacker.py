@@ -24,6 +24,7 @@ PLANS: Final[Mapping[str, Callable[[SharedAttack], Awaitable[None]]]] = {
     "ramdisk": on_shared.sectors,
     "disk": on_shared.sectors,
     "network": on_shared.stream,
+    "supervisor": on_shared.orders,
 }
 
 

@@ -1,6 +1,7 @@
 """A program that is interrupted in the middle of what it does to memory: it sees the same, only later."""
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -12,13 +13,13 @@ from capkernel.abi import syscalls as sc
 from capkernel.abi.words import WORD_MASK
 from capkernel.tools.demo import shared_memory
 from capkernel.tools.demo.stage import Stage
-from capkernel.tools.interruption import Account, Event, Interrupter, interrupt
+from capkernel.tools.interruption import CALLS, RECEIVES, Account, Event, Interrupter, interrupt
 from hwmodel.cpu import program as ops
 from hwmodel.cpu.program import OperationError
 
 START, SIZE = 0x5000, 256
 PLACES = (range(START, START + SIZE),)
-RECEIVE = sc.RECV & WORD_MASK
+RECEIVE, CALL = sc.RECV & WORD_MASK, sc.CALL & WORD_MASK
 Work = Callable[[], Generator[Any, Any, Any]]
 
 
@@ -145,6 +146,22 @@ def test_what_is_read_twice_in_one_request_is_counted_and_whether_it_changed() -
 def test_two_requests_that_each_read_once_are_not_one_that_reads_twice() -> None:
     _, account = Memory(inverted).run(reading_twice(True), every=2)
     assert account.requests == {Event.READ: 2, Event.TORN: 2}
+
+
+def test_of_memory_in_which_answers_are_found_each_call_is_a_request_of_its_own() -> None:
+    def work() -> Generator[Any, Any, None]:
+        yield ops.READ, START, 8
+        yield (CALL, 0, 0, 0, 0, 0, 0, 0, 0)
+        yield ops.READ, START, 8
+
+    for ends, expected in ((RECEIVES, {Event.READ: 1, Event.AGAIN: 1}), (CALLS, {Event.READ: 2})):
+        account, memory = Account(), Memory()
+        steps = Interrupter(PLACES, memory.look, Random(0), account, ends=ends).run(work())
+        answer = None
+        with suppress(StopIteration):
+            while True:
+                answer = memory.carry_out(steps.send(answer))
+        assert account.requests == expected
 
 
 def test_what_the_program_wrote_itself_is_no_second_look() -> None:

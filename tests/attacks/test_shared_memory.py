@@ -1,15 +1,19 @@
 """Memory that changes under a server's feet: nobody gets in, but where a server reads it twice."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 
 import pytest
 
+from capkernel.runtime.described import DescribedSystem
+from capkernel.system.description import Perms
 from capkernel.tools.demo import shared_memory
 from capkernel.tools.demo.attackers import besieged
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.shared_memory import CARELESS, READING, SERVERS, Outcome, SharedSiege, played
-from capkernel.tools.interruption import Event, interrupt
+from capkernel.tools.demo.stage import Stage
+from capkernel.tools.interruption import CALLS, RECEIVES, Event, interrupt
 from servers.attackers.aim import MOST, Aim, Mode, Swap, between
 from servers.attackers.shared_attacker import PLANS
 
@@ -36,13 +40,15 @@ def test_nobody_gets_in_and_every_attack_is_played_to_its_end(outcomes: dict[str
 
 def test_the_accomplice_comes_in_while_a_server_reads(outcomes: dict[str, Outcome]) -> None:
     for server in set(HERE) & set(READING):
-        assert outcomes[server].torn > 10, server
-        assert outcomes[server].account.interruptions > 100, server
+        # The supervisor's requests have two words.
+        least = 0 if server == "supervisor" else 15
+        assert outcomes[server].torn > least, server
+        assert outcomes[server].account.interruptions > 5 * least, server
 
 
 def test_requests_that_are_not_permitted_are_among_those_that_are_read(outcomes: dict[str, Outcome]) -> None:
-    for server in set(HERE) & {"files", "fat", "network"}:
-        assert outcomes[server].row.refused > 3, server
+    for server in set(HERE) & {"files", "fat", "network", "supervisor"}:
+        assert outcomes[server].row.refused > 2, server
         assert outcomes[server].row.refused < outcomes[server].row.tries
 
 
@@ -87,21 +93,59 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_in_the_great_siege_no_server_reads_a_clients_memory_twice() -> None:
-    """Nobody is interrupted there; every server that shares memory with a client is looked at."""
+def shared_writably(system: DescribedSystem) -> Iterator[tuple[str, str, str]]:
+    """Domains and memory that another one may write to: the domain, its program, the region."""
+    domains = system.system.protection_domains
+    writers = {(each.region, pd.name) for pd in domains for each in pd.maps if each.perms & Perms.WRITE}
+    for pd in domains:
+        for each in pd.maps:
+            if any(region == each.region and name != pd.name for region, name in writers):
+                yield pd.name, pd.program.path.removesuffix(".elf"), each.region
+
+
+def test_in_the_great_siege_no_server_reads_memory_twice_that_others_write_to() -> None:
+    """Nobody is interrupted there. Each server is looked at, in memory shared with clients and with whom it asks."""
     siege = besieged()
     system = siege.stage.system
-    with_clients = {
-        "files": ["mallory_files", "web_files"], "mirror": ["mirror_transfer"], "network": ["web_bytes"],
-        "ramdisk": ["fat_transfer"], "left": ["left_transfer"], "right": ["right_transfer"],
-    }  # fmt: skip
-    if why_not():
-        del with_clients["network"]
-    accounts = {pd: interrupt(system, pd, regions, 0, every=1 << 30) for pd, regions in with_clients.items()}
+    accounts = {
+        (pd, region): interrupt(system, pd, [region], 0, every=1 << 30, ends=CALLS if region in ASKED[pd] else RECEIVES)
+        for pd, program, region in shared_writably(system)
+        if program in SERVING
+    }
     siege.run_until(type(siege).is_over)
     siege.stage.close()
-    assert {pd: dict(each.requests) for pd, each in accounts.items() if each.requests[Event.AGAIN]} == {}
-    assert sum((each.requests for each in accounts.values()), Counter())[Event.READ] > 100
+    assert {where: dict(each.requests) for where, each in accounts.items() if each.requests[Event.AGAIN]} == {}
+    read = {pd for (pd, _), each in accounts.items() if each.requests[Event.READ]}
+    assert read >= {"files", "fat", "mirror", "ramdisk", "left", "right"}
+
+
+SERVING = {
+    "file_server", "fat_server", "mirror_server", "ram_disk", "virtio_blk", "stack_server", "supervisor", "http_server",
+    "pager", "process_server",
+}  # fmt: skip
+"""Installed servers that share memory with anybody."""
+ASKED = defaultdict[str, set[str]](
+    set, fat={"fat_transfer"}, mirror={"left_transfer", "right_transfer"}, files={"disk_transfer"},
+    web={"web_bytes", "web_files"},
+)  # fmt: skip
+"""Memory in which servers find the answers of those whom they ask."""
+
+
+SYSTEMS = "attackers", "shared_memory", "os", "processes", "network", "mirror", "replace_network"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_other_server_shares_memory_that_is_written_to(name: str) -> None:
+    """A new one would have to be attacked, too."""
+    installed = {
+        point.name
+        for point in entry_points(group="capkernel.programs")
+        if point.value.rpartition(".")[0] in ("servers.drivers", "servers.storage", "servers.system", "servers.net")
+    }
+    stage = Stage(name)
+    found = {program for _, program, _ in shared_writably(stage.system)} & installed
+    stage.close()
+    assert found <= SERVING
 
 
 def test_every_server_that_shares_memory_with_an_attacker_has_a_plan(siege: SharedSiege) -> None:

@@ -22,9 +22,9 @@ from hwmodel.virtio import virtio_blk, virtio_net
 from hwmodel.wiring import DeviceFactory, Wiring
 
 SYSTEM: Final = "shared_memory"
-SERVERS: Final = ("disk", "ramdisk", "mirror", "files", "fat", "network")
+SERVERS: Final = ("disk", "ramdisk", "mirror", "files", "fat", "network", "supervisor")
 """Those that share memory with a client."""
-READING: Final = ("ramdisk", "mirror", "files", "fat", "network")
+READING: Final = tuple(server for server in SERVERS if server != "disk")
 """Those that read that memory themselves; a disk does that in its driver's place."""
 CARELESS: Final[Mapping[str, str]] = {
     "files": "careless_twice_littlefs.elf", "fat": "careless_twice_fat.elf", "mirror": "careless_twice_mirror.elf",
