@@ -3,6 +3,8 @@
 It holds no device: it maps the packet memory that the card's driver passes on, and calls the driver. Time comes from
 the metronome's beats. Which client gets which cap at first is in its policy (``policy``).
 
+A driver that lives and fails every request is complained of to the supervisor.
+
 When it dies its connections are over. A request that waited is answered with ``ServerDied``; streams, listeners and all
 else that was opened in its former life answer ``Gone``, and nobody signals a notification for them any more. A client's
 own cap leads to the new life: what it needs it opens again. Peers get a reset when they next send something.
@@ -36,6 +38,7 @@ from servers.net.lwip.stack import Stack
 from servers.net.node import DATAGRAMS, LISTENERS, Account, Begun, Node
 from servers.net.policy import Policy, PolicyError, read_policy
 from servers.net.sockets import Listening, given
+from servers.system.complaints import complaints_of
 from servers.system.lasting_slots import LastingSlots
 from servers.system.retiring import Handover, decline
 from servers.system.waiting import Callers, LastingReplies, keep_request
@@ -98,7 +101,7 @@ class Program:
         rules = self.rules = read_policy((await read(policy, policy_size)).rstrip(b"\0").decode())
         check(rules)
         link = neighbour(Link, pd, Connection(pd.sys), BASE_ENDPOINT_CAP + LINK)
-        self.cable = Cable(link, SharedRegion(packets, packets_size))
+        self.cable = Cable(link, SharedRegion(packets, packets_size), complain=complaints_of(pd, SUPERVISOR, 0))
         self.clients = {client.channel: client for client in rules.clients}
         self.accounts = {
             client.channel: Account(client.streams, SHARED_ANSWER if client.shared else INLINE)
@@ -210,8 +213,7 @@ class Program:
             await self._look_at_clock(pd)
             await self._turn(is_news=True)
         waiting = [
-            KeptWaiting.of(keep_request(reply, message), begun)
-            for reply, message, begun in self.callers.waiting()
+            KeptWaiting.of(keep_request(reply, message), begun) for reply, message, begun in self.callers.waiting()
         ]
         kept = self.objects.keep(self.cable, waiting)
         try:

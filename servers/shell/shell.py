@@ -14,6 +14,7 @@ from capkernel.protocols.console import INTERRUPT_KEY, Console, ConsoleInput, En
 from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import (
     Busy,
+    DeviceError,
     Failure,
     Gone,
     Malformed,
@@ -48,13 +49,14 @@ from servers.shell.gifts import KEYS, Gift, Giver
 from servers.shell.jobs import Job, Jobs
 from servers.shell.paths import Paths
 from servers.shell.trail import OwnCap, Refusal, TracedInbox, Trail, story
+from servers.system.complaints import Complain, complaints_of
 
 status: int = 0
 services_region: int = 0
 description: int = 0
 description_size: int = 0x8000
 
-CONSOLE, INPUT, SUPERVISOR, TIMER, NETWORK, LAUNCHER, MEMORY, LOG, LOG_READER = 0, 1, 3, 4, 5, 6, 7, 8, 9
+CONSOLE, INPUT, COMPLAINTS, SUPERVISOR, TIMER, NETWORK, LAUNCHER, MEMORY, LOG, LOG_READER = range(10)
 AUDIT, AUDIT_READER, CLOCK, ENTROPY, PAGER, USAGE = range(10, 16)
 """Channels."""
 JOBS: Final = 20
@@ -71,6 +73,8 @@ PROMPT_LIMIT: Final = 40
 """Characters of the path in a prompt."""
 PATIENCE_US: Final = 50_000
 """After so long it is looked whether a job still runs: whoever would signal its end may have died."""
+CONSOLE_TRIES: Final = 3
+"""How often a console may fail a request until it is complained of, and then once more."""
 BUSY_US: Final = 2_000
 """Until a console that was busy is asked again."""
 SERVICES_SIZE: Final = 0x1000
@@ -84,6 +88,7 @@ NEEDS_AUTHORITY: Final = (NotPermitted, QuotaExceeded, Gone)
 OWN: Final = {
     BASE_ENDPOINT_CAP + CONSOLE: OwnCap("the terminal", "console"),
     BASE_ENDPOINT_CAP + INPUT: OwnCap("the terminal's keys", "console"),
+    BASE_ENDPOINT_CAP + COMPLAINTS: OwnCap("the supervisor, to complain of the console", "supervisor"),
     BASE_ENDPOINT_CAP + SUPERVISOR: OwnCap("the supervisor, to restart services", "supervisor"),
     BASE_ENDPOINT_CAP + TIMER: OwnCap("the timer", "timer"),
     BASE_ENDPOINT_CAP + NETWORK: OwnCap("the whole network", "network"),
@@ -132,6 +137,7 @@ class Program:
         self.timer: Any = None
         self.network: Network | None = None
         self.console: Any = None
+        self.complain: Complain | None = None
         self.input: Any = None
         self.jobs: Any = None
         self.giver: Any = None
@@ -186,6 +192,7 @@ class Program:
         self.audit, self.audit_reader = at(Audit, AUDIT), at(AuditReader, AUDIT_READER)
         shared = Connection(self.trail, self.inbox, SharedRegion(self.places.services, SERVICES_SIZE))
         self.supervision = connect(Supervision, shared, BASE_ENDPOINT_CAP + SUPERVISOR)
+        self.complain = complaints_of(pd, COMPLAINTS, 0)
         self.root, self.names = connect(Mounts, plain, ROOT), connect(NameSpace, plain, NAMES)
         self.paths = Paths(self.root)
         self.account = at(Account, MEMORY)
@@ -322,7 +329,10 @@ class Program:
         await self._patiently(lambda: self.console.write(text))
 
     async def _patiently(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask the console until it answers: again if it died meanwhile, later if others keep it busy."""
+        """Ask the console until it answers: again if it died meanwhile, later if others keep it busy. One that fails
+        is complained of. Raises DeviceError if that is of no avail.
+        """
+        tries, complain = CONSOLE_TRIES, self.complain
         while True:
             try:
                 return await ask()
@@ -331,6 +341,13 @@ class Program:
             except Busy:
                 with suppress(Failure):
                     await self.timer.sleep(BUSY_US)
+            except DeviceError:
+                tries -= 1
+                if tries:
+                    continue
+                if complain is None or not await complain():
+                    raise
+                tries, complain = CONSOLE_TRIES, None
 
     async def why(self) -> list[str]:
         """Why the last command was refused, or a process came to grief, whatever was last."""

@@ -1,6 +1,7 @@
 """The operating system with a shell, in this process, at a terminal that a test types at."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from capkernel.tools.shell import WITHOUT_STACK, build
@@ -20,10 +21,10 @@ class Terminal:
 
     def __init__(
         self, *, disk: BlockBacking | None = None, peer: Peer | None = None, seed: int = 1, is_plain: bool = True,
-        every: int = 0, stack: bool = False,
+        every: int = 0, stack: bool = False, programs: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.line = BufferBackend()
-        programs = {} if stack else dict(WITHOUT_STACK)
+        programs = ({} if stack else dict(WITHOUT_STACK)) | dict(programs or {})
         if is_plain:
             programs["shell"] = "shell_plain.elf"
         self.system = build(disk or RamDisk(DISK_BYTES), peer or NoPeer(), self.line, programs, seed)

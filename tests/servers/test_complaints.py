@@ -15,13 +15,16 @@ from capkernel.system.board import find_board
 from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, Stage, find_system
 from hwmodel.block import RamDisk
-from hwmodel.virtio import virtio_blk
+from hwmodel.virtio import virtio_blk, virtio_net
+from servers.net.echo_host import EchoHost
 from servers.storage.disk import TRANSFER_TRIES, Disk
 from servers.system.complaints import complaints_of
 from servers.system.manifest import read_manifest
 from servers.system.reincarnation import HEARD, Act, Table
 from servers.system.supervisor import Program, Supervisor
 from tests.servers.fakedisk import REGION, FakeDisk
+from tests.servers.net.wire import needs_lwip
+from tests.servers.shell_bench import Terminal
 from tests.servers.update_bench import Lasting
 
 LIARS = Path(__file__).parent / "liars"
@@ -37,6 +40,8 @@ label = "files"
 child = 2
 relies_on = ["disk"]
 """
+TICKS_PER_MS, STARTED_US, POLL_US, LONGEST_MS = 10_000, 5_000, 100, 20_000
+"""Of the machine's clock; until all is started; from one look at frames from outside to the next; at most."""
 FILES = 12
 """The supervisor's channel to the file server."""
 
@@ -167,6 +172,34 @@ def test_a_sullen_driver_is_started_anew_and_nobody_sees_an_error(system: str) -
     stage.close()
 
 
+@needs_lwip
+def test_a_sullen_card_is_started_anew_and_its_client_goes_on() -> None:
+    host = EchoHost()
+    programs = {"card": str(LIARS / "sullen_card.elf"), "client": "net_churner.elf"}
+    stage = Stage("network", variant="campaign", programs=programs, devices={"virtio1": virtio_net(host)})
+    machine = stage.system.machine
+    host.clock = lambda: machine.now() // TICKS_PER_MS
+    stage.run(time_us=STARTED_US)
+    while machine.now() < LONGEST_MS * TICKS_PER_MS and stage.words("report", 1)[0] < 8:
+        stage.run(time_us=POLL_US)
+        machine.poll_input()
+    rounds, lost, errors = stage.words("report", 3)
+    assert (rounds >= 8, lost, errors) == (True, 0, 0)
+    lives = Counter(name for _, name, has_begun in stage.system.lives if has_begun)
+    assert (lives["card"], lives["network"]) == (2, 1)
+    assert "card 1: network complains of it" in stage.booted.output.text
+    stage.close()
+
+
+def test_a_sullen_console_is_started_anew_and_the_shell_puts_out_what_it_was_to() -> None:
+    terminal = Terminal(programs={"console": str(LIARS / "sullen_console.elf")})
+    for _ in range(4):
+        assert terminal.do("pwd") == "/"
+    assert terminal.do("services").splitlines()[3].split()[:3] == ["console", "running", "2"]
+    assert terminal.crashes() == []
+    terminal.close()
+
+
 @pytest.mark.parametrize("liar", ["disk", "disk2"])
 def test_a_driver_that_reads_something_else_is_started_anew_and_its_disk_is_one_of_the_mirrors_again(liar: str) -> None:
     programs = {"client": "churner.elf", liar: str(LIARS / "crooked_disk.elf")}
@@ -194,7 +227,7 @@ def test_of_one_that_never_does_better_the_client_is_told_and_nobody_else_comes_
     stage.close()
 
 
-@pytest.mark.parametrize("name", ["storage", "mirror", "os"])
+@pytest.mark.parametrize("name", ["storage", "mirror", "os", "replace_network"])
 def test_whoever_can_complain_relies_on_somebody(name: str) -> None:
     """Who has a cap to the supervisor, besides those who give orders, has it for that alone."""
     path = find_system(name)

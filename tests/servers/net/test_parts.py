@@ -1,7 +1,7 @@
 """The parts of the network servers by themselves: answers of name servers, paths, ranges, policies, a lying driver."""
 
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import dns.message
 import dns.name
@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capkernel.protocols.cable import MAX_OUTGOING, TRIES, Cable, CableCut
-from capkernel.protocols.failures import Busy, Corrupt, Failure, Gone, Malformed, NotFound, Refused, ServerDied
+from capkernel.protocols.cable import MAX_OUTGOING, REFUSALS, TRIES, Cable, CableCut
+from capkernel.protocols.failures import (
+    Busy,
+    Corrupt,
+    DeviceError,
+    Failure,
+    Gone,
+    Malformed,
+    NotFound,
+    Refused,
+    ServerDied,
+)
 from capkernel.protocols.files import checked_name
 from capkernel.protocols.link import BATCH, SLOT, Exchanged, Frame, Link, LinkInfo
 from capkernel.user.messages import SharedRegion
@@ -191,6 +201,49 @@ def test_a_driver_that_always_dies_is_given_up() -> None:
     link.deaths = TRIES
     with pytest.raises(CableCut):
         run(Cable(link, REGION).open())
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_driver_that_fails_every_exchange_is_complained_of_and_opened_anew(is_heard: bool) -> None:
+    link, complaints = Lying(), list[int]()
+
+    async def complain() -> bool:
+        complaints.append(len(link.given))
+        return is_heard
+
+    cable = Cable(link, REGION, complain=complain)
+    run(cable.open())
+    link.says.extend(DeviceError("no") for _ in range(2 * REFUSALS - 1))
+    for _ in range(REFUSALS):
+        run(cable.exchange())
+        invariant(cable)
+    assert complaints == [REFUSALS]
+    assert (link.opened, cable.is_refused) == (2, True) if is_heard else (1, True)
+    for _ in range(REFUSALS + 1):
+        run(cable.exchange())
+    assert complaints == [REFUSALS], "what worked in between begins to count anew"
+
+
+@pytest.mark.parametrize(
+    "said", [DeviceError("no"), LinkInfo(b"", 0, False, 64, 32, 31), LinkInfo(bytes(6), 0, True, 64, 0, 0)]
+)
+def test_a_driver_that_cannot_be_opened_is_complained_of_once(said: Any) -> None:
+    class Closed(Lying):
+        async def open(self) -> LinkInfo:
+            self.opened += 1
+            if isinstance(said, Failure):
+                raise said
+            return cast(LinkInfo, said)
+
+    async def complain() -> bool:
+        complaints.append(link.opened)
+        return True
+
+    link, complaints = Closed(), list[int]()
+    with pytest.raises(CableCut):
+        run(Cable(link, REGION, complain=complain).open())
+    assert complaints == [TRIES]
+    assert link.opened == 2 * TRIES
 
 
 def test_what_cannot_be_sent_for_long_is_lost() -> None:
