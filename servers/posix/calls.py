@@ -5,7 +5,7 @@ Everything here runs with the authority of this one server, on behalf of whoever
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from capkernel.protocols.failures import Failure, NotFound, QuotaExceeded, WrongKind
 from capkernel.protocols.files import READ, Kind
@@ -35,9 +35,9 @@ from capkernel.protocols.posix import (
 from capkernel.protocols.spawn import killed
 from servers.net.closing import let_go
 from servers.posix.descriptions import Description, OpenDirectory, Pipe, PipeEnd
-from servers.posix.paths import Found, PosixError, errno_of
+from servers.posix.paths import Found, PosixError, errno_of, persistently
 from servers.posix.table import Entry
-from servers.posix.world import GRAVEYARD, World
+from servers.posix.world import GRAVEYARD, Starter, World
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -310,16 +310,20 @@ class Calls(Posix):
             raise PosixError(Errno.ENOENT)
         if found.kind is not Kind.DIRECTORY:
             raise PosixError(Errno.ENOTDIR)
-        directory = await self.world.tree.directory(found.names)
+        listed = await persistently(lambda: self._listed(found.names))
+        # The graveyard is one of the root's names, and counted by nobody.
+        names = [name for name in listed if found.names or name != GRAVEYARD][start:]
+        return Names(0, _fitting(names))
+
+    async def _listed(self, where: tuple[str, ...]) -> list[str]:
+        directory = await self.world.tree.directory(where)
         try:
             listed: list[str] = []
             while part := await directory.list(len(listed)):
                 listed += [entry.name for entry in part]
         finally:
             await self.world.tree.release(directory)
-        # The graveyard is one of the root's names, and counted by nobody.
-        names = [name for name in listed if found.names or name != GRAVEYARD][start:]
-        return Names(0, _fitting(names))
+        return listed
 
     @_number
     async def spawn(self, path: str, arguments: list[str], fds: list[int]) -> int:
@@ -332,23 +336,28 @@ class Calls(Posix):
         given: list[Description] = [self.entry.description(fd) for fd in fds]
         if self.world.starter is None or len(given) > OPEN_MAX:
             raise PosixError(Errno.EAGAIN)
+        child = self.world.table.enter(self.entry, None)
+        for fd, description in enumerate(given):
+            child.put(description, fd)
+        try:
+            child.process = await persistently(lambda: self._started(found, child, arguments))
+        except Failure as failure:
+            await self.world.end(child, 0, 0)
+            self.world.table.reap(child)
+            raise PosixError(_START_ERRORS.get(type(failure), errno_of(failure))) from None
+        return child.pid
+
+    async def _started(self, found: Found, child: Entry, arguments: list[str]) -> Any:
+        """A program, from where it lies. Raises failures; then nothing is left of it."""
         directory = await self.world.tree.directory(found.above)
         try:
             program: Any = await directory.open(found.name, READ)
         finally:
             await self.world.tree.release(directory)
-        child = self.world.table.enter(self.entry, None)
-        for fd, description in enumerate(given):
-            child.put(description, fd)
         try:
-            child.process = await self.world.starter.start(child, program, arguments)
-        except Failure as failure:
-            await self.world.end(child, 0, 0)
-            self.world.table.reap(child)
-            raise PosixError(_START_ERRORS.get(type(failure), errno_of(failure))) from None
+            return await cast(Starter, self.world.starter).start(child, program, arguments)
         finally:
             await let_go(program)
-        return child.pid
 
     @_answers(Ended)
     async def waitpid(self, pid: int, options: int) -> Ended:

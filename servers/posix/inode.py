@@ -37,7 +37,7 @@ class Inode:
     async def enter(self) -> None:
         """One more description is open. Raises failures."""
         if not self.users:
-            await self._open()
+            await persistently(self._open)
         self.users += 1
 
     async def leave(self) -> None:

@@ -7,15 +7,14 @@ All that it knows of processes ends with it: its next life has none, and kills t
 process server dies they go on, and what was being started is started again.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from capkernel.protocols.again import insist
 from capkernel.protocols.client import Connection, connect
-from capkernel.protocols.failures import Gone, ServerDied
+from capkernel.protocols.failures import ServerDied
 from capkernel.protocols.files import Directory
 from capkernel.protocols.interface import Cap, Interface
 from capkernel.protocols.processes import Launcher, Process
-from capkernel.protocols.service import Entry as Given
 from capkernel.protocols.service import Service
 from capkernel.protocols.spawn import give_up, prepared, start
 from capkernel.user.allocators import SlotAllocator
@@ -31,8 +30,6 @@ SUPERVISOR, CLIENT, PROCESSES, ENDED = 1, 2, 3, 20
 NOTIFICATION, ENDPOINT, OWN_CNODE, ROOT, FIRST_SLOT, END_SLOT = 299, 300, 301, 310, 400, 500
 SPARE_REPLIES = range(302, 310)
 """For processes that wait: for a pipe, or for a child."""
-TRIES: Final = 3
-"""How often a process is begun anew whose server dies."""
 NAME = "posix"
 """The cap by which a process makes its calls."""
 
@@ -74,17 +71,8 @@ class Program:
         return self.servants[pid]
 
     async def start(self, entry: Entry, program: Any, arguments: list[str]) -> Process:
-        """Start a program as a process of ours. Raises failures."""
+        """Start a program as a process of ours. Raises failures: then nothing is left of it."""
         given = self.service.give(self._calls(entry.pid), CLIENT)
-        for _ in range(TRIES):
-            try:
-                return await self._start(given, program, arguments)
-            except (ServerDied, Gone):
-                # The process server died over it: nothing is left. (Or the file is gone, and will be.)
-                continue
-        return await self._start(given, program, arguments)
-
-    async def _start(self, given: Given, program: Any, arguments: list[str]) -> Process:
         slot = self.inbox.slots.alloc()
         name = arguments[0] if arguments else NAME
         try:

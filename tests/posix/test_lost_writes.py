@@ -13,6 +13,7 @@ from capkernel.protocols import posix as px
 from capkernel.protocols.failures import ServerDied
 from capkernel.protocols.interface import Interface
 from servers.posix.calls import Calls
+from servers.posix.table import Entry
 from servers.posix.world import World
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
@@ -30,6 +31,9 @@ class Server:
     def __init__(self, disk: FakeDisk) -> None:
         self.disk = disk
         self.life = 0
+        self.asked, self.dies_at = 0, -1
+        """Requests, and the one at which it dies, before it is done or after."""
+        self.is_done_first = False
         self.root: Any = None
         self.start()
 
@@ -52,14 +56,29 @@ class Cap:
 
     def __getattr__(self, operation: str) -> Any:
         async def ask(*arguments: Any) -> Any:
-            if self._to is not None and self._life != self._server.life:
+            server = self._server
+            if self._to is not None and self._life != server.life:
                 raise ServerDied("it died meanwhile")
-            to = self._server.root if self._to is None else self._to
-            given = [(each._to or self._server.root) if isinstance(each, Cap) else each for each in arguments]
-            found = await getattr(to, operation)(*given)
-            return Cap(self._server, found) if isinstance(found, Interface) else found
+            to = server.root if self._to is None else self._to
+            given = [(each._to or server.root) if isinstance(each, Cap) else each for each in arguments]
+            server.asked += 1
+            is_dying = server.asked == server.dies_at
+            if not is_dying or server.is_done_first:
+                found = await getattr(to, operation)(*given)
+            if is_dying:
+                server.die()
+                raise ServerDied("it died over it")
+            return Cap(server, found) if isinstance(found, Interface) else found
 
         return ask
+
+
+class Starter:
+    """Starts a program if it can read it."""
+
+    async def start(self, entry: Entry, program: Any, arguments: list[str]) -> Any:
+        assert await program.read(0, 9) == b"program"
+        return self
 
 
 class Stage:
@@ -69,7 +88,7 @@ class Stage:
         self.disk = FakeDisk(512)
         self.server = Server(self.disk)
         root: Any = Cap(self.server)
-        self.world = World(root)
+        self.world = World(root, Starter())
         self.disk.run(self.world.open())
         self.calls = Calls(self.world, self.world.table.entries[1])
 
@@ -179,6 +198,44 @@ def test_a_disk_that_fails_is_told_to_each_as_well() -> None:
     assert stage.sync(other) == EIO
     stage.disk.failing = False
     assert stage.sync(one) == EIO
+
+
+ASKED_AGAIN = {
+    "open": lambda calls: calls.open("/d/a", px.O_RDWR),
+    "read": lambda calls: calls.read(0, 7),
+    "write": lambda calls: calls.write(0, b"program"),
+    "lseek": lambda calls: calls.lseek(0, 0, px.SEEK_END),
+    "ftruncate": lambda calls: calls.ftruncate(0, 3),
+    "fstat": lambda calls: calls.fstat(0),
+    "stat": lambda calls: calls.stat("/d/a"),
+    "readdir": lambda calls: calls.readdir("/d", 0),
+    "chdir": lambda calls: calls.chdir("/d"),
+    "spawn": lambda calls: calls.spawn("/d/a", [], [0]),
+    "close": lambda calls: calls.close(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_done_first", [False, True])
+@pytest.mark.parametrize("call", ASKED_AGAIN)
+def test_whatever_may_be_asked_twice_is_if_the_server_dies_over_it(call: str, is_done_first: bool) -> None:
+    """At each request to it in turn."""
+
+    def play(dies_at: int) -> tuple[Any, int]:
+        stage = Stage()
+        assert stage.do(stage.calls.mkdir("/d")) == 0
+        stage.close(stage.open("/d/b"))
+        fd = stage.open("/d/a")
+        assert stage.do(stage.calls.write(fd, b"program")) == 7
+        assert stage.sync(fd) == 0
+        assert stage.do(stage.calls.lseek(fd, 0, px.SEEK_SET)) == 0
+        stage.server.asked, stage.server.dies_at = 0, dies_at
+        stage.server.is_done_first = is_done_first
+        return stage.do(ASKED_AGAIN[call](stage.calls)), stage.server.asked
+
+    calm, asked = play(-1)
+    assert asked
+    for step in range(1, asked + 1):
+        assert play(step)[0] == calm, step
 
 
 @settings(max_examples=150, deadline=None)
