@@ -13,7 +13,7 @@ from capkernel.tools.demo.attackers import besieged
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.shared_memory import CARELESS, READING, SERVERS, Outcome, SharedSiege, played
 from capkernel.tools.demo.stage import Stage
-from capkernel.tools.interruption import CALLS, RECEIVES, Event, interrupt
+from capkernel.tools.interruption import CALLS, RECEIVES, Account, Event, interrupt
 from servers.attackers.aim import MOST, Aim, Mode, Swap, between
 from servers.attackers.shared_attacker import PLANS
 
@@ -106,17 +106,34 @@ def shared_writably(system: DescribedSystem) -> Iterator[tuple[str, str, str]]:
 def test_in_the_great_siege_no_server_reads_memory_twice_that_others_write_to() -> None:
     """Nobody is interrupted there. Each server is looked at, in memory shared with clients and with whom it asks."""
     siege = besieged()
-    system = siege.stage.system
-    accounts = {
-        (pd, region): interrupt(system, pd, [region], 0, every=1 << 30, ends=CALLS if region in ASKED[pd] else RECEIVES)
-        for pd, program, region in shared_writably(system)
-        if program in SERVING
-    }
+    accounts = watched(siege.stage)
     siege.run_until(type(siege).is_over)
     siege.stage.close()
-    assert {where: dict(each.requests) for where, each in accounts.items() if each.requests[Event.AGAIN]} == {}
+    assert {where: each.requests for where, each in accounts.items() if each.requests[Event.AGAIN]} == {}
     read = {pd for (pd, _), each in accounts.items() if each.requests[Event.READ]}
     assert read >= {"files", "fat", "mirror", "ramdisk", "left", "right"}
+
+
+def test_nor_do_the_pager_and_its_file_server() -> None:
+    stage = Stage("processes")
+    accounts = watched(stage)
+    stage.booted.boot()
+    stage.system.run(time_us=300_000)
+    stage.close()
+    assert {where: each.requests for where, each in accounts.items() if each.requests[Event.AGAIN]} == {}
+    assert accounts["pager", "paging_files"].requests[Event.READ] > 20
+    assert accounts["files", "paging_files"].requests[Event.READ] > 20
+
+
+def watched(stage: Stage) -> dict[tuple[str, str], Account]:
+    """What servers do to each region that others write to; nobody is interrupted."""
+    return {
+        (pd, region): interrupt(
+            stage.system, pd, [region], 0, every=1 << 30, ends=CALLS if region in ASKED[pd] else RECEIVES
+        )
+        for pd, program, region in shared_writably(stage.system)
+        if program in SERVING
+    }
 
 
 SERVING = {
@@ -126,7 +143,7 @@ SERVING = {
 """Installed servers that share memory with anybody."""
 ASKED = defaultdict[str, set[str]](
     set, fat={"fat_transfer"}, mirror={"left_transfer", "right_transfer"}, files={"disk_transfer"},
-    web={"web_bytes", "web_files"},
+    web={"web_bytes", "web_files"}, pager={"paging_files"}, processes={"program_files"},
 )  # fmt: skip
 """Memory in which servers find the answers of those whom they ask."""
 
