@@ -15,7 +15,7 @@ from capkernel.tools.demo import shared_memory
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.interruption import CALLS, RECEIVES, Account, Event, Interrupter, interrupt
 from hwmodel.cpu import program as ops
-from hwmodel.cpu.program import OperationError
+from hwmodel.cpu.program import OperationError, ProgramTable
 
 START, SIZE = 0x5000, 256
 PLACES = (range(START, START + SIZE),)
@@ -224,6 +224,8 @@ def test_only_memory_that_a_domain_maps_can_be_chosen_and_only_its_python_progra
     stage = Stage(shared_memory.SYSTEM)
     with pytest.raises(ValueError, match="maps none of shared_fat"):
         interrupt(stage.system, "files", ["shared_fat"], 0)
+    with pytest.raises(IndexError, match="not 2"):
+        ProgramTable().wrap(2, lambda program: program)
     with pytest.raises(ValueError, match="one word or more"):
         Interrupter(PLACES, Memory().look, Random(0), Account(), 0)
     stage.close()

@@ -22,6 +22,8 @@ from tests.attacks.waiting.scribbler import LIMIT
 from tests.servers.net.wire import needs_lwip
 
 START = 0x1000
+SESSION = 6
+"""The client's, by the channel of its cap to connect."""
 WRITE = next(each for each in operations_of(Stream).values() if each.name == "write")
 
 
@@ -74,6 +76,7 @@ def test_a_network_server_hands_over_what_was_asked_for(monkeypatch: pytest.Monk
         if stage.words("report", 1)[0] and len(seen) >= 4:
             break
     stage.close()
-    requests = [from_words(asked, tuple(each.request.words)) for each in seen if each.request.badge & 0xFF == 6]
+    kept = [each.request for each in seen if each.request.badge & 0xFF == SESSION]
+    requests: list[Any] = [from_words(asked, tuple(each.words)) for each in kept]
     assert len(requests) >= 2
     assert {(each.limit, each.patience) for each in requests} == {(LIMIT, MAX_PATIENCE)}

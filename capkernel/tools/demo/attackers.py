@@ -6,7 +6,6 @@ browsers outside of the machine got.
 
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +24,14 @@ from capkernel.protocols.attacks import (
     read_seen,
 )
 from capkernel.tools.demo import shared_memory
+from capkernel.tools.demo.cable import card, peer
 from capkernel.tools.demo.network import why_not
-from capkernel.tools.demo.replace_network import PEERS
 from capkernel.tools.demo.stage import Stage, find_system
 from capkernel.tools.demo.story import Story
-from hwmodel.board import DeviceWindow
 from hwmodel.failing import failing
 from hwmodel.faults import Fault, FaultKind, FaultPlan
 from hwmodel.sv39 import walk
-from hwmodel.virtio import virtio_net, virtio_rng
-from hwmodel.wiring import DeviceFactory, Wiring
+from hwmodel.virtio import virtio_rng
 
 TITLE = "an attacker for every server: none gets in, and an honest client of all servers notices nothing"
 SYSTEM: Final = "attackers"
@@ -56,7 +53,6 @@ BOUND_US: Final = 100_000
 """The longest that the honest client may wait for anything, a process started and ended included."""
 BOUND_WEB_MS: Final = 1_000
 """The same for a browser, while another one has all places: a request that does not go on is given up by then."""
-TICKS_PER_MS: Final = 10_000
 REPORT: Final = 0x510_0000
 ROGUE_STEPS: Final = range(200, 260)
 SLOW_STEPS: Final = range(1_000, 400_000, 1_500)
@@ -138,21 +134,11 @@ def besieged(
     if why_not():
         chosen |= WITHOUT_STACK
     else:
-        host = next(iter(entry_points(group=PEERS, name="browsers"))).load()()
-        devices["virtio1"] = _card(host)
+        host = peer("browsers")
+        devices["virtio1"] = card(host)
     stage = Stage(SYSTEM, seed=seed, devices=devices, programs=chosen, variant=variant)
     stage.booted.boot()
     return Siege(stage, host, quiet)
-
-
-def _card(host: Any) -> DeviceFactory:
-    """A network card whose cable leads to a host in the machine's time."""
-
-    def build(window: DeviceWindow, wiring: Wiring) -> Any:
-        host.clock = lambda: wiring.events.clock.now // TICKS_PER_MS
-        return virtio_net(host)(window, wiring)
-
-    return build
 
 
 # With a layer switched off

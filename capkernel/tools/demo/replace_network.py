@@ -5,26 +5,21 @@ while network server, card's driver, web server, file server and disk's driver g
 """
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 
+from capkernel.tools.demo.cable import TICKS_PER_MS, card, peer
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.replacing import FIRST_NEW_LIFE, ClientReport
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.inject import Fault, Kind
-from hwmodel.board import DeviceWindow
-from hwmodel.virtio import virtio_net
-from hwmodel.wiring import DeviceFactory, Wiring
+from hwmodel.wiring import DeviceFactory
 
-PEERS: Final = "capkernel.peers"
-"""The entry point group: who can be at the other end of a cable."""
 REPLACEMENTS = 21
 LONGEST_MS = 3_000
 POLL_US = 500
-TICKS_PER_MS = 10_000
 CRASHING = ("network", "card", "web", "files")
 """Servers whose next program crashes once while it starts."""
 
@@ -49,17 +44,12 @@ class Peer:
     """The host at the other end of the cable, in the machine's time."""
 
     def __init__(self) -> None:
-        self.host: Any = next(iter(entry_points(group=PEERS, name="far_host"))).load()()
+        self.host: Any = peer("far_host")
 
     @property
     def devices(self) -> Mapping[str, DeviceFactory]:
         """The card whose cable leads there."""
-
-        def build(window: DeviceWindow, wiring: Wiring) -> Any:
-            self.host.clock = lambda: wiring.events.clock.now // TICKS_PER_MS
-            return virtio_net(self.host)(window, wiring)
-
-        return {"virtio1": build}
+        return {"virtio1": card(self.host)}
 
     def count(self, what: str) -> int:
         """The sum over all browsers."""

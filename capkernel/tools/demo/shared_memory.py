@@ -5,21 +5,18 @@ twice is counted from outside.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, frozen
 
 from capkernel.protocols.attacks import Row, Trick, read_account
+from capkernel.tools.demo.cable import card, peer
 from capkernel.tools.demo.network import why_not
-from capkernel.tools.demo.replace_network import PEERS
 from capkernel.tools.demo.stage import Stage
 from capkernel.tools.demo.story import Story
 from capkernel.tools.interruption import Account, Event, interrupt
 from hwmodel.block import RamDisk
-from hwmodel.board import DeviceWindow
-from hwmodel.virtio import virtio_blk, virtio_net
-from hwmodel.wiring import DeviceFactory, Wiring
+from hwmodel.virtio import virtio_blk
 
 SYSTEM: Final = "shared_memory"
 SERVERS: Final = ("disk", "ramdisk", "mirror", "files", "fat", "network", "supervisor")
@@ -35,7 +32,6 @@ WITHOUT_STACK: Final = {"network": "absent.elf", "mallory_network": QUIET}
 DISK_BYTES: Final = 1 << 18
 LONGEST_US: Final = 4_000_000
 SLICE_US: Final = 500
-TICKS_PER_MS: Final = 10_000
 
 
 @frozen
@@ -109,7 +105,7 @@ def besieged(
     if why_not():
         chosen |= WITHOUT_STACK
     else:
-        devices["virtio2"] = _card(next(iter(entry_points(group=PEERS, name="echo_host"))).load()())
+        devices["virtio2"] = card(peer("echo_host"))
     stage = Stage(SYSTEM, seed=seed, devices=devices, programs=chosen)
     reading = [server for server in servers if server in READING and is_interrupted]
     accounts = {server: interrupt(stage.system, server, [f"shared_{server}"], seed) for server in reading}
@@ -156,13 +152,3 @@ def attacked(story: Story) -> None:
     for each in careless:
         what = f"{each.server}: gets in where a server reads it twice"
         story.claim(what, each.row.ways_in > 0, f"changed between two reads in {each.changed:,} of {each.again:,}")
-
-
-def _card(host: Any) -> DeviceFactory:
-    """A network card whose cable leads to a host in the machine's time."""
-
-    def build(window: DeviceWindow, wiring: Wiring) -> Any:
-        host.clock = lambda: wiring.events.clock.now // TICKS_PER_MS
-        return virtio_net(host)(window, wiring)
-
-    return build

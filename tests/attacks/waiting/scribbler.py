@@ -1,5 +1,7 @@
 """Asks for something that does not come, by way of shared memory, and then writes other words there."""
 
+from typing import Any
+
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.interface import operations_of
 from capkernel.protocols.network import MAX_PATIENCE, Dialer, Stream
@@ -22,7 +24,7 @@ LIMIT = 100
 class Program:
     async def init(self, pd: PD) -> None:
         connection = Connection(pd.sys, Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT)))
-        stream = await connect(Dialer, connection, BASE_ENDPOINT_CAP + DIALER).connect(MAX_PATIENCE)
+        stream: Any = await connect(Dialer, connection, BASE_ENDPOINT_CAP + DIALER).connect(MAX_PATIENCE)
         read = operations_of(Stream)[1]
         assert read.name == "read"
         words = to_words(read.request(limit=LIMIT, patience=MAX_PATIENCE))
