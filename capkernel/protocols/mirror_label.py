@@ -22,6 +22,8 @@ IDENTITY: Final = 16
 """Bytes by which a mirror knows its disks."""
 _LABEL: Final = struct.Struct("<8s16sQQQQQQ")
 _MAGIC: Final = b"capkmirr"
+TABLE_MAGIC: Final = b"capkvers"
+"""How a table begins, behind the labels: a disk that has one was a mirror's, though its labels be spoilt."""
 _COUNT: Final = 24
 """Bits of a version's number in which writes of a life are counted."""
 _DIGEST: Final = 16

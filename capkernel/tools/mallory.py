@@ -11,7 +11,8 @@ from capkernel.runtime.described import DescribedSystem
 from capkernel.runtime.trace import Trace
 from capkernel.tools.demo.network import why_not
 from capkernel.tools.demo.story import Story
-from capkernel.tools.shell import NEW_DISK, WITHOUT_STACK, build, status
+from capkernel.tools.shell import WITHOUT_STACK, build, status
+from capkernel.tools.shell_disks import NEW_DISK
 from hwmodel.backend import BufferBackend
 from hwmodel.block import RamDisk
 from hwmodel.network import NoPeer

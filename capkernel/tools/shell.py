@@ -14,11 +14,11 @@ import tty
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Address
 from pathlib import Path
 from struct import Struct
-from typing import Annotated, BinaryIO, Final, NoReturn
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -32,26 +32,25 @@ from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, find_system
+from capkernel.tools.overlay import lay_over
 from capkernel.tools.plain import PlainTerminal
+from capkernel.tools.shell_disks import NEW_DISK, DiskError, Mirrored, new_identity, one_disk, two_disks
 from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
-from hwmodel.block import SECTOR, BlockBacking, FileDisk, RamDisk
+from hwmodel.block import BlockBacking, RamDisk
 from hwmodel.board import find_board as find_machine
 from hwmodel.cpu.program import Crash
 from hwmodel.network import NoPeer, Peer
 from hwmodel.rtc import real_time_clock
 from hwmodel.virtio import virtio_blk, virtio_net, virtio_rng
+from hwmodel.wiring import DeviceFactory
 
 FAILED, USAGE = 1, 2
 SYSTEM = "os"
 WITHOUT_STACK = {"network": "absent.elf", "web": "absent.elf"}
 """Programs in place of those that need lwIP."""
-NEW_DISK: Final = 16 << 20
-"""Bytes of a disk image that is made."""
-SMALLEST_DISK: Final = 256 << 10
-SUPERBLOCKS: Final = 8192
-"""Bytes at the start of an image where littlefs says that it is one."""
-LITTLEFS_MAGIC: Final = b"littlefs"
+MIRRORED: Final = "mirrored"
+"""What is in this directory beside the system's description is laid over it for a shell on a mirror."""
 SLICE_US: Final = 2_000
 END_KEY: Final = b"\x04"
 ERASE_KEY: Final = b"\x15"
@@ -75,6 +74,10 @@ _STATUS: Final = Struct("<2Q")
 def shell(
     disk: Annotated[
         Path | None, typer.Option(help="The disk's image, made if it is not there; without it, memory.", dir_okay=False)
+    ] = None,
+    mirror: Annotated[
+        Path | None,
+        typer.Option(help="A second image that holds the same: either disk may fail, its driver lie.", dir_okay=False),
     ] = None,
     net: Annotated[
         str, typer.Option(help="user: lend the machine ports of the host; none: a card without a cable.")
@@ -104,7 +107,7 @@ def shell(
     source = _source(script, is_plain=is_plain)
     peer = _peer(net, forward or [], allow or [], name or [])
     terminal = _terminal(source, is_plain=is_plain)
-    system = _booted(_disk(disk), peer, terminal, seed, is_plain=is_plain)
+    system = _booted(_disks(disk, mirror, seed), peer, terminal, seed, is_plain=is_plain)
     trace = Trace(system.loop)
     with _raw_terminal(source.fd, is_plain):
         left = _run(system, source, is_plain=is_plain)
@@ -193,35 +196,15 @@ def _source(script: Path | None, *, is_plain: bool) -> SerialInput:
         _refuse(f"the script cannot be read: {script}: {error.strerror}")
 
 
-def _disk(path: Path | None) -> BlockBacking:
-    if path is None:
-        return RamDisk(NEW_DISK)
+def _disks(disk: Path | None, mirror: Path | None, seed: int | None) -> BlockBacking | Mirrored:
     try:
-        if not path.exists():
-            with path.open("wb") as new:
-                new.truncate(NEW_DISK)
-        image = path.open("r+b", buffering=0)
-        flock(image, LOCK_EX | LOCK_NB)
-        return _image(image)
-    except BlockingIOError:
-        _refuse(f"the disk's image cannot be used: {path}: another machine runs with it")
-    except (OSError, ValueError) as error:
-        _refuse(f"the disk's image cannot be used: {path}: {error}")
-
-
-def _image(file: BinaryIO) -> FileDisk:
-    """The disk in a file, which is what the file server makes a disk of, or has made. Raises ValueError."""
-    size = file.seek(0, os.SEEK_END)
-    if size < SMALLEST_DISK:
-        raise ValueError(
-            f"it has {size} bytes, and a disk has at least {SMALLEST_DISK}: name a file that is not there, and one of "
-            f"{NEW_DISK >> 20} MiB is made, or make it larger (truncate -s {NEW_DISK >> 20}M)"
-        )
-    disk = FileDisk(file)
-    start = disk.read(0, SUPERBLOCKS // SECTOR)
-    if any(start) and LITTLEFS_MAGIC not in start:
-        raise ValueError("it is neither empty nor a littlefs with blocks of 4096 bytes; it is left as it is")
-    return disk
+        if disk is None:
+            if mirror is not None:
+                _refuse("--mirror is the second half of a mirror: name the first one with --disk")
+            return RamDisk(NEW_DISK)
+        return one_disk(disk) if mirror is None else two_disks((disk, mirror), lambda: new_identity(seed))
+    except (DiskError, OSError) as error:
+        _refuse(str(error))
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
@@ -275,7 +258,7 @@ def _terminal(source: SerialInput, *, is_plain: bool) -> TerminalBackend:
 
 
 def _booted(
-    disk: BlockBacking, peer: Peer, terminal: Backend, seed: int | None, *, is_plain: bool
+    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, seed: int | None, *, is_plain: bool
 ) -> DescribedSystem:
     """The system, with a network if its server can run here."""
     programs = {"shell": "shell_plain.elf"} if is_plain else {}
@@ -292,7 +275,7 @@ def _booted(
 
 
 def build(
-    disk: BlockBacking, peer: Peer, terminal: Backend, programs: Mapping[str, str], now_ns: int
+    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, programs: Mapping[str, str], now_ns: int
 ) -> DescribedSystem:
     """The system, not yet started; ``programs`` take the place of its own, by the domain's name.
 
@@ -300,15 +283,25 @@ def build(
     DescriptionError.
     """
     path = find_system(SYSTEM)
+    devices = {"virtio1": virtio_net(peer), "virtio2": virtio_rng(seed=now_ns), "rtc0": real_time_clock(now_ns)}
+    if not isinstance(disk, Mirrored):
+        return _described(path, [path.parent], terminal, programs, devices | {"virtio0": virtio_blk(disk)})
+    devices |= {"virtio0": virtio_blk(disk.first), "virtio7": virtio_blk(disk.second)}
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        mirrored = lay_over(path, path.parent / MIRRORED, place)
+        (place / "mirror_name.toml").write_text(f'identity = "{disk.identity.hex()}"\n', encoding="utf-8")
+        return _described(mirrored, [place, path.parent], terminal, programs, devices)
+
+
+def _described(
+    path: Path, places: list[Path], terminal: Backend, programs: Mapping[str, str], devices: Mapping[str, DeviceFactory]
+) -> DescribedSystem:
     board = find_board(BOARD)
-    system = load(path, search_path=[path.parent], board=board)
+    system = load(path, search_path=places, board=board)
     return DescribedSystem(
-        with_programs(system, programs), find_machine(board.name), [path.parent],
-        extensions=load_extensions(path, system), uart=terminal, console=BufferBackend(),
-        devices={
-            "virtio0": virtio_blk(disk), "virtio1": virtio_net(peer), "virtio2": virtio_rng(seed=now_ns),
-            "rtc0": real_time_clock(now_ns),
-        },
+        with_programs(system, programs), find_machine(board.name), places,
+        extensions=load_extensions(path, system), uart=terminal, console=BufferBackend(), devices=devices,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from servers.shell.described import Description
 from servers.shell.gifts import Gift, Giver
 from servers.shell.jobs import Job, Jobs
 from servers.shell.paths import Paths
+from servers.storage.mirror_status import status_at
 
 CHUNK: Final = INLINE
 """Bytes at a time: the shell's caps come through the server of the root, and share no memory with who answers."""
@@ -287,9 +288,11 @@ async def df(shell: Shell) -> None:
 
 @command("mounts")
 async def mounts(shell: Shell) -> None:
-    """List what is mounted in the root directory."""
-    names = await shell.root.mounted()
-    await shell.say("\n".join(f"/{name}" for name in names) or "nothing is mounted")
+    """List what is mounted in the root directory, and if the disk is a mirror, whether both halves are in step."""
+    lines = [f"/{name}" for name in await shell.root.mounted()] or ["nothing is mounted"]
+    if (place := shell.description.place_of("shell", "mirror_status")) is not None:
+        lines.append(f"the disk is {(await status_at(place)).words()}")
+    await shell.say("\n".join(lines))
 
 
 @command("mount")

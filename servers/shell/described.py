@@ -47,6 +47,13 @@ class Description:
         """The domains that this one was given a cap to call."""
         return sorted(other for other in self.domains if domain in self.callers(other))
 
+    def place_of(self, domain: str, region: str) -> int | None:
+        """Where a domain has a memory region mapped, if it has."""
+        for each in self.domains[domain].findall("map"):
+            if each.get("mr") == region:
+                return int(each.get("vaddr", ""), 0)
+        return None
+
     def caps_of(self, name: str) -> list[str]:
         """What a domain was given, a line each. Raises NotFound."""
         if name not in self.domains:

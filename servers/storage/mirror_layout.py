@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from capkernel.protocols.block import SECTOR
-from capkernel.protocols.mirror_label import ENDLESS, IDENTITY, PLACES, is_sealed, sealed
+from capkernel.protocols.mirror_label import ENDLESS, IDENTITY, PLACES, TABLE_MAGIC, is_sealed, sealed
 
 MEMBERS: Final = 16
 """Sectors in a group."""
@@ -23,7 +23,6 @@ SPAN: Final = PLACES * (1 + MEMBERS)
 FIRST: Final = 8
 """Sectors before the first group."""
 _HEAD: Final = struct.Struct("<8s8sQQ")
-_TABLE_MAGIC: Final = b"capkvers"
 _NUMBER: Final = 6
 _CHECKSUM: Final = 8
 _VERSION: Final = _NUMBER + _CHECKSUM
@@ -59,7 +58,7 @@ class Table:
 
     def pack(self, identity: bytes, group: int) -> bytes:
         """A sector."""
-        head = _HEAD.pack(_TABLE_MAGIC, identity[:8], group, self.number)
+        head = _HEAD.pack(TABLE_MAGIC, identity[:8], group, self.number)
         places = (version for place in self.versions for version in place)
         return sealed(head + b"".join(each.number.to_bytes(_NUMBER, "little") + each.checksum for each in places))
 
@@ -70,7 +69,7 @@ EMPTY: Final = Table(0, ((NEVER,) * MEMBERS,) * PLACES)
 def read_table(data: bytes, identity: bytes, group: int) -> Table | None:
     """The table in a sector, if it is this mirror's for that group."""
     magic, owner, its_group, number = _HEAD.unpack_from(data)
-    if not is_sealed(data) or (magic, owner, its_group) != (_TABLE_MAGIC, identity[:8], group):
+    if not is_sealed(data) or (magic, owner, its_group) != (TABLE_MAGIC, identity[:8], group):
         return None
     found = [_version(data, _HEAD.size + index * _VERSION) for index in range(PLACES * MEMBERS)]
     if max(number, *(version.number for version in found)) >= ENDLESS:

@@ -25,7 +25,7 @@ from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import identity_of
 from servers.storage.mirror_notes import Notes, WatchedBlock
-from servers.storage.mirror_status import StatusPage
+from servers.storage.mirror_status import Stage, StatusPage
 from servers.system.complaints import complaints_of
 
 SUPERVISOR, CLIENTS = 1, range(2, 10)
@@ -160,14 +160,18 @@ class Program:
             await pd.print(f"{pd.name}: {text}\n")
 
         self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say)
+        await self.page.tell(self.mirror, Stage.OPENING)
         try:
             await self.mirror.open(unasked, await self.notes.unwritten())
             await self.notes.writing(0, 0)
         except Corrupt as failure:
             await say(str(failure))
             self.refusing = NoMirror(failure)
-        await self.page.tell(self.mirror)
+        await self._tell()
         self.service = Service(pd, roots=self._root)
+
+    async def _tell(self) -> None:
+        await self.page.tell(self.mirror, Stage.REFUSING if self.refusing else Stage.OPEN)
 
     async def _identity(self, pd: PD) -> bytes:
         if not self.names:
@@ -200,10 +204,10 @@ class Program:
             # If no disk answers, whoever wants something is told.
             with suppress(DeviceError):
                 await self.mirror.look_on()
-            await self.page.tell(self.mirror)
+            await self._tell()
 
     async def protected(self, pd: PD, ch: int, msg: Message) -> Any:
         """A client asks."""
         answer = await self.service.protected(msg)
-        await self.page.tell(self.mirror)
+        await self._tell()
         return answer

@@ -1,10 +1,11 @@
 """What a mirror's server tells of itself in memory that others may read: whether both disks are in step.
 
-Words: a bit for each disk that is there, a bit for each that is believed, how many groups were compared, how many there
-are, how many sectors were put right.
+Words: whether it serves (``Stage``), a bit for each disk that is there, a bit for each that is believed, how many groups
+were compared, how many there are, how many sectors were put right.
 """
 
 import struct
+from enum import IntEnum
 from typing import Final
 
 from attrs import frozen
@@ -12,14 +13,23 @@ from attrs import frozen
 from capkernel.user.operations import read, write
 from servers.storage.mirror import Mirror
 
-_WORDS: Final = struct.Struct("<5Q")
+_WORDS: Final = struct.Struct("<6Q")
 SIZE: Final = _WORDS.size
+
+
+class Stage(IntEnum):
+    """Whether it serves: it looks what the disks are, or makes a mirror of them; it does; they are none."""
+
+    OPENING = 0
+    OPEN = 1
+    REFUSING = 2
 
 
 @frozen
 class MirrorStatus:
     """The state of the two. A disk that is there and not believed is behind, and being brought up to date."""
 
+    stage: int
     there: tuple[bool, bool]
     believed: tuple[bool, bool]
     compared: int
@@ -27,30 +37,30 @@ class MirrorStatus:
     mended: int
 
     @classmethod
-    def of(cls, mirror: Mirror) -> "MirrorStatus":
+    def of(cls, mirror: Mirror, stage: Stage) -> "MirrorStatus":
         """A mirror's."""
         first, second = mirror.copies
         return cls(
-            (first.is_there, second.is_there), (first.is_believed, second.is_believed),
+            stage, (first.is_there, second.is_there), (first.is_believed, second.is_believed),
             mirror.compared, mirror.groups, mirror.mended,
         )  # fmt: skip
 
     @classmethod
     def unpack(cls, data: bytes) -> "MirrorStatus":
         """From what is in the memory."""
-        there, believed, compared, groups, mended = _WORDS.unpack_from(data)
-        return cls(_flags(there), _flags(believed), compared, groups, mended)
+        stage, there, believed, compared, groups, mended = _WORDS.unpack_from(data)
+        return cls(stage, _flags(there), _flags(believed), compared, groups, mended)
 
     def pack(self) -> bytes:
         """For the memory."""
         bits = [sum(flag << side for side, flag in enumerate(flags)) for flags in (self.there, self.believed)]
-        return _WORDS.pack(*bits, self.compared, self.groups, self.mended)
+        return _WORDS.pack(self.stage, *bits, self.compared, self.groups, self.mended)
 
     def words(self) -> str:
         """In words."""
         mended = f"; {self.mended} sectors were put right" if self.mended else ""
-        if not self.groups:
-            return "a mirror of two disks that does not work: they do not belong together, or none answers"
+        if self.stage != Stage.OPEN:
+            return "two disks that are no mirror" if self.stage == Stage.REFUSING else "a mirror that is being opened"
         for side in range(2):
             if not self.there[side]:
                 return f"a mirror: disk {side + 1} is not in use, disk {2 - side} goes on alone{mended}"
@@ -69,9 +79,9 @@ class StatusPage:
         self.vaddr = vaddr
         self._told = b""
 
-    async def tell(self, mirror: Mirror) -> None:
+    async def tell(self, mirror: Mirror, stage: Stage) -> None:
         """Say how it is."""
-        said = MirrorStatus.of(mirror).pack()
+        said = MirrorStatus.of(mirror, stage).pack()
         if self.vaddr and said != self._told:
             self._told = said
             await write(self.vaddr, said)

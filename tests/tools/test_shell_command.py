@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from capkernel.protocols.console import MAX_LINE
 from capkernel.tools.plain import PlainTerminal
-from capkernel.tools.shell import FAILED, SMALLEST_DISK, USAGE, Script, restless, shell
+from capkernel.tools.shell import FAILED, USAGE, Script, restless, shell
+from capkernel.tools.shell_disks import SMALLEST_DISK
 from hwmodel.cpu.program import Crash
 
 app = typer.Typer()
