@@ -1,7 +1,7 @@
 """What a mirror's server tells of itself in memory that others may read: whether both disks are in step.
 
-Words: whether it serves (``Stage``), a bit for each disk that is there, a bit for each that is believed, how many groups
-were compared, how many there are, how many sectors were put right.
+Words: whether it serves (``Stage``), a bit for each disk that is there, a bit for each that is believed, how many
+groups were compared, how many there are, how many sectors were put right.
 """
 
 import struct
