@@ -38,7 +38,7 @@ READ_BACK: Final = 0x4000, 0x5000
 PATIENCE_MS: Final = 5_000
 SERVICE, NO_SERVICE = "fat_disk", "any_disk"
 """A service that may be restarted, and none."""
-RESTARTS: Final = 24
+RESTARTS: Final = 100
 
 
 class SpilledCalls(Syscalls):
