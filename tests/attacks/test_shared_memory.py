@@ -57,10 +57,12 @@ def test_no_server_reads_anything_twice_in_one_request(outcomes: dict[str, Outco
     assert {server: each.again for server, each in outcomes.items() if each.again} == {}
 
 
-def test_no_server_stops_or_is_started_anew(siege: SharedSiege) -> None:
+def test_nobody_stops_of_it(outcomes: dict[str, Outcome]) -> None:
+    assert {server: each.stopped for server, each in outcomes.items() if each.stopped} == {}
+
+
+def test_the_server_is_not_even_started_anew(siege: SharedSiege) -> None:
     assert siege.run()
-    assert not siege.stage.system.faults
-    assert not siege.stage.system.crashes
     assert [life for life in siege.stage.system.lives if not life[2]] == []
 
 

@@ -43,6 +43,8 @@ class Outcome:
     row: Row
     told: tuple[str, ...]
     account: Account
+    stopped: int = 0
+    """Programs that came to grief, whosever they are."""
     is_careless: bool = False
 
     @property
@@ -75,7 +77,8 @@ class SharedSiege:
         found = read_account(self.stage.system.read_region(f"report_{server}"))
         account = self.accounts.get(server, Account())
         is_careless = server in self.careless
-        return Outcome(server, found.is_done, found.rows[Trick.MEMORY], found.told, account, is_careless)
+        stopped = len(self.stage.system.faults) + len(self.stage.system.crashes)
+        return Outcome(server, found.is_done, found.rows[Trick.MEMORY], found.told, account, stopped, is_careless)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -148,6 +151,7 @@ def attacked(story: Story) -> None:
                 f"{sum(each.torn for each in reading):,} requests")  # fmt: skip
     story.claim("nobody got in", not any(each.row.ways_in for each in found),
                 "; ".join(line for each in found for line in each.told[:2]))  # fmt: skip
+    story.claim("nobody stopped of it", not any(each.stopped for each in found))
     story.claim("no server read anything twice in one request", not any(each.again for each in reading))
     for each in careless:
         what = f"{each.server}: gets in where a server reads it twice"
