@@ -85,8 +85,11 @@ class Interrupter:
             raise ValueError("a program is interrupted after one word or more, for one tick or more")
         self._left = self.chance.randint(1, self.every)
 
-    def run(self, inner: Resumable) -> Steps:
+    def run(self, inner: Resumable) -> "Interrupted":
         """The program as the CPU is to run it."""
+        return Interrupted(inner, self._steps(inner))
+
+    def _steps(self, inner: Resumable) -> Steps:
         step: Callable[[Any], Operation] = inner.send
         value: Any = None
         while True:
@@ -97,10 +100,7 @@ class Interrupter:
             try:
                 value = yield from self._carry_out(operation)
                 step = inner.send
-            except GeneratorExit:
-                inner.close()
-                raise
-            except KeyboardInterrupt:
+            except (GeneratorExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
                 step, value = inner.throw, error
@@ -187,6 +187,19 @@ class Interrupter:
     def _forget(self, vaddr: int, size: int) -> None:
         for place in range(vaddr, vaddr + size):
             self._seen.pop(place, None)
+
+
+class Interrupted:
+    """A program that is interrupted. Whoever gives it up gives up the program itself."""
+
+    def __init__(self, inner: Resumable, steps: Steps) -> None:
+        self.inner = inner
+        self.send = steps.send
+        self.throw = steps.throw
+
+    def close(self) -> None:
+        """Give up."""
+        self.inner.close()
 
 
 def interrupt(

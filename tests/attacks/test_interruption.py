@@ -59,7 +59,7 @@ class Memory:
         interrupter = Interrupter(PLACES, self.look, Random(seed), account, every, 50)
         steps = interrupter.run(program())
         try:
-            operation = next(steps)
+            operation = steps.send(None)
             while True:
                 operation = steps.send(self.carry_out(operation))
         except StopIteration:
@@ -199,7 +199,7 @@ def test_an_error_at_an_operation_is_raised_in_the_program() -> None:
         yield (ops.CLOCK,)
 
     steps = Interrupter(PLACES, Memory().look, Random(0), account).run(program())
-    next(steps)
+    steps.send(None)
     steps.throw(RuntimeError("a fault"))
     assert isinstance(seen[0], RuntimeError)
     assert seen[1] == "on"
@@ -215,7 +215,7 @@ def test_a_program_that_is_given_up_is_closed() -> None:
             closed.append(True)
 
     steps = Interrupter(PLACES, Memory().look, Random(0), Account()).run(program())
-    next(steps)
+    steps.send(None)
     steps.close()
     assert closed == [True]
 
