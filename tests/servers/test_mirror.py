@@ -12,6 +12,7 @@ from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
 from servers.storage.mirror import PIECE
 from servers.storage.mirror_layout import FIRST, MEMBERS, SPAN, place_of
+from servers.storage.mirror_status import MirrorStatus, Stage
 from tests.servers.mirror_bench import LIES, Killed, MirrorBench
 
 SECTORS = 3 * MEMBERS
@@ -677,6 +678,46 @@ def test_a_disk_that_fails_again_while_it_is_compared_is_not_joined() -> None:
     bench.disks[1].failing = True
     bench.open()
     assert bench.read(last) == NEW
+
+
+FLAGS = st.tuples(st.booleans(), st.booleans())
+COUNTS = st.integers(0, (1 << 64) - 1)
+
+
+@given(st.builds(MirrorStatus, st.sampled_from(Stage), FLAGS, FLAGS, COUNTS, COUNTS, COUNTS))
+def test_what_a_mirror_tells_of_itself_is_read_as_it_was_written(status: MirrorStatus) -> None:
+    assert MirrorStatus.unpack(status.pack()) == status
+
+
+def test_a_mirror_tells_whether_its_disks_are_in_step() -> None:
+    bench = written()
+    told = []
+
+    def tell(stage: Stage = Stage.OPEN) -> None:
+        told.append(MirrorStatus.of(bench.mirror, stage).words())
+
+    tell()
+    bench.disks[1].failing = True
+    bench.write(3, NEW)
+    tell()
+    bench.disks[1].failing = False
+    bench.look_on(1)
+    tell()
+    bench.look_on()
+    tell()
+    bench.open()
+    tell()
+    tell(Stage.OPENING)
+    tell(Stage.REFUSING)
+    assert told == [
+        "a mirror: both disks are in step",
+        "a mirror: disk 2 is not in use, disk 1 goes on alone",
+        "a mirror: disk 2 is behind and brought up to date, 1 of 3 groups are; 1 sectors were put right",
+        "a mirror: both disks are in step; 1 sectors were put right",
+        "a mirror: both disks are in use, 0 of 3 groups compared",
+        "a mirror that is being opened",
+        "two disks that are no mirror",
+    ]
 
 
 def test_a_disk_is_compared_in_pieces_while_requests_go_on() -> None:

@@ -455,6 +455,26 @@ def test_a_batch_that_the_host_killed_is_told_and_played_again_and_not_recorded_
 
 
 @pytest.mark.slow
+def test_a_campaign_whose_worker_is_killed_says_so_and_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    command = ["campaign", "--system", "storage", "--faults", "1", "--record", str(record)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "capkernel", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    while not (found := batches(run.pid)):
+        assert run.poll() is None
+        time.sleep(0.01)
+    worker = next(each for each in children(run.pid) if found[0] in children(each))
+    os.kill(worker, signal.SIGKILL)
+    os.kill(found[0], signal.SIGKILL)
+    _, err = run.communicate(timeout=300)
+    assert run.returncode == 3
+    assert "NOT RUN to its end" in err
+    assert f"the same command goes on from {record}" in " ".join(err.split())
+    assert not Record(record).of("storage").done
+
+
+@pytest.mark.slow
 def test_a_batch_that_is_killed_again_and_again_ends_the_campaign_and_is_not_recorded(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     command = ["campaign", "--system", "storage", "--faults", "1", "--record", str(record)]
