@@ -5,6 +5,7 @@ at the end of each round, and {"found": …} before that if something is wrong. 
 kernel is imported, and what atheris watches as it is imported; so this module imports neither at first.
 """
 
+import gc
 import json
 import os
 import sys
@@ -20,6 +21,8 @@ from specs.fuzz.installed import instrumented
 
 _EVERY = 0.5
 """Seconds between two notes of progress."""
+_RARELY = 100_000
+"""So many more containers than were given back are made between two garbage collections: hardly any is in a cycle."""
 
 
 def _say(what: dict[str, Any]) -> None:
@@ -35,6 +38,7 @@ def work(engine: str, rounds: list[tuple[int, int, int]], every: int, corpus: st
         from specs.fuzz.engines import ENGINES, FoundError, Task
         from specs.fuzz.running import Checking, Runner, finding
 
+    gc.set_threshold(_RARELY)
     checking, last = Checking(every), time.perf_counter()
     for number, seed, steps in rounds:
         runner, begin = Runner(checking), time.perf_counter()

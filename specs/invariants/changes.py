@@ -8,7 +8,7 @@ predicates costs more than a millisecond.
 import gc
 from collections.abc import Callable, Iterable
 from itertools import chain, compress, count
-from operator import attrgetter, is_not, ne
+from operator import attrgetter, is_not
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -18,14 +18,13 @@ from capkernel.runtime.snapshot import FIELDS
 from hwmodel.machine import Machine
 from specs.invariants import hidden, spaces
 from specs.invariants.duplicate import take_over
+from specs.invariants.flat import Flat
 from specs.invariants.parts import CAPS, IOMMU, TABLES, TRANSLATIONS, bit, parts
 from specs.invariants.view import View
 
 Changed = dict[Any, set[str]]
 """Objects, and the fields of each that have changed."""
 Compared = tuple[Any, ...]
-InSlots = tuple[list[Any], list[int]]
-"""What the garbage collector sees of slots, and what it does not."""
 Region = tuple[int, int]
 """Start and size in bytes."""
 TABLE = 4096
@@ -44,8 +43,6 @@ def _paths(kind: type) -> tuple[str, ...]:
 
 
 _KINDS = (ko.TCB, ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
-_REST = (ko.SchedContext, ko.Endpoint, ko.Notification, ko.Reply, ko.CNode, ko.ASIDPool)
-"""Kinds that seldom change, other than threads."""
 _OF_ROOTS = parts("State.asid_table ASIDPool.roots")
 """The fields that say which address spaces there are."""
 _PATHS: dict[type, tuple[str, ...]] = {kind: _paths(kind) for kind in (*_KINDS, State)}
@@ -75,19 +72,6 @@ def _refills(context: ko.SchedContext) -> list[tuple[int, int]]:
     return [(refill.time, refill.amount) for refill in context.refills]
 
 
-def _in_slots(slots: list[Slot]) -> InSlots:
-    """All fields of all slots, flat. The garbage collector gives them seven times as fast as seven look-ups."""
-    return gc.get_referents(*slots), hidden.in_slots(slots)
-
-
-def _differing(slots: list[Slot], now: InSlots, before: InSlots) -> list[Slot]:
-    """Those of the slots whose fields, by ``_in_slots``, are others than before."""
-    width = len(now[0]) // len(slots)
-    places = {place // width for place in compress(count(), map(is_not, now[0], before[0]))}
-    places.update(compress(count(), map(ne, now[1], before[1])))
-    return [slots[place] for place in sorted(places)]
-
-
 def _copied(value: Any) -> Any:
     """A value to be compared with later ones: what can be changed in place is copied."""
     return type(value)(value) if type(value) in (list, dict) else value
@@ -113,18 +97,18 @@ class _Group:
         other._seen = list(self._seen)
         return other
 
-    def compare(self, changed: Changed) -> int:
-        """Look anew; add what has changed, and return the parts."""
-        mask = self._compare_also(changed)
-        now = list(map(self._get, self._items))
-        if now != self._seen:
-            for place, (old, new) in enumerate(zip(self._seen, now, strict=True)):
-                if old != new:
-                    mask |= self._renew(place, old, new, changed)
-        return mask
+    def seen(self, place: int) -> Compared:
+        """What an object was like at the last look."""
+        return self._seen[place]
 
-    def _compare_also(self, changed: Changed) -> int:
-        """The same of what the field leads to that is compared beside the fields."""
+    def compare_one(self, item: Any, changed: Changed) -> int:
+        """Look anew at an object; add what has changed, and return the parts."""
+        place = self._places[id(item)]
+        new = self._get(item)
+        return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
+
+    def compare_also(self, changed: Changed) -> int:
+        """The same of what the field leads to that is compared beside the fields, of all objects."""
         mask = 0
         if self._also is not None:
             also = list(map(self._also[1], self._items))
@@ -135,16 +119,6 @@ class _Group:
                 mask |= bit(self._kind, self._also[0])
                 self._seen_also = also
         return mask
-
-    def seen(self, place: int) -> Compared:
-        """What an object was like at the last look."""
-        return self._seen[place]
-
-    def compare_one(self, item: Any, changed: Changed) -> int:
-        """The same for one object."""
-        place = self._places[id(item)]
-        new = self._get(item)
-        return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
 
     def _renew(self, place: int, old: Compared, new: Compared, changed: Changed) -> int:
         mask, kept = 0, list(old)
@@ -181,13 +155,12 @@ class Look:
         self._containers = [item for item in view.objects.values() if isinstance(item, ko.SlotContainer)]
         self._filed = self._in_containers()
         self._places = [list(container.slots.values()) for container in self._containers]
-        self._slots = list(chain.from_iterable(self._places))
-        self._fields = _in_slots(self._slots)
-        self._rest = [item for kind in _REST for item in view.of_kind(kind)]
-        self._queued = [item for item in self._rest if type(item) in _QUEUED]
+        self._slots = Flat(list(chain.from_iterable(self._places)))
+        self._fields = Flat([item for kind in _KINDS for item in view.of_kind(kind)])
+        self._queued = [item for item in self._fields.items if type(item) in _QUEUED]
         self._pools = view.of_kind(ko.ASIDPool)
         self._threads, self._contexts = view.of_kind(ko.TCB), view.of_kind(ko.SchedContext)
-        self._rest_fields = self._in_rest()
+        self._carried = self._carried_now()
         self._look_at_machine(view)
         self.mask = 0
         self.objects: set[Any] = set()
@@ -205,6 +178,7 @@ class Look:
         self._groups = {kind: group.copy() for kind, group in other._groups.items()}
         self._kernel = other._kernel.copy()
         self._places = list(other._places)
+        self._slots, self._fields = other._slots.copy(), other._fields.copy()
         self.objects = set(other.objects)
 
     def settle(self) -> None:
@@ -216,15 +190,18 @@ class Look:
         """The parts that have changed since the last look, and the objects of which fields have."""
         changed: Changed = {}
         mask, of_slots = 0, self._changed_slots(changed)
-        rest = self._in_rest()
-        if rest == self._rest_fields:
-            mask |= self._kernel.compare_one(self._state, changed)
-            mask |= self._changed_registers(self._groups[ko.TCB], changed)
-        else:
-            self._rest_fields = rest
-            mask |= self._kernel.compare(changed)
+        for item in self._fields.differing():
+            mask |= self._groups[type(item)].compare_one(item, changed)
+        mask |= self._kernel.compare_one(self._state, changed)
+        carried = self._carried_now()
+        if carried != self._carried:
+            self._carried = carried
             for group in self._groups.values():
-                mask |= group.compare(changed)
+                mask |= group.compare_also(changed)
+            mask |= self._kernel.compare_also(changed)
+            for item in (*self._queued, *self._pools):
+                mask |= self._groups[type(item)].compare_one(item, changed)
+        mask |= self._changed_registers(self._groups[ko.TCB], changed)
         if mask & CAPS:
             self.slots = None
         mask |= of_slots | self._changed_machine(mask)
@@ -232,23 +209,21 @@ class Look:
         self.objects.update(changed)
         return mask, changed
 
-    def _in_rest(self) -> list[Any]:
-        """All that seldom changes, flat.
-
-        That are the fields of objects, of queues, of threads (of the lists of registers only which they are), and what
-        threads' states, contexts' refills and pools' roots carry.
-        """
+    def _carried_now(self) -> list[Any]:
+        """What is in queues, threads' states, contexts' refills and pools' roots, flat."""
         queues = [item.queue for item in self._queued]
         ready = self._state.ready
         states = [thread.state for thread in self._threads]
         refills = [context.refills for context in self._contexts]
-        carried = chain(states, refills, *refills, [pool.roots for pool in self._pools])
-        seen = gc.get_referents(*self._rest, *queues, ready, *ready.values(), *self._threads, *carried)
-        seen += hidden.in_objects(self._threads, self._contexts, self._rest)
-        return seen
+        found = gc.get_referents(
+            *queues, ready, *ready.values(), *states, *refills, *chain.from_iterable(refills),
+            *[pool.roots for pool in self._pools],
+        )  # fmt: skip
+        found += hidden.carried(self._threads, self._contexts)
+        return found
 
     def _changed_registers(self, group: _Group, changed: Changed) -> int:
-        """Of threads no field has changed; but the lists of registers are changed in place."""
+        """The lists of registers are changed in place."""
         mask = 0
         registers, fp_registers = _REGISTERS
         for place, thread in enumerate(self._threads):
@@ -277,12 +252,11 @@ class Look:
                 if now != self._places[number]:
                     mask |= self._other_places(number, now)
                     changed.setdefault(container, set()).add("slots")
-        fields = _in_slots(self._slots)
-        if fields != self._fields:
+        differing = self._slots.differing()
+        if differing:
             if not mask:
-                self.slots = tuple(_differing(self._slots, fields, self._fields))
+                self.slots = tuple(differing)
             mask |= CAPS
-            self._fields = fields
         return mask
 
     def _in_containers(self) -> list[Any]:
@@ -296,12 +270,9 @@ class Look:
         fresh = now[len(before) :]
         if now[: len(before)] != before or not all(map(_is_blank, fresh)):
             self.slots = None
-            self._slots = list(chain.from_iterable(self._places))
-            self._fields = _in_slots(self._slots)
+            self._slots = Flat(list(chain.from_iterable(self._places)))
             return CAPS
-        self._slots = self._slots + fresh
-        seen, unseen = _in_slots(fresh)
-        self._fields = self._fields[0] + seen, self._fields[1] + unseen
+        self._slots = self._slots.extended(fresh)
         return 0
 
     # What lies in the machine

@@ -10,35 +10,22 @@ from capkernel.kernel import objects as ko
 IS_COMPILED = hasattr(ko.Slot, "__mypyc_attrs__")
 
 
-def in_slots(slots: list[ko.Slot]) -> list[int]:
-    """Place and flags of each slot."""
-    if not IS_COMPILED:
-        return []
-    return [slot.index << 2 | slot.revocable << 1 | slot.first_badged for slot in slots]
-
-
-def in_objects(threads: list[ko.TCB], contexts: list[ko.SchedContext], others: list[Any]) -> list[int]:
-    """All numbers and flags of threads and their states, of scheduling contexts and their refills, and of others."""
+def numbers(items: list[Any]) -> list[int]:
+    """All numbers and flags of these objects, of each kind always as many."""
     found: list[int] = []
     if not IS_COMPILED:
         return found
-    for thread in threads:
-        found += [
-            thread.paddr, thread.priority, thread.mcp, thread.domain, thread.flags, thread.ipc_buffer, thread.queued,
-        ]  # fmt: skip
-        state = thread.state
-        if isinstance(state, ko.BlockedOnSend):
-            found += [state.badge, state.can_grant, state.can_grant_reply, state.is_call]
-    for context in contexts:
-        found += [
-            context.paddr, context.size_bits, context.period, context.consumed, context.badge, context.sporadic,
-            context.turn_ended, context.refill_max,
-        ]  # fmt: skip
-        for refill in context.refills:
-            found += [refill.time, refill.amount]
-    for item in others:
+    for item in items:
+        if isinstance(item, ko.Slot):
+            found.append(item.index << 2 | item.revocable << 1 | item.first_badged)
+            continue
         found.append(item.paddr)
-        if isinstance(item, ko.Endpoint):
+        if isinstance(item, ko.TCB):
+            found += [item.priority, item.mcp, item.domain, item.flags, item.ipc_buffer, item.queued]
+        elif isinstance(item, ko.SchedContext):
+            found += [item.size_bits, item.period, item.consumed, item.badge, item.refill_max]
+            found += [item.sporadic, item.turn_ended]
+        elif isinstance(item, ko.Endpoint):
             found.append(item.state)
         elif isinstance(item, ko.Notification):
             found += [item.state, item.badge]
@@ -46,4 +33,19 @@ def in_objects(threads: list[ko.TCB], contexts: list[ko.SchedContext], others: l
             found.append(item.radix)
         elif isinstance(item, ko.ASIDPool):
             found.append(item.base)
+    return found
+
+
+def carried(threads: list[ko.TCB], contexts: list[ko.SchedContext]) -> list[int]:
+    """The numbers and flags of what threads wait with, and of contexts' refills."""
+    found: list[int] = []
+    if not IS_COMPILED:
+        return found
+    for thread in threads:
+        state = thread.state
+        if isinstance(state, ko.BlockedOnSend):
+            found += [state.badge, state.can_grant, state.can_grant_reply, state.is_call]
+    for context in contexts:
+        for refill in context.refills:
+            found += [refill.time, refill.amount]
     return found

@@ -1,0 +1,53 @@
+"""The fields of many objects in one flat list, and which of the objects have others than at the last look.
+
+The garbage collector knows what an object refers to, and says it of all of them seven times as fast as look-ups would.
+"""
+
+import gc
+from itertools import compress
+from operator import is_not, ne
+from typing import Any
+
+from specs.invariants import hidden
+from specs.invariants.duplicate import take_over
+
+
+class Flat:
+    """The fields of these objects at the last look: which values they were, not what has changed inside of them."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+        self._seen = gc.get_referents(*items)
+        self._numbers = hidden.numbers(items)
+        self._owners = [place for place, item in enumerate(items) for _ in gc.get_referents(item)]
+        """By the place of a value, the place of the object whose it is."""
+        self._owners_of_numbers = [place for place, item in enumerate(items) for _ in hidden.numbers([item])]
+
+    def copy(self) -> "Flat":
+        """Another that has seen the same."""
+        other = Flat([])
+        take_over(other, self)
+        return other
+
+    def extended(self, items: list[Any]) -> "Flat":
+        """Another that has seen the same, and these objects as they are now."""
+        more, first = Flat(items), len(self.items)
+        other = Flat([])
+        other.items = self.items + items
+        other._seen, other._numbers = self._seen + more._seen, self._numbers + more._numbers
+        other._owners = self._owners + [first + place for place in more._owners]
+        other._owners_of_numbers = self._owners_of_numbers + [first + place for place in more._owners_of_numbers]
+        return other
+
+    def differing(self) -> list[Any]:
+        """Look anew: the objects of which some field is another value now, in their order."""
+        seen, numbers = gc.get_referents(*self.items), hidden.numbers(self.items)
+        if seen == self._seen and numbers == self._numbers:
+            return []
+        if len(seen) == len(self._seen):
+            places = set(compress(self._owners, map(is_not, seen, self._seen)))
+            places.update(compress(self._owners_of_numbers, map(ne, numbers, self._numbers)))
+        else:
+            places = set(range(len(self.items)))
+        self._seen, self._numbers = seen, numbers
+        return [self.items[place] for place in sorted(places)]
