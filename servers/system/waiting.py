@@ -105,5 +105,5 @@ class Callers(Generic[P]):
 
 
 def keep_request(reply: int, message: Message) -> KeptRequest:
-    """Write a request down that has begun: as it was read then, whatever stands now in memory shared with its client."""
+    """Write a request down that has begun: as it was read then, whatever stands now in its client's memory."""
     return KeptRequest(Word(reply), Word(message.badge), Word(message.label), [Word(word) for word in message.words])
