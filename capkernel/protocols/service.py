@@ -100,6 +100,7 @@ class Service:
     ) -> None:
         self.pd = pd
         self.tasks = Tasks()
+        pd.at_end.append(self.tasks.give_up)
         self.limit = limit
         self._settle = settle
         self._roots = roots

@@ -2,20 +2,31 @@
 
 Inside ``run_blocking`` a function may call ``wait(awaitable)`` however deep in its calls, also below a library that
 knows nothing of coroutines. Such a function's state lives in a host stack and cannot be copied.
+
+Nor can it be freed while it waits: a library in C may stand in the middle of it. Whoever gives up ``run_blocking`` lets
+the function run to its end first, with an exception wherever it waits. Only the host's thread that began it can do so;
+if another one collects what is no longer used, that is put off until the first comes by here again.
 """
 
 from collections.abc import Callable
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
-from capkernel.user.operations import Steps, steps_of
+from capkernel.user.operations import Steps, give_up, steps_of
 
 try:
     from greenlet import GreenletExit, getcurrent, greenlet
 except ImportError:
     AVAILABLE = False
+    _ENDS: tuple[type[BaseException], ...] = (GeneratorExit,)
 else:
     AVAILABLE = True
+    _ENDS = (GeneratorExit, GreenletExit)
+
+_STUBBORN: Final = 100
+"""Times that a function is told to end."""
+_unfinished: "list[greenlet]" = []
+"""Functions that wait and are given up, and that the thread which gave them up could not end."""
 
 
 class BridgeError(Exception):
@@ -30,6 +41,8 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
     """
     if not AVAILABLE:
         raise BridgeError("blocking calls from plain functions need greenlet: pip install 'capkernel[sync]'")
+    if _unfinished:
+        _unfinished[:] = [each for each in _unfinished if not _is_ended(each)]
     carrier = greenlet(function)
     step: Callable[..., Any] = carrier.switch
     while True:
@@ -42,8 +55,31 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
             return found
         try:
             step, args = carrier.switch, ((yield found),)
+        except GeneratorExit:
+            if not _is_ended(carrier):
+                _unfinished.append(carrier)
+            raise
         except BaseException as error:
             step, args = carrier.throw, (error,)
+
+
+def _is_ended(carrier: "greenlet") -> bool:
+    """Let a function that waits run to its end; what it says to that is lost. False if it waits still."""
+    try:
+        carrier.parent = getcurrent()
+    except ValueError:
+        # It is another thread's.
+        return False
+    for _ in range(_STUBBORN):
+        if carrier.dead:
+            break
+        try:
+            carrier.throw(GeneratorExit())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            continue
+    return bool(carrier.dead)
 
 
 def _stepper() -> "greenlet":
@@ -63,6 +99,9 @@ def wait(awaitable: Any) -> Any:
         while True:
             try:
                 result = _stepper().switch(operation)
+            except _ENDS:
+                give_up(steps)
+                raise
             except BaseException as error:
                 operation = steps.throw(error)
             else:

@@ -80,6 +80,8 @@ class PD:
         self._deferred: tuple[int, Message] | None = (MONITOR_EP, _SIGNAL) if values.passive else None
         self.reply_cap = REPLY_CAP
         self.spare_replies: list[int] = []
+        self.at_end: list[Callable[[], None]] = []
+        """What the host is to do when the program is over, in whatever way."""
 
     def _cap(self, base: int, channels: int, channel: int, what: str) -> int:
         if not 0 <= channel < MAX_CHANNELS or not channels >> channel & 1:
@@ -202,6 +204,14 @@ class PD:
 
 async def run(hooks: Any, pd: PD) -> None:
     """Run a domain's program; returns never, but raises what a hook raises."""
+    try:
+        await _run(hooks, pd)
+    finally:
+        for each in pd.at_end:
+            each()
+
+
+async def _run(hooks: Any, pd: PD) -> None:
     await _call(hooks, "init", pd)
     for channel in range(MAX_CHANNELS):
         if pd.values.irqs >> channel & 1:

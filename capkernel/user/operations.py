@@ -19,6 +19,8 @@ COMPUTE: Final = -106
 CLOCK: Final = -107
 TELL: Final = -108
 
+_STUBBORN: Final = 100
+"""Times that something is told to end."""
 Results = tuple[int, int, int, int, int, int]
 """a0 to a5 after a system call."""
 Steps = Generator[tuple[Any, ...], Any, Any]
@@ -78,6 +80,20 @@ def clock() -> Generator[tuple[int, ...], int, int]:
 def tell_host(number: int) -> Generator[tuple[int, ...], None, None]:
     """Tell a number to whoever drives the machine; the kernel does not hear of it."""
     yield TELL, number
+
+
+def give_up(steps: Steps) -> None:
+    """End something that will not be stepped any more; what it says to that is lost. What it would still await in the
+    end (in a ``finally``) cannot be done: each such place is ended, too, but for one that goes on whatever comes.
+    """
+    for _ in range(_STUBBORN):
+        try:
+            steps.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            continue
+        return
 
 
 def steps_of(awaitable: Any) -> Steps:

@@ -5,11 +5,10 @@ the server goes on with the next message. No two tasks run at once, and one give
 """
 
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import suppress
 from types import coroutine
 from typing import Any
 
-from capkernel.user.operations import Steps, steps_of
+from capkernel.user.operations import Steps, give_up, steps_of
 
 Done = Callable[[Any, BaseException | None], Awaitable[None]]
 """Awaited when a task has ended: with its result, or with the exception that it raised."""
@@ -48,8 +47,7 @@ class Task:
 
     def __del__(self) -> None:
         """Its program was killed while it waited; what it would still do cannot be done any more."""
-        with suppress(RuntimeError):
-            self.steps.close()
+        give_up(self.steps)
 
 
 class Tasks:
@@ -57,10 +55,13 @@ class Tasks:
 
     def __init__(self) -> None:
         self.ready: list[Task] = []
+        self._begun: dict[Task, None] = {}
+        """Those that are not over."""
 
     async def start(self, work: Awaitable[Any], done: Done) -> Task | None:
         """Run a task until it ends, after ``done``; or until it waits: then it is returned, and goes on later."""
         task = Task(self, steps_of(work), done)
+        self._begun[task] = None
         await self._go_on(task)
         return task if task.waits_for is not None else None
 
@@ -74,15 +75,24 @@ class Tasks:
         if task.waits_for is not None:
             task.waits_for.waiting.remove(task)
             task.waits_for = None
-        task.steps.close()
+        self._begun.pop(task, None)
+        give_up(task.steps)
+
+    def give_up(self) -> None:
+        """Their thread is over: none of them goes on any more."""
+        self.ready.clear()
+        for task in list(self._begun):
+            self.abandon(task)
 
     async def _go_on(self, task: Task) -> None:
         try:
             result = await _step(task)
         except Exception as error:
+            self._begun.pop(task, None)
             await task.done(None, error)
             return
         if task.waits_for is None:
+            self._begun.pop(task, None)
             await task.done(result, None)
 
 

@@ -32,6 +32,10 @@ ACTION = 4
 """Bytes from the start of an operation to where it acts."""
 _PAGE = ~(ops.PAGE_SIZE - 1)
 _FETCHED = BY_BUS | FETCH
+_STUBBORN = 100
+"""Times that a program is told to end."""
+_WENT_ON = "ignored GeneratorExit"
+"""What Python says of one that awaits something instead."""
 
 
 class Live:
@@ -180,13 +184,18 @@ class CoroutineCPU:
 
     def _forget(self, number: int, *, quietly: bool = False) -> None:
         live = self._live.pop(number)
-        try:
-            live.source.close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if not quietly:
-                self._note(live.name, live.after, "".join(traceback.format_exception(error)))
+        for _ in range(_STUBBORN):
+            try:
+                live.source.close()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                if isinstance(error, RuntimeError) and str(error).endswith(_WENT_ON):
+                    # It would do something yet (in a `finally`), and cannot any more.
+                    continue
+                if not quietly:
+                    self._note(live.name, live.after, "".join(traceback.format_exception(error)))
+            break
 
     def _note(self, name: str, pc: int, report: str) -> None:
         self.crashes.append(Crash(name, pc, report))

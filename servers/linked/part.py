@@ -79,6 +79,8 @@ class Part:
         self.sys = PartSyscalls(outer.sys.buffer, self._signalled)
         self.pd = PartPD(outer, described, self.sys)
         self.tasks = Tasks()
+        self.pd.at_end = outer.at_end
+        outer.at_end.append(self.tasks.give_up)
         """Its hooks. Requests to a server are among the tasks of its service."""
         self.signals: deque[int] = deque()
         self.has_begun = self.is_ready = False

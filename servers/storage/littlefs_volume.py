@@ -115,12 +115,15 @@ class LittlefsVolume:
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
         self._context.error = None
+        # littlefs itself keeps none of these alive, and uses them until it returns.
+        held = self._fs, self._config, self._files
         try:
             return work()
         except LittleFSError as error:
             words = _WORDS.get(error.code, f"littlefs: {error}")
             raise _FAILURES.get(error.code, Corrupt)(words) from None
         finally:
+            del held
             cause = self._context.error
             if isinstance(cause, Exception):
                 raise DeviceError(str(cause)) from cause
@@ -281,15 +284,20 @@ if AVAILABLE:
 
         def read(self, cfg: Any, block: int, off: int, size: int) -> Any:
             """Bytes of a block."""
+            data = self._do(lambda: self._read(block, off, size))
+            return b"\xff" * size if data is None else data
+
+        async def _read(self, block: int, off: int, size: int) -> bytes:
             sector, skip = divmod(off, SECTOR)
             count = -(-(skip + size) // SECTOR)
-            data = self._do(lambda: self.disk.read(block * _BLOCK_SECTORS + sector, count))
-            return b"\xff" * size if data is None else bytes(data[skip : skip + size])
+            data = bytes(await self.disk.read(block * _BLOCK_SECTORS + sector, count))[skip : skip + size]
+            if len(data) != size:
+                raise DeviceError(f"{size} bytes were to be read, and {len(data)} came")
+            return data
 
         def prog(self, cfg: Any, block: int, off: int, data: bytes) -> int:
             """Write whole sectors of a block."""
-            first = block * _BLOCK_SECTORS + off // SECTOR
-            return self._done(lambda: self.disk.write(first, bytes(data)))
+            return self._done(lambda: self.disk.write(block * _BLOCK_SECTORS + off // SECTOR, bytes(data)))
 
         def erase(self, cfg: Any, block: int) -> int:
             """A disk need not be erased before it is written."""
