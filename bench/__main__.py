@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import exchange, fuzzing, objects, threads
+from bench import exchange, exploring, fuzzing, objects, threads
 from bench.timing import show
 
 COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
@@ -19,7 +19,7 @@ def main() -> None:
     """Measure and print."""
     if sys.argv[1:] not in ([], ["--json"]):
         sys.exit("usage: python -m bench [--json]")
-    figures = [figure for part in (exchange, threads, objects, fuzzing) for figure in part.figures()]
+    figures = [figure for part in (exchange, threads, objects, exploring, fuzzing) for figure in part.figures()]
     if sys.argv[1:]:
         print(json.dumps({figure.name: figure.microseconds for figure in figures}))
         return

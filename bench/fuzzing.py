@@ -4,9 +4,7 @@ The floor is the drawing alone: the same bytes, cut into records that nobody rea
 both cores together, as the time of one step on one core of two.
 """
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -40,28 +38,12 @@ def drawn(use: Callable[[bytes], object]) -> None:
     one()
 
 
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """With garbage collected as seldom as in the processes that fuzz."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-
-
 def _cut(data: bytes) -> list[bytes]:
     return [data[start : start + RECORD] for start in range(HEADER, len(data), RECORD)]
 
 
 def figures() -> list[Figure]:
     """Without checking, and with all invariants after each kernel entry."""
-    with seldom_collected():
-        return _figures()
-
-
-def _figures() -> list[Figure]:
     count = EXAMPLES * STEPS
     floor = least(lambda: drawn(_cut), count)
     found = []

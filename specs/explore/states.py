@@ -15,6 +15,7 @@ differs. What makes the set of states finite is here, too, and nowhere else:
 """
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -65,29 +66,23 @@ class Component:
         self, look: Callable[[], Any], put: Callable[[Any], None], *, holds_times: bool = False,
         learn: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        self._look, self._put, self.holds_times, self._learn = look, put, holds_times, learn
+        self.look, self.put, self.holds_times, self._learn = look, put, holds_times, learn
         self._numbers: dict[Any, int] = {}
-        self._values: list[Any] = []
-        self.now = -1
+        self.values: list[Any] = []
+        """By number."""
+        self.now: int | None = None
+        """The number of what was in the object last; None if that is not known."""
 
-    def number(self) -> int:
-        """The number of what is in the object now."""
-        value = self._look()
-        if self.now >= 0 and value == self._values[self.now]:
-            return self.now
+    def number(self, value: Any) -> int:
+        """The number of what is in the object now, which is this."""
         found = self._numbers.get(value)
         if found is None:
-            found = self._numbers[value] = len(self._values)
-            self._values.append(value)
+            found = self._numbers[value] = len(self.values)
+            self.values.append(value)
             if self._learn is not None:
                 self._learn()
         self.now = found
         return found
-
-    def restore(self, number: int) -> None:
-        """Put back what had this number."""
-        self._put(self._values[number])
-        self.now = number
 
 
 class States:
@@ -106,25 +101,31 @@ class States:
             *(makers[type(item)](item) for item in others),
             self._slots(slots),
         ]
-        self._numbers = [component.number for component in self.components]
 
     def key(self) -> StateKey:
         """The state now."""
-        return tuple([number() for number in self._numbers])
+        found = []
+        for component in self.components:
+            value, now = component.look(), component.now
+            if now is None or value != component.values[now]:
+                now = component.number(value)
+            found.append(now)
+        return tuple(found)
 
     def restore(self, key: StateKey) -> None:
         """Go back to a state."""
         shifted = self.state.time != self.base
         for component, number in zip(self.components, key, strict=True):
             if component.now != number or (shifted and component.holds_times):
-                component.restore(number)
+                component.put(component.values[number])
+                component.now = number
         self.state.time = self.board.time = self.base
         self.state.domain_time = self._domain_time
 
     def forget(self) -> None:
         """Nothing is known of what is in the objects: the next ``restore`` rewrites them all."""
         for component in self.components:
-            component.now = -1
+            component.now = None
 
     # One component for each kind of object
 
@@ -149,8 +150,8 @@ class States:
 
         def put(value: Any) -> None:
             names, doing, fault, pending = value
-            for name, item in zip(_TCB, names, strict=True):
-                setattr(tcb, name, item)
+            (tcb.bound_notification, tcb.domain, tcb.flags, tcb.mcp, tcb.priority, tcb.queue_next, tcb.queue_prev,
+             tcb.queued, tcb.sched_context, tcb.yield_to) = names  # fmt: skip
             tcb.state, tcb.fault = waits[doing], waits[fault]
             if pending:
                 pending, overwritten = pending if type(pending) is tuple else (pending, ())
@@ -177,7 +178,7 @@ class States:
             queue.head, queue.tail = value[-2:]
 
         # One field and two of the queue, or more: ``attrgetter`` gives a tuple of them all.
-        return Component(lambda: fields(item), put)
+        return Component(partial(fields, item), put)
 
     def _reply(self, item: Any) -> Component:
         fields = attrgetter(*_REPLY)
@@ -185,7 +186,7 @@ class States:
         def put(value: Any) -> None:
             item.next, item.prev, item.tcb = value
 
-        return Component(lambda: fields(item), put)
+        return Component(partial(fields, item), put)
 
     def _context(self, sc: Any) -> Component:
         fields, base = attrgetter(*_SC), self.base
@@ -197,8 +198,8 @@ class States:
 
         def put(value: Any) -> None:
             names, refills = value
-            for name, field in zip(_SC, names, strict=True):
-                setattr(sc, name, field)
+            (sc.badge, sc.notification, sc.period, sc.refill_max, sc.reply, sc.size_bits, sc.sporadic, sc.tcb,
+             sc.yield_from) = names  # fmt: skip
             sc.refills = [Refill(base + time, amount) for time, amount in refills]
 
         return Component(look, put, holds_times=True)
@@ -259,8 +260,8 @@ class States:
 
         def put(value: Any) -> None:
             names, ready, rest, until = value
-            for name, field in zip(_KERNEL, names, strict=True):
-                setattr(state, name, field)
+            (state.action, state.candidate, state.consumed, state.current, state.current_sc, state.domain,
+             state.reprogram, state.work_units) = names  # fmt: skip
             for queue in state.ready.values():
                 queue.head = queue.tail = None
             for index, head, tail in ready:
