@@ -1,9 +1,9 @@
 """A shipped system with a few changes, laid over its description and its tables before they are read.
 
 What is laid over a description takes the place of what has the same name (regions, I/O address spaces), the same
-address in a domain (mappings), or an end of the same channel; all else is added, to the domain of the same name if
-there is one. What is laid over a table (TOML) replaces its values, adds to its tables, and replaces services by their
-labels.
+address or number in a domain (mappings, interrupts), of a domain's program, or an end of the same channel; all else is
+added, to the domain of the same name if there is one. What is laid over a table (TOML) replaces its values, adds to
+its tables, and replaces services by their labels.
 """
 
 import tomllib
@@ -17,6 +17,9 @@ _DOMAIN: Final = "protection_domain"
 _CSPACE: Final = "cspace"
 _CHANNEL: Final = "channel"
 _NAMED: Final = ("memory_region", "io_address_space")
+_PROGRAM: Final = "program_image"
+_NUMBERED: Final = {"map": "vaddr", "irq": "id"}
+"""What a domain has by numbers, and what the number is called."""
 _LABEL: Final = "label"
 
 
@@ -75,9 +78,9 @@ def _stand_for_the_same(old: Element, new: Element) -> bool:
         return False
     if new.tag in _NAMED:
         return old.get("name") == new.get("name")
-    if new.tag == "map":
-        return old.get("vaddr") == new.get("vaddr")
-    return new.tag == _CHANNEL and not _ends(old).isdisjoint(_ends(new))
+    if new.tag in _NUMBERED:
+        return old.get(_NUMBERED[new.tag]) == new.get(_NUMBERED[new.tag])
+    return new.tag == _PROGRAM or (new.tag == _CHANNEL and not _ends(old).isdisjoint(_ends(new)))
 
 
 def _ends(channel: Element) -> set[tuple[str | None, str | None]]:

@@ -51,6 +51,8 @@ WITHOUT_STACK = {"network": "absent.elf", "web": "absent.elf"}
 """Programs in place of those that need lwIP."""
 MIRRORED: Final = "mirrored"
 """What is in this directory beside the system's description is laid over it for a shell on a mirror."""
+ON: Final = "on_"
+"""So begins the name of the directory with what is laid over it for another board."""
 SLICE_US: Final = 2_000
 END_KEY: Final = b"\x04"
 ERASE_KEY: Final = b"\x15"
@@ -79,6 +81,7 @@ def shell(
         Path | None,
         typer.Option(help="A second image that holds the same: either disk may fail, its driver lie.", dir_okay=False),
     ] = None,
+    board: Annotated[str, typer.Option(help="The machine.")] = BOARD,
     net: Annotated[
         str, typer.Option(help="user: lend the machine ports of the host; none: a card without a cable.")
     ] = "none",
@@ -107,7 +110,9 @@ def shell(
     source = _source(script, is_plain=is_plain)
     peer = _peer(net, forward or [], allow or [], name or [])
     terminal = _terminal(source, is_plain=is_plain)
-    system = _booted(_disks(disk, mirror, seed), peer, terminal, seed, is_plain=is_plain)
+    if board not in boards():
+        _refuse(f"--board {board}: this system runs on {' and '.join(boards())}")
+    system = _booted(_disks(disk, mirror, seed), peer, terminal, seed, is_plain=is_plain, board=board)
     trace = Trace(system.loop)
     with _raw_terminal(source.fd, is_plain):
         left = _run(system, source, is_plain=is_plain)
@@ -258,25 +263,32 @@ def _terminal(source: SerialInput, *, is_plain: bool) -> TerminalBackend:
 
 
 def _booted(
-    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, seed: int | None, *, is_plain: bool
-) -> DescribedSystem:
+    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, seed: int | None, *, is_plain: bool, board: str
+) -> DescribedSystem:  # fmt: skip
     """The system, with a network if its server can run here."""
     programs = {"shell": "shell_plain.elf"} if is_plain else {}
     now_ns = time.time_ns() if seed is None else seed
     try:
-        return build(disk, peer, terminal, programs, now_ns)
+        return build(disk, peer, terminal, programs, now_ns, board=board)
     except DescriptionError as error:
         reasons = "\n".join(map(str, error.diagnostics))
         print(f"capkernel shell: without the network, since\n{reasons}", file=sys.stderr)
     try:
-        return build(disk, peer, terminal, programs | WITHOUT_STACK, now_ns)
+        return build(disk, peer, terminal, programs | WITHOUT_STACK, now_ns, board=board)
     except DescriptionError as error:
         _refuse("\n".join(map(str, error.diagnostics)), FAILED)
 
 
+def boards() -> list[str]:
+    """The boards on which the system runs."""
+    directories = find_system(SYSTEM).parent.glob(f"{ON}*")
+    return [BOARD, *sorted(each.name.removeprefix(ON) for each in directories)]
+
+
 def build(
-    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, programs: Mapping[str, str], now_ns: int
-) -> DescribedSystem:
+    disk: BlockBacking | Mirrored, peer: Peer, terminal: Backend, programs: Mapping[str, str], now_ns: int,
+    *, board: str = BOARD,
+) -> DescribedSystem:  # fmt: skip
     """The system, not yet started; ``programs`` take the place of its own, by the domain's name.
 
     ``now_ns`` is what its clock shows, in nanoseconds since 1970, and decides what its entropy device gives. Raises
@@ -284,20 +296,27 @@ def build(
     """
     path = find_system(SYSTEM)
     devices = {"virtio1": virtio_net(peer), "virtio2": virtio_rng(seed=now_ns), "rtc0": real_time_clock(now_ns)}
-    if not isinstance(disk, Mirrored):
-        return _described(path, [path.parent], terminal, programs, devices | {"virtio0": virtio_blk(disk)})
-    devices |= {"virtio0": virtio_blk(disk.first), "virtio7": virtio_blk(disk.second)}
+    if isinstance(disk, Mirrored):
+        devices |= {"virtio0": virtio_blk(disk.first), "virtio7": virtio_blk(disk.second)}
+    else:
+        devices["virtio0"] = virtio_blk(disk)
+    overlays = [MIRRORED] * isinstance(disk, Mirrored)
+    if board != BOARD:
+        overlays += [f"{ON}{board}", *(f"{each}_{ON}{board}" for each in overlays)]
     with TemporaryDirectory() as name:
-        place = Path(name)
-        mirrored = lay_over(path, path.parent / MIRRORED, place)
-        (place / "mirror_name.toml").write_text(f'identity = "{disk.identity.hex()}"\n', encoding="utf-8")
-        return _described(mirrored, [place, path.parent], terminal, programs, devices)
+        place, laid = Path(name), path
+        for overlay in overlays:
+            laid = lay_over(laid, path.parent / overlay, place)
+        if isinstance(disk, Mirrored):
+            (place / "mirror_name.toml").write_text(f'identity = "{disk.identity.hex()}"\n', encoding="utf-8")
+        return _described(laid, [place, path.parent], board, terminal, programs, devices)
 
 
 def _described(
-    path: Path, places: list[Path], terminal: Backend, programs: Mapping[str, str], devices: Mapping[str, DeviceFactory]
-) -> DescribedSystem:
-    board = find_board(BOARD)
+    path: Path, places: list[Path], on: str, terminal: Backend, programs: Mapping[str, str],
+    devices: Mapping[str, DeviceFactory],
+) -> DescribedSystem:  # fmt: skip
+    board = find_board(on)
     system = load(path, search_path=places, board=board)
     return DescribedSystem(
         with_programs(system, programs), find_machine(board.name), places,
