@@ -156,6 +156,8 @@ async def _orphan(libc: Libc) -> bool:
     writing, reading = await libc.open("/home/orphan", O_WRONLY | O_APPEND), await libc.open("/home/orphan", O_RDONLY)
     await libc.unlink("/home/orphan")
     await libc.write(writing, b"here")
+    # What is not synced goes with the file server if that dies; this says so, and all is begun anew.
+    await libc.fsync(writing)
     found = await libc.read_all(reading)
     await libc.close(writing)
     await libc.close(reading)
