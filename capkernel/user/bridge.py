@@ -5,9 +5,11 @@ knows nothing of coroutines. Such a function's state lives in a host stack and c
 
 Nor can it be freed while it waits: a library in C may stand in the middle of it. Whoever gives up ``run_blocking`` lets
 the function run to its end first, with an exception wherever it waits. Only the host's thread that began it can do so;
-if another one collects what is no longer used, that is put off until the first comes by here again.
+if another one collects what is no longer used, that is put off until the first comes by here again. Nor is it done in
+the middle of a collection, which has lists on the very stack that would be switched, but right behind it.
 """
 
+import gc
 from collections.abc import Callable
 from types import coroutine
 from typing import Any, Final
@@ -26,7 +28,9 @@ else:
 _STUBBORN: Final = 100
 """Times that a function is told to end."""
 _unfinished: "list[greenlet]" = []
-"""Functions that wait and are given up, and that the thread which gave them up could not end."""
+"""Functions that wait and are given up, and could not be ended there."""
+_left: "list[greenlet]" = []
+"""Those that go on whatever comes."""
 
 
 class BridgeError(Exception):
@@ -42,7 +46,7 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
     if not AVAILABLE:
         raise BridgeError("blocking calls from plain functions need greenlet: pip install 'capkernel[sync]'")
     if _unfinished:
-        _unfinished[:] = [each for each in _unfinished if not _is_ended(each)]
+        _end_unfinished()
     carrier = greenlet(function)
     step: Callable[..., Any] = carrier.switch
     while True:
@@ -56,30 +60,57 @@ def run_blocking(function: Callable[..., Any], *args: Any) -> Steps:
         try:
             step, args = carrier.switch, ((yield found),)
         except GeneratorExit:
-            if not _is_ended(carrier):
-                _unfinished.append(carrier)
+            _unfinished.append(carrier)
+            if not _collections.is_under_way:
+                _end_unfinished()
             raise
         except BaseException as error:
             step, args = carrier.throw, (error,)
 
 
-def _is_ended(carrier: "greenlet") -> bool:
-    """Let a function that waits run to its end; what it says to that is lost. False if it waits still."""
-    try:
-        carrier.parent = getcurrent()
-    except ValueError:
-        # It is another thread's.
-        return False
+def _end_unfinished() -> None:
+    """End what can be ended here."""
+    given_up, _unfinished[:] = _unfinished[:], []
+    for carrier in given_up:
+        try:
+            carrier.parent = getcurrent()
+        except ValueError:
+            # It is another thread's.
+            _unfinished.append(carrier)
+        else:
+            _end(carrier)
+
+
+def _end(carrier: "greenlet") -> None:
+    """Let a function that waits run to its end; what it says to that is lost."""
     for _ in range(_STUBBORN):
         if carrier.dead:
-            break
+            return
         try:
             carrier.throw(GeneratorExit())
         except KeyboardInterrupt:
             raise
         except BaseException:
             continue
-    return bool(carrier.dead)
+    _left.append(carrier)
+
+
+class _Collections:
+    """Whether the host is just collecting what is no longer used."""
+
+    def __init__(self) -> None:
+        self.is_under_way = False
+
+    def __call__(self, phase: str, _: dict[str, int]) -> None:
+        """It begins, or is over."""
+        self.is_under_way = phase == "start"
+        if not self.is_under_way and _unfinished:
+            _end_unfinished()
+
+
+_collections = _Collections()
+if AVAILABLE:
+    gc.callbacks.append(_collections)
 
 
 def _stepper() -> "greenlet":

@@ -164,6 +164,59 @@ def test_a_function_that_waits_runs_to_its_end_before_it_is_freed(times: int, ho
 
 
 @needs_greenlet
+def test_no_stack_is_switched_in_the_middle_of_a_collection() -> None:
+    phases: list[str] = []
+
+    def collection(phase: str, _: dict[str, int]) -> None:
+        phases.append(phase)
+
+    def function() -> None:
+        try:
+            wait(step())
+        finally:
+            ended.extend(phases[-1:])
+
+    async def work() -> None:
+        await run_blocking(function)
+
+    ended: list[str] = []
+    circle: list[Any] = [work()]
+    assert circle[0].send(None) == STEP
+    circle.append(circle)
+    del circle
+    gc.callbacks.insert(0, collection)
+    try:
+        gc.collect()
+    finally:
+        gc.callbacks.remove(collection)
+    assert ended == ["stop"]
+
+
+@needs_greenlet
+def test_a_function_that_goes_on_whatever_comes_is_left_where_it_is() -> None:
+    def function() -> None:
+        while True:
+            heard.append("no")
+            with suppress(BaseException):
+                wait(step())
+
+    async def work() -> None:
+        await run_blocking(function)
+
+    heard: list[str] = []
+    steps: Any = work()
+    steps.send(None)
+    steps.close()
+    told = len(heard)
+    assert 10 < told < 1_000
+    gc.collect()
+    other: Any = carried(0, [])
+    other.send(None)
+    other.close()
+    assert len(heard) == told
+
+
+@needs_greenlet
 def test_a_function_that_another_thread_gives_up_is_ended_when_its_own_comes_by() -> None:
     ended: list[str] = []
     waiting: list[Any] = [carried(1, ended)]
