@@ -12,6 +12,7 @@ the disk: what was not synced is lost, what was is there.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import evolve
@@ -185,8 +186,10 @@ class LittlefsVolume:
 
     async def release(self, path: str) -> None:
         """Nobody has the file open any more."""
-        await self._settle(path)
-        self._unsynced.forget(path)
+        try:
+            await self._settle(path)
+        finally:
+            self._unsynced.forget(path)
 
     async def _settle(self, path: str) -> None:
         """Sync a file and be done with it."""
@@ -259,13 +262,19 @@ class LittlefsVolume:
         file = self._files.pop(path, None)
         if file is None:
             while len(self._files) >= OPEN_LIMIT:
-                self._close(next(iter(self._files)))
+                # That one's users learn of it at their next sync; who wants this file has nothing to do with it.
+                with suppress(LittleFSError):
+                    self._close(next(iter(self._files)))
             file = lfs.file_open(self._fs, path, "rb" if self.disk.is_read_only else "r+b")
         self._files[path] = file
         return file
 
     def _close(self, path: str) -> None:
-        lfs.file_close(self._fs, self._files.pop(path))
+        try:
+            lfs.file_close(self._fs, self._files.pop(path))
+        except LittleFSError:
+            self._unsynced.lose_one(path)
+            raise
 
 
 def _entry(found: Any) -> Entry:

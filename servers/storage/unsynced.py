@@ -23,11 +23,17 @@ class Unsynced:
         self._lost |= self._changed
         self._changed.clear()
 
+    def lose_one(self, path: str) -> None:
+        """A file could not be written: its changes are gone."""
+        if path in self._changed:
+            self._changed.discard(path)
+            self._lost.add(path)
+
     def check(self, path: str) -> None:
         """Before a sync. Raises DeviceError, once, if something of the file was lost since the last."""
         if path in self._lost:
             self._lost.discard(path)
-            raise DeviceError(f"the disk failed, and what was written to {path} after it was synced is lost")
+            raise DeviceError(f"the disk failed, or is full: what was written to {path} after it was synced is lost")
 
     def check_all(self) -> None:
         """Before the volume is given up. Raises DeviceError while somebody has not been told of a loss."""

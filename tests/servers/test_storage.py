@@ -17,6 +17,7 @@ from capkernel.protocols.failures import (
     WrongKind,
 )
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, Entry, File
+from servers.storage import littlefs_volume
 from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
@@ -189,6 +190,41 @@ def test_there_is_no_way_up_nor_along_a_path(name: str) -> None:
     for refused in (bench.open[0].open(name, READ), bench.open[0].remove(name)):
         with pytest.raises(Malformed):
             bench.disk.run(refused)
+
+
+@pytest.mark.parametrize("how", ["open another", "move it"])
+def test_what_cannot_be_written_when_littlefs_closes_a_file_is_told_to_who_syncs_it(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It closes the one that was not used for longest if too many are open, and those that are moved."""
+    bench = littlefs()
+    root = bench.open[0]
+    closed = littlefs_volume.lfs.file_close
+
+    def full(fs: Any, file: Any) -> None:
+        monkeypatch.setattr(littlefs_volume.lfs, "file_close", closed)
+        closed(fs, file)
+        raise littlefs_volume.LittleFSError(-28)
+
+    async def story() -> None:
+        others = [await root.create(f"other{number}") for number in range(littlefs_volume.OPEN_LIMIT)]
+        file = await root.create("file")
+        await file.write(0, b"text")
+        monkeypatch.setattr(littlefs_volume.lfs, "file_close", full)
+        if how == "move it":
+            with pytest.raises(NoSpace):
+                await root.rename("file", root, "moved")
+        else:
+            for other in others:
+                await other.write(0, b"other")
+        with pytest.raises(DeviceError, match="is lost"):
+            await file.sync()
+        await file.write(0, b"text")
+        await file.sync()
+        for other in others:
+            await other.sync()
+
+    bench.disk.run(story())
 
 
 def test_a_full_disk_is_said_and_leaves_what_was_synced() -> None:
