@@ -280,4 +280,3 @@ def test_a_large_directory_is_read_once_for_all_parts_of_its_list_unless_it_chan
     assert (rest[0].name, rest[0].size, volume.lists) == ("099", 4, 3)
     run(root.remove("000"))
     assert run(root.list(98))[0].name == "099"
-
