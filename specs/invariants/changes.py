@@ -243,37 +243,34 @@ class Look:
 
     def _changed_slots(self, changed: Changed) -> int:
         """Whether any cap or link has changed; and the containers in which a slot was touched for the first time."""
-        mask, self.slots = 0, ()
+        found: list[Slot] | None = []
         filed = self._in_containers()
         if filed != self._filed:
             self._filed = filed
             for number, container in enumerate(self._containers):
                 now = list(container.slots.values())
                 if now != self._places[number]:
-                    mask |= self._other_places(number, now)
+                    others = self._other_places(number, now)
+                    found = None if found is None or others is None else found + others
                     changed.setdefault(container, set()).add("slots")
         differing = self._slots.differing()
-        if differing:
-            if not mask:
-                self.slots = tuple(differing)
-            mask |= CAPS
-        return mask
+        self.slots = None if found is None else (*found, *differing)
+        return 0 if self.slots == () else CAPS
 
     def _in_containers(self) -> list[Any]:
         """All slots of all containers, with their indices, flat."""
         return gc.get_referents(*[container.slots for container in self._containers])
 
-    def _other_places(self, number: int, now: list[Slot]) -> int:
-        """A container has other slots than before: more, as a rule, which hold nothing yet."""
+    def _other_places(self, number: int, now: list[Slot]) -> list[Slot] | None:
+        """A container has other slots than before: of new ones those that hold something; None if old ones are gone."""
         before = self._places[number]
         self._places[number] = now
         fresh = now[len(before) :]
-        if now[: len(before)] != before or not all(map(_is_blank, fresh)):
-            self.slots = None
+        if now[: len(before)] != before:
             self._slots = Flat(list(chain.from_iterable(self._places)))
-            return CAPS
+            return None
         self._slots = self._slots.extended(fresh)
-        return 0
+        return [slot for slot in fresh if not _is_blank(slot)]
 
     # What lies in the machine
 

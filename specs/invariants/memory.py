@@ -128,6 +128,8 @@ def memory_is_paid_for(view: View) -> str | None:
     problems = list(view.once(_wrong_places))
     for node in view.touched(ko.CNode):
         problems += _overfull(node, 1 << node.radix)
+    for lines in view.touched(ko.SlotContainer):
+        problems += _overfull(lines, view.config.timer_irq + 1)
     for tcb in view.touched(ko.TCB):
         problems += _overgrown_thread(tcb)
     for sc in view.touched(ko.SchedContext):
@@ -167,7 +169,9 @@ def _overgrown_thread(tcb: ko.TCB) -> list[str]:
         problems.append(f"{name_of(tcb)} has {len(tcb.registers)} registers and a name of {len(tcb.name)}")
     if not (0 <= tcb.priority <= 255 and 0 <= tcb.mcp <= 255):
         problems.append(f"{name_of(tcb)} has priority {tcb.priority}, mcp {tcb.mcp}")
-    return problems + _unfit_numbers(tcb, [tcb.ipc_buffer, tcb.flags, tcb.domain, *tcb.registers])
+    if not (0 <= tcb.ipc_buffer <= WORD_MASK and 0 <= tcb.flags <= WORD_MASK and 0 <= tcb.domain <= WORD_MASK):
+        problems.append(f"{name_of(tcb)} has IPC buffer {tcb.ipc_buffer:#x}, flags {tcb.flags:#x}, domain {tcb.domain}")
+    return problems + _unfit_numbers(tcb, tcb.registers)
 
 
 def _overfull(container: ko.SlotContainer, size: int) -> list[str]:
@@ -190,7 +194,6 @@ def _overgrown_kernel(view: View) -> list[str]:
     problems = []
     if state.asid_table and not 0 <= min(state.asid_table) <= max(state.asid_table) < obj.ASID_POOL_COUNT:
         problems.append("an ASID pool is registered out of range")
-    problems += _overfull(state.irq_slots, config.timer_irq + 1)
     if len(state.domain_schedule) != config.domain_schedule_length:
         problems.append("the domain schedule has changed its length")
     if not (0 <= state.domain < config.num_domains and 0 <= state.domain_index < len(state.domain_schedule)):
