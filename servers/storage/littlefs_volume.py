@@ -123,6 +123,8 @@ class LittlefsVolume:
         except LittleFSError as error:
             words = _WORDS.get(error.code, f"littlefs: {error}")
             raise _FAILURES.get(error.code, Corrupt)(words) from None
+        except UnicodeError as error:
+            raise Corrupt(f"a name on the disk is no text: {error}") from None
         finally:
             del held
             cause = self._context.error

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.failures import (
+    Corrupt,
     DeviceError,
     Gone,
     Malformed,
@@ -16,7 +17,7 @@ from capkernel.protocols.failures import (
     NotPermitted,
     WrongKind,
 )
-from capkernel.protocols.files import READ, READ_WRITE, WRITE, Entry, File
+from capkernel.protocols.files import READ, READ_WRITE, WRITE, Entry, File, Kind
 from servers.storage import littlefs_volume
 from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
@@ -225,6 +226,26 @@ def test_what_cannot_be_written_when_littlefs_closes_a_file_is_told_to_who_syncs
             await other.sync()
 
     bench.disk.run(story())
+
+
+def test_a_name_on_a_littlefs_that_is_no_text_is_an_error_of_the_disk_and_of_nobody_else() -> None:
+    bench = littlefs()
+    root = bench.open[0]
+    bench.disk.run(root.create("other"))
+
+    def create(name: bytes) -> None:
+        """As another program may have."""
+        littlefs_volume.lfs.FILENAME_ENCODING = "latin-1"
+        try:
+            bench.disk.run(bench.tree.volume.create(name.decode("latin-1"), Kind.FILE))
+        finally:
+            littlefs_volume.lfs.FILENAME_ENCODING = encoding
+
+    encoding = littlefs_volume.lfs.FILENAME_ENCODING
+    create(b"\xf7")
+    with pytest.raises(Corrupt, match="no text"):
+        bench.disk.run(root.list(0))
+    assert bench.disk.run(root.info("other")).size == 0
 
 
 def test_a_full_disk_is_said_and_leaves_what_was_synced() -> None:
