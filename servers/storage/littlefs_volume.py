@@ -7,13 +7,17 @@ the bytes that were asked for: after an error it gives those of an erased disk, 
 littlefs has returned. A file is closed once, whatever comes of it. And littlefs ends the process if it is used wrongly,
 for instance if a file is read that was opened for writing.
 
+Nor does littlefs check twice what it has read: given other bytes than before it ends the process, too. So a checksum is
+kept of each sector since the volume was mounted, and one that is another is an error of the disk.
+
 After an error nobody knows what littlefs still believes in memory. So the volume is then mounted anew, from what is on
 the disk: what was not synced is lost, what was is there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
+from zlib import crc32
 
 from attrs import evolve
 
@@ -85,6 +89,7 @@ class LittlefsVolume:
     async def _mount(self) -> None:
         """Begin from what is on the disk, which may be another one than before."""
         await self.disk.open()
+        self._context.seen.clear()
         self._configure()
         is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
         if is_blank and self.may_format and not self.disk.is_read_only:
@@ -284,6 +289,12 @@ def _entry(found: Any) -> Entry:
     return Entry(found.name, Kind.DIRECTORY if is_directory else Kind.FILE, 0 if is_directory else found.size)
 
 
+def _checksums(first: int, data: bytes) -> Iterator[tuple[int, int]]:
+    """Of each sector, with its number."""
+    for place in range(0, len(data), SECTOR):
+        yield first + place // SECTOR, crc32(data[place : place + SECTOR])
+
+
 if AVAILABLE:
 
     class _Context(UserContext):
@@ -292,6 +303,8 @@ if AVAILABLE:
         def __init__(self, disk: CachedDisk) -> None:
             self.disk = disk
             self.error: BaseException | None = None
+            self.seen: dict[int, int] = {}
+            """Checksums of sectors as littlefs knows them since it was mounted."""
 
         def read(self, cfg: Any, block: int, off: int, size: int) -> Any:
             """Bytes of a block."""
@@ -301,14 +314,22 @@ if AVAILABLE:
         async def _read(self, block: int, off: int, size: int) -> bytes:
             sector, skip = divmod(off, SECTOR)
             count = -(-(skip + size) // SECTOR)
-            data = bytes(await self.disk.read(block * _BLOCK_SECTORS + sector, count))[skip : skip + size]
-            if len(data) != size:
-                raise DeviceError(f"{size} bytes were to be read, and {len(data)} came")
-            return data
+            first = block * _BLOCK_SECTORS + sector
+            data = bytes(await self.disk.read(first, count))
+            if len(data) != count * SECTOR:
+                raise DeviceError(f"{count * SECTOR} bytes were to be read, and {len(data)} came")
+            for number, checksum in _checksums(first, data):
+                if self.seen.setdefault(number, checksum) != checksum:
+                    raise DeviceError(f"sector {number} is not what it was: somebody below lies")
+            return data[skip : skip + size]
 
         def prog(self, cfg: Any, block: int, off: int, data: bytes) -> int:
             """Write whole sectors of a block."""
-            return self._done(lambda: self.disk.write(block * _BLOCK_SECTORS + off // SECTOR, bytes(data)))
+            return self._done(lambda: self._prog(block * _BLOCK_SECTORS + off // SECTOR, bytes(data)))
+
+        async def _prog(self, first: int, data: bytes) -> None:
+            self.seen.update(_checksums(first, data))
+            await self.disk.write(first, data)
 
         def erase(self, cfg: Any, block: int) -> int:
             """A disk need not be erased before it is written."""

@@ -1,11 +1,13 @@
 """File systems behind caps: littlefs, FAT and memory agree on everything, rights hold, what was synced survives."""
 
+import random
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import (
     Corrupt,
     DeviceError,
@@ -19,11 +21,12 @@ from capkernel.protocols.failures import (
 )
 from capkernel.protocols.files import READ, READ_WRITE, WRITE, Entry, File, Kind
 from servers.storage import littlefs_volume
+from servers.storage.disk import Disk
 from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
-from tests.servers.fakedisk import FakeDisk
+from tests.servers.fakedisk import REGION, FakeDisk
 from tests.servers.storage_bench import FILES, STEPS, Bench, mounted, save_until_power_goes
 
 VOLUMES = {"littlefs": LittlefsVolume, "fat": FatVolume}
@@ -226,6 +229,48 @@ def test_what_cannot_be_written_when_littlefs_closes_a_file_is_told_to_who_syncs
             await other.sync()
 
     bench.disk.run(story())
+
+
+class Fickle(FakeDisk):
+    """Reads something else once in a while, and a moment later the right bytes again."""
+
+    chance = random.Random(0)
+    rate = 0.0
+
+    async def read(self, sector: int, count: int, offset: int) -> None:
+        await super().read(sector, count, offset)
+        if self.chance.random() < self.rate:
+            at = offset + self.chance.randrange(count * SECTOR)
+            self.memory[at : at + 4] = self.chance.randbytes(4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_disk_that_reads_something_else_is_an_error_and_littlefs_is_not_led_astray(seed: int) -> None:
+    """It would end the process: it looks at what it reads once, and then believes it."""
+    disk = Fickle(512)
+    volume = LittlefsVolume(Disk(disk, REGION))
+    disk.run(volume.open())
+    disk.chance, wrong = random.Random(seed), 0
+
+    async def story() -> None:
+        nonlocal wrong
+        for number in range(60):
+            name = f"file{number % 7}"
+            disk.rate = 0.02 * (number % 2)
+            try:
+                if await volume.info(name) is None:
+                    await volume.create(name, Kind.FILE)
+                await volume.write(name, number * 100, bytes([number]) * 3000)
+                await volume.sync(name)
+                await volume.list("")
+                await volume.release(name)
+            except DeviceError as failure:
+                wrong += "is not what it was" in str(failure)
+            except (Corrupt, NotFound, NoSpace):
+                continue
+
+    disk.run(story())
+    assert wrong
 
 
 def test_a_name_on_a_littlefs_that_is_no_text_is_an_error_of_the_disk_and_of_nobody_else() -> None:
