@@ -63,6 +63,8 @@ campaign: compiler $(VENV)/.dev
 	$(BIN)/capkernel conform tests/golden
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2
 	$(BIN)/capkernel campaign --faults $(FAULTS) --workers 2 --corruption
+	for contrast in storage console processes; do \
+		$(BIN)/capkernel campaign --system $$contrast --faults $(FAULTS) --workers 2 --corruption || exit; done
 	$(BIN)/capkernel refine --golden tests/golden --steps 10000000 --workers 2 --record build/refine.json
 	$(BIN)/capkernel explore --record build/explore.json
 	$(BIN)/capkernel fuzz --steps 1000000 --workers 2 --record build/fuzz.json
