@@ -131,7 +131,7 @@ def test_nobody_sleeps_who_cannot_have_slept(monkeypatch: pytest.MonkeyPatch, mo
     bench = started(*TIMERS["capkernel"])
     bench.ask(bench.client(Timer, 2).sleep(900))
     [(reply, message, _)] = bench.program.callers.waiting()
-    request = bench.run(keep_request(reply if replies else 302, message))
+    request = keep_request(reply if replies else 302, message)
     forged = KeptTimes(KeptAlarms([]), [KeptSleeper(request, moment)] * (replies or 1))
     monkeypatch.setattr(timer, "KeptTimes", lambda alarms, sleepers: forged)
     assert bench.gives_way()
