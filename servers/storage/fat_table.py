@@ -5,7 +5,7 @@ be *taken* before it has an entry: it is then nobody else's, and a loss of power
 """
 
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Final
 
 from capkernel.protocols.block import SECTOR
@@ -119,8 +119,8 @@ class AllocationTable:
                 self.free += 1
 
     def link(self, clusters: list[int]) -> None:
-        """Make them a chain that ends with the last."""
-        for cluster, following in zip(clusters, [*clusters[1:], self.mask], strict=True):
+        """Make them a chain that ends with the last; none are none."""
+        for cluster, following in pairwise([*clusters, self.mask]):
             if self[cluster] != following:
                 self[cluster] = following
 

@@ -10,8 +10,9 @@ for instance if a file is read that was opened for writing.
 Nor does littlefs check twice what it has read: given other bytes than before it ends the process, too. So a checksum is
 kept of each sector since the volume was mounted, and one that is another is an error of the disk.
 
-After an error nobody knows what littlefs still believes in memory. So the volume is then mounted anew, from what is on
-the disk: what was not synced is lost, what was is there.
+After an error of the disk, or one for want of room, nobody knows what littlefs still believes in memory; used further,
+it may end the process. So the volume is then mounted anew, from what is on the disk: what was not synced is lost, of
+whatever file, and who syncs it is told; what was synced is there.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,6 +52,10 @@ else:
 BLOCK: Final = 4096
 _BLOCK_SECTORS: Final = BLOCK // SECTOR
 _INPUT_OUTPUT_ERROR: Final = -5
+_NO_SPACE: Final = -28
+_NAME_TOO_LONG: Final = -36
+_LONGEST_NAME: Final = 255
+"""Bytes."""
 _LOOKAHEAD: Final = 64
 OPEN_LIMIT: Final = 16
 """Files that littlefs has open at a time; each takes a buffer of 4 KiB."""
@@ -64,6 +69,8 @@ _WORDS: Final = {
     -36: "the name is too long", -84: "what is on the disk is no intact littlefs",
 }
 """What the commoner errors mean."""
+_IN_DOUBT: Final = (DeviceError, NoSpace, Corrupt)
+"""After these what littlefs has in memory is not to be relied on."""
 
 
 class LittlefsVolume:
@@ -77,6 +84,7 @@ class LittlefsVolume:
         self.may_format = False
         self._files: dict[str, Any] = {}
         self._unsynced = Unsynced()
+        self._is_in_doubt = False
         self._fs: Any = None
         self._config: Any = None
         self._context = _Context(disk)
@@ -108,16 +116,19 @@ class LittlefsVolume:
         self._files = {}
 
     async def _run(self, work: Callable[[], Any]) -> Any:
-        """Run littlefs until it returns. Raises a failure; after one of the disk the next operation mounts anew."""
+        """Run littlefs until it returns. Raises a failure; after one of ``_IN_DOUBT`` the next operation mounts anew."""
         if not self.is_mounted:
             await self._mount()
         try:
             return await run_blocking(self._guarded, work)
-        except DeviceError:
-            self.is_mounted = False
-            self._files = {}
-            self._unsynced.lose()
+        except _IN_DOUBT:
+            self._is_in_doubt = True
             raise
+        finally:
+            if self._is_in_doubt:
+                self._is_in_doubt = self.is_mounted = False
+                self._files = {}
+                self._unsynced.lose()
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
         self._context.error = None
@@ -232,7 +243,7 @@ class LittlefsVolume:
         if kind is Kind.DIRECTORY:
             await self._run(lambda: lfs.mkdir(self._fs, path))
         else:
-            await self._run(lambda: lfs.file_close(self._fs, lfs.file_open(self._fs, path, "x+b")))
+            await self._run(lambda: self._make_file(path))
 
     async def remove(self, path: str) -> None:
         """Remove something."""
@@ -276,11 +287,21 @@ class LittlefsVolume:
         self._files[path] = file
         return file
 
+    def _make_file(self, path: str) -> None:
+        try:
+            lfs.file_close(self._fs, lfs.file_open(self._fs, path, "x+b"))
+        except LittleFSError as error:
+            if error.code == _NAME_TOO_LONG and len(path.rpartition("/")[2].encode()) <= _LONGEST_NAME:
+                # littlefs takes want of room for the entry for a name that has none in any block.
+                raise LittleFSError(_NO_SPACE) from None
+            raise
+
     def _close(self, path: str) -> None:
         try:
             lfs.file_close(self._fs, self._files.pop(path))
         except LittleFSError:
             self._unsynced.lose_one(path)
+            self._is_in_doubt = True
             raise
 
 

@@ -221,14 +221,74 @@ def test_what_cannot_be_written_when_littlefs_closes_a_file_is_told_to_who_syncs
         else:
             for other in others:
                 await other.write(0, b"other")
-        with pytest.raises(DeviceError, match="is lost"):
-            await file.sync()
-        await file.write(0, b"text")
-        await file.sync()
-        for other in others:
-            await other.sync()
+        # What littlefs believes is not to be relied on any more, so what was not synced of others is lost, too.
+        for each in [file, *(others if how == "open another" else ())]:
+            with pytest.raises(DeviceError, match="is lost"):
+                await each.sync()
+        for each in [file, *others]:
+            await each.write(0, b"again")
+            await each.sync()
+            assert await each.read(0, 9) == b"again"
 
     bench.disk.run(story())
+
+
+@volumes
+@pytest.mark.parametrize("seed", range(3))
+def test_a_full_disk_is_used_on_and_keeps_what_was_synced(kind: Any, seed: int) -> None:
+    """littlefs by itself ends the process at one of the next writes."""
+    bench, chance = mounted(kind, FakeDisk(512)), random.Random(seed)
+    root, synced, refused = bench.open[0], dict[str, bytes | None](), 0
+
+    async def change(name: str) -> None:
+        if name in synced and chance.random() < 0.2:
+            await root.remove(name)
+            del synced[name]
+            return
+        file = await (root.open(name, READ_WRITE) if name in synced else root.create(name))
+        data = chance.randbytes(chance.randint(0, 1500))
+        # Until it is synced it may be as before, as now, or anything between.
+        synced[name] = None
+        try:
+            await file.resize(0)
+            await file.write(0, data)
+            await file.sync()
+            synced[name] = data
+        finally:
+            await file.closed()
+
+    async def story() -> None:
+        nonlocal refused
+        for _ in range(600):
+            try:
+                await change(f"file{chance.randrange(300)}")
+            except (NoSpace, DeviceError):
+                refused += 1
+        for name, data in synced.items():
+            file = await root.open(name, READ)
+            assert await file.read(0, 2000) == data or data is None, name
+            await file.closed()
+
+    bench.disk.run(story())
+    assert refused > 20
+    assert len([data for data in synced.values() if data]) > 20
+
+
+def test_a_fat_file_that_was_synced_is_emptied_and_synced() -> None:
+    disk = FakeDisk(512)
+    bench = mounted(FatVolume, disk)
+
+    async def story() -> None:
+        file = await bench.open[0].create("file")
+        for text in (b"text" * 1000, b"", b"more"):
+            await file.resize(0)
+            await file.write(0, text)
+            await file.sync()
+            assert [entry.size for entry in await bench.open[0].list(0)] == [len(text)]
+
+    bench.disk.run(story())
+    again = mounted(FatVolume, disk).open[0]
+    assert disk.run(disk.run(again.open("file", READ)).read(0, 9)) == b"more"
 
 
 class Fickle(FakeDisk):
