@@ -116,7 +116,7 @@ class LittlefsVolume:
         self._files = {}
 
     async def _run(self, work: Callable[[], Any]) -> Any:
-        """Run littlefs until it returns. Raises a failure; after one of ``_IN_DOUBT`` the next operation mounts anew."""
+        """Run littlefs until it returns. Raises a failure; after one ``_IN_DOUBT`` the next operation mounts anew."""
         if not self.is_mounted:
             await self._mount()
         try:
