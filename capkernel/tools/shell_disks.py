@@ -90,7 +90,11 @@ def _label(path: Path, disk: FileDisk) -> Label | None:
             "or not there"
         )  # fmt: skip
     if label is None and any(start) and TABLE_MAGIC not in start:
-        raise _unusable(path, "it is neither empty nor one half of a mirror; it is left as it is")
+        raise _unusable(
+            path,
+            "it is neither empty nor one half of a mirror; it is left as it is. If it was a half and its beginning is "
+            "spoilt, move it away: what is not there is made anew from the other half",
+        )  # fmt: skip
     return label
 
 

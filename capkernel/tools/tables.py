@@ -48,12 +48,16 @@ def _judged(
     if not isinstance(prefill, FilePrefill):
         return
     variables = {patch.symbol for patch in symbol_patches(system, pd)}
+    ends = (end for channel in system.channels for end in (channel.a, channel.b) if end.pd == pd.name)
+    channels = {each.id for each in (*pd.irqs, *ends)}
     file = str(context.find(prefill.path) or prefill.path)
-    for wrong in _wrong(point, prefill.data, frozenset(variables)):
+    for wrong in _wrong(point, prefill.data, frozenset(variables), frozenset(channels)):
         yield Diagnostic(Location(file, wrong.line), f"'{pd.name}': {wrong.message}", wrong.hint)
 
 
-def _wrong(point: EntryPoint, data: bytes, variables: frozenset[str]) -> Iterator[Wrong]:
+def _wrong(
+    point: EntryPoint, data: bytes, variables: frozenset[str], channels: frozenset[int]
+) -> Iterator[Wrong]:  # fmt: skip
     try:
         text = data.rstrip(b"\0").decode()
     except UnicodeDecodeError as error:
@@ -61,6 +65,6 @@ def _wrong(point: EntryPoint, data: bytes, variables: frozenset[str]) -> Iterato
         return
     judge: Judge = point.load()
     try:
-        yield from judge(Given(text, variables))
+        yield from judge(Given(text, variables, channels))
     except ValueError as error:
         yield Wrong(line_in(str(error)), str(error))

@@ -18,10 +18,14 @@ _AT_LINE: Final = re.compile(r"at line ([0-9]+)")
 
 @frozen
 class Given:
-    """A table's text, and the names of the program's variables that the description sets."""
+    """A table's text, and the names of the program's variables that the description sets.
+
+    ``channels`` are the numbers of the domain's channels and interrupts; None if that is not known.
+    """
 
     text: str
     variables: frozenset[str] = frozenset()
+    channels: frozenset[int] | None = None
 
 
 @frozen

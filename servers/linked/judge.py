@@ -33,6 +33,7 @@ def judge(given: Given) -> Iterator[Wrong]:
             yield _wrong(given, error)
     named = {part.name: part for part in parts}
     for part in parts:
+        yield from _outside(given, part)
         yield from _variables(given, part, modules)
         for name in dict.fromkeys(end.part for end in part.asks.values()):
             try:
@@ -43,6 +44,14 @@ def judge(given: Given) -> Iterator[Wrong]:
     for variable in sorted(given.variables - OWN):
         if variable.partition("_")[0] not in named:
             yield Wrong(0, f"the description sets {variable}, but no part has that name", f"parts: {', '.join(named)}")
+
+
+def _outside(given: Given, part: Described) -> Iterator[Wrong]:
+    for channel, of_domain in part.outside.items():
+        if given.channels is not None and of_domain not in given.channels:
+            what = f"{part.name}: the domain has neither channel nor interrupt {of_domain}"
+            has = f"it has {', '.join(map(str, sorted(given.channels))) or 'none'}"
+            yield _wrong(given, TableError(what, (part.name, "outside", str(channel)), has))
 
 
 def _variables(given: Given, part: Described, modules: dict[str, ModuleType]) -> Iterator[Wrong]:

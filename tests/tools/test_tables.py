@@ -64,6 +64,7 @@ def told(command: Callable[..., None], *words: str) -> Any:
             0,
             "the description sets client_report, but no part has that name (parts: disk, files",
         ),
+        ("{ 0 = 0, 1 = 1 }", "{ 0 = 40, 1 = 1 }", 5, "disk: the domain has neither channel nor interrupt 40 (it has"),
         ('program = "virtio_blk"', 'programme = "virtio_blk"', 4, "programme = 'virtio_blk' makes no sense; there is"),
     ],
 )
