@@ -214,7 +214,11 @@ class Auditor:
 
     async def _opened(self) -> Trail:
         if not self.trail.is_open:
-            cut = await self.trail.open(self.entropy)
+            try:
+                cut = await self.trail.open(self.entropy)
+            except DeviceError:
+                # What was written before may have been lost, which is told once; what is there now is read again.
+                cut = await self.trail.open(self.entropy)
             await self.missing.become(self.missing.value.seen(self.trail.chain))
             now = await self.pd.clock() // TICKS_PER_US
             said = f"{cut} bytes were cut off, which had no seal" if cut else ""
