@@ -434,9 +434,8 @@ def batches(pid: int) -> list[int]:
     return [each for each in found if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
 
 
-@pytest.mark.slow
-def test_a_batch_that_the_host_killed_is_told_and_played_again_and_not_recorded_as_a_failure(tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
+def playing(record: Path) -> tuple["subprocess.Popen[str]", list[int]]:
+    """A campaign that has begun to play, and the processes of its batches."""
     command = ["campaign", "--system", "storage", "--faults", "1", "--record", str(record)]
     run = subprocess.Popen(
         [sys.executable, "-m", "capkernel", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -444,6 +443,13 @@ def test_a_batch_that_the_host_killed_is_told_and_played_again_and_not_recorded_
     while not (found := batches(run.pid)):
         assert run.poll() is None
         time.sleep(0.01)
+    return run, found
+
+
+@pytest.mark.slow
+def test_a_batch_that_the_host_killed_is_told_and_played_again_and_not_recorded_as_a_failure(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    run, found = playing(record)
     os.kill(found[0], signal.SIGKILL)
     _, err = run.communicate(timeout=300)
     assert "storage, batch 0: the host ended its process by SIGKILL" in err
@@ -457,13 +463,7 @@ def test_a_batch_that_the_host_killed_is_told_and_played_again_and_not_recorded_
 @pytest.mark.slow
 def test_a_campaign_whose_worker_is_killed_says_so_and_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    command = ["campaign", "--system", "storage", "--faults", "1", "--record", str(record)]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "capkernel", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
-    while not (found := batches(run.pid)):
-        assert run.poll() is None
-        time.sleep(0.01)
+    run, found = playing(record)
     worker = next(each for each in children(run.pid) if found[0] in children(each))
     os.kill(worker, signal.SIGKILL)
     os.kill(found[0], signal.SIGKILL)
