@@ -149,13 +149,19 @@ def test_whoever_asks_anything_notices_the_loss_for_all() -> None:
     assert [stage.sync(writer), stage.sync(reader), stage.sync(writer), stage.sync(reader)] == [EIO, EIO, 0, 0]
 
 
-@pytest.mark.parametrize("is_moved", [False, True])
-def test_what_nobody_was_told_is_told_to_who_opens_the_file_next(is_moved: bool) -> None:
+def lost_and_closed() -> Stage:
+    """What was written to ``/a`` is lost, and nobody who had it open was told."""
     stage = Stage()
     fd = stage.open()
     stage.write(fd)
     stage.server.die()
     stage.close(fd)
+    return stage
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_what_nobody_was_told_is_told_to_who_opens_the_file_next(is_moved: bool) -> None:
+    stage = lost_and_closed()
     if is_moved:
         assert stage.do(stage.calls.mkdir("/d")) == 0
         assert stage.do(stage.calls.rename("/a", "/d/a")) == 0
@@ -166,11 +172,7 @@ def test_what_nobody_was_told_is_told_to_who_opens_the_file_next(is_moved: bool)
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 def test_another_file_of_the_same_name_has_lost_nothing(how: str) -> None:
-    stage = Stage()
-    fd = stage.open()
-    stage.write(fd)
-    stage.server.die()
-    stage.close(fd)
+    stage = lost_and_closed()
     if how == "removed":
         assert stage.do(stage.calls.unlink("/a")) == 0
     else:
