@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from capkernel.tools.sources import ROOT
 from specs.assurance import records
 from specs.assurance.claims import find
 from specs.assurance.model import Claim, Run, shown
 from specs.assurance.page import page
 from specs.assurance.running import NOT_RUN, run
-from specs.sources import ROOT
 
 BROKEN, USAGE = 1, 2
 PAGE = ROOT / "docs" / "assurance.md"

@@ -4,9 +4,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from capkernel.tools.sources import digest
 from specs.assurance.claims import CLAIMS
 from specs.assurance.model import Claim, Run, shown
-from specs.sources import digest
 
 SEL4 = Path(__file__).parent / "sel4.toml"
 _HEAD = """# Assurance: what is claimed, and how it is checked

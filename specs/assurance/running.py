@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from capkernel.tools.sources import ROOT, digest
 from specs.assurance.model import Claim, Run, shown
-from specs.sources import ROOT, digest
 
 NOT_RUN: Final = 3
 """The exit status by which a check says that something it needs is missing."""

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from capkernel.tools.sources import KERNEL, ROOT, digest_of
 from specs.explore.model import Configuration
 from specs.explore.search import Exploration
-from specs.sources import KERNEL, ROOT, digest_of
 
 DECIDING = (*KERNEL, "specs/explore", "specs/invariants")
 """The sources that decide what an exploration finds; the list of configurations does not: each is in its own entry."""

@@ -1,6 +1,5 @@
 """Fuzzing by several processes side by side, each with a seed of its own."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -13,8 +12,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from capkernel.tools.sources import digest
+
 WORKER = "specs.fuzz.worker"
-ROOT = Path(__file__).parents[2]
 JUDGED = ("capkernel/abi", "capkernel/kernel", "specs/fuzz", "specs/invariants", "specs/programs")
 """Whose sources a record belongs to."""
 ROUND = 10_000
@@ -82,7 +82,7 @@ class Record:
 
     def __init__(self, path: Path | None, plan: Plan) -> None:
         self._path = path
-        self._of = {"engine": plan.engine, "seed": plan.seed, "every": plan.every, "sources": _digest()}
+        self._of = {"engine": plan.engine, "seed": plan.seed, "every": plan.every, "sources": digest(JUDGED)}
         self.rounds: dict[int, dict[str, Any]] = {}
         self.outdated = False
         if path is not None and path.exists():
@@ -103,15 +103,6 @@ class Record:
             new = self._path.with_suffix(".new")
             new.write_text(json.dumps({"of": self._of, "rounds": self.rounds}))
             new.replace(self._path)
-
-
-def _digest() -> str:
-    """Tells apart the sources of what is fuzzed and of what judges it."""
-    digest = hashlib.sha256()
-    for folder in JUDGED:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 Said = tuple[int, dict[str, Any] | None]

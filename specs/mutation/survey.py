@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from capkernel.tools.sources import digest_of
 from specs.mutation.cases import Case
 from specs.mutation.mutants import KERNEL, ROOT
 from specs.mutation.trial import alone, judged, limit_memory
-from specs.sources import digest_of
 
 TESTS = ROOT / "tests"
 COMMAND_LINE = ROOT / "capkernel" / "cli.py"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from capkernel.abi import syscalls as sc
+from capkernel.tools.sources import digest
 from capkernel.tools.workers import working
 from specs import generate
 from specs.generate import Chooser, RandomChooser
 from specs.programs import Execution, Program, Syscall
 from specs.refinement.check import beside, beside_made_up, script, shrunk
 from specs.refinement.lockstep import Lockstep
-from specs.sources import digest
 
 COMPARED = ("capkernel/abi", "capkernel/kernel", "specs/abstract", "specs/refinement")
 """Whose sources a record belongs to: those of the two kernels, and of what compares them."""

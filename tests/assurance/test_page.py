@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from capkernel.cli import COMMANDS
+from capkernel.tools.sources import ROOT, digest
 from specs.assurance import records, running
 from specs.assurance.claims import CLAIMS, find
 from specs.assurance.command import PAGE
 from specs.assurance.model import Claim, Run, Seen
 from specs.assurance.page import page
 from specs.assurance.reading import READERS, bugs, fuzzed, mutants, siege
-from specs.sources import ROOT, digest
 
 RUN = Run("c", "capkernel c", True, "7 cases", "nothing", digest(), "abc", "3.11", 5)
 

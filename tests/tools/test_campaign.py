@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from capkernel.cli import COMMANDS
 from capkernel.tools.campaign import copies
+from capkernel.tools.campaign import record as records
 from capkernel.tools.campaign.batch import Batch
 from capkernel.tools.campaign.command import campaign
 from capkernel.tools.campaign.copies import HostKilled
@@ -489,3 +490,14 @@ def test_a_batch_that_is_killed_again_and_again_ends_the_campaign_and_is_not_rec
     assert run.returncode == 3
     assert "was not played in 3 attempts" in err
     assert not Record(record).of("storage").done
+
+
+def test_it_is_told_how_many_trials_are_of_earlier_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "record.json"
+    monkeypatch.setattr(records, "sources", lambda: "earlier")
+    Record(path).add("storage", 5, found(trials=3))
+    monkeypatch.undo()
+    result = played(path, "storage", corruption=False)
+    said = " ".join(result.output.split())
+    assert "storage: kept what it promises in 5 trials (3 of them of earlier sources)" in said
+    assert Record(path).of("storage").trials_of == Counter({"earlier": 3, records.sources(): 2})

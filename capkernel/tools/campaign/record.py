@@ -1,10 +1,14 @@
-"""What campaigns have found so far: a file of sums, whose size does not grow with the number of faults."""
+"""What campaigns have found so far: a file of sums, whose size does not grow with the number of faults.
+
+A campaign goes on when the sources change, so it is told apart which of its trials were of the sources that are here.
+"""
 
 import json
 import os
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +16,22 @@ from typing import Any, Final
 from attrs import asdict, define, field
 
 from capkernel.tools.campaign.harms import Harm
+from capkernel.tools.sources import digest
 
 KEPT: Final = 100
 """Failures of a campaign that are kept word for word, of each harm; the others are only counted."""
 _DIGITS: Final = 2
 """Significant digits of the times of recoveries."""
+_SHORT: Final = 12
+"""Digits by which sources are told apart."""
+_PLAYED: Final = ("capkernel", "hwmodel", "servers")
+"""Where the sources are of what is played, and of who plays it."""
+
+
+@cache
+def sources() -> str:
+    """What the sources that are here are known by in a record."""
+    return digest(_PLAYED)[:_SHORT]
 
 
 @define
@@ -24,7 +39,8 @@ class Sums:
     """Over the batches of a campaign: of a system, with programs that are spoilt or not.
 
     ``done`` are the batches' numbers, as ranges. ``planned``, ``activated`` and ``failures`` count by target and kind
-    (a failure of several faults, by the first), ``harms`` failures by what came of them, ``recoveries`` by time in µs.
+    (a failure of several faults, by the first), ``harms`` failures by what came of them, ``recoveries`` by time in µs,
+    ``trials_of`` trials by the sources that they were of.
     """
 
     done: list[list[int]] = field(factory=list)
@@ -38,9 +54,10 @@ class Sums:
     retries: int = 0
     states_checked: int = 0
     recoveries: Counter[str] = field(factory=Counter, converter=Counter)
+    trials_of: Counter[str] = field(factory=Counter, converter=Counter)
 
     def add(self, number: int, batch: Mapping[str, Any]) -> None:
-        """Count a batch."""
+        """Count a batch, which was played with the sources that are here."""
         insort(self.done, [number, number + 1])
         joined = [self.done[0]]
         for first, end in self.done[1:]:
@@ -53,6 +70,7 @@ class Sums:
             getattr(self, name).update(batch[name])
         for name in ("trials", "rounds", "retries", "states_checked"):
             setattr(self, name, getattr(self, name) + batch[name])
+        self.trials_of[sources()] += batch["trials"]
         for failure in batch["failed"]:
             self._note(number, failure)
         self.recoveries.update(f"{gap:.{_DIGITS}g}" for gap in batch["recoveries_us"])
@@ -68,7 +86,7 @@ class Sums:
 
     def merge(self, other: "Sums") -> None:
         """Count another campaign's in."""
-        for name in ("planned", "activated", "failures", "harms", "recoveries"):
+        for name in ("planned", "activated", "failures", "harms", "recoveries", "trials_of"):
             getattr(self, name).update(getattr(other, name))
         for name in ("trials", "rounds", "retries", "states_checked"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -81,6 +99,11 @@ class Sums:
             yield from range(number, first)
             number = end
         yield from count(number)
+
+    @property
+    def earlier(self) -> int:
+        """Trials of other sources than those that are here."""
+        return self.trials - self.trials_of[sources()]
 
     @property
     def median_us(self) -> float | None:
@@ -102,7 +125,7 @@ class Sums:
             "failures_by_kind": dict(sorted(self.failures.items())),
             "harms": {harm: self.harms[harm] for harm in Harm}, "failed": self.failed, "rounds": self.rounds,
             "retries": self.retries, "recoveries": self.recoveries.total(), "median_recovery_us": self.median_us,
-            "states_checked": self.states_checked,
+            "states_checked": self.states_checked, "trials_of": dict(self.trials_of), "sources": sources(),
         }  # fmt: skip
 
 
@@ -114,6 +137,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        sources()  # before anybody changes them
         self.campaigns: dict[str, Sums] = {}
         if path.exists():
             data = json.loads(path.read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ def verdict(campaign: Campaign, sums: Sums) -> str:
     """In a line: whether all that is promised was kept, and what happened that is not promised."""
     broken, happened = campaign.broken(sums), campaign.unprotected(sums)
     unpromised = f"; {_words(happened)}: that is not promised" if happened else ""
-    name, kept = escape(campaign.name), f"kept what it promises in {sums.trials} trials"
+    name, kept = escape(campaign.name), f"kept what it promises in {sums.trials} trials{_earlier(sums)}"
     if broken:
         return f"[bold red]{name}: NOT KEPT: {_words(broken)}{unpromised}[/]"
     if not campaign.is_contrast:
@@ -65,6 +65,10 @@ def verdict(campaign: Campaign, sums: Sums) -> str:
     if not happened:
         return f"{name}: a contrast: {kept}, and lost nothing, which is not promised"
     return f"[bold yellow]{name}: A CONTRAST: {kept}{unpromised}[/]"
+
+
+def _earlier(sums: Sums) -> str:
+    return f" ({sums.earlier} of them of earlier sources)" if sums.earlier else ""
 
 
 def _words(harms: Mapping[Harm, int]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
+"""Of the project."""
 KERNEL: Final = ("capkernel/abi", "capkernel/kernel")
 
 
