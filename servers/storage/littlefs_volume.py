@@ -10,9 +10,10 @@ for instance if a file is read that was opened for writing.
 Nor does littlefs check twice what it has read: given other bytes than before it ends the process, too. So a checksum is
 kept of each sector since the volume was mounted, and one that is another is an error of the disk.
 
-After an error of the disk, or one for want of room, nobody knows what littlefs still believes in memory; used further,
-it may end the process. So the volume is then mounted anew, from what is on the disk: what was not synced is lost, of
-whatever file, and who syncs it is told; what was synced is there.
+After an error of the disk nobody knows what littlefs still believes in memory; used further, it may end the process.
+So the volume is then mounted anew, from what is on the disk: what was not synced is lost, of whatever file, and who
+syncs it is told; what was synced is there. Want of room in the middle of an operation would be as bad, so one for which
+there may not be enough is not begun (``servers.storage.room``).
 """
 
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ from capkernel.protocols.failures import (
 from capkernel.protocols.files import Entry, Kind, Space
 from capkernel.user.bridge import run_blocking, wait
 from servers.storage.cache import CachedDisk
+from servers.storage.room import BLOCK, PAIR, Room, blocks_of
 from servers.storage.unsynced import Unsynced
 
 try:
@@ -49,7 +51,6 @@ except ImportError:
 else:
     AVAILABLE = True
 
-BLOCK: Final = 4096
 _BLOCK_SECTORS: Final = BLOCK // SECTOR
 _INPUT_OUTPUT_ERROR: Final = -5
 _NO_SPACE: Final = -28
@@ -84,6 +85,7 @@ class LittlefsVolume:
         self.may_format = False
         self._files: dict[str, Any] = {}
         self._unsynced = Unsynced()
+        self._room = Room(0)
         self._is_in_doubt = False
         self._fs: Any = None
         self._config: Any = None
@@ -98,22 +100,25 @@ class LittlefsVolume:
         """Begin from what is on the disk, which may be another one than before."""
         await self.disk.open()
         self._context.seen.clear()
-        self._configure()
+        self._begin()
         is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
         if is_blank and self.may_format and not self.disk.is_read_only:
             await run_blocking(self._guarded, lambda: lfs.format(self._fs, self._config))
-            self._configure()
+            self._begin()
         await run_blocking(self._guarded, lambda: lfs.mount(self._fs, self._config))
         self.is_mounted = True
 
-    def _configure(self) -> None:
-        blocks = self.disk.sectors // _BLOCK_SECTORS
-        self._config = lfs.LFSConfig(
-            context=self._context, block_size=BLOCK, block_count=blocks, read_size=SECTOR, prog_size=SECTOR,
-            cache_size=BLOCK, lookahead_size=_LOOKAHEAD, block_cycles=-1,
-        )  # fmt: skip
+    def _begin(self) -> None:
+        self._config = self._configuration()
         self._fs = lfs.LFSFilesystem()
         self._files = {}
+        self._room = self._context.room = Room(self._config.block_count)
+
+    def _configuration(self) -> Any:
+        return lfs.LFSConfig(
+            context=self._context, block_size=BLOCK, block_count=self.disk.sectors // _BLOCK_SECTORS, read_size=SECTOR,
+            prog_size=SECTOR, cache_size=BLOCK, lookahead_size=_LOOKAHEAD, block_cycles=-1,
+        )  # fmt: skip
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         """Run littlefs until it returns. Raises a failure; after one ``_IN_DOUBT`` the next operation mounts anew."""
@@ -186,20 +191,50 @@ class LittlefsVolume:
             lfs.file_write(self._fs, file, data)
 
         if data:
-            self._unsynced.changed(path)
-            await self._run(work)
+            await self._change(path, offset, offset + len(data), work)
 
     async def resize(self, path: str, size: int) -> None:
         """Cut off, or add zeros."""
         self._need_writable()
+        await self._change(path, size, size, lambda: lfs.file_truncate(self._fs, self._file(path), size))
+
+    async def _change(self, path: str, start: int, end: int, work: Callable[[], Any]) -> None:
+        """Change a file from ``start`` on, up to ``end``; before that, zeros may have to be added to it."""
+        old = await self._run(lambda: lfs.file_size(self._fs, self._file(path)))
+        size, gap = max(old, end), min(start, old)
+        is_cut = start == end < old
+        await self._need_room(0 if is_cut else blocks_of(size - gap), path, start)
         self._unsynced.changed(path)
-        await self._run(lambda: lfs.file_truncate(self._fs, self._file(path), size))
+        room, before = self._room, self._room.used
+        room.owe(path, end, size)
+        await self._run(work)
+        room.changed()
+        room.hold(path, room.used - before, size)
+
+    async def _need_room(self, blocks: int, path: str = "", start: int = -1) -> None:
+        """Raises NoSpace unless there are so many for a change of a file, or of a directory; then nothing happens."""
+        if not self._room.has(blocks, path, start):
+            await self._count()
+            if not self._room.has(blocks, path, start):
+                raise NoSpace(_WORDS[_NO_SPACE])
+
+    async def _count(self) -> None:
+        """See what is in use, if anything has changed since, with another littlefs, which has no file open."""
+
+        def work() -> int:
+            other, configuration = lfs.LFSFilesystem(), self._configuration()
+            lfs.mount(other, configuration)
+            return lfs.fs_size(other)
+
+        if not self._room.is_counted:
+            self._room.count(await self._run(work))
 
     async def sync(self, path: str) -> None:
         """Make a file's content last."""
         self._unsynced.check(path)
         if path in self._files:
             await self._run(lambda: lfs.file_sync(self._fs, self._files[path]))
+            self._room.settled(path)
         self._unsynced.synced(path)
 
     async def release(self, path: str) -> None:
@@ -240,6 +275,7 @@ class LittlefsVolume:
     async def create(self, path: str, kind: Kind) -> None:
         """Make something."""
         self._need_writable()
+        await self._need_room(PAIR)
         if kind is Kind.DIRECTORY:
             await self._run(lambda: lfs.mkdir(self._fs, path))
         else:
@@ -255,6 +291,7 @@ class LittlefsVolume:
     async def rename(self, path: str, new_path: str) -> None:
         """Move something."""
         self._need_writable()
+        await self._need_room(PAIR)
         for each in [each for each in self._files if each in (path, new_path) or each.startswith(f"{path}/")]:
             await self._settle(each)
         await self._run(lambda: lfs.rename(self._fs, path, new_path))
@@ -262,8 +299,8 @@ class LittlefsVolume:
 
     async def space(self) -> Space:
         """Room."""
-        used = await self._run(lambda: lfs.fs_size(self._fs))
-        return Space(self._config.block_count * BLOCK, used * BLOCK)
+        await self._count()
+        return Space(self._room.blocks * BLOCK, self._room.used * BLOCK)
 
     async def close(self) -> None:
         """Make everything last. Raises DeviceError if that cannot be, or a loss is still to be told."""
@@ -299,6 +336,7 @@ class LittlefsVolume:
     def _close(self, path: str) -> None:
         try:
             lfs.file_close(self._fs, self._files.pop(path))
+            self._room.settled(path)
         except LittleFSError:
             self._unsynced.lose_one(path)
             self._is_in_doubt = True
@@ -324,6 +362,7 @@ if AVAILABLE:
         def __init__(self, disk: CachedDisk) -> None:
             self.disk = disk
             self.error: BaseException | None = None
+            self.room = Room(0)
             self.seen: dict[int, int] = {}
             """Checksums of sectors as littlefs knows them since it was mounted."""
 
@@ -350,10 +389,12 @@ if AVAILABLE:
 
         async def _prog(self, first: int, data: bytes) -> None:
             self.seen.update(_checksums(first, data))
+            self.room.changed()
             await self.disk.write(first, data)
 
         def erase(self, cfg: Any, block: int) -> int:
-            """A disk need not be erased before it is written."""
+            """A block is taken. A disk need not be erased before it is written."""
+            self.room.taken()
             return 0
 
         def sync(self, cfg: Any) -> int:

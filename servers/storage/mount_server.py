@@ -4,11 +4,12 @@ With memory and slots that outlive it (``state``, ``HELD_CNODE``) it can be repl
 (``mount_handover``): everything stays mounted, and caps to the root go on leading there.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
+from capkernel.protocols.mounts import Mounts
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.channel_names import read_channel_names
@@ -16,7 +17,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour, with_readers
 from servers.storage.mount_handover import KeptMounts, keep_mounts, restore_mounts
 from servers.storage.mount_table import MountsServant, MountTable
 from servers.system.lasting_slots import LastingSlots
@@ -42,7 +43,12 @@ state_size: int = 0x1000
 
 
 class Program:
-    """The server."""
+    """The server. What it declares is for where it is given no table of names."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE: Asks(Directory, to_change=True)} | {FIRST_MOUNTED + n: Asks(Directory) for n in USUAL},
+        serves=with_readers(Mounts, CLIENTS, FIRST_READER), signals=frozenset({SUPERVISOR, UPDATE}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.service: Any = None

@@ -6,7 +6,7 @@ handed over, too (``ram_handover``). If that is more than there is room for, it 
 
 from typing import Any, ClassVar
 
-from capkernel.protocols.files import READ, READ_WRITE
+from capkernel.protocols.files import READ, READ_WRITE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
@@ -14,6 +14,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import Uses, with_readers
 from servers.storage.ram_handover import KeptFiles, keep_files, restore_files
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree, Volume
@@ -30,6 +31,9 @@ class Program:
     """The server. A program of it says in what ``kind`` of volume its files are."""
 
     kind: ClassVar[type[RamVolume]] = RamVolume
+    uses: ClassVar[Uses] = Uses(
+        serves=with_readers(Directory, CLIENTS, FIRST_READER), signals=frozenset({SUPERVISOR, UPDATE})
+    )
     state: int = 0
     state_size: int = 0x1_0000
 

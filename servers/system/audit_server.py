@@ -132,8 +132,11 @@ class Trail:
         await file.sync()
         key = Ed25519PrivateKey.from_private_bytes(secret)
         public = await open_or_create(self.directory, PUBLIC_KEY)
-        await write_all(public, 0, key.public_key().public_bytes_raw().hex().encode() + b"\n")
-        await public.sync()
+        line = key.public_key().public_bytes_raw().hex().encode() + b"\n"
+        if await read_all(public) != line:
+            # Else there need be no room for it: a full disk's trail can be read.
+            await write_all(public, 0, line)
+            await public.sync()
         await close(public)
         return key
 

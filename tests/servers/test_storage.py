@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.block import SECTOR
@@ -221,8 +221,10 @@ def test_what_cannot_be_written_when_littlefs_closes_a_file_is_told_to_who_syncs
         else:
             for other in others:
                 await other.write(0, b"other")
-        # What littlefs believes is not to be relied on any more, so what was not synced of others is lost, too.
-        for each in [file, *(others if how == "open another" else ())]:
+            await others[-1].sync()
+        # What littlefs believes is not to be relied on any more, so what was not synced of others is lost, too; but not
+        # what was written after that.
+        for each in [file, *(others[:-1] if how == "open another" else ())]:
             with pytest.raises(DeviceError, match="is lost"):
                 await each.sync()
         for each in [file, *others]:
@@ -272,6 +274,77 @@ def test_a_full_disk_is_used_on_and_keeps_what_was_synced(kind: Any, seed: int) 
     bench.disk.run(story())
     assert refused > 20
     assert len([data for data in synced.values() if data]) > 20
+
+
+DEEDS = ("make", "create", "write", "write", "write", "append", "resize", "sync", "remove", "rename")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1 << 32), st.integers(8, 48))
+@volumes
+def test_whoever_finds_no_room_costs_nobody_what_he_has_not_synced(kind: Any, seed: int, blocks: int) -> None:
+    disk, chance = FakeDisk(8 * blocks), random.Random(seed)
+    bench = mounted(kind, disk)
+    root, files, contents = bench.open[0], dict[tuple[int, str], File](), dict[tuple[int, str], bytes]()
+    directories, refused = [root], 0
+
+    def somewhere() -> tuple[int, str]:
+        return chance.randrange(len(directories)), f"{chance.randrange(20)}" * chance.choice([1, 100])
+
+    async def step() -> None:
+        at, name = place = somewhere()
+        match chance.choice(DEEDS):
+            case "make" if len(directories) < 4:
+                directories.append(await root.make_directory(f"directory {len(directories)}"))
+            case "create" if place not in files:
+                files[place] = await directories[at].create(name)
+                contents[place] = b""
+            case "remove" if place in files:
+                await files.pop(place).closed()
+                del contents[place]
+                await directories[at].remove(name)
+            case "rename" if place in files:
+                other = somewhere()
+                if other not in files:
+                    await directories[at].rename(name, directories[other[0]], other[1])
+                    files[other], contents[other] = files.pop(place), contents.pop(place)
+            case "resize" if place in files:
+                size = chance.choice([0, 1, 500, 5000, 20_000])
+                await files[place].resize(size)
+                contents[place] = contents[place][:size].ljust(size, b"\0")
+            case "sync" if place in files:
+                await files[place].sync()
+            case ("write" | "append") as how if place in files:
+                data = chance.randbytes(chance.choice([1, 400, 600, 5000, 14_000]))
+                old = contents[place]
+                offset = len(old) if how == "append" else chance.randint(0, len(old) + 100)
+                await files[place].write(offset, data)
+                contents[place] = old.ljust(offset, b"\0")[:offset] + data + old[offset + len(data) :]
+
+    async def story() -> None:
+        nonlocal refused
+        for _ in range(150):
+            try:
+                await step()
+            except NoSpace:
+                refused += 1
+            if files:
+                place = chance.choice([*files])
+                assert await files[place].read(0, 1 << 20) == contents[place]
+        for place, file in files.items():
+            assert await file.read(0, 1 << 20) == contents[place]
+            await file.sync()
+
+    async def found(at: int, name: str) -> bytes:
+        again = mounted(kind, disk, may_format=False).open[0]
+        directory = await again.directory(f"directory {at}", READ) if at else again
+        return await (await directory.open(name, READ)).read(0, 1 << 20)
+
+    bench.disk.run(story())
+    event(f"refused: {min(refused, 3)}")
+    disk.lose_power()
+    for place, content in contents.items():
+        assert disk.run(found(*place)) == content
 
 
 def test_a_fat_file_that_was_synced_is_emptied_and_synced() -> None:
