@@ -4,14 +4,64 @@ A program asks for its neighbours here, so that a description alone decides wher
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
+
+from attrs import field, frozen
 
 from capkernel.protocols.client import Connection, Stub, connect
 from capkernel.protocols.interface import Interface
 from capkernel.user.loop import PD
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
+
+
+@frozen
+class Asks:
+    """What a program asks through a cap: an interface, and whether it wants to change what it finds, or only reads.
+
+    If it asks only when the description gives it a variable, ``given`` is that variable's name.
+    """
+
+    interface: Callable[..., Interface]
+    to_change: bool = False
+    given: str = ""
+
+
+@frozen
+class Serves:
+    """What a program gives a client at first: an interface, and whether he may only read."""
+
+    interface: Callable[..., Interface]
+    read_only: bool = False
+
+
+@frozen
+class ServesByTable:
+    """That a table of a program, at the address in a variable, says what it serves at which channel."""
+
+    variable: str
+    read: Callable[[str], Mapping[int, Serves]]
+    """Raises ValueError."""
+
+
+@frozen
+class Uses:
+    """What a program does with its channels, declared for those who connect it with others.
+
+    ``asks`` is by the addresses of caps, ``serves`` by clients' channels. ``interrupts`` are channels of devices,
+    ``signals`` those by which it is told something, or tells it, without being asked.
+    """
+
+    asks: Mapping[int, Asks] = field(factory=dict)
+    serves: Mapping[int, Serves] | ServesByTable = field(factory=dict)
+    interrupts: frozenset[int] = frozenset()
+    signals: frozenset[int] = frozenset()
+
+
+def with_readers(interface: Callable[..., Interface], clients: Iterable[int], first_reader: int) -> dict[int, Serves]:
+    """What a server of one kind of thing serves, if clients from a channel on may only read."""
+    return {channel: Serves(interface, read_only=channel >= first_reader) for channel in clients}
 
 
 class LinkedPD(PD, ABC):

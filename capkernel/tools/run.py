@@ -2,8 +2,8 @@
 
 Exit status: 0 the system was started and stopped by itself, or ``--time`` stopped it (even before it was started: then
 that is said); 1 the description was refused or cannot run here, the system never got started, a domain's fault
-reached the monitor (an exception that ends a program is one; a parent may handle its child's), or a check found
-something wrong; 2 wrong usage.
+reached the monitor (an exception that ends a program is one; a parent may handle its child's), a program found one of
+its tables wrong (whoever started it anew), or a check found something wrong; 2 wrong usage.
 
 Times, of ``--time`` as of the report, are milliseconds of virtual time since boot. The initial task takes some to build
 the system; the report says when it had started it.
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -37,7 +38,7 @@ from capkernel.tools.demo.stage import UnknownSystemError, description
 from capkernel.tools.explain import Explainer, Explanation
 from capkernel.tools.kinds import Kind, is_another
 from capkernel.tools.plugs import PlugError, plugged
-from capkernel.tools.tables import need_tables
+from capkernel.tools.tables import need_tables, wrong_table
 from hwmodel.backend import FileBackend, TerminalBackend
 from hwmodel.board import UnknownMachineError
 from hwmodel.board import find_board as find_machine
@@ -227,7 +228,14 @@ class _Report:
         system = self.system
         never_started = not system.ready and not self.out_of_time
         wrong = self.checker is not None and self.checker.violations
-        return REFUSED if never_started or system.faults or system.is_abandoned or wrong else 0
+        stopped = system.faults or system.is_abandoned or self.wrong_tables
+        return REFUSED if never_started or stopped or wrong else 0
+
+    @property
+    def wrong_tables(self) -> Counter[str]:
+        """What programs found wrong with their tables, and in how many lives."""
+        found = (wrong_table(crash.report) for crash in self.system.crashes)
+        return Counter(wrong for wrong in found if wrong is not None)
 
     @property
     def out_of_time(self) -> bool:
@@ -242,6 +250,7 @@ class _Report:
             "started_ms": self._since_boot(system.started_at) if system.ready else None,
             "entries": system.loop.entries, "trace_hash": self.trace_hash,
             "faults": system.faults, "crashes": [c._asdict() for c in system.crashes],
+            "wrong_tables": dict(self.wrong_tables),
             "console": _text(self.output.console), "uart": _text(self.output.uart), "explanations": self.explanations,
             "invariants": told_data(self.checker),
         }  # fmt: skip
@@ -250,7 +259,9 @@ class _Report:
         """The same in words, without what the system printed and what was explained."""
         system = self.system
         if system.ready:
-            yield from (crash.report for crash in system.crashes)
+            yield from (crash.report for crash in system.crashes if wrong_table(crash.report) is None)
+            for wrong, times in self.wrong_tables.items():
+                yield f"a table is wrong: {wrong} (ended {times} time{'s' if times > 1 else ''} by it)"
         yield from (f"{name} stopped: {fault}" for name, fault in system.faults)
         if not system.ready:
             yield self._unstarted()

@@ -6,26 +6,35 @@ the variable's that the table's address is given to (``linked.parts``), its valu
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 _HEADER: Final = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _KEY: Final = re.compile(r"\s*([A-Za-z0-9_\-.\"']+)\s*=")
 _AT_LINE: Final = re.compile(r"at line ([0-9]+)")
 
 
+class WrongTable(ValueError):
+    """What a program raises that finds, while it runs, that a table of its makes no sense: nothing that starts it anew
+    makes that right.
+    """
+
+
 @frozen
 class Given:
     """A table's text, and the names of the program's variables that the description sets.
 
-    ``channels`` are the numbers of the domain's channels and interrupts; None if that is not known.
+    ``channels`` are the numbers of the domain's channels and interrupts, ``interrupts`` those that are interrupts; None
+    if that is not known. ``tables`` are the texts of all tables that it is given, by the variable.
     """
 
     text: str
     variables: frozenset[str] = frozenset()
     channels: frozenset[int] | None = None
+    interrupts: frozenset[int] = frozenset()
+    tables: Mapping[str, str] = field(factory=dict)
 
 
 @frozen

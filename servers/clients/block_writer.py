@@ -1,5 +1,7 @@
 """Writes a file of 64 blocks, makes it last, reads it again, and reports what went wrong: nothing should."""
 
+from typing import ClassVar
+
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import READ, Directory
@@ -7,7 +9,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -29,6 +31,8 @@ def content(number: int) -> bytes:
 
 class Program:
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
 
     def __init__(self) -> None:
         self.errors = 0

@@ -5,6 +5,8 @@ A version is two blocks that follow from the file's number and the version's. Bo
 itself, as in a domain with those whom it asks, its next life looks whether what it was told is so.
 """
 
+from typing import ClassVar
+
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import NotFound
 from capkernel.protocols.files import READ, READ_WRITE, Directory, File
@@ -13,7 +15,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from servers.clients.churning import Churning
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -34,6 +36,8 @@ def content(file: int, version: int) -> bytes:
 
 class Program(Churning):
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
 
     def __init__(self) -> None:
         super().__init__()

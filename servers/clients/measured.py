@@ -1,6 +1,7 @@
 """Does one kind of file work after the other, and tells the host when each begins and ends: to be measured."""
 
 from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.files import Directory, File
@@ -9,7 +10,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import tell_host
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -31,6 +32,8 @@ Step = Callable[[int], Awaitable[None]]
 
 class Program:
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
 
     async def init(self, pd: PD) -> None:
         """All kinds in turn."""

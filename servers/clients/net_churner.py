@@ -1,6 +1,7 @@
 """Sends bytes through TCP for ever and checks every one that comes back; connects anew when its server was."""
 
 from random import Random
+from typing import ClassVar
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.network import Dialer, Stream
@@ -9,7 +10,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from servers.clients.churning import Churning
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 from servers.net.closing import let_go
 from servers.net.http_client import send_all
 
@@ -30,6 +31,8 @@ PATIENCE = 10_000
 
 class Program(Churning):
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + ECHO: Asks(Dialer)})
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Puts files on the disk for the web server: a page, a large file, a directory. What is there already stays."""
 
 from random import Random
+from typing import ClassVar
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import AlreadyExists, Failure
@@ -9,7 +10,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 
 region: int = 0
 region_size: int = 0x1_0000
@@ -32,6 +33,8 @@ def big() -> bytes:
 
 class Program:
     """The publisher."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
 
     async def init(self, pd: PD) -> None:
         """Write, and make it last."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 from attrs import define, field
 
-from capkernel.protocols.block import BlockInfo
+from capkernel.protocols.block import Block, BlockInfo
 from capkernel.protocols.failures import DeviceError, NotPermitted
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
@@ -21,7 +21,8 @@ from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.sectors import CheckedBlock
-from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.drivers.virtio import IRQ, PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.neighbours import Uses, with_readers
 from servers.system.retiring import retire
 
 CLIENTS, UPDATE = range(2, 10), 20
@@ -184,6 +185,10 @@ class Program:
     """The driver. Another one for the same device is a subclass whose ``kind`` of disk is another."""
 
     kind: ClassVar[type[Disk]] = Disk
+    uses: ClassVar[Uses] = Uses(
+        serves=with_readers(Block, CLIENTS, FIRST_READER), interrupts=frozenset({IRQ}),
+        signals=frozenset({SUPERVISOR, UPDATE}),
+    )  # fmt: skip
     registers: int = 0
     rings: int = 0
     rings_io: int = 0x1000_0000

@@ -13,7 +13,7 @@ first, and what has arrived or is to be received into is handed over.
 
 from collections import deque
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from attrs import define, frozen
 
@@ -24,7 +24,8 @@ from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.drivers.virtio import PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.drivers.virtio import IRQ, PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.neighbours import Serves, Uses
 from servers.system.retiring import Handover, decline
 
 registers: int = 0
@@ -308,6 +309,10 @@ def _taken(queue: deque[Any]) -> list[Any]:
 
 class Program:
     """The driver."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves={CLIENT: Serves(Link)}, interrupts=frozenset({IRQ}), signals=frozenset({SUPERVISOR, UPDATE})
+    )
 
     def __init__(self) -> None:
         self.card: Any = None

@@ -12,13 +12,13 @@ from typing import Final
 
 from attrs import frozen
 
-from capkernel.protocols.interface import Interface
+from capkernel.protocols.interface import Interface, interface_of
 from capkernel.user.loop import INPUT_CAP, PD
 from capkernel.user.tasks import Condition
 from servers.linked.in_place import InPlace, Server, in_place_class
 from servers.linked.installed import need_served
 from servers.linked.part import Part, Way
-from servers.linked.table import Described, End
+from servers.linked.table import Described, End, Misconnected, named
 
 TURNS: Final = 16
 """Requests after which somebody outside is heard, and another client has its turn."""
@@ -51,7 +51,7 @@ class Domain:
             for cap, end in part.described.asks.items():
                 asked = self.parts[end.part]
                 need_served(part.described, asked.described, asked.program)
-                part.pd.makers[cap] = _made(servers[end.part], part, end)
+                part.pd.makers[cap] = _made(servers[end.part], part, cap, end)
 
     def _connect(self, part: Part, channel: int, end: End) -> None:
         """Let each of two parts notify the other."""
@@ -97,8 +97,20 @@ def _way(part: Part, channel: int) -> Way:
     return notify
 
 
-def _made(server: Server, caller: Part, end: End) -> Callable[[type[Interface]], InPlace]:
+def _made(server: Server, caller: Part, cap: int, end: End) -> Callable[[type[Interface]], InPlace]:
     """Makes what takes the place of a stub that speaks an interface to whoever is at an end."""
-    return lambda interface: in_place_class(interface)(
-        server, caller, find=lambda: server.part.program.root(end.channel)
-    )  # fmt: skip
+
+    def find(interface: type[Interface]) -> Interface | None:
+        servant: Interface | None = server.part.program.root(end.channel)
+        leads = f"{caller.pd.name}: {named(cap)} leads to {end.part}'s channel {end.channel}"
+        if servant is None and server.part.uses is None:
+            raise Misconnected(f"{leads}, which gives nothing")
+        if servant is not None and not isinstance(servant, interface):
+            raise Misconnected(f"{leads}, which gives a {_spoken(servant)} and no {interface.__name__}")
+        return servant
+
+    return lambda interface: in_place_class(interface)(server, caller, find=partial(find, interface))
+
+
+def _spoken(servant: Interface) -> str:
+    return interface_of(type(servant)).__name__

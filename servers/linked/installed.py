@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Final
 
 from servers.linked.table import Described, TableError
+from servers.neighbours import Uses
 
 PROGRAMS: Final = "capkernel.programs"
 """The group of entry points by which programs are installed: a name, and a module."""
@@ -33,6 +34,12 @@ def need_program(part: Described, module: ModuleType) -> None:
     if not hasattr(module, "Program"):
         what = f"{part.name}: {part.program} has no class Program, so it cannot be started twice"
         raise TableError(what, (part.name, "program"), "a program that is a class")
+
+
+def uses_of(program: object) -> Uses | None:
+    """What a program, or its class, declares of its channels; None if it declares nothing."""
+    uses = getattr(program, "uses", None)
+    return uses if isinstance(uses, Uses) else None
 
 
 def need_served(part: Described, asked: Described, program: object) -> None:

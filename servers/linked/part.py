@@ -13,9 +13,10 @@ from capkernel.protocols.interface import Interface
 from capkernel.user.loop import PD, ChannelError
 from capkernel.user.pdimage import PDValues
 from capkernel.user.tasks import Condition, Tasks
+from servers.linked.installed import uses_of
 from servers.linked.signals import PartSyscalls
-from servers.linked.table import Described
-from servers.neighbours import LinkedPD
+from servers.linked.table import Described, Misconnected, named
+from servers.neighbours import LinkedPD, Uses
 
 Way = Callable[[], Awaitable[None]]
 
@@ -23,34 +24,52 @@ Way = Callable[[], Awaitable[None]]
 class PartPD(LinkedPD):
     """The part as its program's hooks see it.
 
-    ``ways`` is what to do to notify its channels. ``makers`` make what takes the place of stubs for its caps.
+    ``ways`` is what to do to notify its channels. ``makers`` make what takes the place of stubs for its caps. ``uses``
+    is what its program declares, if it does.
     """
 
-    def __init__(self, outer: PD, described: Described, sys: PartSyscalls) -> None:
+    def __init__(self, outer: PD, described: Described, sys: PartSyscalls, uses: Uses | None) -> None:
         super().__init__(PDValues(name=f"{outer.name}.{described.name}", debug=outer.values.debug), life=outer.life)
         self.sys = sys
         self.outer = outer
         self.outside = described.outside
+        self.uses = uses
         self.ways: dict[int, Way] = {}
         self.makers: dict[int, Callable[[type[Interface]], Any]] = {}
 
     def in_place(self, interface: type[Interface], cap: int) -> Any:
         """What takes a stub's place."""
         if cap not in self.makers:
-            raise ChannelError(f"{self.name}: nobody is behind the cap in {cap}; somebody is behind {[*self.makers]}")
+            somebody = ", ".join(map(named, self.makers)) or "none"
+            raise Misconnected(f"{self.name}: nobody is behind {named(cap)}; somebody is behind {somebody}")
+        if self.uses is not None and (cap not in self.uses.asks or self.uses.asks[cap].interface is not interface):
+            what = f"{self.name}: the program asks a {interface.__name__} through {named(cap)}"
+            raise Misconnected(f"{what}, which is not what it declares")
         return self.makers[cap](interface)
+
+    def _cap(self, base: int, channels: int, channel: int, what: str) -> int:
+        try:
+            return super()._cap(base, channels, channel, what)
+        except ChannelError as error:
+            raise Misconnected(str(error)) from None
 
     async def notify(self, channel: int) -> None:
         """Signal the other side of a channel, in this domain or outside."""
         if channel not in self.ways:
-            raise ChannelError(f"{self.name}: channel {channel} leads nowhere; {[*self.ways]} lead somewhere")
-        await self.ways[channel]()
+            raise Misconnected(f"{self.name}: channel {channel} leads nowhere; {[*self.ways]} lead somewhere")
+        await self._outside(channel, self.ways[channel])
 
     async def irq_ack(self, channel: int) -> None:
         """The domain's interrupt was served."""
         if channel not in self.outside:
-            raise ChannelError(f"{self.name}: channel {channel} is no interrupt")
-        await self.outer.irq_ack(self.outside[channel])
+            raise Misconnected(f"{self.name}: channel {channel} is no interrupt")
+        await self._outside(channel, lambda: self.outer.irq_ack(self.outside[channel]))
+
+    async def _outside(self, channel: int, way: Way) -> None:
+        try:
+            await way()
+        except ChannelError as error:
+            raise Misconnected(f"{self.name}: channel {channel}: {error}") from None
 
 
 class Call:
@@ -76,8 +95,9 @@ class Part:
     def __init__(self, outer: PD, described: Described, program: Any) -> None:
         self.described = described
         self.program = program
-        self.sys = PartSyscalls(outer.sys.buffer, self._signalled)
-        self.pd = PartPD(outer, described, self.sys)
+        self.sys = PartSyscalls(outer.sys.buffer, self._signalled, f"{outer.name}.{described.name}")
+        self.uses = uses_of(program)
+        self.pd = PartPD(outer, described, self.sys, self.uses)
         self.tasks = Tasks()
         self.pd.at_end = outer.at_end
         outer.at_end.append(self.tasks.give_up)

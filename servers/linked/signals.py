@@ -8,20 +8,25 @@ from collections.abc import Callable
 from typing import Final
 
 from capkernel.abi import labels
+from capkernel.user.loop import BASE_ENDPOINT_CAP, MAX_CHANNELS
 from capkernel.user.syscalls import EMPTY, Message, Syscalls
+from servers.linked.table import Misconnected, named
 
 Signal = Callable[[], None]
 _DONE: Final = Message()
 
 
 class PartSyscalls(Syscalls):
-    """``signal`` is called with the bits of its own channels that are signalled. ``signals`` is what its slots hold."""
+    """``own`` is called with the bits of its own channels that are signalled. ``signals`` is what its slots hold.
+    ``name`` is the part's.
+    """
 
-    __slots__ = ("own", "signals")
+    __slots__ = ("name", "own", "signals")
 
-    def __init__(self, buffer: int, own: Callable[[int], None]) -> None:
+    def __init__(self, buffer: int, own: Callable[[int], None], name: str) -> None:
         super().__init__(buffer)
         self.own = own
+        self.name = name
         self.signals: dict[int, Signal] = {}
 
     async def call(self, dest: int, message: Message = EMPTY) -> Message:
@@ -36,8 +41,15 @@ class PartSyscalls(Syscalls):
             case labels.CNODE_DELETE:
                 self.signals.pop(words[0], None)
             case _:
+                self._need_outside(dest)
                 return await super().call(dest, message)
         return _DONE
+
+    def _need_outside(self, dest: int) -> None:
+        """Behind a channel is a part, if anybody. Raises Misconnected if a program asks one as if it were elsewhere."""
+        if 0 <= dest - BASE_ENDPOINT_CAP < MAX_CHANNELS:
+            what = f"{self.name}: the program asks the kernel for who is behind {named(dest)}"
+            raise Misconnected(f"{what}; a part that asks others must ask for its neighbours (servers.neighbours)")
 
     async def nbsend(self, dest: int, message: Message = EMPTY) -> None:
         """A signal, if that is what the slot holds."""

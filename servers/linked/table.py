@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from capkernel.user.loop import BASE_ENDPOINT_CAP, MAX_CHANNELS, PD_CNODE_BITS
+from capkernel.user.loop import BASE_ENDPOINT_CAP, MAX_CHANNELS, PD_CNODE_BITS, ChannelError
+from capkernel.user.tables import WrongTable
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*")
 _TO: Final = re.compile(r"([a-z][a-z0-9]*) ([0-9]+)")
@@ -30,13 +31,17 @@ _HOW: Final = (
 )
 
 
-class TableError(ValueError):
+class TableError(WrongTable):
     """The table says what cannot be. ``at`` are the keys that lead to where; ``hint`` is what would be right."""
 
     def __init__(self, message: str, at: Sequence[str] = (), hint: str = "") -> None:
         super().__init__(message)
         self.at = tuple(at)
         self.hint = hint
+
+
+class Misconnected(WrongTable, ChannelError):
+    """A part, as it runs, is not connected as its program needs it."""
 
 
 @frozen
@@ -56,6 +61,17 @@ class Described:
     outside: Mapping[int, int]
     channels: Mapping[int, End]
     asks: Mapping[int, End]
+
+    def key_of(self, cap: int) -> tuple[str, str, str]:
+        """Where the table says what a cap leads to: the part, ``channels`` or ``slots``, and which."""
+        channel = cap - BASE_ENDPOINT_CAP
+        return (self.name, "channels", str(channel)) if channel in self.channels else (self.name, "slots", str(cap))
+
+
+def named(cap: int) -> str:
+    """A cap that is asked through, as a table names it."""
+    channel = cap - BASE_ENDPOINT_CAP
+    return f"channel {channel}" if 0 <= channel < MAX_CHANNELS else f"slot {cap}"
 
 
 def read_table(text: str) -> list[Described]:
@@ -134,11 +150,6 @@ def _need_single(parts: list[Described]) -> None:
     for part in parts:
         for cap, end in part.asks.items():
             if end in taken:
-                key = (
-                    ("channels", cap - BASE_ENDPOINT_CAP)
-                    if cap - BASE_ENDPOINT_CAP in part.channels
-                    else ("slots", cap)
-                )
                 what = f"{end.part}'s channel {end.channel} has two other ends"
-                raise TableError(what, (part.name, key[0], str(key[1])), "who else asks there needs another channel")
+                raise TableError(what, part.key_of(cap), "who else asks there needs another channel")
             taken.add(end)

@@ -12,7 +12,7 @@ GET and HEAD; ``index.html`` or a list for a directory; one byte range; connecti
 more than 8 KiB is refused, a connection on which nothing moves for ten seconds is closed.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import evolve
 
@@ -24,7 +24,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
 from servers.net.http_handover import Keeper, KeptWeb
@@ -59,6 +59,11 @@ TURN: Final = 4
 
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + NETWORK: Asks(Listener), BASE_ENDPOINT_CAP + FILES: Asks(Directory)},
+        signals=frozenset({METRONOME, SUPERVISOR, UPDATE}),
+    )
 
     def __init__(self) -> None:
         self.inbox: Any = None

@@ -13,15 +13,15 @@ With memory that outlives it (``state``) it can give way to another program (``h
 ports stay open, caps go on leading where they led, and who waits goes on waiting. Nobody notices more than a delay.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from capkernel.protocols.cable import Cable
 from capkernel.protocols.client import Connection
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.link import Link
-from capkernel.protocols.network import INLINE
+from capkernel.protocols.network import INLINE, Datagrams, Dialer, Listener, Network, Pinger, Resolver
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
@@ -29,7 +29,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Serves, ServesByTable, Uses, neighbour
 from servers.net.handover import KeptNetwork, KeptWaiting, Objects, take_up_cable
 from servers.net.lasting_inbox import LastingInbox
 from servers.net.lwip import WHY_NOT as WHY_NOT
@@ -73,14 +73,29 @@ MAX_ROUNDS: Final = 16
 """Exchanges with the driver until somebody else gets a turn."""
 
 
+GIVES: Final[Mapping[str, Callable[..., Interface]]] = {
+    "network": Network, "listener": Listener, "dialer": Dialer, "datagrams": Datagrams, "pinger": Pinger,
+    "resolver": Resolver,
+}  # fmt: skip
+"""What a client is given, by the policy's word for it."""
 POLL, POLLS = 5_000, 20
 """Ticks after which a server that is to retire looks again whether a packet waits for a neighbour's address, or for the
 rest of it; how often, at most. Then it is lost, as packets may be.
 """
 
 
+def served(text: str) -> Mapping[int, Serves]:
+    """What each client is given by a policy. Raises PolicyError."""
+    return {client.channel: Serves(GIVES[client.gives]) for client in read_policy(text).clients}
+
+
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + LINK: Asks(Link)}, serves=ServesByTable("policy", served),
+        signals=frozenset({METRONOME, SUPERVISOR, UPDATE}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.rules: Any = None

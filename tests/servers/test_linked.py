@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Failure, Gone, Malformed, NotFound
+from capkernel.protocols.files import Directory
 from capkernel.protocols.interface import Cap, Interface, operation
 from capkernel.protocols.service import Service
 from capkernel.tools.demo.stage import Stage
@@ -22,8 +23,8 @@ from capkernel.user.pdimage import PDValues
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.linked.domain import Domain, Member
-from servers.linked.table import TableError, read_table
-from servers.neighbours import neighbour
+from servers.linked.table import Misconnected, TableError, read_table
+from servers.neighbours import Asks, Serves, Uses, neighbour
 from tests.servers.bench import Bench
 from tests.servers.stepping import run_steps
 
@@ -211,12 +212,28 @@ def test_a_program_that_serves_nobody_cannot_be_asked() -> None:
         linked(BOTH, client(ask), client(ask))
 
 
-def test_a_session_that_its_server_does_not_know_is_gone() -> None:
+def test_a_session_that_its_server_does_not_know_ends_the_domain_and_is_gone_if_the_server_declares_it() -> None:
     async def work(self: Any, pd: PD, root: Any) -> None:
         with pytest.raises(Gone):
             await root.open()
 
-    linked(BOTH.replace("boxes 2", "boxes 3"), Boxes, client(work))
+    class Declaring(Boxes):
+        uses = Uses(serves={3: Serves(Box)})
+
+    text = BOTH.replace("boxes 2", "boxes 3")
+    linked(text, Declaring, client(work))
+    with pytest.raises(Misconnected, match=r"it\.client: channel 0 leads to boxes's channel 3, which gives nothing"):
+        linked(text, Boxes, client(work))
+
+
+def test_a_program_asks_nothing_but_what_it_declares() -> None:
+    async def work(self: Any, pd: PD, root: Any) -> None:
+        raise AssertionError("it was given something to ask")
+
+    for uses in (Uses(), Uses(asks={BASE_ENDPOINT_CAP: Asks(Directory)})):
+        asking = type("Asking", (client(work),), {"uses": uses})
+        with pytest.raises(Misconnected, match="asks a Box through channel 0, which is not what it declares"):
+            linked(BOTH, Boxes, asking)
 
 
 def test_a_signal_reaches_the_channel_that_its_cap_says_and_only_real_caps_can_be_handed_over() -> None:

@@ -20,7 +20,7 @@ from capkernel.system.microkit import load
 from capkernel.tools.check import check
 from capkernel.tools.demo.stage import find_system
 from capkernel.tools.run import run
-from capkernel.tools.tables import need_tables
+from capkernel.tools.tables import need_tables, wrong_table
 from capkernel.user.tables import Given, line_of
 from hwmodel.board import BOARDS
 from servers.linked.judge import judge
@@ -87,6 +87,121 @@ def test_a_wrong_table_of_parts_is_refused_before_the_boot(
     found = json.loads(told(check, str(directory / "monolith.system"), "--board", "virt_iommu", "--json").stdout)
     assert not found["valid"]
     assert line in [each["line"] for each in found["diagnostics"]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told_at"),
+    [
+        (
+            '"files 2"', '"disk 5"',
+            {13: "client: channel 0 leads to disk's channel 5, which gives a Block and no Directory "
+                 "(a Directory that can be changed is at files's channels 2 to 5)"},
+        ),
+        ('"files 2"', '"files 6"', {13: "files's channel 6, through which nothing can be changed, as block_writer"}),
+        ('"files 2"', '"files 12"', {13: "client: channel 0 leads to files's channel 12, where file_server serves"}),
+        (
+            '"disk 2"', '"disk 1"',
+            {9: "channel 1, where virtio_blk serves nobody (a Block that can be changed is at disk's channels 2 to 5)"},
+        ),
+        (
+            '{ 0 = "files 2" }', '{ 5 = "disk 9" }',
+            {11: "client: channel 0, through which block_writer asks a Directory, leads nowhere (a Directory",
+             13: "client: block_writer asks nobody through channel 5 (it asks through channel 0 (Directory))"},
+        ),
+        ('channels = { 0 = "disk 2" }', "", {7: "files: channel 0, through which file_server asks a Block, "}),
+        ("{ 0 = 0, 1 = 1 }", "{ 0 = 1, 1 = 0 }", {5: "disk: channel 0 is to lead to 1 of the domain, which is no int"}),
+        ("{ 0 = 0, 1 = 1 }", "{ 1 = 1 }", {3: "disk: channel 0, the interrupt of the device of virtio_blk, "}),
+        ("{ 0 = 0, 1 = 1 }", "{ 0 = 0, 3 = 1 }", {5: "disk: virtio_blk has no channel 3 that leads outside"}),
+    ],
+)  # fmt: skip
+def test_a_table_that_connects_wrongly_is_refused_before_the_boot(
+    directory: Path, old: str, new: str, told_at: dict[int, str]
+) -> None:
+    table = directory / "monolith_parts.toml"
+    text = table.read_text()
+    assert text.count(old) == 1
+    table.write_text(text.replace(old, new))
+    answer = told(run, str(directory / "monolith.system"), "--board", "virt_iommu", "--device", "virtio0=disk:64K")
+    assert answer.exit_code == 1
+    assert "entries" not in answer.output, "nothing was started"
+    for line, says in told_at.items():
+        (said,) = (each for each in answer.stderr.splitlines() if says in each)
+        assert said.startswith(f"{table}:{line}: 'monolith': ")
+
+
+NETWORK = ("monolith_network.system", "monolith_network.toml", "monolith_network_parts.toml", "network_policy.toml")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (
+            "monolith_network_parts.toml", '0 = "network 2", 1 = "files 6"', '1 = "network 2", 0 = "files 6"',
+            ["web: channel 0 leads to files's channel 6, which gives a Directory and no Listener (a Listener is at "
+             "network's channel 2)", "web: channel 1 leads to network's channel 2, which gives a Listener and no Dir"],
+        ),
+        (
+            "monolith_network_parts.toml", '"network 6"', '"network 3"',
+            ["client: channel 2 leads to network's channel 3, which gives a Network and no Dialer (a Dialer is at "
+             "network's channels 6 to 7)"],
+        ),
+        (
+            "network_policy.toml", "channel = 6", "channel = 9",
+            ["client: channel 2 leads to network's channel 6, where stack_server serves nobody "
+             "(a Dialer is at network's channels 7, 9)"],
+        ),
+        (
+            "network_policy.toml", 'gives = "pinger"', 'gives = "ping"',
+            ["network: in its table policy: client 3 gives 'ping'; there is network, listener"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_network_policy_gives_is_known_before_the_boot(
+    tmp_path: Path, file: str, old: str, new: str, says: list[str]
+) -> None:
+    for name in NETWORK:
+        copy(SYSTEMS / name, tmp_path)
+    text = (tmp_path / file).read_text()
+    assert text.count(old) == 1
+    (tmp_path / file).write_text(text.replace(old, new))
+    answer = told(check, str(tmp_path / "monolith_network.system"), "--board", "virt_iommu")
+    assert answer.exit_code == 1
+    assert answer.stderr.count("error: ") == len(says)
+    for each in says:
+        assert answer.stderr.count(each) == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "files", "says"),
+    [
+        (
+            "undeclared", "disk 3",
+            "monolith.client: channel 0 leads to disk's channel 3, which gives a Block and no Directory",
+        ),
+        ("undeclared", "files 2", "monolith.client: channel 7 leads nowhere; [0] lead somewhere"),
+        ("asks_the_kernel", "files 2", "monolith.client: the program asks the kernel for who is behind channel 0; "),
+    ],
+)  # fmt: skip
+def test_what_is_noticed_only_while_it_runs_is_told_once_and_is_no_success(
+    directory: Path, program: str, files: str, says: str
+) -> None:
+    table = directory / "monolith_parts.toml"
+    text = table.read_text().replace('"block_writer"', f'"tests.servers.linking.{program}"')
+    table.write_text(text.replace('"files 2"', f'"{files}"'))
+    words = (str(directory / "monolith.system"), "--board", "virt_iommu", "--device", "virtio0=disk:1M", "--time", "20")
+    answer = told(run, *words)
+    assert (answer.exit_code, answer.stderr.count(says)) == (1, 1), answer.stderr
+    assert "a table is wrong: monolith.client: " in answer.stderr
+    assert "Traceback" not in answer.stderr
+    ((wrong, times),) = json.loads(told(run, *words, "--json").stdout)["wrong_tables"].items()
+    assert says in wrong
+    assert times > 1, "the supervisor started it anew"
+
+
+def test_the_crash_of_a_service_that_is_started_anew_is_no_wrong_table() -> None:
+    assert wrong_table("Traceback …\nValueError: 3\n") is None
+    assert wrong_table("capkernel.user.tables.WrongTable: it says: so\n") == "it says: so"
+    assert wrong_table("a program returned") is None
 
 
 def test_all_that_is_wrong_with_the_programs_is_told_at_once() -> None:

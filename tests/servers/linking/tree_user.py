@@ -1,13 +1,14 @@
 """Uses a tree of two file systems: writes in both, moves, mounts; what is wrong is counted in the report."""
 
 from collections.abc import Awaitable
+from typing import ClassVar
 
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import Busy, Gone, NotFound, NotPermitted
 from capkernel.protocols.files import READ, READ_WRITE
 from capkernel.protocols.mounts import Mounts
 from capkernel.user.loop import PD
-from servers.neighbours import neighbour
+from servers.neighbours import Asks, Uses, neighbour
 
 region: int = 0
 region_size: int = 0
@@ -19,6 +20,8 @@ DATA = bytes(range(256)) * 20
 
 class Program:
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(asks={ROOT: Asks(Mounts, to_change=True)})
 
     async def init(self, pd: PD) -> None:
         """Each line is one thing that may be wrong."""
