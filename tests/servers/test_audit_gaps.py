@@ -267,9 +267,11 @@ def test_a_full_disk_leaves_its_mark_in_the_shells_trail() -> None:
     terminal = Terminal(disk=RamDisk(128 << 10))
     for _ in range(6):
         terminal.do(f"append a {'x' * 150}")
-    files = 0
+    files = fillers = 0
     while not terminal.do(f"cp a b{files}"):
         files += 1
+    while not terminal.do(f"append filler{fillers} {'x' * 400}"):
+        fillers += 1
     for service in ("timer", "audit", "timer"):
         assert "could not be written down" in terminal.do(f"kill {service}")
     assert "MISSING: 3 records" in terminal.do("audit")
