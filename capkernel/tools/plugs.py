@@ -82,11 +82,21 @@ def _card(argument: str) -> DeviceFactory:
 def _far_end(argument: str) -> Peer:
     if not argument:
         return NoPeer()
-    kind, _, name = argument.partition(":")
-    if kind != "tap" or not name:
+    if not is_tap(argument):
         raise ValueError("a cable is net for none, or net:tap:NAME")
+    return tap(argument)
+
+
+def is_tap(argument: str) -> bool:
+    """Whether this is ``tap:NAME``."""
+    kind, _, name = argument.partition(":")
+    return kind == "tap" and bool(name)
+
+
+def tap(argument: str) -> Peer:
+    """The far end of a cable for ``tap:NAME``. Raises ValueError if the host gives us no such device."""
     try:
-        return TapPeer(name)
+        return TapPeer(argument.partition(":")[2])
     except TapUnavailable as error:
         raise ValueError(str(error)) from None
 

@@ -34,6 +34,7 @@ from capkernel.system.microkit import load
 from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.overlay import lay_over
 from capkernel.tools.plain import PlainTerminal
+from capkernel.tools.plugs import is_tap, tap
 from capkernel.tools.shell_disks import NEW_DISK, DiskError, Mirrored, new_identity, one_disk, two_disks
 from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
@@ -83,7 +84,10 @@ def shell(
     ] = None,
     board: Annotated[str, typer.Option(help="The machine.")] = BOARD,
     net: Annotated[
-        str, typer.Option(help="user: lend the machine ports of the host; none: a card without a cable.")
+        str,
+        typer.Option(
+            help="user: lend the machine ports of the host; tap:NAME: a TAP device of the host; none: no cable."
+        ),
     ] = "none",
     forward: Annotated[
         list[str] | None, typer.Option(help="HOST:GUEST, a port of the host's loopback for one of the machine's.")
@@ -108,10 +112,10 @@ def shell(
     """Boot the whole system, and give a prompt."""
     is_plain = script is not None or not sys.stdin.isatty()
     source = _source(script, is_plain=is_plain)
+    if board not in boards():
+        _refuse(f"--board {board!r}: this system runs on {' and '.join(boards())}")
     peer = _peer(net, forward or [], allow or [], name or [])
     terminal = _terminal(source, is_plain=is_plain)
-    if board not in boards():
-        _refuse(f"--board {board}: this system runs on {' and '.join(boards())}")
     system = _booted(_disks(disk, mirror, seed), peer, terminal, seed, is_plain=is_plain, board=board)
     trace = Trace(system.loop)
     with _raw_terminal(source.fd, is_plain):
@@ -213,13 +217,16 @@ def _disks(disk: Path | None, mirror: Path | None, seed: int | None) -> BlockBac
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
-    if net not in ("none", "user"):
-        _refuse(f"--net is user or none, not {net!r}")
-    if net == "none":
+    if net not in ("none", "user") and not is_tap(net):
+        _refuse(f"--net is user, tap:NAME or none, not {net!r}")
+    if net != "user":
         given = [o for o, said in (("--forward", forwards), ("--allow", allowed), ("--name", names)) if said]
         if given:
             _refuse(f"{' and '.join(given)} say what the machine is lent of the host's network: give --net user, too")
-        return NoPeer()
+        try:
+            return NoPeer() if net == "none" else tap(net)
+        except ValueError as error:
+            _refuse(f"--net {net!r}: {error}")
     try:
         return HostNet(
             forwards=[_ports(text) for text in forwards], allowed=[_address(text) for text in allowed],

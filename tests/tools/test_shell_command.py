@@ -1,6 +1,7 @@
 """`capkernel shell` refuses what it cannot use, before it boots anything, and leaves it as it is."""
 
 import os
+import re
 import subprocess
 import sys
 from fcntl import LOCK_EX, flock
@@ -15,8 +16,11 @@ from typer.testing import CliRunner
 
 from capkernel.protocols.console import MAX_LINE
 from capkernel.tools.plain import PlainTerminal
+from capkernel.tools.plugs import PlugError, plugged
 from capkernel.tools.shell import FAILED, USAGE, Script, restless, shell
 from capkernel.tools.shell_disks import SMALLEST_DISK
+from hwmodel import network
+from hwmodel.board import VIRT_IOMMU
 from hwmodel.cpu.program import Crash
 
 app = typer.Typer()
@@ -57,7 +61,8 @@ def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
     "options",
     [
         ("--disk", os.devnull), ("--disk", "/nowhere/disk.img"), ("--script", "/nowhere"), ("--script", "/"),
-        ("--net", "bogus"), ("--net", "user", "--forward", "8080"), ("--net", "user", "--forward", "99999:80"),
+        ("--net", "bogus"), ("--net", ""), ("--net", "tap"), ("--net", "tap:"), ("--net", "tap:" + 16 * "x"),
+        ("--net", "user", "--forward", "8080"), ("--net", "user", "--forward", "99999:80"),
         ("--net", "user", "--forward", "8080:99999"), ("--net", "user", "--forward", "0:80"),
         ("--net", "user", "--allow", "somewhere:80"), ("--net", "user", "--allow", "127.0.0.1:99999"),
         ("--net", "user", "--name", "x=y"), ("--seed", str(1 << 64)),
@@ -68,9 +73,29 @@ def test_options_that_make_no_sense(options: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("option", [("--forward", "8080:80"), ("--allow", "127.0.0.1:7"), ("--name", "x=127.0.0.1")])
-@pytest.mark.parametrize("net", [(), ("--net", "none")])
+@pytest.mark.parametrize("net", [(), ("--net", "none"), ("--net", "tap:tap0")])
 def test_what_is_lent_of_a_network_needs_one(option: tuple[str, str], net: tuple[str, ...]) -> None:
     assert f"{option[0]} say what the machine is lent of the host's network: give --net user" in refusal(*net, *option)
+
+
+def test_a_tap_device_that_the_host_does_not_give_is_refused_as_run_refuses_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(network, "_TUN_DEVICE", str(tmp_path / "tun"))
+    reasons = [f"cannot open {tmp_path / 'tun'}: No such file or directory; it needs CAP_NET_ADMIN"]
+    said = [refusal("--net", "tap:tap0")]
+    with pytest.raises(PlugError, match=re.escape(reasons[0])):
+        plugged(["virtio1=net:tap:tap0"], VIRT_IOMMU)
+    (tmp_path / "tun").write_bytes(b"")
+    reasons.append("the host refuses TAP device 'tap0': ")
+    said.append(refusal("--net", "tap:tap0"))
+    for reason, each in zip(reasons, said, strict=True):
+        assert f"capkernel shell: --net 'tap:tap0': {reason}" in each
+
+
+def test_what_else_makes_no_sense_is_said_before_a_tap_device_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_TUN_DEVICE", "/nowhere/tun")
+    assert "runs on" in refusal("--board", "toaster", "--net", "tap:tap0")
 
 
 @pytest.mark.parametrize("size", [0, 100, 513])

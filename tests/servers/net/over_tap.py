@@ -1,7 +1,8 @@
 """A conversation with the host's own kernel over a TAP device, in a network namespace that is only for this.
 
-``unshare --map-root-user --net python -m tests.servers.net.over_tap stack|hostnet``: streams go both ways between the
-kernel and a stack, or between the kernel in the machine's place and the host's network for machines. Prints "well".
+``unshare --map-root-user --net python -m tests.servers.net.over_tap stack|hostnet|shell``: streams go both ways between
+the kernel and a stack, or between the kernel in the machine's place and the host's network for machines; or the kernel
+fetches a page of the system of ``capkernel shell --net tap:tap0``. Prints "well".
 """
 
 import fcntl
@@ -9,6 +10,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -155,6 +157,29 @@ def with_hostnet() -> None:
         run(go_on, lambda: not net._flows)
 
 
+def with_shell() -> None:
+    """The kernel and the shell's system, which has made the device itself."""
+    command = [sys.executable, "-m", "capkernel", "shell", "--net", "tap:tap0", "--seed", "1", "--script", "-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as machine:
+        assert machine.stdin is not None
+        assert machine.stdout is not None
+        machine.stdin.write("write www/page over the cable\ncat www/page\n")
+        machine.stdin.flush()
+        while (line := machine.stdout.readline()) != "over the cable\n":
+            assert line, "the shell has ended"
+        interface("tap0", GATEWAY)
+        with socket.create_connection((GUEST, 80), timeout=PATIENCE) as browser:
+            browser.sendall(b"GET /page HTTP/1.1\r\nHost: machine\r\nConnection: close\r\n\r\n")
+            page = b""
+            while part := browser.recv(4096):
+                page += part
+        assert page.startswith(b"HTTP/1.1 200 "), page
+        assert page.endswith(b"over the cable\n"), page
+        rest, _ = machine.communicate("exit\n", timeout=PATIENCE)
+        assert machine.returncode == 0, rest
+
+
 if __name__ == "__main__":
-    {"stack": with_stack, "hostnet": with_hostnet}[sys.argv[1]]()
+    {"stack": with_stack, "hostnet": with_hostnet, "shell": with_shell}[sys.argv[1]]()
     print("well")

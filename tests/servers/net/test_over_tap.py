@@ -1,4 +1,6 @@
-"""The stack and the host's network against the host's own kernel, where a namespace and a TAP device may be had."""
+"""The stack, the host's network and the shell's system against the host's own kernel, where a namespace and a TAP
+device may be had.
+"""
 
 import shutil
 import subprocess
@@ -22,7 +24,7 @@ def _may_have_tap() -> bool:
 
 @needs_lwip
 @pytest.mark.skipif(not _may_have_tap(), reason="no network namespace with a TAP device may be made here: NOT RUN")
-@pytest.mark.parametrize("what", ["stack", "hostnet"])
+@pytest.mark.parametrize("what", ["stack", "hostnet", "shell"])
 def test_streams_with_the_kernel(what: str) -> None:
     command = [*NAMESPACE, sys.executable, "-m", "tests.servers.net.over_tap", what]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
