@@ -10,7 +10,7 @@ from capkernel.system.microkit import load
 from capkernel.tools.demo import replace_watchers
 from capkernel.tools.demo.lives import Lives
 from capkernel.tools.demo.replace_watchers import REPLACEMENTS, Outcome
-from capkernel.tools.demo.stage import BOARD, Stage, find_system
+from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.inject import Fault, Kind
 from capkernel.user.loop import PD
 from capkernel.user.pdimage import PDValues
@@ -27,15 +27,24 @@ from servers.system.watchers import (
     WORKS,
     Watchers,
 )
+from tests.servers.unhurried import UnhurriedStage
 from tests.servers.update_bench import Lasting
 
 UNDERSTUDY_TICKS = 400_000
+
+
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.campaign)], ids=["pausing", "busy"])
+def clients(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is replaced notices nothing of it; `capkernel demo replace` has busy ones."""
+    if request.param:
+        monkeypatch.setattr(replace_watchers, "Stage", UnhurriedStage)
 
 
 def nobody_noticed(outcome: Outcome) -> bool:
     return outcome.ended and not outcome.total.bad and outcome.total.requests > 0 and not outcome.faults
 
 
+@pytest.mark.usefixtures("clients")
 @pytest.mark.slow
 def test_each_watcher_is_replaced_and_the_same_seed_gives_the_same_trace() -> None:
     outcome = replace_watchers.play(seed=2)
@@ -44,6 +53,7 @@ def test_each_watcher_is_replaced_and_the_same_seed_gives_the_same_trace() -> No
     assert replace_watchers.play(seed=2).trace_hash == outcome.trace_hash
 
 
+@pytest.mark.usefixtures("clients")
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [
     ("supervisor", Kind.CRASH), ("supervisor", Kind.HANG), ("guardian", Kind.CRASH), ("guardian", Kind.HANG),
@@ -56,6 +66,7 @@ def test_a_new_watcher_that_comes_to_grief_while_it_starts_is_followed_by_the_fo
     assert nobody_noticed(outcome)
 
 
+@pytest.mark.usefixtures("clients")
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", [
     (Fault("metronome", 40, Kind.HANG),),
@@ -72,7 +83,8 @@ def test_nobody_notices_that_the_metronome_falls_silent_nor_its_understudy(fault
 
 def test_a_metronome_that_falls_silent_is_started_anew() -> None:
     """Nobody is to be replaced then, so nobody else would notice."""
-    stage = Stage("replace_watchers", faults=(Fault("replacer", 1, Kind.CRASH), Fault("metronome", 3, Kind.HANG)))
+    faults = (Fault("replacer", 1, Kind.CRASH), Fault("metronome", 3, Kind.HANG))
+    stage = UnhurriedStage("replace_watchers", faults=faults)
     lives = Lives(stage, "metronome")
     stage.run_until(lambda: len(lives.began) > 1, 1_000_000)
     assert len(lives.began) == 2
@@ -87,7 +99,7 @@ def test_a_metronome_that_falls_silent_is_started_anew() -> None:
 def test_an_understudy_that_falls_silent_is_started_anew_so_somebody_notices_when_the_metronome_does() -> None:
     """One falls silent long before the other: nobody may have needed it until then."""
     faults = (Fault("replacer", 1, Kind.CRASH), Fault("understudy", 3, Kind.HANG), Fault("metronome", 80, Kind.HANG))
-    stage = Stage("replace_watchers", faults=faults)
+    stage = UnhurriedStage("replace_watchers", faults=faults)
     understudy, metronome = Lives(stage, "understudy"), Lives(stage, "metronome")
     stage.run_until(lambda: len(metronome.began) > 1, 2_000_000)
     assert (len(understudy.began), len(metronome.began)) == (2, 2)
@@ -105,8 +117,8 @@ def test_an_understudy_that_falls_silent_is_started_anew_so_somebody_notices_whe
 def test_if_both_are_silent_the_supervisor_notices_as_soon_as_somebody_wants_anything_of_it() -> None:
     """Nothing wakes it by itself; here a service comes to grief a while later."""
     silent = (Fault("metronome", 3, Kind.HANG), Fault("understudy", 3, Kind.HANG))
-    later = (Fault("replacer", 1, Kind.CRASH), Fault("tickets", 1600, Kind.CRASH))
-    stage = Stage("replace_watchers", faults=(*silent, *later))
+    later = (Fault("replacer", 1, Kind.CRASH), Fault("tickets", 400, Kind.CRASH))
+    stage = UnhurriedStage("replace_watchers", faults=(*silent, *later))
     lives = {name: Lives(stage, name) for name in ("metronome", "understudy")}
     stage.run_until(lambda: all(len(each.began) > 1 for each in lives.values()), 500_000)
     assert [len(each.began) for each in lives.values()] == [2, 2]
@@ -114,6 +126,7 @@ def test_if_both_are_silent_the_supervisor_notices_as_soon_as_somebody_wants_any
     stage.close()
 
 
+@pytest.mark.usefixtures("clients")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["supervisor", "guardian", "warden"])
 @pytest.mark.parametrize("step", [12, 21, 34])

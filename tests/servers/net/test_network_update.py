@@ -25,6 +25,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.messages import SharedRegion, from_words, to_words
 from hwmodel.virtio import virtio_net
+from servers.clients import network_user
 from servers.clients.publisher import big
 from servers.net.handover import KeptCable, KeptNetwork, KeptWaiting, Objects, take_up_cable
 from servers.net.lwip.kept import take_up_stack
@@ -45,7 +46,14 @@ LONGEST = 300
 """Seconds of the host's."""
 
 
+@pytest.fixture(params=[1, pytest.param(3, marks=pytest.mark.campaign)], ids=["a browser", "three browsers"])
+def browsers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fetches pages from outside the machine, beside its client; `capkernel demo replace` has three."""
+    monkeypatch.setattr(network_user, "BROWSERS", request.param)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("browsers")
 def test_connections_requests_and_pages_survive_and_the_same_seed_gives_the_same_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -70,6 +78,7 @@ def test_connections_requests_and_pages_survive_and_the_same_seed_gives_the_same
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("browsers")
 @pytest.mark.parametrize(("server", "step"), [("network", 1), ("network", 2), ("web", 1), ("card", 1)])
 def test_a_new_program_that_crashes_while_it_starts_is_followed_by_the_former_one(server: str, step: int) -> None:
     """At each kernel entry before the sign of life; after it there is no way back."""
@@ -80,6 +89,7 @@ def test_a_new_program_that_crashes_while_it_starts_is_followed_by_the_former_on
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("browsers")
 def test_a_network_server_that_loses_its_state_is_noticed() -> None:
     """Once it serves there is no way back: a crash ends connections, and who waited is told."""
     outcome = replace_network.play((Fault("network", 40, Kind.CRASH, life=2),))
