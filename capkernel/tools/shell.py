@@ -35,7 +35,7 @@ from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.overlay import lay_over
 from capkernel.tools.plain import PlainTerminal
 from capkernel.tools.plugs import is_tap, tap
-from capkernel.tools.shell_disks import NEW_DISK, DiskError, Mirrored, new_identity, one_disk, two_disks
+from capkernel.tools.shell_disks import NEW_DISK, DiskError, Mirrored, one_disk, two_disks
 from capkernel.tools.tour_systems import with_programs
 from hwmodel.backend import Backend, BufferBackend, TerminalBackend
 from hwmodel.block import BlockBacking, RamDisk
@@ -211,7 +211,7 @@ def _disks(disk: Path | None, mirror: Path | None, seed: int | None) -> BlockBac
             if mirror is not None:
                 _refuse("--mirror is the second half of a mirror: name the first one with --disk")
             return RamDisk(NEW_DISK)
-        return one_disk(disk) if mirror is None else two_disks((disk, mirror), lambda: new_identity(seed))
+        return one_disk(disk) if mirror is None else two_disks((disk, mirror), seed)
     except (DiskError, OSError) as error:
         _refuse(str(error))
 

@@ -4,7 +4,7 @@ One is a littlefs; two are the halves of a mirror. What is not there is made; wh
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fcntl import LOCK_EX, LOCK_NB, flock
 from hashlib import blake2b
 from pathlib import Path
@@ -52,9 +52,9 @@ def one_disk(path: Path) -> FileDisk:
     return disk or _made(path, NEW_DISK)
 
 
-def two_disks(paths: Sequence[Path], fresh: Callable[[], bytes]) -> Mirrored:
+def two_disks(paths: Sequence[Path], seed: int | None) -> Mirrored:
     """The halves of a mirror. One that is not there is made; one that is empty will get what the other one holds. If
-    both are, they become a mirror that is known by what ``fresh`` gives. Raises DiskError.
+    both are, they become a mirror with a new identity. Raises DiskError.
     """
     first, second = paths
     if first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second)):
@@ -69,15 +69,17 @@ def two_disks(paths: Sequence[Path], fresh: Callable[[], bytes]) -> Mirrored:
         if disk and label is None and any(labels) and disk.sectors * SECTOR < size:
             raise _unusable(path, f"it is empty and smaller than the other half, which has {size} bytes")
     disks = [disk or _made(path, size or NEW_DISK) for path, disk, size in zip(paths, found, sizes[::-1], strict=True)]
-    identity = next((label.identity for label in labels if label), None) or fresh()
+    identity = next((label.identity for label in labels if label), None) or new_identity(seed, paths)
     return Mirrored(disks[0], disks[1], identity)
 
 
-def new_identity(seed: int | None) -> bytes:
-    """By what a new mirror is known: the host's chance, or what follows from a seed."""
+def new_identity(seed: int | None, paths: Sequence[Path]) -> bytes:
+    """By what a new mirror is known: the host's chance, or what follows from a seed and from where its images are."""
     if seed is None:
         return os.urandom(IDENTITY)
-    return blake2b(b"mirror %d" % seed, digest_size=IDENTITY).digest()
+    places = [os.fsencode(path.resolve()) for path in paths]
+    # No path has a zero byte: two lists of paths are never written alike.
+    return blake2b(b"\0".join((b"mirror %d" % seed, *places)), digest_size=IDENTITY).digest()
 
 
 def _label(path: Path, disk: FileDisk) -> Label | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from capkernel.protocols.block import SECTOR
@@ -103,20 +105,21 @@ def test_an_older_half_is_brought_up_to_date_and_never_shown(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_run_on_a_mirror_is_the_same_again(tmp_path: Path) -> None:
     found = []
-    for name in ("one", "two"):
+    for name in ("one", "one", "two"):
         place = tmp_path / name
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         blank(place, "a", "b")
         output = played(place, "write notes x", "mounts", "cat notes")
         found.append((output, (place / "a").read_bytes(), (place / "b").read_bytes()))
     assert found[0] == found[1]
     assert ", trace " in found[0][0]
+    assert found[2][0] == found[0][0], "elsewhere, too: nothing that happens depends on the identity"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("liar", ["disk", "disk2"])
 def test_with_a_spoilt_driver_the_shell_reads_what_it_has_written(liar: str) -> None:
-    disk: Any = Mirrored(RamDisk(SIZE), RamDisk(SIZE), new_identity(1))
+    disk: Any = Mirrored(RamDisk(SIZE), RamDisk(SIZE), bytes(16))
     assert lost_on(disk, {liar: "lying_disk.elf"}) == []
 
 
@@ -140,7 +143,7 @@ def lost_on(disk: BlockBacking, programs: dict[str, str]) -> list[str]:
 
 @pytest.mark.slow
 def test_the_mirror_and_each_driver_may_be_killed_and_the_halves_are_said_to_be_in_step_again() -> None:
-    disk: Any = Mirrored(RamDisk(SIZE), RamDisk(SIZE), new_identity(1))
+    disk: Any = Mirrored(RamDisk(SIZE), RamDisk(SIZE), bytes(16))
     terminal = Terminal(disk=disk)
     for service in ("mirror", "disk2", "disk"):
         terminal.do(f"write {service} of {service}")
@@ -199,8 +202,8 @@ def test_half_of_a_mirror_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_halves_of_two_mirrors_are_refused(tmp_path: Path) -> None:
-    made(tmp_path, "a", "b", new_identity(1))
-    made(tmp_path, "c", "d", new_identity(2))
+    made(tmp_path, "a", "b", b"1" * 16)
+    made(tmp_path, "c", "d", b"2" * 16)
     before = [(tmp_path / name).read_bytes() for name in "abcd"]
     said = refusal("--disk", tmp_path / "a", "--mirror", tmp_path / "d")
     assert "no mirror: the disks belong to two mirrors; both are left as they are" in said
@@ -262,9 +265,38 @@ def test_an_empty_half_that_is_too_small_is_refused(tmp_path: Path) -> None:
     assert f"smaller than the other half, which has {SIZE} bytes" in said
 
 
-def test_identities_follow_from_the_seed_or_are_all_different() -> None:
-    assert new_identity(1) == new_identity(1) != new_identity(2)
-    assert new_identity(None) != new_identity(None)
+PATHS = st.tuples(st.integers(0, 3), st.lists(st.text("ab/", min_size=1, max_size=5), min_size=2, max_size=2))
+
+
+@given(PATHS, PATHS)
+def test_identities_follow_from_the_seed_and_the_places_of_the_images(
+    one: tuple[int, list[str]], other: tuple[int, list[str]]
+) -> None:
+    first, second = [(seed, [Path("/", each) for each in paths]) for seed, paths in (one, other)]
+    assert (new_identity(*first) == new_identity(*second)) == (first == second)
+
+
+def test_without_a_seed_identities_are_all_different() -> None:
+    assert new_identity(None, [Path("a"), Path("b")]) != new_identity(None, [Path("a"), Path("b")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("one/a", "one/b", "two/a", "two/b")])
+def test_halves_of_two_mirrors_that_were_made_with_the_same_seed_are_refused(
+    tmp_path: Path, names: tuple[str, str, str, str]
+) -> None:
+    a, b, c, d = names
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    blank(tmp_path, *names)
+    played(tmp_path, "write notes of the one", disk=a, mirror=b)
+    played(tmp_path, "write notes of the other", disk=c, mirror=d)
+    assert "of the one" in played(tmp_path, "cat notes", disk=b, mirror=a)
+    before = [(tmp_path / name).read_bytes() for name in names]
+    for one, other in ((a, d), (c, b), (a, c), (b, d)):
+        said = refusal("--seed", "1", "--disk", tmp_path / one, "--mirror", tmp_path / other)
+        assert "the disks belong to two mirrors; both are left as they are" in said
+    assert [(tmp_path / name).read_bytes() for name in names] == before
 
 
 @pytest.mark.slow
@@ -274,7 +306,7 @@ def test_two_images_that_are_not_there_become_a_mirror_of_the_usual_size(tmp_pat
     assert "the disk is a mirror: both disks are in use" in output
     assert [(tmp_path / name).stat().st_size for name in "ab"] == [NEW_DISK] * 2
     labels = [label_of((tmp_path / name).read_bytes()) for name in "ab"]
-    assert [label.identity for label in labels if label] == [new_identity(1)] * 2
+    assert [label.identity for label in labels if label] == [new_identity(1, [tmp_path / "a", tmp_path / "b"])] * 2
 
 
 @pytest.mark.slow
