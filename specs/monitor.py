@@ -69,7 +69,8 @@ class Monitor:
         self._seen = seen.copy()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and forget what was seen: it leads to the loop, whose end would else be in a cycle."""
+        self._step = self._seen = None
         if self.after in self.loop.observers:
             self.loop.observers.remove(self.after)
             self.loop.before.remove(self.before)

@@ -74,7 +74,10 @@ class Runner:
             self.checking.prepare(layout)
             self._rewinders[layout] = Rewinder(world_of(layout))
         self._rewinders[layout].rewind()
-        execution = Driver(world_of(layout), data, self.checking.monitor(layout), self.coverage).go_on()
+        monitor = self.checking.monitor(layout)
+        execution = Driver(world_of(layout), data, monitor, self.coverage).go_on()
+        if monitor is not None:
+            monitor.stop()
         self.programs += 1
         self.steps += execution.taken
         self.entries += execution.entries
