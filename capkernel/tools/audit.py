@@ -12,16 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from capkernel.protocols.audit_trail import Check, Verdict, verify
+from capkernel.tools import names
 
 INTACT, CHANGED, GAPS = 0, 1, 3
 KEY_BYTES = 32
 
 
 def audit(
-    file: Annotated[Path, typer.Argument(help="The trail's file.", dir_okay=False)],
-    key: Annotated[str, typer.Option("--key", help="The public key: 64 hex digits, or a file with them.")],
+    file: Annotated[Path, typer.Argument(help="The trail's file.", parser=names.file)],
+    key: Annotated[
+        str, typer.Option("--key", help="The public key: 64 hex digits, or a file with them.", callback=names.need_name)
+    ],
     head: Annotated[
-        Path | None, typer.Option("--head", help="A head of the trail that was kept elsewhere.", dir_okay=False)
+        Path | None, typer.Option("--head", help="A head of the trail that was kept elsewhere.", parser=names.file)
     ] = None,
     at_least: Annotated[
         int, typer.Option("--at-least", min=0, help="The number of a record that is known to have been acknowledged.")

@@ -31,6 +31,7 @@ from capkernel.system.board import DEFAULT_BOARD, UnknownBoardError, find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
+from capkernel.tools import names
 from capkernel.tools.boards import advice
 from capkernel.tools.ceiling import ceiling_of
 from capkernel.tools.checking import Checker, attach_ceiling, attach_checker, check_interval, told, told_data
@@ -67,11 +68,19 @@ class _Lines:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The .system description, or the name of an installed system.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The .system description, or the name of an installed system.", parser=names.path
+        ),
+    ],
     search_path: Annotated[
-        list[Path] | None, typer.Option("--search-path", help="Where programs and prefill files are; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            "--search-path", help="Where programs and prefill files are; repeatable.", parser=names.path
+        ),
     ] = None,
-    board: Annotated[str, typer.Option(help="The machine.")] = DEFAULT_BOARD.name,
+    board: Annotated[str, typer.Option(help="The machine.", callback=names.need_name)] = DEFAULT_BOARD.name,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,18 +89,24 @@ def run(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sets the clock at boot; the same seed gives the same run.")] = 0,
-    trace: Annotated[Path | None, typer.Option(help="Write every kernel entry to this file, as JSON lines.")] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write every kernel entry to this file, as JSON lines.", parser=names.file),
+    ] = None,
     time: Annotated[
         float | None, typer.Option(min=0, help="Stop this many milliseconds of virtual time after boot.")
     ] = None,
     typed: Annotated[
-        str | None, typer.Option("--input", help="What arrives on the serial line: a file, or - for the terminal.")
+        str | None,
+        typer.Option(
+            "--input", help="What arrives on the serial line: a file, or - for the terminal.", callback=names.need_name
+        ),
     ] = None,
     check: Annotated[
         str, typer.Option(help="Check the invariants: none, all (after each kernel entry) or sample:N (each Nth).")
     ] = "none",
     policy: Annotated[
-        Path | None, typer.Option(help="Hold live authority against a declared ceiling, too.", dir_okay=False)
+        Path | None, typer.Option(help="Hold live authority against a declared ceiling, too.", parser=names.file)
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each refused operation was refused.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON, the system's output included.")] = False,

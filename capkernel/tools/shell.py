@@ -31,6 +31,7 @@ from capkernel.system.board import find_board
 from capkernel.system.diagnostics import DescriptionError
 from capkernel.system.extensions import load_extensions
 from capkernel.system.microkit import load
+from capkernel.tools import names
 from capkernel.tools.demo.stage import BOARD, find_system
 from capkernel.tools.overlay import lay_over
 from capkernel.tools.plain import PlainTerminal
@@ -76,13 +77,16 @@ _STATUS: Final = Struct("<2Q")
 
 def shell(
     disk: Annotated[
-        Path | None, typer.Option(help="The disk's image, made if it is not there; without it, memory.", dir_okay=False)
+        Path | None,
+        typer.Option(help="The disk's image, made if it is not there; without it, memory.", parser=names.file),
     ] = None,
     mirror: Annotated[
         Path | None,
-        typer.Option(help="A second image that holds the same: either disk may fail, its driver lie.", dir_okay=False),
+        typer.Option(
+            help="A second image that holds the same: either disk may fail, its driver lie.", parser=names.file
+        ),
     ] = None,
-    board: Annotated[str, typer.Option(help="The machine.")] = BOARD,
+    board: Annotated[str, typer.Option(help="The machine.", callback=names.need_name)] = BOARD,
     net: Annotated[
         str,
         typer.Option(
@@ -106,7 +110,10 @@ def shell(
         ),
     ] = None,
     script: Annotated[
-        Path | None, typer.Option(help="Lines to type, in place of the terminal; - for the standard input.")
+        Path | None,
+        typer.Option(
+            help="Lines to type, in place of the terminal; - for the standard input.", parser=names.file
+        ),
     ] = None,
 ) -> None:
     """Boot the whole system, and give a prompt."""

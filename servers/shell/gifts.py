@@ -34,6 +34,12 @@ from servers.shell.paths import RIGHTS, Paths
 KEYS: Final = "keys"
 _WHOLE: Final = ("console", KEYS, "log")
 """Words with nothing behind them."""
+_DIAL: Final = "dial:HOST:PORT, as in dial:10.0.2.2:7"
+_LISTEN: Final = "listen:PORT, as in listen:80"
+_PING: Final = "ping:HOST, as in ping:10.0.2.2"
+_LAUNCHER: Final = "launcher:BYTES:COUNT, as in launcher:512K:2"
+"""What they look like, for who forgets a part."""
+_LAST_PORT: Final = 65535
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20}
 
 
@@ -152,13 +158,17 @@ class Giver:
         return await self._thing("log").named(program), f"the log, as shell/{program}"
 
     async def _dial(self, rest: str, program: str) -> tuple[Any, str]:
-        host, _, port = rest.rpartition(":")
-        return await self._thing("network").dialer(await self.address(host), _number(port)), f"connect to {host}:{port}"
+        host, colon, port = rest.rpartition(":")
+        number = _port(port if colon else "", _DIAL)
+        _need(host, "the host", _DIAL)
+        return await self._thing("network").dialer(await self.address(host), number), f"connect to {host}:{port}"
 
     async def _listen(self, rest: str, program: str) -> tuple[Any, str]:
-        return await self._thing("network").listener(_number(rest)), f"listen on port {rest}"
+        number = _port(rest, _LISTEN)
+        return await self._thing("network").listener(number), f"listen on port {rest}"
 
     async def _ping(self, rest: str, program: str) -> tuple[Any, str]:
+        _need(rest, "the host", _PING)
         return await self._thing("network").pinger(await self.address(rest)), f"ping {rest}"
 
     async def _memory(self, rest: str, program: str) -> tuple[Any, str]:
@@ -179,7 +189,21 @@ class Giver:
 
 def _share(text: str) -> Share:
     size, _, processes = text.partition(":")
+    _need(size, "the number of bytes", _LAUNCHER)
+    _need(processes, "how many processes", _LAUNCHER)
     return Share(size_of(size), _number(processes))
+
+
+def _need(text: str, what: str, right: str) -> None:
+    if not text:
+        raise Malformed(f"{what} is missing: it is {right}")
+
+
+def _port(text: str, right: str) -> int:
+    _need(text, "the port", right)
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= _LAST_PORT:
+        raise Malformed(f"{text!r} is no port, 1 to {_LAST_PORT}: it is {right}")
+    return int(text)
 
 
 def _number(text: str) -> int:

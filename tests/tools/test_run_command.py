@@ -36,6 +36,14 @@ def run(tmp_path):
     return run
 
 
+@pytest.mark.parametrize("option", ["--board", "--trace", "--input", "--policy", "--search-path"])
+def test_a_name_that_is_empty_is_told_so(run, option):
+    result = run(option, "")
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.output
+    assert "the name is empty" in result.output
+
+
 def test_a_system_that_runs_to_its_end(run):
     result = run("--json")
     data = json.loads(result.stdout)

@@ -49,6 +49,19 @@ def test_an_image_that_is_no_disk_of_ours_is_left_as_it_is(tmp_path: Path, conte
     assert image.read_bytes() == content
 
 
+@pytest.mark.parametrize("option", ["--disk", "--mirror", "--board", "--script"])
+def test_a_name_that_is_empty_is_told_so(option: str) -> None:
+    said = refusal(option, "")
+    assert f"'{option}'" in said
+    assert "the name is empty" in said
+    assert "directory" not in said
+
+
+@pytest.mark.parametrize("option", ["--disk", "--mirror", "--script"])
+def test_a_directory_is_no_file(option: str) -> None:
+    assert "is a directory" in refusal(option, "/")
+
+
 def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(SMALLEST_DISK))
