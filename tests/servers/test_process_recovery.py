@@ -385,6 +385,7 @@ def check(monkeypatch: Any, steps: list[Any], deaths: list[float]) -> None:
 
 
 DEATHS = st.lists(st.floats(0, 1), min_size=1, max_size=3)
+MORE_DEATHS = st.lists(st.floats(0, 1), min_size=2, max_size=6)
 SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
@@ -397,8 +398,8 @@ def test_a_history_in_which_the_server_dies_is_the_one_in_which_it_does_not(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=SUPPRESSED)
-@given(steps=STEPS, deaths=DEATHS)
+@settings(max_examples=20, deadline=None, suppress_health_check=SUPPRESSED)
+@given(steps=STEPS, deaths=MORE_DEATHS)
 def test_more_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     monkeypatch: Any, steps: list[Any], deaths: list[float]
 ) -> None:
@@ -480,12 +481,15 @@ async def exit_paged(process: user.Process) -> int:
     return 3
 
 
-@pytest.mark.parametrize("deaths", [
-    range(1, 400, 23), pytest.param(range(1, 400, 5), marks=pytest.mark.slow),
-    pytest.param(range(1, 400), marks=pytest.mark.campaign),
+@pytest.mark.parametrize(("deaths", "lives"), [
+    (range(1, 400, 23), 1), pytest.param(range(1, 400, 5), 2, marks=pytest.mark.slow),
+    pytest.param(range(1, 400), 1, marks=pytest.mark.campaign),
 ])  # fmt: skip
 @pytest.mark.parametrize("mortal", ["pager", "processes"])
-def test_a_paged_process_ends_as_it_ends_whoever_dies(monkeypatch: Any, mortal: str, deaths: range) -> None:
+def test_a_paged_process_ends_as_it_ends_whoever_dies(
+    monkeypatch: Any, mortal: str, deaths: range, lives: int
+) -> None:
+    """At each of the steps; so many of them in one run, far apart."""
     async def story(world: World) -> None:
         player = Player(world)
         player.program = await world.puppet()
@@ -509,11 +513,13 @@ def test_a_paged_process_ends_as_it_ends_whoever_dies(monkeypatch: Any, mortal: 
 
     mains = {"crash_paged": crash_paged, "exit_paged": exit_paged, "stray": stray}
     steps = play(monkeypatch, story, **mains).injector.steps[mortal]
-    for fault in [Fault(mortal, step, Kind.CRASH) for step in deaths if step <= steps]:
-        stage = play(monkeypatch, story, watch=partial(_will_happen, fault), **mains)
-        assert stage.injector.activated == [fault]
+    faults = [Fault(mortal, step, Kind.CRASH) for step in deaths if step <= steps]
+    runs = -(-len(faults) // lives)
+    for first in range(runs):
+        stage = play(monkeypatch, story, watch=partial(_will_happen, faults[first::runs]), **mains)
+        assert stage.injector.activated == faults[first::runs]
         stage.close()
 
 
-def _will_happen(fault: Fault, stage: Any) -> None:
-    stage.injector.faults.append(fault)
+def _will_happen(faults: list[Fault], stage: Any) -> None:
+    stage.injector.faults.extend(faults)
