@@ -29,29 +29,22 @@ from servers.qnx.errors import Errno, QnxError, error_message
 from servers.qnx.process_manifest import Client, ProcessManifest, Server, read_process_manifest
 from servers.qnx.pulses import UNBLOCK, PulseSender
 
-manifest: int = 0
-manifest_size: int = 0x1000
-pulses_0: int = 0
-pulses_1: int = 0
-pulses_size: int = 0x1000
-
 METRONOME, TIMER = 0, 1
 """Channels; those of clients and servers say the manifest."""
 SPARE_REPLY: Final = 302
 
 
 class ProcessManager:
-    """What it knows of its servers."""
+    """What it knows of its servers; ``rings`` are where pulses to them go, in their order."""
 
-    def __init__(self, pd: PD, known: ProcessManifest) -> None:
+    def __init__(self, pd: PD, known: ProcessManifest, rings: list[SharedRegion]) -> None:
         self.pd = pd
         self.known = known
         self.dead: list[Server] = []
         self.signals = 0
-        rings = [vaddr for vaddr in (pulses_0, pulses_1) if vaddr]
         self.senders = {
-            server.name: PulseSender(pd, SharedRegion(vaddr, pulses_size), server.channel)
-            for server, vaddr in zip(known.servers, rings, strict=False)
+            server.name: PulseSender(pd, ring, server.channel)
+            for server, ring in zip(known.servers, rings, strict=False)
         }
 
     async def died(self, child: int) -> None:
@@ -95,16 +88,26 @@ class ProcessManager:
 class Clock:
     """When whose wait ends: a timer's alarm is always set for the next of them."""
 
-    def __init__(self, timer: Timer) -> None:
+    def __init__(self, timer: Timer, manager: ProcessManager) -> None:
         self.timer = timer
+        self.manager = manager
         self.deadlines = Deadlines()
+        self._due: list[tuple[Client, int]] = []
+
+    async def add(self, client: Client, request: int, us: int) -> Deadline:
+        """A client waits for no more than so long."""
+        moment = await self.timer.now() + us
+        return self.deadlines.add(moment, lambda now: self._due.append((client, request)))
 
     async def look(self) -> None:
-        """Let happen what is due, and set the alarm."""
+        """Let happen what is due, whoever made us look, and set the alarm."""
         now = await self.timer.now()
         self.deadlines.pass_to(now)
         if self.deadlines.next is not None:
             await self.timer.alarm(max(0, self.deadlines.next - now), 0)
+        due, self._due = self._due, []
+        for client, request in due:
+            await self.manager.unblock(client, request)
 
 
 class TimeoutsServant(Timeouts):
@@ -114,7 +117,6 @@ class TimeoutsServant(Timeouts):
         self.manager = manager
         self.clock = clock
         self.channel = channel
-        self.due: list[tuple[Client, int]] = []
         self.deadline: Deadline | None = None
 
     async def arm(self, server: str, request: int, us: int) -> None:
@@ -125,8 +127,7 @@ class TimeoutsServant(Timeouts):
         if not 0 <= us <= MAX_TIMEOUT_US or not 0 <= request < 1 << 32:
             raise Malformed(f"a timeout is 0 to {MAX_TIMEOUT_US} microseconds, for a request of 32 bits")
         await self.disarm()
-        moment = await self.clock.timer.now() + us
-        self.deadline = self.clock.deadlines.add(moment, lambda now: self.due.append((found[0], request)))
+        self.deadline = await self.clock.add(found[0], request, us)
         await self.clock.look()
 
     async def disarm(self) -> None:
@@ -135,15 +136,15 @@ class TimeoutsServant(Timeouts):
             self.clock.deadlines.remove(self.deadline)
             self.deadline = None
 
-    async def expire(self) -> None:
-        """Say what has run out."""
-        due, self.due = self.due, []
-        for client, request in due:
-            await self.manager.unblock(client, request)
-
 
 class Program:
     """The process manager's hooks."""
+
+    manifest: int = 0
+    manifest_size: int = 0x1000
+    pulses_0: int = 0
+    pulses_1: int = 0
+    pulses_size: int = 0x1000
 
     def __init__(self) -> None:
         self.manager: Any = None
@@ -153,10 +154,11 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Read who is to be looked after."""
-        text = (await pd.read(manifest, manifest_size)).rstrip(b"\0").decode()
-        self.manager = ProcessManager(pd, read_process_manifest(text))
+        text = (await pd.read(self.manifest, self.manifest_size)).rstrip(b"\0").decode()
+        rings = [SharedRegion(vaddr, self.pulses_size) for vaddr in (self.pulses_0, self.pulses_1) if vaddr]
+        self.manager = ProcessManager(pd, read_process_manifest(text), rings)
         if pd.values.pps >> TIMER & 1:
-            self.clock = Clock(connect(Timer, StubConnection(pd.sys), BASE_ENDPOINT_CAP + TIMER))
+            self.clock = Clock(connect(Timer, StubConnection(pd.sys), BASE_ENDPOINT_CAP + TIMER), self.manager)
             for client in self.manager.known.clients:
                 self.servants[client.channel] = TimeoutsServant(self.manager, self.clock, client.channel)
         self.service = Service(pd, roots=self._root)
@@ -169,7 +171,7 @@ class Program:
         if ch == METRONOME:
             await self.manager.bury()
         elif ch == TIMER:
-            await self._expire()
+            await self.clock.look()
         await self._stray(pd)
 
     async def fault(self, pd: PD, child: int, msg: Message) -> bool:
@@ -182,14 +184,9 @@ class Program:
         """A client asks."""
         return await self.service.protected(msg)
 
-    async def _expire(self) -> None:
-        await self.clock.look()
-        for servant in self.servants.values():
-            await servant.expire()
-
     async def _stray(self, pd: PD) -> None:
         """Signals that came while somebody else's endpoint was looked at."""
         signals, self.manager.signals = self.manager.signals, 0
         for channel in range(MAX_CHANNELS):
             if signals >> channel & 1 and channel == TIMER:
-                await self._expire()
+                await self.clock.look()
