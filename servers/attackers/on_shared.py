@@ -90,22 +90,24 @@ class SharedAttack(Attack):
         await self.ledger.count(Trick.MEMORY, what, is_refused=False)
 
 
-def _words(operation: Operation, *values: Any) -> list[int]:
+def request_words(operation: Operation, *values: Any) -> list[int]:
+    """The words of a request with these values."""
     names = [parameter.name for parameter in operation.data]
     return to_words(operation.request(**dict(zip(names, values, strict=True))))
 
 
-def _named(interface: Any, name: str) -> Operation:
+def operation_named(interface: Any, name: str) -> Operation:
+    """An interface's operation."""
     return next(each for each in operations_of(interface).values() if each.name == name)
 
 
-def _mixed(one: Sequence[int], other: Sequence[int], data: bytes) -> bool:
+def is_mixed(one: Sequence[int], other: Sequence[int], data: bytes) -> bool:
     """Whether each word is that of the one or of the other."""
     found = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
     return len(found) == len(one) and all(word in pair for word, *pair in zip(found, one, other, strict=True))
 
 
-def _two_contents(attack: Attack, size: int) -> tuple[list[int], list[int]]:
+def two_contents(attack: Attack, size: int) -> tuple[list[int], list[int]]:
     """Words of a content and of another one, which differ in as many as an accomplice can take."""
     one = [attack.chance.getrandbits(64) for _ in range(size // 8)]
     other = list(one)
@@ -114,7 +116,8 @@ def _two_contents(attack: Attack, size: int) -> tuple[list[int], list[int]]:
     return one, other
 
 
-def _bytes(words: Sequence[int]) -> bytes:
+def bytes_of(words: Sequence[int]) -> bytes:
+    """Words as they lie in memory."""
     return b"".join(word.to_bytes(8, "little") for word in words)
 
 
@@ -126,16 +129,16 @@ async def directories(attack: SharedAttack) -> None:
     calm, root = attack.stub(Directory), attack.through_memory(Directory)
     own = await calm.make_directory(OWN)
     await (await own.create(MARK)).drop()
-    enter = _named(Directory, "directory")
-    permitted = _words(enter, OWN, READ)
-    await attack.aim(*between(permitted, _words(enter, OTHER, READ)))
+    enter = operation_named(Directory, "directory")
+    permitted = request_words(enter, OWN, READ)
+    await attack.aim(*between(permitted, request_words(enter, OTHER, READ)))
     for _ in range(ROUNDS):
         await _entered(attack, root)
     await attack.aim(Swap(0, len(OWN), LONG))
     for _ in range(ROUNDS):
         await _entered(attack, root)
-    restrict = _named(Directory, "restrict")
-    await attack.aim(*between(_words(restrict, READ), _words(restrict, READ_WRITE)))
+    restrict = operation_named(Directory, "restrict")
+    await attack.aim(*between(request_words(restrict, READ), request_words(restrict, READ_WRITE)))
     shown = await calm.directory(OWN, READ)
     for _ in range(ROUNDS):
         await _with_rights(attack, shown)
@@ -173,18 +176,18 @@ async def _with_rights(attack: SharedAttack, shown: Any) -> None:
 
 async def _written(attack: SharedAttack, file: Any) -> None:
     """Data: each word is the one or the other, and what was written stays."""
-    write = _named(File, "write")
+    write = operation_named(File, "write")
     inner = connect(File, attack.spilled, file.cap)
-    one, other = _two_contents(attack, DATA)
-    await attack.aim(*between(_words(write, 0, _bytes(one)), _words(write, 0, _bytes(other))))
+    one, other = two_contents(attack, DATA)
+    await attack.aim(*between(request_words(write, 0, bytes_of(one)), request_words(write, 0, bytes_of(other))))
     for _ in range(ROUNDS):
         try:
-            await inner.write(0, _bytes(one))
+            await inner.write(0, bytes_of(one))
         except Failure as failure:
             await attack.failed("data were written", failure)
             continue
         found = [await file.read(0, DATA + 1) for _ in range(2)]
-        is_right = found[0] == found[1] and _mixed(one, other, found[0])
+        is_right = found[0] == found[1] and is_mixed(one, other, found[0])
         await attack.judge("a file is what nobody wrote", is_right=is_right)
     await file.drop()
 
@@ -194,9 +197,9 @@ async def _written(attack: SharedAttack, file: Any) -> None:
 
 async def orders(attack: SharedAttack) -> None:
     """An operator who may restart services: one that there is, and no other."""
-    restart = _named(Supervision, "restart")
+    restart = operation_named(Supervision, "restart")
     watched, calm = attack.through_memory(Supervision), attack.stub(Supervision)
-    await attack.aim(*between(_words(restart, SERVICE), _words(restart, NO_SERVICE)))
+    await attack.aim(*between(request_words(restart, SERVICE), request_words(restart, NO_SERVICE)))
     before, done = await calm.services(), 0
     for _ in range(RESTARTS):
         try:
@@ -222,8 +225,8 @@ async def sectors(attack: SharedAttack) -> None:
     for sector in (FIRST - 1, FIRST + SECTORS):
         await attack.pd.write(attack.region + READ_BACK[0], beside)
         await block.write(sector, 1, READ_BACK[0])
-    one, other = _two_contents(attack, SECTORS * SECTOR)
-    await attack.pd.write(attack.region, _bytes(one))
+    one, other = two_contents(attack, SECTORS * SECTOR)
+    await attack.pd.write(attack.region, bytes_of(one))
     await attack.aim(*between(one, other))
     for _ in range(TRANSFERS):
         try:
@@ -233,7 +236,7 @@ async def sectors(attack: SharedAttack) -> None:
             # There is nothing in this that might be refused.
             await attack.judge(f"a disk came to grief: {failure}", is_right=False)
             continue
-        is_right = found[0] == found[1] and _mixed(one, other, found[0])
+        is_right = found[0] == found[1] and is_mixed(one, other, found[0])
         await attack.judge("sectors are what nobody wrote", is_right=is_right)
     await attack.end()
     for sector in (FIRST - 1, FIRST + SECTORS):
@@ -254,10 +257,10 @@ async def stream(attack: SharedAttack) -> None:
     """Data for a peer who sends back what comes: as many bytes as the server says, each word the one or the other."""
     own: Any = await attack.stub(Dialer).connect(PATIENCE_MS)
     inner = connect(Stream, attack.spilled, own.cap)
-    write = _named(Stream, "write")
-    one, other = _two_contents(attack, DATA)
-    request = _words(write, _bytes(one), PATIENCE_MS)
-    await attack.aim(*between(request, _words(write, _bytes(other), PATIENCE_MS)))
+    write = operation_named(Stream, "write")
+    one, other = two_contents(attack, DATA)
+    request = request_words(write, bytes_of(one), PATIENCE_MS)
+    await attack.aim(*between(request, request_words(write, bytes_of(other), PATIENCE_MS)))
     for _ in range(ROUNDS):
         await _echoed(attack, own, inner, one, other)
     await attack.aim(Swap(0, DATA, LONG))
@@ -269,12 +272,12 @@ async def stream(attack: SharedAttack) -> None:
 
 async def _echoed(attack: SharedAttack, own: Stream, inner: Stream, one: list[int], other: list[int]) -> None:
     try:
-        sent = await inner.write(_bytes(one), PATIENCE_MS)
+        sent = await inner.write(bytes_of(one), PATIENCE_MS)
     except Failure as failure:
         await attack.failed("data were sent", failure)
         return
     found = b""
     while len(found) < sent and (part := await own.read(sent - len(found), PATIENCE_MS)):
         found += part
-    is_right = sent == DATA and _mixed(one, other, found)
+    is_right = sent == DATA and is_mixed(one, other, found)
     await attack.judge("something else was sent", is_right=is_right)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from capkernel.user.loop import PD
-from servers.attackers import on_shared
+from servers.attackers import on_personalities, on_shared
 from servers.attackers.on_shared import SharedAttack
 
 report: int = 0
@@ -25,6 +25,9 @@ PLANS: Final[Mapping[str, Callable[[SharedAttack], Awaitable[None]]]] = {
     "disk": on_shared.sectors,
     "network": on_shared.stream,
     "supervisor": on_shared.orders,
+    "ports": on_personalities.messages,
+    "pulses": on_personalities.pulses,
+    "process_manager": on_personalities.timeouts,
 }
 
 

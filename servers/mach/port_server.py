@@ -301,6 +301,7 @@ class Program:
     store: int = 0
     store_size: int = 0x4000
     server = PortServer
+    service_kind = Service
 
     def __init__(self) -> None:
         self.desk: Any = None
@@ -316,7 +317,7 @@ class Program:
         server = self.server(self.desk, configuration)
         regions = {task: SharedRegion(SHARED + task * STRIDE, size) for task, size in configuration.shared.items()}
         inbox = Inbox(pd.sys, SlotAllocator(OWN_CNODE, FIRST_SLOT, END_SLOT))
-        self.desk.service = Service(pd, roots=server.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
+        self.desk.service = self.service_kind(pd, roots=server.root, endpoint=ENDPOINT, inbox=inbox, regions=regions)
         await self.desk.service.open()
 
     async def notified(self, pd: PD, ch: int) -> None:

@@ -26,7 +26,7 @@ MIN_CODE, MAX_CODE = -128, 127
 UNBLOCK: Final = -32
 """Code of the pulse that says that a client has given up waiting for the reply (``_PULSE_CODE_UNBLOCK``)."""
 MAX_PRIORITY: Final = 255
-_SENT, _TAKEN, _PLACES, _PLACE = 0, 8, 16, 16
+SENT, TAKEN, PLACES, PLACE = 0, 8, 16, 16
 
 
 @frozen
@@ -52,7 +52,7 @@ class Pulse:
 
 def capacity_of(region: SharedRegion) -> int:
     """How many pulses a ring holds."""
-    return (region.size - _PLACES) // _PLACE
+    return (region.size - PLACES) // PLACE
 
 
 class PulseSender:
@@ -66,15 +66,19 @@ class PulseSender:
     async def send(self, priority: int, code: int, value: int = 0) -> None:
         """Send, without waiting. Raises QnxError: EAGAIN if the ring is full, EINVAL for what is no pulse."""
         Pulse(code, value, priority)
-        start = self.region.vaddr
-        sent, taken = struct.unpack("<2Q", await self.pd.read(start, _PLACES))
+        start, number = self.region.vaddr, await self.count()
+        place = start + PLACES + number % capacity_of(self.region) * PLACE
+        await self.pd.write(place, struct.pack("<QQ", code & 0xFF | priority << 8, value))
+        await self.pd.store(start + SENT, number + 1)
+        await self.pd.notify(self.channel)
+
+    async def count(self) -> int:
+        """How many were ever sent. Raises QnxError EAGAIN if there is no room for one more."""
+        sent, taken = struct.unpack("<2Q", await self.pd.read(self.region.vaddr, PLACES))
         capacity = capacity_of(self.region)
         if sent - taken >= capacity:
             raise QnxError(Errno.EAGAIN, f"{capacity} pulses wait already")
-        place = start + _PLACES + sent % capacity * _PLACE
-        await self.pd.write(place, struct.pack("<QQ", code & 0xFF | priority << 8, value))
-        await self.pd.store(start + _SENT, sent + 1)
-        await self.pd.notify(self.channel)
+        return int(sent)
 
 
 class PulseRing:
@@ -87,20 +91,29 @@ class PulseRing:
 
     async def take(self, connection: int) -> list[Pulse]:
         """All pulses that are there, in the order in which they were sent."""
-        start, capacity = self.region.vaddr, capacity_of(self.region)
-        sent, taken = struct.unpack("<2Q", await self.pd.read(start, _PLACES))
-        if sent == taken:
-            return []
-        if not 0 < sent - taken <= capacity:
-            self.spoilt += 1
-            await self.pd.store(start + _SENT, taken)
-            return []
-        found = [await self._at(number % capacity, connection) for number in range(taken, sent)]
-        await self.pd.store(start + _TAKEN, sent)
+        waiting = await self.waiting()
+        found = [await self._at(number, connection) for number in waiting]
+        await self.skip(waiting)
         return found
 
-    async def _at(self, place: int, connection: int) -> Pulse:
-        head, value = struct.unpack("<QQ", await self.pd.read(self.region.vaddr + _PLACES + place * _PLACE, _PLACE))
+    async def waiting(self) -> range:
+        """The numbers of the pulses that are there; none if the sender wrote what cannot be."""
+        start = self.region.vaddr
+        sent, taken = struct.unpack("<2Q", await self.pd.read(start, PLACES))
+        if 0 <= sent - taken <= capacity_of(self.region):
+            return range(taken, sent)
+        self.spoilt += 1
+        await self.pd.store(start + SENT, taken)
+        return range(0)
+
+    async def skip(self, waiting: range) -> None:
+        """These are taken."""
+        if waiting:
+            await self.pd.store(self.region.vaddr + TAKEN, waiting.stop)
+
+    async def _at(self, number: int, connection: int) -> Pulse:
+        place = number % capacity_of(self.region)
+        head, value = struct.unpack("<QQ", await self.pd.read(self.region.vaddr + PLACES + place * PLACE, PLACE))
         code = (head & 0xFF ^ 0x80) - 0x80
         return Pulse(code, value, head >> 8 & MAX_PRIORITY, connection)
 

@@ -48,7 +48,7 @@ def test_the_accomplice_comes_in_while_a_server_reads(outcomes: dict[str, Outcom
 
 
 def test_requests_that_are_not_permitted_are_among_those_that_are_read(outcomes: dict[str, Outcome]) -> None:
-    for server in set(HERE) & {"files", "fat", "network", "supervisor"}:
+    for server in set(HERE) & {"files", "fat", "network", "supervisor", "ports", "pulses"}:
         assert outcomes[server].row.refused > 2, server
         assert outcomes[server].row.refused < outcomes[server].row.tries
 
@@ -142,7 +142,7 @@ def watched(stage: Stage) -> dict[tuple[str, str], Account]:
 
 SERVING = {
     "file_server", "fat_server", "mirror_server", "ram_disk", "virtio_blk", "stack_server", "supervisor", "http_server",
-    "pager", "process_server",
+    "pager", "process_server", "port_server", "vm_server", "default_pager", "qnx_process_manager", "qnx_booster",
 }  # fmt: skip
 """Installed servers that share memory with anybody."""
 ASKED = defaultdict[str, set[str]](
@@ -158,7 +158,7 @@ SYSTEMS = sorted(entry_points(group="capkernel.systems").names - {"remote"})
 
 def test_no_other_server_in_any_system_shares_memory_that_is_written_to() -> None:
     """A new one would have to be attacked, too."""
-    packages = "servers.drivers", "servers.storage", "servers.system", "servers.net"
+    packages = "servers.drivers", "servers.storage", "servers.system", "servers.net", "servers.mach", "servers.qnx"
     points = entry_points(group="capkernel.programs")
     installed = {point.name for point in points if point.value.rpartition(".")[0] in packages}
     found = set()

@@ -26,10 +26,11 @@ class Page:
         return bytes(self.memory[vaddr : vaddr + size])
 
     async def write(self, vaddr: int, data: bytes) -> None:
+        assert vaddr + len(data) <= REGION.size
         self.memory[vaddr : vaddr + len(data)] = data
 
     async def store(self, vaddr: int, value: int) -> None:
-        self.memory[vaddr : vaddr + 8] = struct.pack("<Q", value)
+        self.memory[vaddr : vaddr + 8] = struct.pack("<Q", value % 2**64)
 
     async def notify(self, channel: int) -> None:
         self.signals += 1
@@ -73,6 +74,25 @@ def test_the_queue_is_ordered_by_priority_and_then_by_age(pulses: list[Pulse]) -
     for pulse in pulses:
         queue.put(pulse)
     assert [queue.pop() for _ in pulses] == sorted(pulses, key=lambda pulse: -pulse.priority)
+
+
+WORDS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**64 - 2, 2**64 - 1])
+
+
+@given(st.lists(WORDS, min_size=2, max_size=2), PULSES)
+def test_a_receiver_may_write_anything_into_its_ring_and_the_sender_goes_on(counts: list[int], pulse: Pulse) -> None:
+    page, sender, _ = ends()
+    page.memory[:16] = struct.pack("<2Q", *counts)
+    before = bytes(page.memory)
+    if counts[0] - counts[1] < capacity_of(REGION):
+        ran(sender.send(pulse.priority, pulse.code, pulse.value))
+        assert struct.unpack_from("<Q", page.memory)[0] == (counts[0] + 1) % 2**64
+        assert len(page.memory) == len(before)
+        return
+    with pytest.raises(QnxError) as failure:
+        ran(sender.send(pulse.priority, pulse.code, pulse.value))
+    assert failure.value.errno == Errno.EAGAIN
+    assert bytes(page.memory) == before
 
 
 @given(st.binary(min_size=REGION.size, max_size=REGION.size))

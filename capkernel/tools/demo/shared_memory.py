@@ -19,12 +19,16 @@ from hwmodel.block import RamDisk
 from hwmodel.virtio import virtio_blk
 
 SYSTEM: Final = "shared_memory"
-SERVERS: Final = ("disk", "ramdisk", "mirror", "files", "fat", "network", "supervisor")
+SERVERS: Final = (
+    "disk", "ramdisk", "mirror", "files", "fat", "network", "supervisor", "ports", "pulses", "process_manager",
+)  # fmt: skip
 """Those that share memory with a client."""
 READING: Final = tuple(server for server in SERVERS if server != "disk")
 """Those that read that memory themselves; a disk does that in its driver's place."""
 CARELESS: Final[Mapping[str, str]] = {
     "files": "careless_twice_littlefs.elf", "fat": "careless_twice_fat.elf", "mirror": "careless_twice_mirror.elf",
+    "ports": "careless_twice_ports.elf", "pulses": "careless_twice_pulses.elf",
+    "process_manager": "careless_twice_process_manager.elf",
 }  # fmt: skip
 """Programs that read it twice."""
 QUIET: Final = "attacker_quiet.elf"
@@ -127,13 +131,13 @@ def played(server: str, *, seed: int = 0, is_careless: bool = False) -> Outcome:
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """Each server in a line."""
     heads = ("tries", 6), ("refused", 8), ("ways in", 8), ("  read: changed meanwhile", 26), ("twice", 7), ("other", 8)
-    lines = [" ".join([" " * 16, *(f"{head:>{width}}" for head, width in heads)])]
+    lines = [" ".join([" " * 26, *(f"{head:>{width}}" for head, width in heads)])]
     for each in outcomes:
         end = f"{'·':>26} {'·':>7} {'·':>8}"
         if each.server in READING:
             end = f"{f'{each.torn:,} of {each.account.requests[Event.READ]:,}':>26} {each.again:7,} {each.changed:8,}"
         name = f"{each.server} (careless)" if each.is_careless else each.server
-        lines.append(f"{name:16} {each.row.tries:6,} {each.row.refused:8,} {each.row.ways_in:8,} {end}")
+        lines.append(f"{name:26} {each.row.tries:6,} {each.row.refused:8,} {each.row.ways_in:8,} {end}")
     return lines
 
 

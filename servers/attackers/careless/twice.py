@@ -9,8 +9,8 @@ from typing import Any
 
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.files import checked_name
-from capkernel.protocols.interface import interface_of, operation_of, operations_of
-from capkernel.protocols.service import Service
+from capkernel.protocols.interface import Operation, interface_of, operation_of, operations_of
+from capkernel.protocols.service import Entry, Service
 from capkernel.protocols.wire import pack_failure, unpack_request
 from capkernel.user.loop import PD
 from capkernel.user.messages import label_of
@@ -25,21 +25,20 @@ class LookingService(Service):
     async def protected(self, msg: Message) -> Any:
         """Serve a request in which all names are names."""
         try:
-            await self._look_at(msg)
+            entry = self._find(msg.badge)
+            operation = operations_of(interface_of(type(entry.servant))).get(operation_of(label_of(msg)))
+            if operation is not None:
+                seen = Message(msg.label, msg.words)
+                self._check(entry, operation, await unpack_request(operation, seen, self._region_of(entry)), msg)
         except Failure as failure:
             return await pack_failure(failure)
         return await super().protected(msg)
 
-    async def _look_at(self, msg: Message) -> None:
-        """Raises Malformed, Gone."""
-        entry = self._find(msg.badge)
-        operation = operations_of(interface_of(type(entry.servant))).get(operation_of(label_of(msg)))
-        if operation is not None:
-            seen = Message(msg.label, msg.words)
-            values = await unpack_request(operation, seen, self._region_of(entry))
-            for name in [values[each.name] for each in operation.data if each.kind is str]:
-                # The empty one asks for the directory itself.
-                checked_name(name or "it")
+    def _check(self, entry: Entry, operation: Operation, values: dict[str, Any], msg: Message) -> None:
+        """Raises a failure for what must not be carried out."""
+        for name in [values[each.name] for each in operation.data if each.kind is str]:
+            # The empty one asks for the directory itself.
+            checked_name(name or "it")
 
 
 class TrustingTree(Tree):
