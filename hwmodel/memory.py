@@ -269,9 +269,10 @@ class Memory:
     # Errors
 
     def _offset(self, paddr: int, size: int) -> int:
-        if not self.contains(paddr, size):
+        offset = paddr - self.base
+        if offset < 0 or not 0 <= size <= self.size - offset:
             raise BusError(paddr, f"{size} bytes are not all in RAM")
-        return paddr - self.base
+        return offset
 
     def _bad_word(self, paddr: int) -> BusError:
         if paddr & 7:

@@ -32,7 +32,7 @@ class SystemView(View):
     def _gather(self, extra_roots: tuple[Any, ...], *, with_slots: bool = True) -> None:
         state = self.state
         for item in (state.idle, state.idle_sc, *self._system.threads, *self._system.objects):
-            self.objects[id(item)] = item
+            self.objects[item] = item
         for item in list(self.objects.values()):
             self._visit_fields(item)
         for slot in self._system.slots:
@@ -40,7 +40,7 @@ class SystemView(View):
                 self.slots.append(slot)
                 target = referent(slot.cap)
                 if target is not None:
-                    self.caps_to.setdefault(id(target), []).append(slot)
+                    self.caps_to.setdefault(target, []).append(slot)
 
 
 def problems_of_state(system: System, *, everything: bool = False) -> list[str]:

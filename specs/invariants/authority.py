@@ -125,7 +125,7 @@ def _by_caps(view: View) -> set[Edge]:
 def by_caps(view: View, policy: Policy) -> set[Edge]:
     """By the caps in slots, and by what is derived from what."""
     places = view.tree.places
-    return {edge for slot in view.slots for edge in by_slot(slot, places[id(slot)].parent, policy)}
+    return {edge for slot in view.slots for edge in by_slot(slot, places[slot].parent, policy)}
 
 
 def by_slot(slot: Slot, parent: Slot | None, policy: Policy) -> Iterator[Edge]:

@@ -6,6 +6,7 @@ that gives the same memory out twice, a zombie made of an object that others can
 """
 
 from itertools import chain, pairwise
+from operator import itemgetter
 
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_MASK
@@ -114,7 +115,7 @@ def descendants_inc(view: View) -> str | None:
     problems = [f"{_at(slot)} stands below {_at(above)} but cannot come from it" for above, slot in view.tree.crossings]
     places = view.tree.places
     for slot in chain.from_iterable(view.tree.chains[view.tree.grown :]):
-        parent = places[id(slot)].parent
+        parent = places[slot].parent
         if parent is not None:
             problems += [f"{_at(slot)} {what} its parent {_at(parent)}" for what in _exceeds(parent.cap, slot.cap)]
     return first(sorted(problems))
@@ -130,18 +131,27 @@ def _exceeds(parent: Cap, child: Cap) -> list[str]:
 
 
 def _enclosing(view: View) -> list[tuple[Slot, Slot]]:
-    """(untyped, other) for each cap whose memory begins inside that of an untyped cap, equal ones both ways."""
-    extents = view.of_caps(_extent)
+    """(untyped, other) for each cap whose memory begins inside that of an untyped cap, equal ones both ways.
+
+    Left out are caps, other than to untypeds, that have as many untypeds above them as they begin in: these are the
+    same, for the memory of what is derived lies in that of what it is derived from (G5).
+    """
+    extents, places = view.of_caps(_extent), view.tree.places
     found: list[tuple[Slot, Slot]] = []
     open_untypeds: list[tuple[int, Slot]] = []
-    held = [slot for slot in view.slots if id(slot) in extents]
-    for slot in sorted(held, key=lambda slot: extents[id(slot)]):
-        start, end, is_other = extents[id(slot)]
+    first_end = 0
+    held = [(extents[slot], slot) for slot in view.slots if slot in extents]
+    held.sort(key=itemgetter(0))
+    for (start, end, is_other), slot in held:
         if open_untypeds:
-            open_untypeds = [item for item in open_untypeds if item[0] > start]
-            for _, outer in open_untypeds:
-                found.append((outer, slot))
+            if first_end <= start:
+                open_untypeds = [item for item in open_untypeds if item[0] > start]
+                first_end = min([untyped_end for untyped_end, _ in open_untypeds], default=0)
+            if not is_other or len(open_untypeds) != places[slot].untypeds:
+                for _, outer in open_untypeds:
+                    found.append((outer, slot))
         if not is_other:
+            first_end = min(first_end, -end) if open_untypeds else -end
             open_untypeds.append((-end, slot))
     return found
 
@@ -177,7 +187,7 @@ def untyped_inc(view: View) -> str | None:
 
 
 def _check_pair(view: View, outer: Slot, inner: Slot) -> list[str]:
-    big, small = view.region_of[id(outer)], view.region_of[id(inner)]
+    big, small = view.region_of[outer], view.region_of[inner]
     if not regions.inside(small, big):
         return [f"{_at(inner)} overlaps {_at(outer)}"]
     if big == small and view.tree.is_descendant(outer, inner):
@@ -216,7 +226,7 @@ def zombies_final(view: View) -> str | None:
     problems = []
     for slot in view.caps_by_kind[kc.ZombieCap]:
         target = regions.referent(slot.cap)
-        others = [other for other in view.caps_to.get(id(target), []) if other is not slot]
+        others = [other for other in view.caps_to.get(target, []) if other is not slot]
         problems += [f"{_at(slot)} is destroyed, but {_at(other)} still leads to it" for other in others]
     return first(problems)
 

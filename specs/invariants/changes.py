@@ -8,7 +8,7 @@ predicates costs more than a millisecond.
 import gc
 from collections.abc import Callable, Iterable
 from itertools import chain, compress, count
-from operator import attrgetter, is_not
+from operator import attrgetter, is_not, ne
 from typing import Any
 
 from capkernel.kernel import objects as ko
@@ -86,7 +86,7 @@ class _Group:
     def __init__(self, kind: type, items: list[Any], also: tuple[str, Callable[[Any], Any]] | None = None) -> None:
         self._kind, self._items, self._also = kind, items, also
         self._get, self._parts = _GET[kind], _PARTS[kind]
-        self._places = {id(item): place for place, item in enumerate(items)}
+        self._places = {item: place for place, item in enumerate(items)}
         self._seen = [tuple(map(_copied, self._get(item))) for item in items]
         self._seen_also = [] if also is None else list(map(also[1], items))
 
@@ -103,7 +103,7 @@ class _Group:
 
     def compare_one(self, item: Any, changed: Changed) -> int:
         """Look anew at an object; add what has changed, and return the parts."""
-        place = self._places[id(item)]
+        place = self._places[item]
         new = self._get(item)
         return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
 
@@ -195,12 +195,7 @@ class Look:
         mask |= self._kernel.compare_one(self._state, changed)
         carried = self._carried_now()
         if carried != self._carried:
-            self._carried = carried
-            for group in self._groups.values():
-                mask |= group.compare_also(changed)
-            mask |= self._kernel.compare_also(changed)
-            for item in (*self._queued, *self._pools):
-                mask |= self._groups[type(item)].compare_one(item, changed)
+            mask |= self._changed_inside(carried, changed)
         mask |= self._changed_registers(self._groups[ko.TCB], changed)
         if mask & CAPS:
             self.slots = None
@@ -209,18 +204,38 @@ class Look:
         self.objects.update(changed)
         return mask, changed
 
-    def _carried_now(self) -> list[Any]:
-        """What is in queues, threads' states, contexts' refills and pools' roots, flat."""
-        queues = [item.queue for item in self._queued]
+    def _carried_now(self) -> tuple[list[Any], ...]:
+        """What is in queues, threads' states, contexts' refills, the ready queues and pools' roots, each flat."""
         ready = self._state.ready
-        states = [thread.state for thread in self._threads]
         refills = [context.refills for context in self._contexts]
-        found = gc.get_referents(
-            *queues, ready, *ready.values(), *states, *refills, *chain.from_iterable(refills),
-            *[pool.roots for pool in self._pools],
-        )  # fmt: skip
-        found += hidden.carried(self._threads, self._contexts)
-        return found
+        return (
+            gc.get_referents(*[item.queue for item in self._queued]),
+            gc.get_referents(*[thread.state for thread in self._threads]) + hidden.of_states(self._threads),
+            gc.get_referents(*refills, *chain.from_iterable(refills)) + hidden.of_refills(self._contexts),
+            gc.get_referents(ready, *ready.values()),
+            gc.get_referents(*[pool.roots for pool in self._pools]),
+        )
+
+    def _changed_inside(self, carried: tuple[list[Any], ...], changed: Changed) -> int:
+        """Some of that is not what it was."""
+        mask, before, self._carried = 0, self._carried, carried
+        queues, states, refills, ready, roots = map(ne, before, carried)
+        if queues:
+            ends = len(carried[0]) // len(self._queued)
+            differing = compress(count(), map(is_not, before[0], carried[0]))
+            for place in {number // ends for number in differing}:
+                item = self._queued[place]
+                mask |= self._groups[type(item)].compare_one(item, changed)
+        if states:
+            mask |= self._groups[ko.TCB].compare_also(changed)
+        if refills:
+            mask |= self._groups[ko.SchedContext].compare_also(changed)
+        if ready:
+            mask |= self._kernel.compare_also(changed)
+        if roots:
+            for pool in self._pools:
+                mask |= self._groups[ko.ASIDPool].compare_one(pool, changed)
+        return mask
 
     def _changed_registers(self, group: _Group, changed: Changed) -> int:
         """The lists of registers are changed in place."""

@@ -5,7 +5,7 @@ The garbage collector knows what an object refers to, and says it of all of them
 
 import gc
 from itertools import compress
-from operator import is_not, ne
+from operator import is_not
 from typing import Any
 
 from specs.invariants import hidden
@@ -18,15 +18,16 @@ class Flat:
     def __init__(self, items: list[Any]) -> None:
         self.items = items
         self._seen = gc.get_referents(*items)
-        self._numbers = hidden.numbers(items)
+        self._numbers = _numbers(items)
         self._owners = [place for place, item in enumerate(items) for _ in gc.get_referents(item)]
         """By the place of a value, the place of the object whose it is."""
-        self._owners_of_numbers = [place for place, item in enumerate(items) for _ in hidden.numbers([item])]
+        self._owners_of_numbers = [place for place, item in enumerate(items) for _ in _numbers([item])]
 
     def copy(self) -> "Flat":
         """Another that has seen the same."""
         other = Flat([])
         take_over(other, self)
+        other._numbers = list(self._numbers)
         return other
 
     def extended(self, items: list[Any]) -> "Flat":
@@ -41,13 +42,18 @@ class Flat:
 
     def differing(self) -> list[Any]:
         """Look anew: the objects of which some field is another value now, in their order."""
-        seen, numbers = gc.get_referents(*self.items), hidden.numbers(self.items)
-        if seen == self._seen and numbers == self._numbers:
-            return []
-        if len(seen) == len(self._seen):
-            places = set(compress(self._owners, map(is_not, seen, self._seen)))
-            places.update(compress(self._owners_of_numbers, map(ne, numbers, self._numbers)))
-        else:
-            places = set(range(len(self.items)))
-        self._seen, self._numbers = seen, numbers
+        seen, places = gc.get_referents(*self.items), set[int]()
+        if seen != self._seen:
+            if len(seen) == len(self._seen):
+                places.update(compress(self._owners, map(is_not, seen, self._seen)))
+            else:
+                places.update(range(len(self.items)))
+            self._seen = seen
+        places.update([self._owners_of_numbers[place] for place in hidden.renew(self.items, self._numbers)])
         return [self.items[place] for place in sorted(places)]
+
+
+def _numbers(items: list[Any]) -> list[int]:
+    found: list[int] = []
+    hidden.renew(items, found)
+    return found

@@ -10,42 +10,76 @@ from capkernel.kernel import objects as ko
 IS_COMPILED = hasattr(ko.Slot, "__mypyc_attrs__")
 
 
-def numbers(items: list[Any]) -> list[int]:
-    """All numbers and flags of these objects, of each kind always as many."""
+def renew(items: list[Any], seen: list[int]) -> list[int]:
+    """Look anew at all numbers and flags of these objects: ``seen`` is what they were, and becomes what they are.
+
+    Returns the places of those that are others now. Of each kind there are always as many; those that are not in
+    ``seen`` yet are added to it.
+    """
     found: list[int] = []
     if not IS_COMPILED:
         return found
+    at = 0
     for item in items:
         if isinstance(item, ko.Slot):
-            found.append(item.index << 2 | item.revocable << 1 | item.first_badged)
+            at = _look(seen, at, item.index << 2 | item.revocable << 1 | item.first_badged, found)
             continue
-        found.append(item.paddr)
+        at = _look(seen, at, item.paddr, found)
         if isinstance(item, ko.TCB):
-            found += [item.priority, item.mcp, item.domain, item.flags, item.ipc_buffer, item.queued]
+            at = _look(seen, at, item.priority, found)
+            at = _look(seen, at, item.mcp, found)
+            at = _look(seen, at, item.domain, found)
+            at = _look(seen, at, item.flags, found)
+            at = _look(seen, at, item.ipc_buffer, found)
+            at = _look(seen, at, item.queued, found)
         elif isinstance(item, ko.SchedContext):
-            found += [item.size_bits, item.period, item.consumed, item.badge, item.refill_max]
-            found += [item.sporadic, item.turn_ended]
+            at = _look(seen, at, item.size_bits, found)
+            at = _look(seen, at, item.period, found)
+            at = _look(seen, at, item.consumed, found)
+            at = _look(seen, at, item.badge, found)
+            at = _look(seen, at, item.refill_max, found)
+            at = _look(seen, at, item.sporadic << 1 | item.turn_ended, found)
         elif isinstance(item, ko.Endpoint):
-            found.append(item.state)
+            at = _look(seen, at, item.state, found)
         elif isinstance(item, ko.Notification):
-            found += [item.state, item.badge]
+            at = _look(seen, at, item.state, found)
+            at = _look(seen, at, item.badge, found)
         elif isinstance(item, ko.CNode):
-            found.append(item.radix)
+            at = _look(seen, at, item.radix, found)
         elif isinstance(item, ko.ASIDPool):
-            found.append(item.base)
+            at = _look(seen, at, item.base, found)
     return found
 
 
-def carried(threads: list[ko.TCB], contexts: list[ko.SchedContext]) -> list[int]:
-    """The numbers and flags of what threads wait with, and of contexts' refills."""
+def _look(seen: list[int], at: int, value: int, found: list[int]) -> int:
+    """The number at that place is this one now; returns the next place."""
+    if at == len(seen):
+        seen.append(value)
+    elif seen[at] != value:
+        seen[at] = value
+        found.append(at)
+    return at + 1
+
+
+def of_states(threads: list[ko.TCB]) -> list[int]:
+    """The numbers and flags of what threads wait with."""
     found: list[int] = []
     if not IS_COMPILED:
         return found
     for thread in threads:
         state = thread.state
         if isinstance(state, ko.BlockedOnSend):
-            found += [state.badge, state.can_grant, state.can_grant_reply, state.is_call]
+            found += [state.badge, state.can_grant << 2 | state.can_grant_reply << 1 | state.is_call]
+    return found
+
+
+def of_refills(contexts: list[ko.SchedContext]) -> list[int]:
+    """The numbers of contexts' refills."""
+    found: list[int] = []
+    if not IS_COMPILED:
+        return found
     for context in contexts:
         for refill in context.refills:
-            found += [refill.time, refill.amount]
+            found.append(refill.time)
+            found.append(refill.amount)
     return found

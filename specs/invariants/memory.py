@@ -32,7 +32,7 @@ _EXPECTED: dict[str, tuple[type, ...]] = {
 
 def _is_owned(view: View, item: Any) -> bool:
     """Whether a cap leads to the object, or it is one of the kernel's own."""
-    return id(item) in view.caps_to or item in (view.state.idle, view.state.idle_sc, view.state.irq_slots)
+    return item in view.caps_to or item in (view.state.idle, view.state.idle_sc, view.state.irq_slots)
 
 
 def no_dangling(view: View) -> str | None:
@@ -53,7 +53,7 @@ def live_objects_have_caps(view: View) -> str | None:
     """G11: a live object is reached by some cap (else its memory could never be got back)."""
     kinds = (ko.Endpoint, ko.Notification, ko.Reply, ko.ASIDPool)
     items = [item for kind in kinds for item in view.of_kind(kind)] + view.threads + view.sched_contexts
-    return first([f"no cap leads to {name_of(item)}" for item in items if id(item) not in view.caps_to])
+    return first([f"no cap leads to {name_of(item)}" for item in items if item not in view.caps_to])
 
 
 def slots_have_owner(view: View) -> str | None:
@@ -93,7 +93,7 @@ def pspace_aligned(view: View) -> str | None:
     """G9 ``pspace_aligned``: what a cap refers to is aligned to its size."""
     problems = []
     for slot in view.slots_changed():
-        where = view.region_of.get(id(slot))
+        where = view.region_of.get(slot)
         if where is not None and where[0] % (where[1] - where[0]):
             # A scheduling context's size is its own choice; a TCB is padded; all are powers of two.
             problems.append(f"{name_of(slot)} {describe(slot.cap)} is not aligned to its size")
@@ -115,7 +115,7 @@ def untyped_children_below_watermark(view: View) -> str | None:
     for slot, cap in view.untypeds():
         top = cap.paddr + cap.free_offset
         for child in view.tree.descendants(slot):
-            where = view.region_of.get(id(child))
+            where = view.region_of.get(child)
             if where is not None and where[1] > top:
                 problems.append(
                     f"{name_of(child)} {describe(child.cap)} reaches above the watermark {top:#x} of {describe(cap)}"

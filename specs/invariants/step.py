@@ -1,7 +1,6 @@
 """One kernel entry as the oracle sees it: before, request, after, and what the kernel did to the machine."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from capkernel.abi import labels
@@ -65,20 +64,18 @@ def _mapped(view: View) -> dict[tuple[int, int], int]:
     return {(asid, leaf.vaddr): leaf.paddr for asid, space in view.spaces.items() for leaf in space.leaves.values()}
 
 
-@dataclass(eq=False)
 class Picture:
     """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables.
 
     ``touched`` are the objects that were copied anew, if the rest is shared with the picture before; else None.
     """
 
-    objects: dict[Any, Values]
-    caps: dict[Slot, Cap]
-    flags: dict[Slot, tuple[Any, ...]]
-    kernel: Values
-    refusal: Any
-    mapped: dict[tuple[int, int], int]
-    touched: tuple[Any, ...] | None = None
+    def __init__(
+        self, objects: dict[Any, Values], caps: dict[Slot, Cap], flags: dict[Slot, tuple[Any, ...]], kernel: Values,
+        refusal: Any, mapped: dict[tuple[int, int], int], touched: tuple[Any, ...] | None = None,
+    ) -> None:  # fmt: skip
+        self.objects, self.caps, self.flags, self.kernel = objects, caps, flags, kernel
+        self.refusal, self.mapped, self.touched = refusal, mapped, touched
 
     @staticmethod
     def of_view(view: View) -> "Picture":
@@ -141,20 +138,18 @@ def buffers_of(view: View) -> Buffers:
     return {thread: buffer_of(thread) for thread in view.threads}
 
 
-@dataclass(slots=True)
 class Request:
     """A system call as it stood in the caller's registers and IPC buffer. ``words`` are those that count.
 
     ``label`` is that of the message, ``target`` the cap address that the sending half invokes.
     """
 
-    number: int
-    registers: list[int]
-    words: list[int]
-    caps: list[int]
-    info: int
-    label: int
-    target: int
+    def __init__(self, registers: list[int], words: list[int], caps: list[int]) -> None:
+        self.registers, self.words, self.caps = registers, words, caps
+        self.number = signed(registers[reg.SYSCALL_REGISTER])
+        self.info = registers[reg.MSG_INFO_REGISTER]
+        self.label = msg.info_label(self.info)
+        self.target = registers[_TARGETS.get(self.number, reg.CAP_REGISTER)]
 
     @property
     def sends(self) -> bool:
@@ -189,9 +184,7 @@ def request_of(view: View, thread: TCB) -> Request:
         start = buffer + msg.BUFFER_MSG + 8 * msg.N_MSG_REGISTERS
         words += _words_at(view, start, length - msg.N_MSG_REGISTERS)
         caps = _words_at(view, buffer + msg.BUFFER_CAPS, extra)
-    number = signed(registers[reg.SYSCALL_REGISTER])
-    target = registers[_TARGETS.get(number, reg.CAP_REGISTER)]
-    return Request(number, registers, words, caps, info, msg.info_label(info), target)
+    return Request(registers, words, caps)
 
 
 class Step:

@@ -21,7 +21,7 @@ def destruction_is_complete(step: Step) -> str | None:
     G1–G29 hold at each preemption is what they say.
     """
     caps = step.after.caps_to
-    gone = [item for item in step.before.objects if isinstance(item, TCB) and item.paddr and id(item) not in caps]
+    gone = [item for item in step.before.objects if isinstance(item, TCB) and item.paddr and item not in caps]
     return first(sorted(problem for thread in gone for problem in _left(step, thread)))
 
 

@@ -41,7 +41,7 @@ def replies_fire_once(step: Step) -> str | None:
 
 
 def _may_leave(step: Step, thread: TCB, reply: ko.Reply) -> bool:
-    if _is_reply(step.invoked, reply) or not step.after.caps_to.get(id(reply)):
+    if _is_reply(step.invoked, reply) or not step.after.caps_to.get(reply):
         return True
     request = step.request
     if step.executed and request.number in _WITH_REPLY:
@@ -54,7 +54,7 @@ def _may_leave(step: Step, thread: TCB, reply: ko.Reply) -> bool:
     named_threads = (step.invoked, *(step.cap(address) for address in request.caps))
     if any(isinstance(cap, kc.ThreadCap) and cap.tcb is thread for cap in named_threads):
         return True
-    return not any(isinstance(slot.cap, kc.ThreadCap) for slot in step.after.caps_to.get(id(thread), []))
+    return not any(isinstance(slot.cap, kc.ThreadCap) for slot in step.after.caps_to.get(thread, []))
 
 
 def _is_reply(cap: Cap, reply: ko.Reply) -> bool:

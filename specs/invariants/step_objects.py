@@ -79,7 +79,7 @@ def _may_go(step: Step, slot: Slot) -> bool:
 
 def _is_destroyed(step: Step, container: ko.SlotContainer) -> bool:
     """Whether no cap leads to a container any more, other than that of its own destruction."""
-    return all(isinstance(slot.cap, kc.ZombieCap) for slot in step.after.caps_to.get(id(container), []))
+    return all(isinstance(slot.cap, kc.ZombieCap) for slot in step.after.caps_to.get(container, []))
 
 
 def destroyed_with_the_last_cap(step: Step) -> str | None:
@@ -92,7 +92,7 @@ def destroyed_with_the_last_cap(step: Step) -> str | None:
         kind = type(item)
         if kind not in _REMAINS or item is step.state.idle or item is step.state.idle_sc:
             continue
-        caps = step.after.caps_to.get(id(item), [])
+        caps = step.after.caps_to.get(item, [])
         if not caps or all(isinstance(slot.cap, kc.ZombieCap) for slot in caps):
             left = _REMAINS[kind](item)
             if left:

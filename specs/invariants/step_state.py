@@ -125,7 +125,7 @@ def registers_are_kept(step: Step) -> str | None:
         if thread.registers[0]:
             return f"{name_of(thread)}: register zero is {thread.registers[0]:#x}"
         old = step.before.of(thread, "registers")
-        if old is None:
+        if old is None or old == thread.registers:
             continue
         changed = set(compress(count(), map(ne, old, thread.registers))) - _PCS
         allowed = _outputs(step, thread)

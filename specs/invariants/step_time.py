@@ -30,7 +30,7 @@ def time_is_charged_once(step: Step) -> str | None:
             continue
         if context.consumed > before:
             return f"{name_of(context)} was charged {context.consumed - before} ticks, but was not current"
-    if current is state.idle_sc or not current.refill_max or id(current) not in step.after.caps_to:
+    if current is state.idle_sc or not current.refill_max or current not in step.after.caps_to:
         return None
     due = kernel["consumed"] + state.time - kernel["time"]
     charged = current.consumed - step.before.of(current, "consumed")

@@ -120,10 +120,10 @@ def valid_reply_stacks(view: View) -> str | None:
     for sc in view.sched_contexts:
         if sc.reply is not None and sc.reply.next is not sc:
             problems.append(f"{name_of(sc)}.reply is {name_of(sc.reply)}, which does not lead back")
-        seen: set[int] = set()
+        seen: set[Reply] = set()
         reply = sc.reply
-        while reply is not None and id(reply) not in seen:
-            seen.add(id(reply))
+        while reply is not None and reply not in seen:
+            seen.add(reply)
             reply = reply.prev
         if reply is not None:
             problems.append(f"the call stack of {name_of(sc)} has a cycle at {name_of(reply)}")
@@ -147,20 +147,21 @@ def _broken_links(reply: Reply) -> list[str]:
     return problems
 
 
-def _places(view: View) -> dict[int, list[str]]:
+def _places(view: View) -> dict[TCB, list[str]]:
     """Each queue in which each thread is found, by walking all queues."""
-    found: dict[int, list[str]] = {}
+    found: dict[TCB, list[str]] = {}
 
     def enter(queue: ko.TCBQueue, name: str) -> None:
         for tcb in members(queue)[0]:
-            found.setdefault(id(tcb), []).append(name)
+            found.setdefault(tcb, []).append(name)
 
     for index, queue in view.state.ready.items():
         if queue.head is not None:
             enter(queue, f"ready {index}")
     enter(view.state.release, "release")
     for item in view.of_kind(Endpoint) + view.of_kind(Notification):
-        enter(item.queue, name_of(item))
+        if item.queue.head is not None:
+            enter(item.queue, name_of(item))
     return found
 
 
@@ -177,7 +178,7 @@ def in_one_place(view: View) -> str | None:
     problems = []
     places = _places(view)
     for tcb in view.threads:
-        found = list(places.get(id(tcb), []))
+        found = list(places.get(tcb, []))
         if tcb is view.state.current:
             found.append("current")
         if len(found) > 1:
@@ -187,19 +188,19 @@ def in_one_place(view: View) -> str | None:
         elif found and found[0].startswith(("ready", "release", "current")) and not _is_schedulable(tcb):
             problems.append(f"{name_of(tcb)}, {_doing(tcb)}, is in {found}")
     for tcb in view.threads:
-        queued = any(place != "current" for place in places.get(id(tcb), []))
+        queued = any(place != "current" for place in places.get(tcb, []))
         if not queued and (tcb.queue_next is not None or tcb.queue_prev is not None):
             problems.append(f"{name_of(tcb)} is in no queue but is linked to others")
-    if id(view.state.idle) in places:
+    if view.state.idle in places:
         problems.append("the idle thread stands in a queue")
     return first(problems + _wrong_marks(view, places))
 
 
-def _wrong_marks(view: View, places: dict[int, list[str]]) -> list[str]:
+def _wrong_marks(view: View, places: dict[TCB, list[str]]) -> list[str]:
     """Threads whose own note of the scheduler's queue they are in is wrong."""
     problems = []
     for tcb in view.threads:
-        found = " ".join(places.get(id(tcb), []))
+        found = " ".join(places.get(tcb, []))
         wanted = ko.READY_QUEUE if "ready" in found else ko.RELEASE_QUEUE if "release" in found else 0
         if tcb.queued != wanted:
             problems.append(f"{name_of(tcb)} is marked as queued {tcb.queued} but is in {found or 'no queue'}")
@@ -225,7 +226,7 @@ def current_exists(view: View) -> str | None:
         problems.append("the idle thread is not idle")
     current = state.current
     if current is not state.idle:
-        if id(current) not in view.caps_to:
+        if current not in view.caps_to:
             problems.append(f"the current thread {name_of(current)} has no cap")
         if current.state is not ko.RUNNING:
             problems.append(f"the current thread {name_of(current)} is {_doing(current)}")

@@ -71,23 +71,23 @@ class View:
         self.state = state
         self.machine = machine
         self.config = state.config
-        self.objects: dict[int, Any] = {}
+        self.objects: dict[Any, Any] = {}
         self.references: list[tuple[Any, str, Any]] = []
         """(from, field, to) for each reference between objects that is not a cap."""
         self.slots: list[Slot] = []
         self.littered: list[Slot] = []
         """Slots without cap that are linked or flagged nevertheless."""
-        self.caps_to: dict[int, list[Slot]] = {}
+        self.caps_to: dict[Any, list[Slot]] = {}
         self._work: list[Any] = []
         self.authority: frozenset[Any] | None = None
         """The authority graph for ``policy``, once it was asked for."""
         self.only: dict[type, list[Any]] | None = None
         """Objects by kind that have changed since all invariants held; None if nothing is known of that."""
         self._made: dict[Any, Any] = {}
-        self._by_caps: dict[Callable[[Cap], Any], dict[int, Any]] = {}
+        self._by_caps: dict[Callable[[Cap], Any], dict[Slot, Any]] = {}
         self._changed: tuple[Slot, ...] | None = None
         """Slots that have changed since all invariants held; None if nothing is known of that."""
-        self._by_slots: dict[int, Any] = {}
+        self._by_slots: dict[Any, Any] = {}
         """What slots lead to."""
         self._extra_roots = extra_roots
         self._tree: Tree | None = None
@@ -132,8 +132,8 @@ class View:
             self._visit_fields(item)
 
     def _meet(self, item: Any) -> None:
-        if id(item) not in self.objects:
-            self.objects[id(item)] = item
+        if item not in self.objects:
+            self.objects[item] = item
             self._work.append(item)
 
     def _refer(self, owner: Any, field: str, target: Any) -> None:
@@ -153,7 +153,7 @@ class View:
         for name, target in zip(names, get(item), strict=True):
             if target is not None:
                 found.append((item, name, target))
-                if id(target) not in objects:
+                if target not in objects:
                     self._meet(target)
 
     def _visit_slots(self, container: SlotContainer) -> None:
@@ -166,16 +166,22 @@ class View:
             self.slots.append(slot)
             target = regions.referent(slot.cap)
             if target is not None:
-                self.caps_to.setdefault(id(target), []).append(slot)
-                self._by_slots[id(target)] = target
-                self._meet(target)
+                others = self.caps_to.get(target)
+                if others is None:
+                    self.caps_to[target] = [slot]
+                    self._lead_to(target)
+                else:
+                    others.append(slot)
             self._meet_neighbours(slot)
 
     def _meet_neighbours(self, slot: Slot) -> None:
         for neighbour in (slot.prev, slot.next):
-            if neighbour is not None:
-                self._by_slots[id(neighbour.container)] = neighbour.container
-                self._meet(neighbour.container)
+            if neighbour is not None and neighbour.container not in self._by_slots:
+                self._lead_to(neighbour.container)
+
+    def _lead_to(self, item: Any) -> None:
+        self._by_slots[item] = item
+        self._meet(item)
 
     def refer_again(self) -> bool:
         """Gather anew what refers to what, no cap having changed; true if that leads to the same objects as before."""
@@ -202,7 +208,7 @@ class View:
         for say, said in other._by_caps.items():
             self._by_caps[say] = found = dict(said)
             for slot in changed:
-                found.pop(id(slot), None)
+                found.pop(slot, None)
             _tell(say, self.slots_changed(), found)
 
     def forget_spaces(self) -> None:
@@ -220,8 +226,8 @@ class View:
         made: T = self._made[make]
         return made
 
-    def of_caps(self, say: Callable[[Cap], T | None]) -> dict[int, T]:
-        """What is said of the cap in each slot, by the slot's id, of those of which there is something to be said."""
+    def of_caps(self, say: Callable[[Cap], T | None]) -> dict[Slot, T]:
+        """What is said of the cap in each slot, by slot, of those of which there is something to be said."""
         if say not in self._by_caps:
             self._by_caps[say] = {}
             _tell(say, self.slots, self._by_caps[say])
@@ -286,8 +292,8 @@ class View:
         return self._tree
 
     @property
-    def region_of(self) -> dict[int, regions.Region]:
-        """The memory behind the cap in each slot that has some, by the slot's id."""
+    def region_of(self) -> dict[Slot, regions.Region]:
+        """The memory behind the cap in each slot that has some, by slot."""
         return self.of_caps(regions.region)
 
     # What is mapped
@@ -317,11 +323,11 @@ class View:
         return self._io_spaces
 
 
-def _tell(say: Callable[[Cap], T | None], slots: Iterable[Slot], found: dict[int, T]) -> None:
+def _tell(say: Callable[[Cap], T | None], slots: Iterable[Slot], found: dict[Slot, T]) -> None:
     for slot in slots:
         said = say(slot.cap)
         if said is not None:
-            found[id(slot)] = said
+            found[slot] = said
 
 
 def members(queue: ko.TCBQueue) -> tuple[list[TCB], str | None]:
@@ -329,13 +335,13 @@ def members(queue: ko.TCBQueue) -> tuple[list[TCB], str | None]:
     if queue.head is None and queue.tail is None:
         return [], None
     found: list[TCB] = []
-    seen: set[int] = set()
+    seen: set[TCB] = set()
     before: TCB | None = None
     thread = queue.head
     while thread is not None:
-        if id(thread) in seen:
+        if thread in seen:
             return found, f"{name_of(thread)} stands in it twice"
-        seen.add(id(thread))
+        seen.add(thread)
         if thread.queue_prev is not before:
             return found, f"{name_of(thread)} is not linked back to the thread in front of it"
         found.append(thread)

@@ -68,7 +68,7 @@ def _kernel_region(cap: Cap) -> regions.Region | None:
 
 def _whose(view: View, where: regions.Region) -> str:
     """What the kernel has in a region."""
-    caps = (slot.cap for slot in view.slots if view.region_of.get(id(slot)) == where)
+    caps = (slot.cap for slot in view.slots if view.region_of.get(slot) == where)
     found = next((describe(cap) for cap in caps if type(cap) not in _USER_MEMORY), None)
     if found is None:
         found = "the kernel's image" if where == view.config.kernel_image else "the IOMMU's tables"

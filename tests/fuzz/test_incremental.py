@@ -61,10 +61,11 @@ class Following(Monitor):
             self.followed += 1
 
 
-def _family(view: View) -> dict[Slot, tuple[Slot | None, frozenset[Slot]]]:
-    """Of each slot its parent, and what was derived from it."""
+def _family(view: View) -> dict[Slot, tuple[Slot | None, int, frozenset[Slot]]]:
+    """Of each slot its parent, how many untypeds are above it, and what was derived from it."""
     tree = view.tree
-    return {slot: (tree.places[id(slot)].parent, frozenset(tree.descendants(slot))) for slot in view.slots}
+    places = [(slot, tree.places[slot]) for slot in view.slots]
+    return {slot: (place.parent, place.untypeds, frozenset(tree.descendants(slot))) for slot, place in places}
 
 
 @pytest.mark.parametrize("layout", range(len(LAYOUTS)))
