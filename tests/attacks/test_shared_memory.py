@@ -129,14 +129,31 @@ def test_nor_do_the_pager_and_its_file_server() -> None:
     assert accounts["files", "paging_files"].requests[Event.READ] > 20
 
 
-def watched(stage: Stage) -> dict[tuple[str, str], Account]:
+@pytest.mark.parametrize(("name", "readers"), [
+    ("mach_memory", {("ports", f"{task}_shared") for task in ("pager", "default", "vm")} | {
+        ("pager", "pager_shared"), ("default", "default_shared"), ("vm", "vm_shared"),
+    }),
+    ("qnx_pulses", {("server", f"ring_{sender}") for sender in ("a", "b", "forger")}),
+    ("qnx_unblock", {("process_manager", "ring_manager"), ("server", "ring_manager"), ("server", "ring_device")}),
+], ids=["mach_memory", "qnx_pulses", "qnx_unblock"])  # fmt: skip
+def test_nor_do_machs_tasks_and_qnxs_servers(name: str, readers: set[tuple[str, str]]) -> None:
+    stage = Stage(name)
+    accounts = watched(stage, SERVING | QNX_SERVERS | MACH_TASKS)
+    stage.booted.boot()
+    stage.system.run(time_us=400_000)
+    stage.close()
+    assert {where: each.requests for where, each in accounts.items() if each.requests[Event.AGAIN]} == {}
+    assert {where for where, each in accounts.items() if each.requests[Event.READ]} >= readers
+
+
+def watched(stage: Stage, programs: set[str] | None = None) -> dict[tuple[str, str], Account]:
     """What servers do to each region that others write to; nobody is interrupted."""
     return {
         (pd, region): interrupt(
             stage.system, pd, [region], 0, every=1 << 30, ends=CALLS if region in ASKED[pd] else RECEIVES
         )
         for pd, program, region in shared_writably(stage.system.system)
-        if program in SERVING
+        if program in (programs or SERVING)
     }
 
 
@@ -145,9 +162,12 @@ SERVING = {
     "pager", "process_server", "port_server", "vm_server", "default_pager", "qnx_process_manager", "qnx_booster",
 }  # fmt: skip
 """Installed servers that share memory with anybody."""
+QNX_SERVERS, MACH_TASKS = {"qnx_collector", "qnx_device_server"}, {"object_pager"}
+"""Those of the stories."""
 ASKED = defaultdict[str, set[str]](
     set, fat={"fat_transfer"}, mirror={"left_transfer", "right_transfer"}, files={"disk_transfer"},
-    web={"web_bytes", "web_files"}, pager={"paging_files"}, processes={"program_files"},
+    web={"web_bytes", "web_files"}, pager={"paging_files", "pager_shared"}, processes={"program_files"},
+    vm={"vm_shared"}, default={"default_shared"},
 )  # fmt: skip
 """Memory in which servers find the answers of those whom they ask."""
 
