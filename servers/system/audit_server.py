@@ -136,7 +136,8 @@ class Trail:
         if await read_all(public) != line:
             # Else there need be no room for it: a full disk's trail can be read.
             await write_all(public, 0, line)
-            await public.sync()
+        # Who wrote what was found may have died before it was synced.
+        await public.sync()
         await close(public)
         return key
 

@@ -188,6 +188,36 @@ def test_records_that_are_there_after_all_are_not_missing() -> None:
         assert bench.trail.count(b" client two ") == 1
 
 
+class Noting(Failing):
+    """Files that note what was synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.synced: set[str] = set()
+
+    async def write(self, path: str, offset: int, data: bytes) -> None:
+        self.synced.discard(path)
+        await super().write(path, offset, data)
+
+    async def sync(self, path: str) -> None:
+        await super().sync(path)
+        self.synced.add(path)
+
+
+@pytest.mark.parametrize("good", range(8))
+def test_who_is_told_that_a_record_is_there_finds_the_key_to_it_on_the_disk_too(good: int) -> None:
+    """Whenever the life before ended: what it had written is there, and need not last."""
+    bench = Bench()
+    bench.volume = volume = Noting()
+    bench.start()
+    volume.failures = [(None, True)] * good + [(DeviceError, False)] * 1000
+    bench.record("one")
+    bench.mend()
+    bench.start()
+    assert bench.record("two")
+    assert volume.synced >= {"trail", "head", "key", "public_key"}
+
+
 def test_what_came_too_fast_is_missing_as_well() -> None:
     bench = Bench(step=0)
     for _ in range(BURST):
