@@ -482,7 +482,7 @@ async def exit_paged(process: user.Process) -> int:
 
 
 @pytest.mark.parametrize(("deaths", "lives"), [
-    (range(1, 400, 23), 1), pytest.param(range(1, 400, 5), 2, marks=pytest.mark.slow),
+    (range(1, 400, 23), 1), pytest.param(range(1, 400, 5), 3, marks=pytest.mark.slow),
     pytest.param(range(1, 400), 1, marks=pytest.mark.campaign),
 ])  # fmt: skip
 @pytest.mark.parametrize("mortal", ["pager", "processes"])
