@@ -6,6 +6,8 @@ can be found, and what cannot, is said in ``capkernel/protocols/audit_trail.py``
 """
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,8 @@ from capkernel.tools import names
 
 INTACT, CHANGED, GAPS = 0, 1, 3
 KEY_BYTES = 32
+SHOWN = 80
+"""Characters of what was given, in a complaint about it."""
 
 
 def audit(
@@ -68,9 +72,13 @@ def _checker(public_key: bytes) -> Check:
 
 def _key(text: str) -> bytes:
     place, given = Path(text), f"{text!r} is neither"
-    if len(text) != 2 * KEY_BYTES and place.is_file():
+    if len(text) != 2 * KEY_BYTES and os.path.isdir(place):
+        given = f"{text} is a directory"
+    elif len(text) != 2 * KEY_BYTES and os.path.exists(place):
         # What is in the file is not told: it may be the private key.
-        text, given = place.read_text(errors="replace").strip(), f"what is in {place} is not"
+        text, given = _read(place).decode(errors="replace").strip(), f"what is in {place} is not"
+    elif len(text) > SHOWN:
+        given = f"{text[:SHOWN]!r}… is neither"
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -82,6 +90,9 @@ def _key(text: str) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise typer.BadParameter(f"{path} is a device, and no file: it may have no end")
         return path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from None
@@ -92,6 +103,8 @@ def _print(file: Path, verdict: Verdict, *, has_end: bool) -> None:
         typer.echo(f"{file}:{finding.line}: record {finding.record}: {finding.kind.value}: {finding.text}")
     for number, gap in verdict.gaps:
         typer.echo(f"{file}: record {number}: {gap.text}")
+    if not verdict.records and verdict.is_intact:
+        typer.echo(f"{file} is empty: there is nothing in it that could be verified")
     typer.echo(f"{verdict.records} records in {verdict.batches} batches are sealed, in order and unchanged")
     if verdict.missing:
         typer.echo(f"{verdict.missing} records are missing: they were not written, as the trail says")

@@ -27,6 +27,8 @@ _SIZE: Final = re.compile(r"([0-9]+)([KMG])")
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
 LARGEST: Final = 1 << 50
 """Bytes of a disk in memory; only what was written costs any."""
+DIGITS: Final = 100
+"""Of a number, at most."""
 
 
 class PlugError(ValueError):
@@ -66,8 +68,8 @@ def _disk(argument: str) -> DeviceFactory:
 def _medium(argument: str) -> BlockBacking:
     size = _SIZE.fullmatch(argument)
     if size:
-        count = int(size[1]) << _SHIFTS[size[2]]
-        if count > LARGEST:
+        count = int(size[1][-DIGITS:]) << _SHIFTS[size[2]]
+        if len(size[1]) > DIGITS or count > LARGEST:
             raise ValueError(f"a disk in memory has at most {LARGEST >> _SHIFTS['G']}G")
         return RamDisk(count)
     if not argument:
@@ -102,8 +104,8 @@ def tap(argument: str) -> Peer:
 
 
 def _entropy(argument: str) -> DeviceFactory:
-    if not argument.isascii() or not argument.isdecimal():
-        raise ValueError("entropy is entropy:SEED, a number")
+    if not argument.isascii() or not argument.isdecimal() or len(argument) > DIGITS:
+        raise ValueError(f"entropy is entropy:SEED, a number of at most {DIGITS} digits")
     return virtio_rng(int(argument))
 
 

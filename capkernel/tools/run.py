@@ -119,6 +119,9 @@ def run(
     except UnknownSystemError as error:
         print(f"capkernel run: {error}", file=sys.stderr)
         raise typer.Exit(USAGE) from None
+    except OSError as error:
+        print(f"capkernel run: {error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(USAGE) from None
     if another := is_another(file, Kind.SYSTEM):
         print(f"capkernel run: {another}", file=sys.stderr)
         raise typer.Exit(USAGE)

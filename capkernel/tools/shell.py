@@ -219,8 +219,10 @@ def _disks(disk: Path | None, mirror: Path | None, seed: int | None) -> BlockBac
                 _refuse("--mirror is the second half of a mirror: name the first one with --disk")
             return RamDisk(NEW_DISK)
         return one_disk(disk) if mirror is None else two_disks((disk, mirror), seed)
-    except (DiskError, OSError) as error:
+    except DiskError as error:
         _refuse(str(error))
+    except OSError as error:
+        _refuse(f"the disk's image cannot be used: {error.filename}: {error.strerror}")
 
 
 def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -> Peer:
@@ -245,20 +247,24 @@ def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -
 
 def _ports(text: str) -> tuple[int, int]:
     host, _, guest = text.partition(":")
-    if not host.isdecimal() or not guest.isdecimal():
+    if not _is_number(host) or not _is_number(guest):
         raise ValueError(f"--forward {text!r} is not HOST:GUEST, two ports")
     return _port(host, text), _port(guest, text)
 
 
 def _address(text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
-    if not address or not port.isdecimal():
+    if not address or not _is_number(port):
         raise ValueError(f"--allow {text!r} is not ADDRESS:PORT")
     return str(IPv4Address(address)), _port(port, text)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _port(digits: str, text: str) -> int:
-    if not 0 < int(digits) <= MAX_PORT:
+    if len(digits) > len(str(MAX_PORT)) or not 0 < int(digits) <= MAX_PORT:
         raise ValueError(f"{text!r}: a port is 1 to {MAX_PORT}")
     return int(digits)
 

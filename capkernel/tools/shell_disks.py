@@ -112,6 +112,8 @@ def _check_labels(paths: Sequence[Path], labels: Sequence[Label | None]) -> None
 
 def _opened(path: Path, smallest: int) -> FileDisk:
     try:
+        if not path.is_file() and not path.is_block_device():
+            raise ValueError("it is no file")
         image = path.open("r+b", buffering=0)
         flock(image, LOCK_EX | LOCK_NB)
         size = image.seek(0, os.SEEK_END)
@@ -124,7 +126,9 @@ def _opened(path: Path, smallest: int) -> FileDisk:
         return FileDisk(image)
     except BlockingIOError:
         raise _unusable(path, "another machine runs with it") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _unusable(path, str(error.strerror)) from None
+    except ValueError as error:
         raise _unusable(path, str(error)) from None
 
 
@@ -133,7 +137,7 @@ def _made(path: Path, size: int) -> FileDisk:
         with path.open("xb") as new:
             new.truncate(size)
     except OSError as error:
-        raise _unusable(path, str(error)) from None
+        raise _unusable(path, str(error.strerror)) from None
     return _opened(path, size)
 
 

@@ -78,6 +78,8 @@ def _wrong(
         yield from judge(_given(text, system, pd))
     except ValueError as error:
         yield Wrong(line_in(str(error)), str(error))
+    except RecursionError:
+        yield Wrong(0, "the table is nested too deeply to be read")
 
 
 def _given(text: str, system: SystemDescription, pd: ProtectionDomain) -> Given:

@@ -22,7 +22,7 @@ def file_of(part: Described) -> Path:
         spec = find_spec(found[0]) if found else None
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         near = get_close_matches(program, entry_points(group=PROGRAMS).names, 1)
         hint = f"there is {near[0]}" if near else "an installed program, or a module"
         raise TableError(f"{part.name}: no program is installed as {program!r}", (part.name, "program"), hint)

@@ -128,7 +128,7 @@ def _links(entry: dict[str, Any], key: str) -> Iterable[tuple[str, Any]]:
 
 
 def _number(at: Sequence[str], key: str, end: int) -> int:
-    if not key.isdecimal() or int(key) >= end:
+    if not key.isascii() or not key.isdecimal() or int(key) >= end:
         raise TableError(f"{at[0]}: {key!r} is no number from 0 to {end - 1}", (*at, key))
     return int(key)
 

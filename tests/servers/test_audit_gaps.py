@@ -292,6 +292,38 @@ def test_the_command_says_what_is_missing_and_it_is_neither_intact_in_silence_no
     assert (answer.exit_code, "record 2: changed" in answer.output) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "says"),
+    [
+        ("trail", "", "the name is empty"), ("trail", "g" * 5000, "64 hex digits, or a file with them; 'ggg"),
+        ("trail", "directory", "directory is a"), ("trail", "empty", "what is in empty is not"),
+        ("trail", "/dev/zero", "/dev/zero is a device, and no file"), ("/dev/zero", PUBLIC.hex(), "is a device"),
+        ("", PUBLIC.hex(), "the name is empty"), ("directory", PUBLIC.hex(), "directory is a"),
+        ("missing", PUBLIC.hex(), "missing cannot be read: No such"), ("x" * 5000, PUBLIC.hex(), "File name too long"),
+    ],
+)  # fmt: skip
+def test_what_is_no_trail_or_no_key_is_wrong_usage(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, file: str, key: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trail").write_bytes(with_gap(OWN))
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "directory").mkdir()
+    app = typer.Typer()
+    app.command()(audit)
+    answer = CliRunner().invoke(app, [file, "--key", key])
+    said = " ".join(answer.output.replace("│", " ").split())
+    assert (answer.exit_code, says in said) == (2, True), said
+
+
+def test_of_an_empty_file_it_is_said_that_nothing_was_verified(tmp_path: Any) -> None:
+    app = typer.Typer()
+    app.command()(audit)
+    (tmp_path / "trail").write_bytes(b"")
+    answer = CliRunner().invoke(app, [str(tmp_path / "trail"), "--key", PUBLIC.hex()])
+    assert (answer.exit_code, "is empty: there is nothing in it that could be verified" in answer.output) == (0, True)
+
+
 @pytest.mark.slow
 def test_a_full_disk_leaves_its_mark_in_the_shells_trail() -> None:
     terminal = Terminal(disk=RamDisk(128 << 10))

@@ -40,7 +40,9 @@ def test_each_device_is_there(tmp_path: Path) -> None:
         (["virtio0=net", "virtio0=net"], "already"), (["virtio0=net:"], "nothing stands behind the colon"),
         (["rtc0=clock"], "clock:2026-01-31T12:00"), (["rtc0=clock:9999-12-31"], "until 2554"),
         (["virtio0=disk:0M"], "one at least, not 0 bytes"), (["virtio0=disk:9999999999G"], "at most"),
-        (["virtio0=entropy:\N{FULLWIDTH DIGIT ONE}"], "a number"),
+        (["virtio0=entropy:\N{FULLWIDTH DIGIT ONE}"], "a number"), (["virtio0=entropy:" + 5000 * "9"], "100 digits"),
+        (["virtio0=disk:" + 5000 * "9" + "M"], "a disk in memory has at most"),
+        (["virtio0=disk:" + 5000 * "9"], "File name too long"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(words: list[str], said: str) -> None:

@@ -44,6 +44,14 @@ def test_a_name_that_is_empty_is_told_so(run, option):
     assert "the name is empty" in result.output
 
 
+def test_a_name_that_is_too_long_cannot_be_read():
+    app = typer.Typer()
+    app.command()(run_command)
+    result = CliRunner().invoke(app, ["x" * 5000])
+    assert result.exit_code == 2
+    assert "File name too long" in result.output
+
+
 def test_a_system_that_runs_to_its_end(run):
     result = run("--json")
     data = json.loads(result.stdout)

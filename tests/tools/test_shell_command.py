@@ -62,6 +62,27 @@ def test_a_directory_is_no_file(option: str) -> None:
     assert "is a directory" in refusal(option, "/")
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--forward", f"{'9' * 5000}:80"), "a port is 1 to 65535"), (("--forward", "٣:80"), "is not HOST:GUEST"),
+        (("--forward", "80:80:80"), "is not HOST:GUEST"), (("--allow", ":80"), "is not ADDRESS:PORT"),
+        (("--allow", f"1.2.3.4:{'9' * 5000}"), "a port is 1 to 65535"),
+        (("--allow", "1.2.3.4:٣"), "is not ADDRESS:PORT"),
+    ],
+)  # fmt: skip
+def test_a_port_is_a_number_that_a_port_can_have(options: tuple[str, str], reason: str) -> None:
+    assert reason in refusal("--net", "user", *options)
+
+
+def test_what_is_no_file_or_cannot_be_one_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: it is no file" in refusal("--disk", str(tmp_path / "pipe"))
+    assert "it is no file" in refusal("--disk", "/dev/zero")
+    assert "File name too long" in refusal("--disk", "x" * 5000)
+    assert "Errno" not in refusal("--disk", "x" * 5000)
+
+
 def test_two_machines_do_not_write_one_disk(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(SMALLEST_DISK))

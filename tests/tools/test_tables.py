@@ -56,6 +56,9 @@ def told(command: Callable[..., None], *words: str) -> Any:
         ('"file_server"', '"block_writer"', 11, "client cannot ask files, whose program block_writer serves nobody (a"),
         ('"block_writer"', '"hello"', 12, "hello has no class Program, so it cannot be started twice (a program that"),
         ('"block_writer"', '"file_server"', 12, "client: the program declares no `report: int = 0`"),
+        ("1 = 1", '"\N{ARABIC-INDIC DIGIT ONE}" = 1', 5, "is no number from 0 to 61"),
+        ('"block_writer"', '"os.path"', 12, "client: no program is installed as 'os.path'"),
+        ("[client]", f"x = {'[' * 3000}\n[client]", 0, "the table is nested too deeply to be read"),
         ("1 = 1", "1 = 99", 5, "disk: the domain has no channel 99 (they are 0 to 61)"),
         ("[client]", "[disk]", 11, "is no TOML"),
         (
@@ -100,8 +103,8 @@ def test_a_wrong_table_of_parts_is_refused_before_the_boot(
         ('"files 2"', '"files 6"', {13: "files's channel 6, through which nothing can be changed, as block_writer"}),
         ('"files 2"', '"files 12"', {13: "client: channel 0 leads to files's channel 12, where file_server serves"}),
         (
-            '"disk 2"', '"disk 1"',
-            {9: "channel 1, where virtio_blk serves nobody (a Block that can be changed is at disk's channels 2 to 5)"},
+            '"disk 2"', '"disk 20"',
+            {9: "channel 20, where virtio_blk serves nobody (a Block that can be changed is at disk's channels 2 to"},
         ),
         (
             '{ 0 = "files 2" }', '{ 5 = "disk 9" }',
