@@ -32,12 +32,23 @@ ALONE = {
 }
 
 
+Objects = dict[str, set[tuple[str, object]]]
+"""Of each attacker, by his server."""
+
+
 @pytest.fixture(scope="module")
-def siege() -> Iterator[Siege]:
+def whole_siege() -> Iterator[tuple[Siege, Objects]]:
+    """One that is over; also what the attackers had caps to when it began."""
     found = besieged()
+    before = {server: objects_of(found, server) for server in ATTACKED}
     assert found.run_until(Siege.is_over)
-    yield found
+    yield found, before
     found.stage.close()
+
+
+@pytest.fixture
+def siege(whole_siege: tuple[Siege, Objects]) -> Siege:
+    return whole_siege[0]
 
 
 def accounts(siege: Siege) -> dict[str, Account]:
@@ -88,15 +99,12 @@ def objects_of(siege: Siege, server: str) -> set[tuple[str, object]]:
     return {(type(cap).__name__, region_of(cap)) for _, cap in caps_of(thread)}
 
 
-def test_whoever_attacks_has_caps_to_nothing_new() -> None:
+def test_whoever_attacks_has_caps_to_nothing_new(whole_siege: tuple[Siege, Objects]) -> None:
     """Beyond what may be had of his own server: memory that he allocates ends with the account's clearing."""
-    siege = besieged()
-    before = {server: objects_of(siege, server) for server in ATTACKED}
-    assert siege.run_until(Siege.is_over)
+    siege, began = whole_siege
     after = {server: objects_of(siege, server) for server in ATTACKED}
-    siege.stage.close()
     # He was given a cap to the name server, as an honest client of it has one.
-    before[SHOWN] |= after[SHOWN] & before["names"]
+    before = began | {SHOWN: began[SHOWN] | after[SHOWN] & began["names"]}
     assert {server: after[server] - before[server] for server in ATTACKED if after[server] > before[server]} == {}
     assert all(len(each) >= 3 for each in before.values())
 
