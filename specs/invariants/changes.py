@@ -284,7 +284,7 @@ class Look:
         if now[: len(before)] != before:
             self._slots = Flat(list(chain.from_iterable(self._places)))
             return None
-        self._slots = self._slots.extended(fresh)
+        self._slots.extend(fresh)
         return [slot for slot in fresh if not _is_blank(slot)]
 
     # What lies in the machine

@@ -9,7 +9,6 @@ from operator import is_not
 from typing import Any
 
 from specs.invariants import hidden
-from specs.invariants.duplicate import take_over
 
 
 class Flat:
@@ -26,19 +25,18 @@ class Flat:
     def copy(self) -> "Flat":
         """Another that has seen the same."""
         other = Flat([])
-        take_over(other, self)
-        other._numbers = list(self._numbers)
+        other.items, other._seen, other._numbers = list(self.items), list(self._seen), list(self._numbers)
+        other._owners, other._owners_of_numbers = list(self._owners), list(self._owners_of_numbers)
         return other
 
-    def extended(self, items: list[Any]) -> "Flat":
-        """Another that has seen the same, and these objects as they are now."""
+    def extend(self, items: list[Any]) -> None:
+        """See these objects, too, as they are now."""
         more, first = Flat(items), len(self.items)
-        other = Flat([])
-        other.items = self.items + items
-        other._seen, other._numbers = self._seen + more._seen, self._numbers + more._numbers
-        other._owners = self._owners + [first + place for place in more._owners]
-        other._owners_of_numbers = self._owners_of_numbers + [first + place for place in more._owners_of_numbers]
-        return other
+        self.items += items
+        self._seen += more._seen
+        self._numbers += more._numbers
+        self._owners += [first + place for place in more._owners]
+        self._owners_of_numbers += [first + place for place in more._owners_of_numbers]
 
     def differing(self) -> list[Any]:
         """Look anew: the objects of which some field is another value now, in their order."""
