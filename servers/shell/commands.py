@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from capkernel.protocols.audit import AuditReader
 from capkernel.protocols.clocks import RealTimeClock, Timer
 from capkernel.protocols.entropy import Entropy
-from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NotFound
+from capkernel.protocols.failures import AlreadyExists, Failure, Malformed, NoSpace, NotFound
 from capkernel.protocols.files import INLINE, READ_WRITE, Directory, File, Kind
 from capkernel.protocols.log import LogReader
 from capkernel.protocols.mounts import Mounts
@@ -210,24 +210,39 @@ async def append(shell: Shell, path: str, *text: str) -> None:
 
 
 async def save(shell: Shell, path: str, data: bytes, *, is_added: bool) -> None:
-    """Write a file, new if there is none, and make it last."""
+    """Write a file, new if there is none, and make it last. For want of room it stays as it was."""
     parent, name = await shell.paths.parent(path)
     try:
         try:
-            file = await parent.create(name)
+            file, is_new = await parent.create(name), True
         except AlreadyExists:
-            file = await parent.open(name, READ_WRITE)
+            file, is_new = await parent.open(name, READ_WRITE), False
+        try:
+            await _put(file, data, is_added=is_added)
+        except NoSpace:
+            if is_new:
+                await parent.remove(name)
+            raise
+        finally:
+            await file.drop()
     finally:
         await shell.paths.done(parent)
+
+
+async def _put(file: File, data: bytes, *, is_added: bool) -> None:
+    """Put this behind what is in a file, or in its place: first what is behind its end, as that can be taken back."""
+    size = (await file.info()).size
+    kept, last = (size, size + len(data)) if is_added else (0, len(data))
     try:
-        start = (await file.info()).size if is_added else 0
-        if not is_added:
-            await file.resize(0)
-        for offset in range(0, len(data), CHUNK):
-            await file.write(start + offset, data[offset : offset + CHUNK])
-        await file.sync()
-    finally:
-        await file.drop()
+        for start, end in ((max(kept, size), last), (kept, min(size, last))):
+            for offset in range(start, end, CHUNK):
+                await file.write(offset, data[offset - kept : min(offset + CHUNK, end) - kept])
+    except NoSpace:
+        await file.resize(size)
+        raise
+    if last < size:
+        await file.resize(last)
+    await file.sync()
 
 
 @command("cp")

@@ -202,8 +202,9 @@ class LittlefsVolume:
         """Change a file from ``start`` on, up to ``end``; before that, zeros may have to be added to it."""
         old = await self._run(lambda: lfs.file_size(self._fs, self._file(path)))
         size, gap = max(old, end), min(start, old)
-        is_cut = start == end < old
-        await self._need_room(0 if is_cut else blocks_of(size - gap), path, start)
+        if end > start or end > old:
+            # Else it is cut off, for which there is always room.
+            await self._need_room(blocks_of(size - gap), path, start)
         self._unsynced.changed(path)
         room, before = self._room, self._room.used
         room.owe(path, end, size)

@@ -337,7 +337,7 @@ def test_a_full_disk_leaves_its_mark_in_the_shells_trail() -> None:
     for service in ("timer", "audit", "timer"):
         assert "could not be written down" in terminal.do(f"kill {service}")
     assert "MISSING: 3 records" in terminal.do("audit")
-    for number in range(2):
+    for number in range(files):
         terminal.do(f"rm b{number}")
     terminal.do("kill timer")
     *_, gap, record, missing, verdict = terminal.do("audit").splitlines()

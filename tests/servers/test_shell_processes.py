@@ -7,6 +7,7 @@ import pytest
 
 from capkernel.tools.demo.storage import spread
 from capkernel.tools.inject import Fault, Injector, Kind
+from hwmodel.block import RamDisk
 from servers.shell.process_commands import parse_run
 from tests.servers.net.wire import needs_lwip
 from tests.servers.shell_bench import Terminal
@@ -460,3 +461,23 @@ def test_the_prompt_is_there_again_whoever_dies(victim: str) -> None:
 )
 def test_the_prompt_is_there_again_whoever_dies_wherever(victim: str) -> None:
     strike(victim, 12)
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_files_that_cannot_be_written_stay_as_they_were() -> None:
+    terminal = Terminal(disk=RamDisk(128 << 10))
+    terminal.do(f"write precious {'x' * 440}")
+    fillers = 0
+    while not terminal.do(f"append filler{fillers} {'x' * 400}"):
+        fillers += 1
+    before, listed = terminal.do("cat precious"), terminal.do("ls")
+    assert f"filler{fillers}" not in listed
+    for line in (f"write precious {'y' * 450}", "write precious y", "append precious z", "cp filler0 precious"):
+        assert terminal.do(line).endswith("NoSpace: the disk is full")
+        assert terminal.do("cat precious") == before
+    assert terminal.do("write fresh text") == "NoSpace: the disk is full"
+    assert terminal.do("ls") == listed
+    for number in range(fillers):
+        terminal.do(f"rm filler{number}")
+    assert terminal.do("write precious y") == ""
+    assert terminal.do("cat precious") == "y"
