@@ -231,7 +231,7 @@ def _peer(net: str, forwards: list[str], allowed: list[str], names: list[str]) -
     if net != "user":
         given = [o for o, said in (("--forward", forwards), ("--allow", allowed), ("--name", names)) if said]
         if given:
-            _refuse(f"{' and '.join(given)} say what the machine is lent of the host's network: give --net user, too")
+            _refuse(f"{' and '.join(given)}: what the machine is lent of the host's network; give --net user, too")
         try:
             return NoPeer() if net == "none" else tap(net)
         except ValueError as error:

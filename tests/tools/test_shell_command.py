@@ -109,7 +109,7 @@ def test_options_that_make_no_sense(options: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("option", [("--forward", "8080:80"), ("--allow", "127.0.0.1:7"), ("--name", "x=127.0.0.1")])
 @pytest.mark.parametrize("net", [(), ("--net", "none"), ("--net", "tap:tap0")])
 def test_what_is_lent_of_a_network_needs_one(option: tuple[str, str], net: tuple[str, ...]) -> None:
-    assert f"{option[0]} say what the machine is lent of the host's network: give --net user" in refusal(*net, *option)
+    assert f"{option[0]}: what the machine is lent of the host's network; give --net user" in refusal(*net, *option)
 
 
 def test_a_tap_device_that_the_host_does_not_give_is_refused_as_run_refuses_it(

@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from capkernel.tools import names
 from capkernel.tools.campaign.batch import Batch
 from capkernel.tools.campaign.copies import HostKilled
 from capkernel.tools.campaign.playing import played
@@ -40,7 +41,9 @@ def campaign(
     faults: Annotated[
         int, typer.Option(min=1, help="Faults that happened, in each system, those of earlier calls included.")
     ] = 1000,
-    record: Annotated[Path, typer.Option(help="Where the results are kept.")] = Path("build/campaign.json"),
+    record: Annotated[Path, typer.Option(help="Where the results are kept.", parser=names.path)] = Path(
+        "build/campaign.json"
+    ),
     workers: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
     replay: Annotated[int | None, typer.Option(min=0, help="Play this batch again, and tell each fault.")] = None,
     corruption: Annotated[
