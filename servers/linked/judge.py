@@ -4,7 +4,7 @@ The modules of programs are loaded for it, as the domain loads them; none is sta
 by what their programs declare (``wiring``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final
@@ -37,6 +37,7 @@ def judge(given: Given) -> Iterator[Wrong]:
         except TableError as error:
             yield _wrong(given, error)
     named = {part.name: part for part in parts}
+    yield from _shared(given, parts)
     for part in parts:
         yield from _outside(given, part)
         yield from _variables(given, part, modules)
@@ -64,6 +65,20 @@ def _outside(given: Given, part: Described) -> Iterator[Wrong]:
             what = f"{part.name}: the domain has neither channel nor interrupt {of_domain}"
             has = f"it has {', '.join(map(str, sorted(given.channels))) or 'none'}"
             yield _wrong(given, TableError(what, (part.name, "outside", str(channel)), has))
+
+
+def _shared(given: Given, parts: Iterable[Described]) -> Iterator[Wrong]:
+    """Interrupts that more than one channel of parts is given: who is not the device's driver would acknowledge it."""
+    taken: dict[int, str] = {}
+    for part in parts:
+        for channel, of_domain in part.outside.items():
+            if of_domain not in given.interrupts:
+                continue
+            if of_domain in taken:
+                what = f"{part.name}: channel {channel} is given interrupt {of_domain} of the domain, which "
+                at = (part.name, "outside", str(channel))
+                yield _wrong(given, TableError(f"{what}{taken[of_domain]} has", at, "an interrupt is one channel's"))
+            taken.setdefault(of_domain, f"{part.name}'s channel {channel}")
 
 
 def _of_part(variables: frozenset[str], part: Described) -> frozenset[str]:

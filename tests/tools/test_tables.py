@@ -175,6 +175,26 @@ def test_what_a_network_policy_gives_is_known_before_the_boot(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("outside = { 0 = 2, 1 = 1 }", "outside = { 0 = 0, 1 = 1 }", 13),
+        ("outside = { 0 = 0, 1 = 1 } ", "outside = { 0 = 0, 1 = 0 } ", 5),
+    ],
+)
+def test_an_interrupt_is_given_to_one_channel_of_one_part(tmp_path: Path, old: str, new: str, line: int) -> None:
+    for name in NETWORK:
+        copy(SYSTEMS / name, tmp_path)
+    table = tmp_path / "monolith_network_parts.toml"
+    text = table.read_text()
+    assert text.count(old) == 1
+    table.write_text(text.replace(old, new))
+    answer = told(check, str(tmp_path / "monolith_network.system"), "--board", "virt_iommu")
+    assert answer.exit_code == 1
+    assert f"{table}:{line}: " in answer.stderr
+    assert "is given interrupt 0 of the domain, which disk's channel 0 has (an interrupt is one ch" in answer.stderr
+
+
+@pytest.mark.parametrize(
     ("program", "files", "says"),
     [
         (
