@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -269,10 +269,11 @@ PATHS = st.tuples(st.integers(0, 3), st.lists(st.text("ab/", min_size=1, max_siz
 
 
 @given(PATHS, PATHS)
+@example((0, ["a", "a"]), (0, ["a", "//a"]))
 def test_identities_follow_from_the_seed_and_the_places_of_the_images(
     one: tuple[int, list[str]], other: tuple[int, list[str]]
 ) -> None:
-    first, second = [(seed, [Path("/", each) for each in paths]) for seed, paths in (one, other)]
+    first, second = [(seed, [Path("/", each).resolve() for each in paths]) for seed, paths in (one, other)]
     assert (new_identity(*first) == new_identity(*second)) == (first == second)
 
 
