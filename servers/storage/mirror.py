@@ -332,7 +332,11 @@ class Mirror:
         for group in range(self._next, min(self._next + self.piece, self.groups)):
             await self._settle(group)
             self._next = group + 1
-        if self._next >= self.groups and not self.is_whole and all(copy.is_there for copy in self.copies):
+        if self._next < self.groups:
+            return
+        # Whoever is told that both are in step may take one away: what was put right has to last by then.
+        await self.flush()
+        if not self.is_whole and all(copy.is_there for copy in self.copies):
             await self._join()
 
     async def _take_back(self, copy: MirrorCopy) -> bool:
