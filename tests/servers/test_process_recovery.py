@@ -398,7 +398,7 @@ def test_a_history_in_which_the_server_dies_is_the_one_in_which_it_does_not(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=40, deadline=None, suppress_health_check=SUPPRESSED)
 @given(steps=STEPS, deaths=MORE_DEATHS)
 def test_more_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     monkeypatch: Any, steps: list[Any], deaths: list[float]
