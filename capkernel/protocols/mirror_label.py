@@ -18,6 +18,10 @@ from capkernel.protocols.failures import Corrupt
 PLACES: Final = 2
 ENDLESS: Final = 1 << 47
 """Nothing is ever done so often: a higher number was not written here."""
+STEPS: Final = 2
+"""Numbers of lives that one opening takes. Each is written on both disks before the next one, so nothing was written
+between them on one disk alone if its label is one step behind; two steps mean that the other one has lived without it.
+"""
 IDENTITY: Final = 16
 """Bytes by which a mirror knows its disks."""
 _LABEL: Final = struct.Struct("<8s16sQQQQQQ")
@@ -45,7 +49,7 @@ class State(IntEnum):
 @frozen
 class Label:
     """A disk's label. ``number`` counts labels written there, ``epoch`` how often one of the two was left or joined,
-    ``life`` how often the mirror was opened.
+    ``life`` how often the mirror was opened, in steps (``STEPS``).
     """
 
     identity: bytes
@@ -97,7 +101,8 @@ def check_pair(labels: Sequence[Label | None]) -> None:
         raise Corrupt(f"both disks are disk {one.side} of a mirror")
     if one.groups != other.groups:
         raise Corrupt(f"the disks are of mirrors of {one.groups} and of {other.groups} groups")
-    if one.state is other.state is State.ALONE and one.epoch == other.epoch:
+    went_on = one.state is other.state is State.ALONE and one.epoch == other.epoch
+    if went_on or (_is_past(one, other) and _is_past(other, one)):
         raise Corrupt("each disk went on without the other")
 
 
@@ -105,7 +110,13 @@ def is_behind(own: Label | None, other: Label | None) -> bool:
     """Whether what a disk says of versions does not count, by both labels."""
     if own is None or own.state is State.BEHIND:
         return True
-    return other is not None and other.state is State.ALONE and other.epoch > own.epoch
+    return other is not None and _is_past(own, other)
+
+
+def _is_past(own: Label, other: Label) -> bool:
+    """Whether one label is from before what the other one tells: that its disk was left, or that both were opened."""
+    was_left = other.state is State.ALONE and other.epoch > own.epoch
+    return was_left or other.life - own.life >= STEPS
 
 
 def sealed(content: bytes) -> bytes:

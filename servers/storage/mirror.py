@@ -6,13 +6,14 @@ answers again, and is believed again when all groups have been compared. See doc
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
-from capkernel.protocols.mirror_label import Label, State, check_pair, first_of, is_behind
+from capkernel.protocols.mirror_label import STEPS, Label, State, check_pair, first_of, is_behind
 from servers.storage.mirror_copy import Found, Image, MirrorCopy
 from servers.storage.mirror_layout import MEMBERS, Version, checksum_of
 from servers.storage.mirror_notes import Notes
@@ -114,7 +115,8 @@ class Mirror:
             raise kind(f"there is no mirror: disk 0 is {_words(found[0])}, disk 1 is {_words(found[1])}")
         check_pair(labels)
         self._epoch = max(label.epoch for label in labels if label)
-        self._life = max(label.life for label in labels if label) + 1
+        latest = max(label.life for label in labels if label)
+        self._life = latest + STEPS
         self.groups = max(label.groups for label in labels if label)
         noted = await self._notes.behind()
         behind = [side in noted or is_behind(labels[side], labels[1 - side]) for side in range(2)]
@@ -128,9 +130,11 @@ class Mirror:
             if not copy.is_there:
                 await self._leave(copy, other, "it is behind" if copy.label else f"it is {_words(found[copy.side])}")
                 self._waits[copy.side] = unasked.get(copy.side, self._waits[copy.side])
-        for copy in self.copies:
-            if copy.is_there and copy.label and copy.label.life < self._life:
-                await self._try(copy, copy.set_label(self._label(copy, copy.label.state)))
+                if copy.label and copy.label.state is not State.BEHIND:
+                    with suppress(DeviceError):
+                        # It may be alone at the next start.
+                        await copy.set_label(self._label(copy, State.BEHIND))
+        await self._begin_life(latest)
         if doubted is not None:
             for part in _parts(*doubted, self.sectors):
                 await self._settle(part.group, part.members)
@@ -158,6 +162,16 @@ class Mirror:
         for copy in self.copies:
             await copy.set_label(self._label(copy, State.BOTH))
             copy.is_there = copy.is_believed = True
+
+    async def _begin_life(self, latest: int) -> None:
+        """Let the labels say that both were opened: a disk that does not know of it is an older one.
+
+        Step by step, and first the one that is a step behind, so that a loss of power never lets them be two apart.
+        """
+        for life in range(latest + 1, self._life + 1):
+            for copy in sorted(self.copies, key=lambda each: each.label.life if each.label else 0):
+                if copy.is_there and copy.label and copy.label.life < life:
+                    await self._try(copy, copy.set_label(evolve(self._label(copy, copy.label.state), life=life)))
 
     # What clients want
 

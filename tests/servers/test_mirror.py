@@ -437,6 +437,86 @@ def test_a_disk_that_is_not_to_be_asked_is_asked_if_the_other_is_not_enough(side
     assert bench.read(3) == NEW
 
 
+def older(side: int, lives: int = 1) -> MirrorBench:
+    """A mirror, switched off, of which one disk is put back as it was some lives ago."""
+    bench = written()
+    content = bytes(bench.disks[side].durable)
+    for _ in range(lives):
+        bench.open()
+    bench.write(3, NEW)
+    bench.write(20, NEW)
+    bench.flush()
+    bench.disks[side].durable[:] = content
+    return bench
+
+
+@pytest.mark.parametrize("lives", [1, 2])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("writes", range(70))
+def test_a_disk_of_an_earlier_life_is_never_believed_before_all_was_compared(
+    writes: int, side: int, lives: int
+) -> None:
+    bench = older(side, lives)
+    bench.open()
+    bench.power.left = writes + 1
+    with suppress(DeviceError):
+        assert bench.read(20) == NEW
+        bench.look_on()
+    bench.lose_power([True, False], [False, True])
+    bench.disks[1 - side].failing = True
+    try:
+        bench.open()
+    except DeviceError:
+        bench.disks[1 - side].failing = False
+        bench.open()
+    assert (bench.read(3), bench.read(20)) == (NEW, NEW)
+
+
+def test_a_disk_of_an_earlier_life_comes_back_when_all_was_compared() -> None:
+    bench = older(0)
+    bench.open()
+    bench.look_on()
+    bench.disks[1].failing = True
+    bench.open()
+    assert (bench.read(3), bench.read(20)) == (NEW, NEW)
+
+
+@settings(max_examples=200)
+@given(
+    cuts=st.lists(st.tuples(st.integers(1, 30), st.lists(st.booleans(), min_size=1, max_size=4)), max_size=5),
+    side=st.integers(0, 1),
+)
+def test_a_loss_of_power_while_it_is_opened_makes_neither_disk_an_older_one(
+    cuts: list[tuple[int, list[bool]]], side: int
+) -> None:
+    bench = written()
+    for writes, survivors in cuts:
+        bench.power.left = writes
+        with suppress(DeviceError):
+            bench.open()
+        bench.lose_power(survivors, survivors[::-1])
+    bench.disks[1 - side].failing = True
+    bench.open()
+    assert bench.read(3) == OLD
+
+
+def test_disks_of_which_the_one_went_on_and_the_other_was_opened_later_are_not_joined() -> None:
+    bench = written()
+    bench.disks[1].failing = True
+    bench.open()
+    bench.write(3, NEW)
+    bench.flush()
+    bench.run(bench.mirror.flush())
+    bench.disks[0].failing, bench.disks[1].failing = True, False
+    for _ in range(3):
+        bench.open()
+    bench.write(3, b"other".ljust(SECTOR))
+    bench.flush()
+    bench.disks[0].failing = False
+    with pytest.raises(Corrupt, match="each disk went on without the other"):
+        bench.open()
+
+
 def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:
     bench = written()
     for side in range(2):
