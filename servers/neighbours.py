@@ -5,7 +5,8 @@ A program asks for its neighbours here, so that a description alone decides wher
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from enum import Enum
+from typing import Any, Generic, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -14,6 +15,18 @@ from capkernel.protocols.interface import Interface
 from capkernel.user.loop import PD
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
+T = TypeVar("T")
+
+
+class Role(Enum):
+    """What somebody is to a program that signals it, or is signalled by it, without being asked."""
+
+    SUPERVISOR = "supervisor"
+    """Who wants signs of life."""
+    UPDATE = "supervisor for updates"
+    METRONOME = "metronome"
+    ANY = "anybody"
+    """Not declared here, or known only as it runs."""
 
 
 @frozen
@@ -37,26 +50,47 @@ class Serves:
 
 
 @frozen
-class ServesByTable:
-    """That a table of a program, at the address in a variable, says what it serves at which channel."""
+class ByTable(Generic[T]):
+    """That a table of a program, at the address in a variable, says it, by channel or by the address of a cap.
+
+    ``usual`` is what it is without that table; None if there has to be one.
+    """
 
     variable: str
-    read: Callable[[str], Mapping[int, Serves]]
+    read: Callable[[str], Mapping[int, T]]
     """Raises ValueError."""
+    usual: Mapping[int, T] | None = None
+
+    def known(self, tables: Mapping[str, str], variables: frozenset[str]) -> Mapping[int, T] | None:
+        """What it is, with these tables and variables; None if that is not known."""
+        if self.variable not in variables:
+            return self.usual
+        try:
+            return self.read(tables[self.variable])
+        except (KeyError, ValueError):
+            return None
 
 
 @frozen
 class Uses:
-    """What a program does with its channels, declared for those who connect it with others.
+    """What a program does with its channels and variables, declared for those who connect it with others.
 
     ``asks`` is by the addresses of caps, ``serves`` by clients' channels. ``interrupts`` are channels of devices,
-    ``signals`` those by which it is told something, or tells it, without being asked.
+    ``signals`` those by which it is told something, or tells it, without being asked, and by whom; ``plays`` is what it
+    is itself to those at the other ends. ``required`` are channels without which it does not work.
+
+    ``needs`` are variables that have to be set; ``shares`` those that have to be, for memory that it shares with whom
+    it asks, if it has a domain of its own.
     """
 
-    asks: Mapping[int, Asks] = field(factory=dict)
-    serves: Mapping[int, Serves] | ServesByTable = field(factory=dict)
+    asks: Mapping[int, Asks] | ByTable[Asks] = field(factory=dict)
+    serves: Mapping[int, Serves] | ByTable[Serves] = field(factory=dict)
     interrupts: frozenset[int] = frozenset()
-    signals: frozenset[int] = frozenset()
+    signals: Mapping[int, Role] = field(factory=dict)
+    plays: Mapping[int, Role] | ByTable[Role] = field(factory=dict)
+    required: frozenset[int] = frozenset()
+    needs: frozenset[str] = frozenset()
+    shares: frozenset[str] = frozenset()
 
 
 def with_readers(interface: Callable[..., Interface], clients: Iterable[int], first_reader: int) -> dict[int, Serves]:

@@ -1,8 +1,7 @@
 """Tables that a description puts into programs' memory, judged before the boot by whoever offers that for a program."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
@@ -11,17 +10,24 @@ from capkernel.system.context import Context
 from capkernel.system.description import FilePrefill, ProtectionDomain, SystemDescription
 from capkernel.system.diagnostics import DescriptionError, Diagnostic, Location
 from capkernel.system.extensions import Extensions
-from capkernel.system.images import ELF_SUFFIX, find_image
-from capkernel.system.symbols import symbol_patches
-from capkernel.user.tables import Given, Judge, Wrong, WrongTable, line_in
+from capkernel.tools.described import described, text_of
+from capkernel.tools.misfits import misfits
+from capkernel.user.described import DescribedDomain
+from capkernel.user.tables import Given, Judge, Wrong, WrongTable, wrong_by
 
 GROUP: Final = "capkernel.tables"
 
 
 def need_tables(system: SystemDescription, said: Extensions, search_path: Sequence[Path]) -> None:
-    """Raise DescriptionError, with every reason, if a program would not accept a table that it is given."""
+    """Raise DescriptionError, with every reason, if a program would not accept a table that it is given, or could not
+    work with how it is connected.
+    """
     context = Context(platform=system.platform, search_path=search_path)
-    wrong = [each for pd in system.protection_domains for each in _of_domain(system, said, context, pd)]
+    domains = described(system, said, search_path)
+    wrong = [
+        *(each for pd in system.protection_domains for each in _of_domain(system, context, domains, pd)),
+        *misfits(system, said, domains),
+    ]
     if wrong:
         raise DescriptionError(dict.fromkeys(wrong))
 
@@ -38,68 +44,57 @@ def wrong_table(report: str) -> str | None:
 
 
 def _of_domain(
-    system: SystemDescription, said: Extensions, context: Context, pd: ProtectionDomain
+    system: SystemDescription, context: Context, domains: Mapping[str, DescribedDomain], pd: ProtectionDomain
 ) -> Iterator[Diagnostic]:  # fmt: skip
-    others = [other.program for other in said.alternatives if other.pd == pd.name]
-    for program in dict.fromkeys((pd.program.path, *others)):
+    for program in dict.fromkeys(domains[pd.name].programs):
         for point in entry_points(group=GROUP):
             name, _, variable = point.name.partition(".")
-            if program == f"{name}{ELF_SUFFIX}" and _is_installed(context, program):
-                yield from _judged(system, context, pd, point, variable)
-
-
-def _is_installed(context: Context, program: str) -> bool:
-    """Whether it is the installed program, and no other of that name on the search path."""
-    return find_image(context, program) == find_image(Context(platform=context.platform), program)
+            if program == name:
+                yield from _judged(system, context, domains, pd, point, variable)
 
 
 def _judged(
-    system: SystemDescription, context: Context, pd: ProtectionDomain, point: EntryPoint, variable: str
+    system: SystemDescription, context: Context, domains: Mapping[str, DescribedDomain], pd: ProtectionDomain,
+    point: EntryPoint, variable: str,
 ) -> Iterator[Diagnostic]:  # fmt: skip
-    regions = (system.region(map_.region) for map_ in pd.maps if map_.setvar_vaddr == variable)
-    prefill = next((region.prefill for region in regions), None)
-    if not isinstance(prefill, FilePrefill):
+    where = _where(system, context, pd, variable)
+    if where is None:
         return
-    file = str(context.find(prefill.path) or prefill.path)
-    for wrong in _wrong(point, prefill.data, system, pd):
-        yield Diagnostic(Location(file, wrong.line), f"'{pd.name}': {wrong.message}", wrong.hint)
+    location, data = where
+    for wrong in _wrong(point, data, domains, pd.name):
+        of = _where(system, context, pd, wrong.table) if wrong.table else None
+        file = location if of is None else of[0]
+        at = Location(file.file, wrong.line) if file.line == 0 else file
+        yield Diagnostic(at, f"'{pd.name}': {wrong.message}", wrong.hint)
+
+
+def _where(
+    system: SystemDescription, context: Context, pd: ProtectionDomain, variable: str
+) -> tuple[Location, bytes] | None:  # fmt: skip
+    """The file of the table at a variable, and its bytes; where nothing fills the memory, that, and nothing."""
+    for map_ in pd.maps:
+        if map_.setvar_vaddr == variable:
+            prefill = system.region(map_.region).prefill
+            if isinstance(prefill, FilePrefill):
+                return Location(str(context.find(prefill.path) or prefill.path)), prefill.data
+            return (map_.where, b"") if prefill is None else None
+    return None
 
 
 def _wrong(
-    point: EntryPoint, data: bytes, system: SystemDescription, pd: ProtectionDomain
+    point: EntryPoint, data: bytes, domains: Mapping[str, DescribedDomain], domain: str
 ) -> Iterator[Wrong]:  # fmt: skip
     try:
-        text = _text(data)
+        text = text_of(data)
     except UnicodeDecodeError as error:
         yield Wrong(data[: error.start].count(b"\n") + 1, "the table is no UTF-8", "a text")
         return
     judge: Judge = point.load()
+    it = domains[domain]
+    channels = it.interrupts | it.ways.keys()
     try:
-        yield from judge(_given(text, system, pd))
+        yield from judge(Given(text, it.variables, channels, it.interrupts, it.tables, domain, domains))
     except ValueError as error:
-        yield Wrong(line_in(str(error)), str(error))
+        yield wrong_by(text, error)
     except RecursionError:
         yield Wrong(0, "the table is nested too deeply to be read")
-
-
-def _given(text: str, system: SystemDescription, pd: ProtectionDomain) -> Given:
-    ends = (end for channel in system.channels for end in (channel.a, channel.b) if end.pd == pd.name)
-    interrupts = frozenset(irq.id for irq in pd.irqs)
-    return Given(
-        text, frozenset(patch.symbol for patch in symbol_patches(system, pd)),
-        interrupts | {end.id for end in ends}, interrupts, dict(_tables(system, pd)),
-    )  # fmt: skip
-
-
-def _tables(system: SystemDescription, pd: ProtectionDomain) -> Iterator[tuple[str, str]]:
-    """What files put into a domain's memory, if it is a text: the variable that is set to where, and the text."""
-    for map_ in pd.maps:
-        prefill = system.region(map_.region).prefill
-        if map_.setvar_vaddr and isinstance(prefill, FilePrefill):
-            with suppress(UnicodeDecodeError):
-                yield map_.setvar_vaddr, _text(prefill.data)
-
-
-def _text(data: bytes) -> str:
-    """Raises UnicodeDecodeError."""
-    return data.rstrip(b"\0").decode()

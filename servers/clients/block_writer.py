@@ -32,7 +32,10 @@ def content(number: int) -> bytes:
 class Program:
     """The client."""
 
-    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)},
+        needs=frozenset({"report"}), shares=frozenset({"region"}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.errors = 0

@@ -37,7 +37,10 @@ def content(file: int, version: int) -> bytes:
 class Program(Churning):
     """The client."""
 
-    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)},
+        needs=frozenset({"report"}), shares=frozenset({"region"}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

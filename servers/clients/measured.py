@@ -33,7 +33,10 @@ Step = Callable[[int], Awaitable[None]]
 class Program:
     """The client."""
 
-    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)},
+        needs=frozenset({"report"}), shares=frozenset({"region"}),
+    )  # fmt: skip
 
     async def init(self, pd: PD) -> None:
         """All kinds in turn."""

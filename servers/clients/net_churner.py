@@ -32,7 +32,9 @@ PATIENCE = 10_000
 class Program(Churning):
     """The client."""
 
-    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + ECHO: Asks(Dialer)})
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + ECHO: Asks(Dialer)}, needs=frozenset({"report"}), shares=frozenset({"region"})
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,7 +34,10 @@ def big() -> bytes:
 class Program:
     """The publisher."""
 
-    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)})
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)},
+        needs=frozenset({"report"}), shares=frozenset({"region"}),
+    )  # fmt: skip
 
     async def init(self, pd: PD) -> None:
         """Write, and make it last."""

@@ -22,7 +22,7 @@ from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.sectors import CheckedBlock
 from servers.drivers.virtio import IRQ, PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
-from servers.neighbours import Uses, with_readers
+from servers.neighbours import Role, Uses, with_readers
 from servers.system.retiring import retire
 
 CLIENTS, UPDATE = range(2, 10), 20
@@ -187,7 +187,8 @@ class Program:
     kind: ClassVar[type[Disk]] = Disk
     uses: ClassVar[Uses] = Uses(
         serves=with_readers(Block, CLIENTS, FIRST_READER), interrupts=frozenset({IRQ}),
-        signals=frozenset({SUPERVISOR, UPDATE}),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers", "rings"}),
     )  # fmt: skip
     registers: int = 0
     rings: int = 0

@@ -25,7 +25,7 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.drivers.virtio import IRQ, PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
-from servers.neighbours import Serves, Uses
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 
 registers: int = 0
@@ -311,8 +311,10 @@ class Program:
     """The driver."""
 
     uses: ClassVar[Uses] = Uses(
-        serves={CLIENT: Serves(Link)}, interrupts=frozenset({IRQ}), signals=frozenset({SUPERVISOR, UPDATE})
-    )
+        serves={CLIENT: Serves(Link)}, interrupts=frozenset({IRQ}),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers", "rings"}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.card: Any = None

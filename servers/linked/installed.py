@@ -1,6 +1,8 @@
 """Programs that can be parts: where each is, and what it must be to be one."""
 
+from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,14 @@ def file_of(part: Described) -> Path:
         hint = f"there is {near[0]}" if near else "an installed program, or a module"
         raise TableError(f"{part.name}: no program is installed as {program!r}", (part.name, "program"), hint)
     return Path(spec.origin)
+
+
+def installed_program(name: str) -> object:
+    """The class of an installed program, or of what is installed as one; None if it has none."""
+    for entry in entry_points(group=PROGRAMS, name=name):
+        with suppress(ImportError):
+            return getattr(import_module(entry.module), "Program", None)
+    return None
 
 
 def need_program(part: Described, module: ModuleType) -> None:

@@ -16,7 +16,7 @@ from capkernel.user.tasks import Condition, Tasks
 from servers.linked.installed import uses_of
 from servers.linked.signals import PartSyscalls
 from servers.linked.table import Described, Misconnected, named
-from servers.neighbours import LinkedPD, Uses
+from servers.neighbours import ByTable, LinkedPD, Uses
 
 Way = Callable[[], Awaitable[None]]
 
@@ -42,7 +42,8 @@ class PartPD(LinkedPD):
         if cap not in self.makers:
             somebody = ", ".join(map(named, self.makers)) or "none"
             raise Misconnected(f"{self.name}: nobody is behind {named(cap)}; somebody is behind {somebody}")
-        if self.uses is not None and (cap not in self.uses.asks or self.uses.asks[cap].interface is not interface):
+        asks = None if self.uses is None or isinstance(self.uses.asks, ByTable) else self.uses.asks
+        if asks is not None and (cap not in asks or asks[cap].interface is not interface):
             what = f"{self.name}: the program asks a {interface.__name__} through {named(cap)}"
             raise Misconnected(f"{what}, which is not what it declares")
         return self.makers[cap](interface)

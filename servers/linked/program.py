@@ -5,16 +5,23 @@ from typing import Any, ClassVar
 
 from attrs import evolve
 
-from capkernel.user.loop import PD
+from capkernel.user.loop import MAX_CHANNELS, PD
 from capkernel.user.pdimage import load_module, variable_words
 from servers.linked.domain import Domain, Member
 from servers.linked.installed import file_of, need_program
 from servers.linked.table import Described, read_table
+from servers.neighbours import Role, Uses
 
 
 class Program:
     """The domain. Its variables are those of its parts, each with the part's name before its own."""
 
+    uses: ClassVar[Uses] = Uses(
+        signals=dict.fromkeys(range(MAX_CHANNELS), Role.ANY),
+        plays=dict.fromkeys(range(MAX_CHANNELS), Role.ANY),
+        needs=frozenset({"parts"}),
+    )
+    """Interrupts and signals are as its table says."""
     parts: int = 0
     parts_size: int = 0x1000
     disk_registers: int = 0

@@ -32,12 +32,7 @@ _HOW: Final = (
 
 
 class TableError(WrongTable):
-    """The table says what cannot be. ``at`` are the keys that lead to where; ``hint`` is what would be right."""
-
-    def __init__(self, message: str, at: Sequence[str] = (), hint: str = "") -> None:
-        super().__init__(message)
-        self.at = tuple(at)
-        self.hint = hint
+    """The table says what cannot be."""
 
 
 class Misconnected(WrongTable, ChannelError):

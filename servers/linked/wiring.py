@@ -1,111 +1,169 @@
 """How parts are connected, held against what their programs declare of their channels (``servers.neighbours.Uses``).
 
-Of a program that declares nothing nothing is known before it runs: then the domain itself finds what is wrong
-(``table.Misconnected``).
+It is the same for parts of a domain (``judge``) and for programs each of which has a domain of its own (``isolated``).
+Of a program that declares nothing nothing is known before it runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from capkernel.protocols.interface import Interface
+from capkernel.user.loop import BASE_ENDPOINT_CAP
 from servers.linked.installed import uses_of
 from servers.linked.table import Described, End, TableError, named
-from servers.neighbours import Asks, Serves, ServesByTable, Uses
+from servers.neighbours import Asks, ByTable, Role, Serves, Uses
+
+T = TypeVar("T")
+
+
+@frozen
+class Outside:
+    """What is at the other end of a channel that leads outside: in words, whether it is an interrupt, and what it
+    plays; None if it does not declare that.
+    """
+
+    words: str
+    is_interrupt: bool
+    roles: frozenset[Role] | None = None
 
 
 @frozen
 class Wired:
-    """A part, its program's class, which of its variables are set, and the texts of the tables that it is given."""
+    """A part, its program's class, which of its variables are set, and the texts of the tables that it is given.
+
+    ``outside`` is where its channels that lead outside lead, as far as that is known. ``is_alone`` says that it has a
+    domain of its own; ``granted`` are the caps by which it can ask in a way that is no channel's.
+    """
 
     part: Described
     program: Any
     variables: frozenset[str]
     tables: Mapping[str, str]
+    outside: Mapping[int, Outside] = field(factory=dict)
+    is_alone: bool = False
+    granted: frozenset[int] = frozenset()
 
     @property
     def uses(self) -> Uses | None:
         """What its program declares."""
         return uses_of(self.program)
 
-    def asks(self, uses: Uses) -> dict[int, Asks]:
-        """What it asks with these variables."""
-        return {cap: each for cap, each in uses.asks.items() if not each.given or each.given in self.variables}
+    def asks(self) -> dict[int, Asks] | None:
+        """What it asks through which cap; None if that is not known."""
+        known = None if self.uses is None else self._known(self.uses.asks)
+        if known is None:
+            return None
+        return {cap: each for cap, each in known.items() if not each.given or each.given in self.variables}
 
-    @property
     def serves(self) -> Mapping[int, Serves] | None:
         """What it serves at which channel; None if that is not known."""
-        uses = self.uses
-        if uses is None:
-            return None
-        if not isinstance(uses.serves, ServesByTable):
-            return uses.serves
-        try:
-            return uses.serves.read(self.tables[uses.serves.variable])
-        except (KeyError, ValueError):
-            return None
+        return None if self.uses is None else self._known(self.uses.serves)
+
+    def plays(self) -> Mapping[int, Role] | None:
+        """What it is to those at the other ends of its channels; None if that is not known."""
+        return None if self.uses is None else self._known(self.uses.plays)
+
+    def _known(self, declared: Mapping[int, T] | ByTable[T]) -> Mapping[int, T] | None:
+        return declared.known(self.tables, self.variables) if isinstance(declared, ByTable) else declared
 
 
-def misconnected(parts: Sequence[Wired], interrupts: frozenset[int] | None) -> Iterator[TableError]:
-    """Everything that is wrong. ``interrupts`` are the domain's; None if they are not known."""
-    by_name = {each.part.name: each for each in parts}
+def misconnected(parts: Sequence[Wired]) -> Iterator[TableError]:
+    """Everything that is wrong with parts of one domain, of which each asks those above it."""
     for place, each in enumerate(parts):
-        uses = each.uses
-        if uses is not None:
-            yield from _outside(each, uses, interrupts)
-            yield from _unused(each, uses)
-            yield from _unconnected(each, uses, parts[:place])
-        for cap, end in each.part.asks.items():
-            if end.part in by_name:
-                asks = None if uses is None else each.asks(uses).get(cap)
-                yield from _asked(each.part, cap, end, asks, by_name[end.part], parts[:place])
+        yield from wrong_with(each, parts[:place])
 
 
-def _outside(wired: Wired, uses: Uses, interrupts: frozenset[int] | None) -> Iterator[TableError]:
+def wrong_with(wired: Wired, others: Sequence[Wired]) -> Iterator[TableError]:
+    """What is wrong with one that can ask these others."""
+    uses, asks = wired.uses, wired.asks()
+    if uses is not None:
+        yield from _unset(wired, uses)
+        yield from _outside(wired, uses)
+        yield from _missing(wired, uses)
+        if asks is not None:
+            yield from _unused(wired, uses, asks)
+            yield from _unconnected(wired, asks, others)
+    by_name = {each.part.name: each for each in others}
+    for cap, end in wired.part.asks.items():
+        if end.part in by_name:
+            yield from _asked(wired.part, cap, end, (asks or {}).get(cap), by_name[end.part], others)
+
+
+def _unset(wired: Wired, uses: Uses) -> Iterator[TableError]:
+    part = wired.part
+    prefix = "" if wired.is_alone else f"{part.name}_"
+    for name in sorted((uses.needs | uses.shares if wired.is_alone else uses.needs) - wired.variables):
+        linked = f"and the description sets no {prefix}{name}"
+        unset = "which the description does not set" if wired.is_alone else linked
+        what = f"{part.name}: {part.program} needs `{name}`, {unset}"
+        hint = f'as in <map mr="..." vaddr="..." setvar_vaddr="{prefix}{name}" />'
+        yield TableError(what, (part.name,), hint)
+
+
+def _outside(wired: Wired, uses: Uses) -> Iterator[TableError]:
     part = wired.part
     right = _outside_of(uses)
-    for channel, of_domain in part.outside.items():
+    for channel in part.outside:
         at = (part.name, "outside", str(channel))
-        if channel not in uses.interrupts | uses.signals:
+        role, to = uses.signals.get(channel), wired.outside.get(channel)
+        if role is None and channel not in uses.interrupts:
             yield TableError(f"{part.name}: {part.program} has no channel {channel} that leads outside", at, right)
-        elif interrupts is not None and (channel in uses.interrupts) != (of_domain in interrupts):
-            is_one = "an interrupt" if of_domain in interrupts else "no interrupt"
-            what = f"{part.name}: channel {channel} is to lead to {of_domain} of the domain, which is {is_one}"
+        elif to is None or role is Role.ANY:
+            continue
+        elif to.is_interrupt != (role is None):
+            is_one = "an interrupt" if to.is_interrupt else "no interrupt"
+            yield TableError(f"{part.name}: channel {channel} is to lead to {to.words}, which is {is_one}", at, right)
+        elif role is not None and to.roles is not None and not to.roles & {role, Role.ANY}:
+            what = f"{part.name}: channel {channel} is to lead to {to.words}, where there is no {role.value}"
             yield TableError(what, at, right)
 
 
 def _outside_of(uses: Uses) -> str:
     """What may lead outside, in words."""
     interrupts = [f"{channel}, an interrupt" for channel in sorted(uses.interrupts)]
-    signals = [str(channel) for channel in sorted(uses.signals)]
+    signals = [f"{channel}, {role.value}" for channel, role in sorted(uses.signals.items(), key=lambda each: each[0])]
     return f"outside may lead: {'; '.join((*interrupts, *signals)) or 'none'}"
 
 
-def _unused(wired: Wired, uses: Uses) -> Iterator[TableError]:
-    part, asks = wired.part, wired.asks(uses)
+def _missing(wired: Wired, uses: Uses) -> Iterator[TableError]:
+    """Channels that lead nowhere, and without which it does not work."""
+    part = wired.part
+    for channel in sorted(uses.interrupts - set(part.outside)):
+        what = f"{part.name}: channel {channel}, the interrupt of the device of {part.program}, leads nowhere"
+        alone, linked = f'as in <irq irq="..." id="{channel}" />', f"as in outside = {{ {channel} = 0 }}, if 0 is the"
+        yield TableError(what, (part.name,), alone if wired.is_alone else f"{linked} domain's interrupt")
+    for channel in sorted(uses.required - set(part.outside)):
+        role = uses.signals[channel].value
+        what = f"{part.name}: channel {channel}, by which a {role} signals {part.program}, leads nowhere"
+        alone = f'as in <channel> with <end pd="{part.name}" id="{channel}" />'
+        linked = f"as in outside = {{ {channel} = 3 }}, if 3 of the domain leads to a {role}"
+        yield TableError(what, (part.name,), alone if wired.is_alone else linked)
+
+
+def _unused(wired: Wired, uses: Uses, asks: Mapping[int, Asks]) -> Iterator[TableError]:
+    part = wired.part
     through = ", ".join(f"{named(cap)} ({_name(each)})" for cap, each in asks.items())
+    told = {BASE_ENDPOINT_CAP + channel for channel in uses.signals} if wired.is_alone else set[int]()
     for cap in part.asks:
-        if cap not in asks:
+        if cap not in asks and cap not in told:
             what = f"{part.name}: {part.program} asks nobody through {named(cap)}"
             yield TableError(what, part.key_of(cap), f"it asks through {through}" if asks else "it asks nobody")
 
 
-def _unconnected(wired: Wired, uses: Uses, above: Sequence[Wired]) -> Iterator[TableError]:
+def _unconnected(wired: Wired, asked: Mapping[int, Asks], above: Sequence[Wired]) -> Iterator[TableError]:
     part = wired.part
-    for cap, asks in wired.asks(uses).items():
-        if cap not in part.asks:
+    for cap, asks in asked.items():
+        if cap not in part.asks and cap not in wired.granted:
             what = f"{part.name}: {named(cap)}, through which {part.program} asks a {_name(asks)}, leads nowhere"
             yield TableError(what, (part.name,), _who_serves(asks, above))
-    for channel in sorted(uses.interrupts - set(part.outside)):
-        what = f"{part.name}: channel {channel}, the interrupt of the device of {part.program}, leads nowhere"
-        yield TableError(what, (part.name,), f"as in outside = {{ {channel} = 0 }}, if 0 is the domain's interrupt")
 
 
 def _asked(
     part: Described, cap: int, end: End, asks: Asks | None, asked: Wired, above: Sequence[Wired]
 ) -> Iterator[TableError]:  # fmt: skip
-    serves = asked.serves
+    serves = asked.serves()
     if serves is None or not hasattr(asked.program, "root"):
         return
     at, leads = part.key_of(cap), f"{part.name}: {named(cap)} leads to {end.part}'s channel {end.channel}"
@@ -140,14 +198,15 @@ def _who_serves(asks: Asks, above: Sequence[Wired]) -> str:
     """Where this could be asked, in words."""
     fits = {
         each.part.name: {
-            channel: given for channel, given in (each.serves or {}).items()
+            channel: given for channel, given in (each.serves() or {}).items()
             if _is_a(given, asks) and not (asks.to_change and given.read_only)
         }
         for each in above
     }  # fmt: skip
     found = [f"{name}'s {_channels(channels)}" for name, channels in fits.items() if channels]
     to_change = " that can be changed" if asks.to_change else ""
-    return f"a {_name(asks)}{to_change} is at {' and '.join(found) or 'no part above it'}"
+    nowhere = "no channel of anybody who declares it" if any(each.is_alone for each in above) else "no part above it"
+    return f"a {_name(asks)}{to_change} is at {' and '.join(found) or nowhere}"
 
 
 def _channels(channels: Mapping[int, object]) -> str:

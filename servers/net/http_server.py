@@ -24,7 +24,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
-from servers.neighbours import Asks, Uses, neighbour
+from servers.neighbours import Asks, Role, Uses, neighbour
 from servers.net.closing import let_go
 from servers.net.http_connection import HttpConnection, Progress
 from servers.net.http_handover import Keeper, KeptWeb
@@ -62,7 +62,9 @@ class Program:
 
     uses: ClassVar[Uses] = Uses(
         asks={BASE_ENDPOINT_CAP + NETWORK: Asks(Listener), BASE_ENDPOINT_CAP + FILES: Asks(Directory)},
-        signals=frozenset({METRONOME, SUPERVISOR, UPDATE}),
+        signals={METRONOME: Role.METRONOME, SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        required=frozenset({METRONOME}),
+        shares=frozenset({"network_region", "files_region"}),
     )
 
     def __init__(self) -> None:

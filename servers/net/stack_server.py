@@ -29,7 +29,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
-from servers.neighbours import Asks, Serves, ServesByTable, Uses, neighbour
+from servers.neighbours import Asks, ByTable, Role, Serves, Uses, neighbour
 from servers.net.handover import KeptNetwork, KeptWaiting, Objects, take_up_cable
 from servers.net.lasting_inbox import LastingInbox
 from servers.net.lwip import WHY_NOT as WHY_NOT
@@ -93,9 +93,12 @@ class Program:
     """The server."""
 
     uses: ClassVar[Uses] = Uses(
-        asks={BASE_ENDPOINT_CAP + LINK: Asks(Link)}, serves=ServesByTable("policy", served),
-        signals=frozenset({METRONOME, SUPERVISOR, UPDATE}),
-    )  # fmt: skip
+        asks={BASE_ENDPOINT_CAP + LINK: Asks(Link)},
+        serves=ByTable("policy", served),
+        signals={METRONOME: Role.METRONOME, SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        required=frozenset({METRONOME}),
+        needs=frozenset({"policy", "packets"}),
+    )
 
     def __init__(self) -> None:
         self.rules: Any = None

@@ -4,6 +4,7 @@ With memory and slots that outlive it (``state``, ``HELD_CNODE``) it can be repl
 (``mount_handover``): everything stays mounted, and caps to the root go on leading there.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from capkernel.protocols.client import Connection
@@ -17,7 +18,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.neighbours import Asks, Uses, neighbour, with_readers
+from servers.neighbours import Asks, ByTable, Role, Uses, neighbour, with_readers
 from servers.storage.mount_handover import KeptMounts, keep_mounts, restore_mounts
 from servers.storage.mount_table import MountsServant, MountTable
 from servers.system.lasting_slots import LastingSlots
@@ -42,13 +43,19 @@ state_size: int = 0x1000
 """Memory that outlives the server; who gives it that gives it slots that last, too."""
 
 
+def asked(mounted: Iterable[int]) -> dict[int, Asks]:
+    """What the server asks, with these mounted from the start. The base may be one that can only be read."""
+    return {BASE: Asks(Directory)} | {FIRST_MOUNTED + n: Asks(Directory) for n in mounted}
+
+
 class Program:
-    """The server. What it declares is for where it is given no table of names."""
+    """The server."""
 
     uses: ClassVar[Uses] = Uses(
-        asks={BASE: Asks(Directory, to_change=True)} | {FIRST_MOUNTED + n: Asks(Directory) for n in USUAL},
-        serves=with_readers(Mounts, CLIENTS, FIRST_READER), signals=frozenset({SUPERVISOR, UPDATE}),
-    )  # fmt: skip
+        asks=ByTable("names", lambda text: asked(read_channel_names(text, "mounts")), asked(USUAL)),
+        serves=with_readers(Mounts, CLIENTS, FIRST_READER),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+    )
 
     def __init__(self) -> None:
         self.service: Any = None

@@ -14,7 +14,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.neighbours import Uses, with_readers
+from servers.neighbours import Role, Uses, with_readers
 from servers.storage.ram_handover import KeptFiles, keep_files, restore_files
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree, Volume
@@ -32,7 +32,8 @@ class Program:
 
     kind: ClassVar[type[RamVolume]] = RamVolume
     uses: ClassVar[Uses] = Uses(
-        serves=with_readers(Directory, CLIENTS, FIRST_READER), signals=frozenset({SUPERVISOR, UPDATE})
+        serves=with_readers(Directory, CLIENTS, FIRST_READER),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
     )
     state: int = 0
     state_size: int = 0x1_0000

@@ -22,7 +22,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
-from servers.neighbours import Asks, Uses, neighbour, with_readers
+from servers.neighbours import Asks, Role, Uses, neighbour, with_readers
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
 from servers.storage.fat_volume import FatVolume
@@ -57,8 +57,10 @@ class VolumeServer:
             BASE_ENDPOINT_CAP + DISK: Asks(Block, to_change=True),
             BASE_ENDPOINT_CAP + SECOND_DISK: Asks(Block, to_change=True, given="second_transfer"),
         },
-        serves=with_readers(Directory, CLIENTS, FIRST_READER), signals=frozenset({SUPERVISOR, UPDATE}),
-    )  # fmt: skip
+        serves=with_readers(Directory, CLIENTS, FIRST_READER),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"transfer"}),
+    )
     transfer: int = 0
     transfer_size: int = 0x1_0000
     client_region: int = 0

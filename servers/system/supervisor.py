@@ -9,7 +9,7 @@ over it, and itself by the guardian. Then it writes down who waits for its answe
 them.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, frozen
 
@@ -19,11 +19,12 @@ from capkernel.protocols.service import Service as Frame
 from capkernel.protocols.supervision import Event, Order, ServiceInfo, State, Supervision
 from capkernel.user import lifecycle
 from capkernel.user.faults import decode_fault
-from capkernel.user.loop import PD
+from capkernel.user.loop import MAX_CHANNELS, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
+from servers.neighbours import ByTable, Role, Serves, Uses
 from servers.system.manifest import Watched, read_manifest
 from servers.system.rate import TICKS_PER_US
 from servers.system.reincarnation import NO_HEARTBEAT, Act, Service, Step, Table
@@ -270,8 +271,28 @@ class SupervisionServant(Supervision):
             raise NotPermitted("services are restarted and replaced by somebody else")
 
 
+def watches(text: str) -> dict[int, Role]:
+    """What the supervisor is to those whom a manifest names, by channel. Raises ManifestError."""
+    watched = read_manifest(text)
+    return {each.channel: Role.SUPERVISOR if each.patience else Role.ANY for each in watched} | {
+        each.update_channel: Role.UPDATE for each in watched if each.update_channel is not None
+    }
+
+
+def served(text: str) -> dict[int, Serves]:
+    """Whom it serves, by channel. Raises ManifestError."""
+    return dict.fromkeys((*_SESSIONS, *(each.channel for each in read_manifest(text))), Serves(Supervision))
+
+
 class Program:
     """The supervisor's hooks."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves=ByTable("manifest", served),
+        signals=dict.fromkeys(range(MAX_CHANNELS), Role.ANY) | dict.fromkeys((METRONOME, UNDERSTUDY), Role.METRONOME),
+        plays=ByTable("manifest", watches),
+        needs=frozenset({"manifest", "table"}),
+    )
 
     def __init__(self) -> None:
         self.supervisor: Any = None
