@@ -17,7 +17,7 @@ MAX_BATCH: Final = 8
 class TrailInfo:
     """How far the trail goes: its last record, the bytes of its file, and the head, by which a cut is found later.
 
-    ``missing`` records were not written, and the trail could not say so yet.
+    ``missing`` records were not written, and the trail could not say yet how many they are.
     """
 
     number: int
@@ -35,7 +35,8 @@ class Audit(Interface, number=40):
         """Write 1 to 8 records of at most 400 bytes each; the number of the last one. When this is answered they are
         sealed and survive whatever crashes. After a failure they may be there or not.
 
-        What is not written is counted: a record says so as soon as one can be written again.
+        Before a record is lost the trail says that from there on some are missing; how many, with the next that is
+        written.
 
         QuotaExceeded if too many come too fast, NoSpace, DeviceError, Corrupt if the trail that was found does not
         verify: then nothing is written any more, until somebody has looked at it.

@@ -8,8 +8,11 @@ the first line it is a hash of the public key, so a trail belongs to one key.
 | ``R number time author text hash`` | a record; ``hash`` is the state after what stands before it                   |
 | ``S number signature``             | a seal: Ed25519 of the state after ``S number``; all before it are vouched for |
 
-A record of the author ``audit`` whose text is a *gap*'s says that records could not be written, as on a full disk, or
-came too fast, and are missing before it. They never had numbers; nobody took them out.
+Records that could not be written, as on a full disk, or came too fast, leave a *gap*. They never had numbers; nobody
+took them out. A record of the author ``audit`` opens it before they are lost ("records missing from here on"); the next
+records that can be written are sealed together with one that closes it and says how many are missing, or "at least" so
+many if the machine ended meanwhile, which alone knew their number. A gap that is open when the trail ends is one of
+which nobody knows how many are missing.
 
 The *head* is a line by itself, kept elsewhere: ``H number state signature``, the state after the seal of that record.
 
@@ -38,8 +41,12 @@ _SEAL: Final = re.compile(rb"(S (%b)) ([0-9a-f]{128})\n" % _NUMBER)
 _HEAD: Final = re.compile(rb"H (%b) ([0-9a-f]{64}) ([0-9a-f]{128})\n" % _NUMBER)
 OWN: Final = "audit"
 """The author of what the server of a trail records itself; nobody else's name."""
-_GAP: Final = re.compile(
-    r"records missing before this one: (%s), of (\S+), from (0|%s) to (0|%s) us; they were not written"
+_CLOSED: Final = re.compile(
+    r"records missing before this one: (at least )?(%s), of (\S+), from (0|%s) to (0|%s) us; they were not written"
+    % ((_NUMBER.decode(),) * 3)
+)
+_OPENED: Final = re.compile(
+    r"records missing from here on: (at least )(%s), of (\S+), from (0|%s) to (0|%s) us; they are not written"
     % ((_NUMBER.decode(),) * 3)
 )
 _SEALED: Final = b"capkernel audit seal\0"
@@ -58,26 +65,45 @@ class Record:
 
 @frozen
 class Gap:
-    """Records that are missing because they were not written: how many, whose, when the first and the last came."""
+    """Records that are missing because they were not written: how many, whose, when the first and the last came; or of
+    how many, whose and when that is known.
+    """
 
     count: int
     authors: list[str]
     first_us: int
     last_us: int
+    is_at_least: bool = False
 
     @property
     def text(self) -> str:
-        """What a record of it says."""
-        return (
-            f"records missing before this one: {self.count}, of {','.join(self.authors)}, "
-            f"from {self.first_us} to {self.last_us} us; they were not written"
-        )
+        """What the record says that closes it."""
+        least = "at least " if self.is_at_least else ""
+        return f"records missing before this one: {least}{self._words}; they were not written"
+
+    @property
+    def announcement(self) -> str:
+        """What the record says that opens it."""
+        return f"records missing from here on: at least {self._words}; they are not written"
+
+    @property
+    def _words(self) -> str:
+        return f"{self.count}, of {','.join(self.authors)}, from {self.first_us} to {self.last_us} us"
 
     @classmethod
-    def said_by(cls, record: Record) -> "Gap | None":
-        """The gap of which a record tells; None if it tells of none."""
-        found = _GAP.fullmatch(record.text) if record.author == OWN else None
-        return cls(int(found[1]), found[2].split(","), int(found[3]), int(found[4])) if found else None
+    def closed_by(cls, record: Record) -> "Gap | None":
+        """The gap that a record closes; None if it closes none."""
+        return cls._said(_CLOSED, record)
+
+    @classmethod
+    def opened_by(cls, record: Record) -> "Gap | None":
+        """The gap that a record opens; None if it opens none."""
+        return cls._said(_OPENED, record)
+
+    @classmethod
+    def _said(cls, words: "re.Pattern[str]", record: Record) -> "Gap | None":
+        found = words.fullmatch(record.text) if record.author == OWN else None
+        return cls(int(found[2]), found[3].split(","), int(found[4]), int(found[5]), bool(found[1])) if found else None
 
 
 @frozen
@@ -142,12 +168,23 @@ class Verdict:
     batches: int = 0
     findings: list[Finding] = field(factory=list)
     gaps: list[tuple[int, Gap]] = field(factory=list)
-    """What was not written, as the record of this number says."""
+    """What was not written, as the record of this number says, which closes the gap."""
+    open_gap: tuple[int, Gap] | None = None
+    """The gap that the record of this number opens, and none closes."""
 
     @property
     def missing(self) -> int:
-        """How many records were not written."""
-        return sum(gap.count for _, gap in self.gaps)
+        """How many records were not written, at least."""
+        return sum(gap.count for gap in self._all_gaps)
+
+    @property
+    def is_missing_more(self) -> bool:
+        """Whether more may be missing than that."""
+        return any(gap.is_at_least for gap in self._all_gaps)
+
+    @property
+    def _all_gaps(self) -> list[Gap]:
+        return [gap for _, gap in (*self.gaps, *([self.open_gap] if self.open_gap else []))]
 
     @property
     def records(self) -> int:
@@ -192,6 +229,7 @@ class _Walk:
         self.seals: dict[int, bytes] = {0: self.state}
         self.lines = self.size = 0
         self.unsealed: list[tuple[int, Gap]] = []
+        self.opened: tuple[int, Gap] | None = None
 
     def line(self, line: bytes) -> None:
         """The next line."""
@@ -215,9 +253,12 @@ class _Walk:
             self.find(Kind.CHANGED, f"record {number}, or what stands just before it, was changed", number)
         self.number, self.state = number, stated
         text = found[5].decode(errors="replace")
-        gap = Gap.said_by(Record(number, int(found[3]), found[4].decode(errors="replace"), text))
-        if gap is not None:
-            self.unsealed.append((number, gap))
+        record = Record(number, int(found[3]), found[4].decode(errors="replace"), text)
+        if (closed := Gap.closed_by(record)) is not None:
+            self.unsealed.append((number, closed))
+            self.opened = None
+        elif (opened := Gap.opened_by(record)) is not None:
+            self.opened = number, opened
 
     def _seal(self, found: "re.Match[bytes]") -> None:
         number, signature = int(found[2]), bytes.fromhex(found[3].decode())
@@ -233,6 +274,7 @@ class _Walk:
             self.verdict.chain, self.verdict.size = Chain(number, self.state), self.size
             self.verdict.batches += 1
             self.verdict.gaps += self.unsealed
+            self.verdict.open_gap = self.opened
             self.unsealed = []
 
     def compare(self, head: bytes) -> None:

@@ -1,8 +1,8 @@
 """Files and directories, each behind a cap of its own. There are no paths: a name is looked up in a directory's cap.
 
-A cap carries rights: ``READ`` (look at it and at what is below), ``WRITE`` (change it, and what is below). What is
-opened through a cap has no more rights than the cap, there is no way from a directory to what it lies in, and revoking
-a cap closes what was opened through it.
+A cap carries rights: ``READ`` (look at it and at what is below), ``WRITE`` (change it, and what is below), ``RESERVE``
+(write also into the room that the file system keeps back). What is opened through a cap has no more rights than the
+cap, there is no way from a directory to what it lies in, and revoking a cap closes what was opened through it.
 """
 
 from abc import abstractmethod
@@ -17,6 +17,8 @@ from capkernel.protocols.interface import Interface, operation
 READ: Final = 1
 WRITE: Final = 2
 READ_WRITE: Final = READ | WRITE
+RESERVE: Final = 4
+ALL_RIGHTS: Final = READ_WRITE | RESERVE
 MAX_NAME: Final = 255
 """Bytes of a name in UTF-8."""
 INLINE: Final = 768
@@ -50,10 +52,14 @@ class Entry:
 
 @frozen
 class Space:
-    """Room in a file system, in bytes."""
+    """Room in a file system, in bytes: what is in use, what one file may still take, and what is kept back for who has
+    the right ``RESERVE``. The rest of it all is for directories, and for what was written and not synced.
+    """
 
     total: int
     used: int
+    available: int
+    reserve: int
 
 
 class File(Interface, number=2):

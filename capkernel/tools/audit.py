@@ -45,7 +45,7 @@ def audit(
         typer.echo(json.dumps(_data(verdict, has_head=head is not None), indent=2))
     else:
         _print(file, verdict, has_end=head is not None or at_least > 0)
-    raise typer.Exit((GAPS if verdict.gaps else INTACT) if verdict.is_intact else CHANGED)
+    raise typer.Exit((GAPS if verdict.missing else INTACT) if verdict.is_intact else CHANGED)
 
 
 def _checker(public_key: bytes) -> Check:
@@ -103,11 +103,15 @@ def _print(file: Path, verdict: Verdict, *, has_end: bool) -> None:
         typer.echo(f"{file}:{finding.line}: record {finding.record}: {finding.kind.value}: {finding.text}")
     for number, gap in verdict.gaps:
         typer.echo(f"{file}: record {number}: {gap.text}")
+    if verdict.open_gap:
+        number, gap = verdict.open_gap
+        typer.echo(f"{file}: record {number}: {gap.announcement}; no later record says how many they were")
     if not verdict.records and verdict.is_intact:
         typer.echo(f"{file} is empty: there is nothing in it that could be verified")
     typer.echo(f"{verdict.records} records in {verdict.batches} batches are sealed, in order and unchanged")
     if verdict.missing:
-        typer.echo(f"{verdict.missing} records are missing: they were not written, as the trail says")
+        least = "at least " if verdict.is_missing_more else ""
+        typer.echo(f"{least}{verdict.missing} records are missing: they were not written, as the trail says")
     if verdict.is_intact and not has_end:
         typer.echo("whether batches are missing at the end is not known: say --head or --at-least")
 
@@ -119,13 +123,14 @@ def _data(verdict: Verdict, *, has_head: bool) -> dict[str, Any]:
     ]
     gaps = [
         {
-            "record": number, "missing": gap.count, "authors": gap.authors,
-            "first_us": gap.first_us, "last_us": gap.last_us,
+            "record": number, "missing": gap.count, "is_at_least": gap.is_at_least, "is_open": is_open,
+            "authors": gap.authors, "first_us": gap.first_us, "last_us": gap.last_us,
         }
-        for number, gap in verdict.gaps
+        for is_open, found in ((False, verdict.gaps), (True, [verdict.open_gap] if verdict.open_gap else []))
+        for number, gap in found
     ]  # fmt: skip
     return {
         "intact": verdict.is_intact, "records": verdict.records, "batches": verdict.batches, "bytes": verdict.size,
         "state": verdict.chain.state.hex(), "head_compared": has_head, "findings": findings,
-        "missing": verdict.missing, "gaps": gaps,
+        "missing": verdict.missing, "missing_is_at_least": verdict.is_missing_more, "gaps": gaps,
     }  # fmt: skip

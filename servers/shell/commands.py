@@ -296,9 +296,15 @@ async def mkdir(shell: Shell, path: str) -> None:
 
 @command("df")
 async def df(shell: Shell) -> None:
-    """Say how full the disk is."""
+    """Say how full the disk is: what a file may still take, what is kept back for the audit trail, and the rest, which
+    is for directories and what is not synced.
+    """
     space = await shell.paths.root.space()
-    await shell.say(f"{space.used} of {space.total} bytes are used ({100 * space.used // space.total} %)")
+    rest = max(0, space.total - space.used - space.available - space.reserve)
+    await shell.say(
+        f"{space.used} of {space.total} bytes are used ({100 * space.used // space.total} %)\n"
+        f"{space.available} are available, {space.reserve} are kept back, {rest} are for directories"
+    )
 
 
 @command("mounts")

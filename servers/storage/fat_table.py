@@ -27,6 +27,8 @@ class AllocationTable:
         self.mask = _MASKS[layout.bits]
         self.free = sum(self[cluster] == _FREE for cluster in range(FIRST_CLUSTER, layout.end))
         """Clusters that are free and not taken."""
+        self.reserve = 0
+        """Those of them that are kept back."""
         self._next = FIRST_CLUSTER
 
     @classmethod
@@ -95,14 +97,15 @@ class AllocationTable:
         """The clusters of a file of ``size`` bytes. Raises Corrupt."""
         return self.chain(first, -(-size // self.layout.cluster_bytes))
 
-    def need(self, count: int) -> None:
-        """Raises NoSpace unless so many clusters are free."""
-        if count > self.free:
-            raise NoSpace(f"{self.free} clusters are free, and {count} are needed")
+    def need(self, count: int, *, into_reserve: bool = False) -> None:
+        """Raises NoSpace unless so many clusters are free, and not kept back unless one may go into the reserve."""
+        free = self.free - (0 if into_reserve else self.reserve)
+        if count > max(0, free):
+            raise NoSpace(f"{max(0, free)} clusters are free, and {count} are needed")
 
     def take(self) -> int:
         """A free cluster, which is not free from now on. Raises NoSpace."""
-        self.need(1)
+        self.need(1, into_reserve=True)
         for cluster in chain(range(self._next, self.layout.end), range(FIRST_CLUSTER, self._next)):
             if self[cluster] == _FREE and cluster not in self.taken:
                 self.taken.add(cluster)

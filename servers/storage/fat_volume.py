@@ -32,6 +32,7 @@ from servers.storage.cache import CachedDisk
 from servers.storage.fat_names import READ_ONLY, Named, dots, new_entry
 from servers.storage.fat_recovery import recover
 from servers.storage.fat_store import FatDirectory, FatStore
+from servers.storage.room import RESERVE_BYTES, check_reserve
 from servers.storage.unsynced import Unsynced
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ Entries = list[Entry]
 Clusters = list[int]
 _PIECE = 1 << 16
 """Bytes of zeros that are written at a time."""
+_FOR_NAME = 3
+"""Clusters, at most, of a new directory and of its name in the one above."""
+_LEAST = 4
+"""Clusters that are kept back, if they are large."""
 
 
 @define(eq=False)
@@ -61,8 +66,9 @@ class _File:
 class FatVolume:
     """A FAT file system on a disk. Use ``open`` first."""
 
-    def __init__(self, disk: CachedDisk) -> None:
+    def __init__(self, disk: CachedDisk, *, keeps_reserve: bool = False) -> None:
         self.disk = disk
+        self.keeps_reserve = keeps_reserve
         self.is_mounted = False
         self.is_sound = True
         """Whether nothing in it contradicts itself; otherwise it is only read."""
@@ -83,10 +89,14 @@ class FatVolume:
         self._directories, self._files = {}, {}
         if not self.disk.sectors:
             raise Corrupt("the disk has no sectors")
+        if self.keeps_reserve:
+            check_reserve(self.disk.sectors * SECTOR)
         if self.may_format and not self.disk.is_read_only and await FatStore.is_blank(self.disk):
             self._store = await FatStore.format(self.disk)
         else:
             self._store = await FatStore.read(self.disk)
+        if self.keeps_reserve:
+            self._store.table.reserve = max(_LEAST, -(-RESERVE_BYTES // self._store.layout.cluster_bytes))
         self.is_sound = await recover(self._store)
         self.is_mounted = True
 
@@ -121,16 +131,16 @@ class FatVolume:
         """Bytes of a file."""
         return await self._run(self._read(path, offset, size))
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         """Change a file."""
         if data:
-            await self._run(self._write(path, offset, data))
+            await self._run(self._write(path, offset, data, into_reserve))
         else:
             self._need_writable()
 
-    async def resize(self, path: str, size: int) -> None:
+    async def resize(self, path: str, size: int, *, into_reserve: bool = False) -> None:
         """Cut off, or add zeros."""
-        await self._run(self._resize(path, size))
+        await self._run(self._resize(path, size, into_reserve))
 
     async def sync(self, path: str) -> None:
         """Make a file's content last."""
@@ -155,9 +165,9 @@ class FatVolume:
         """What is in a directory."""
         return await self._run(self._list(path))
 
-    async def create(self, path: str, kind: Kind) -> None:
+    async def create(self, path: str, kind: Kind, *, into_reserve: bool = False) -> None:
         """Make something. AlreadyExists also if a name differs only in capitals."""
-        await self._run(self._create(path, kind))
+        await self._run(self._create(path, kind, into_reserve))
 
     async def remove(self, path: str) -> None:
         """Remove something."""
@@ -183,7 +193,8 @@ class FatVolume:
 
     async def _space(self) -> Space:
         size, table = self.store.layout.cluster_bytes, self.store.table
-        return Space(self.store.layout.clusters * size, (self.store.layout.clusters - table.free) * size)
+        total, available = self.store.layout.clusters, max(0, table.free - table.reserve)
+        return Space(total * size, (total - table.free) * size, available * size, table.reserve * size)
 
     # Names
 
@@ -224,8 +235,9 @@ class FatVolume:
             found.append(Entry(named.name, entry.kind, size))
         return found
 
-    async def _create(self, path: str, kind: Kind) -> None:
+    async def _create(self, path: str, kind: Kind, into_reserve: bool) -> None:
         self._need_writable()
+        self._need_room_for_name(into_reserve)
         directory, name = await self._above(path)
         if directory.like(name) is not None:
             raise AlreadyExists(f"there is a {name} already, perhaps in other letters")
@@ -267,6 +279,7 @@ class FatVolume:
 
     async def _rename(self, path: str, new_path: str) -> None:
         self._need_writable()
+        self._need_room_for_name(into_reserve=False)
         directory, name = await self._above(path)
         to, new_name = await self._above(new_path)
         entry = _known(directory, name).entry
@@ -331,16 +344,16 @@ class FatVolume:
         data = await self.store.read_sectors(sectors[skip:until])
         return data[offset % SECTOR :][: end - offset]
 
-    async def _write(self, path: str, offset: int, data: bytes) -> None:
+    async def _write(self, path: str, offset: int, data: bytes, into_reserve: bool) -> None:
         file = await self._file_to_change(path)
-        self._need_room(file, min(offset, file.size), offset + len(data))
+        self._need_room(file, min(offset, file.size), offset + len(data), into_reserve)
         await self._fill(file, offset)
         await self._put(file, offset, data)
 
-    async def _resize(self, path: str, size: int) -> None:
+    async def _resize(self, path: str, size: int, into_reserve: bool) -> None:
         file = await self._file_to_change(path)
         if size > file.size:
-            self._need_room(file, file.size, size)
+            self._need_room(file, file.size, size, into_reserve)
             await self._fill(file, size)
             return
         keep = -(-size // self.store.layout.cluster_bytes)
@@ -353,12 +366,17 @@ class FatVolume:
         while file.size < end:
             await self._put(file, file.size, bytes(min(_PIECE, end - file.size)))
 
-    def _need_room(self, file: _File, start: int, end: int) -> None:
+    def _need_room(self, file: _File, start: int, end: int, into_reserve: bool) -> None:
         """Raises NoSpace unless there are clusters to write there."""
         unit = self.store.layout.cluster_bytes
         within = range(start // unit, min(-(-end // unit), len(file.clusters)))
         changed = sum(self._is_kept(file, index, max(start, index * unit)) for index in within)
-        self.store.table.need(changed + max(0, -(-end // unit) - len(file.clusters)))
+        self.store.table.need(changed + max(0, -(-end // unit) - len(file.clusters)), into_reserve=into_reserve)
+
+    def _need_room_for_name(self, into_reserve: bool) -> None:
+        """Raises NoSpace unless a directory may grow, and a new one begin, without going into what is kept back."""
+        if self.store.table.reserve:
+            self.store.table.need(_FOR_NAME, into_reserve=into_reserve)
 
     def _is_kept(self, file: _File, index: int, start: int) -> bool:
         """Whether a cluster must stay as it is, because it was synced and has content from ``start`` on."""

@@ -8,7 +8,7 @@ at any moment leaves one disk that counts, and all that was synced is there.
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import frozen
@@ -75,11 +75,12 @@ class Home:
     """A disk, and the kind of file system that is on it if the files are there."""
 
     disk: LabelledDisk
-    kind: Callable[[CachedDisk], FileSystem]
+    kind: type[FileSystem]
+    keeps_reserve: bool = False
 
     async def volume(self) -> FileSystem:
         """The file system; a blank disk gets one."""
-        found = self.kind(CachedDisk(self.disk))
+        found = self.kind(CachedDisk(self.disk), keeps_reserve=self.keeps_reserve)
         await found.open()
         return found
 

@@ -13,7 +13,7 @@ kept of each sector since the volume was mounted, and one that is another is an 
 After an error of the disk nobody knows what littlefs still believes in memory; used further, it may end the process.
 So the volume is then mounted anew, from what is on the disk: what was not synced is lost, of whatever file, and who
 syncs it is told; what was synced is there. Want of room in the middle of an operation would be as bad, so one for which
-there may not be enough is not begun (``servers.storage.room``).
+there may not be enough is not begun (``servers.storage.room``). With ``keeps_reserve`` some of it is kept back.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ from capkernel.protocols.failures import (
 from capkernel.protocols.files import Entry, Kind, Space
 from capkernel.user.bridge import run_blocking, wait
 from servers.storage.cache import CachedDisk
-from servers.storage.room import BLOCK, PAIR, Room, blocks_of
+from servers.storage.room import BLOCK, PAIR, RESERVE_BYTES, Room, blocks_of, check_reserve
 from servers.storage.unsynced import Unsynced
 
 try:
@@ -77,10 +77,11 @@ _IN_DOUBT: Final = (DeviceError, NoSpace, Corrupt)
 class LittlefsVolume:
     """A littlefs file system on a disk. Use ``open`` first."""
 
-    def __init__(self, disk: CachedDisk) -> None:
+    def __init__(self, disk: CachedDisk, *, keeps_reserve: bool = False) -> None:
         if not AVAILABLE:
             raise RuntimeError("littlefs is not installed: pip install 'capkernel[fs]'")
         self.disk = disk
+        self.keeps_reserve = keeps_reserve
         self.is_mounted = False
         self.may_format = False
         self._files: dict[str, Any] = {}
@@ -99,6 +100,8 @@ class LittlefsVolume:
     async def _mount(self) -> None:
         """Begin from what is on the disk, which may be another one than before."""
         await self.disk.open()
+        if self.keeps_reserve:
+            check_reserve(self.disk.sectors * SECTOR)
         self._context.seen.clear()
         self._begin()
         is_blank = not any(await self.disk.read(0, 2 * _BLOCK_SECTORS))
@@ -112,7 +115,8 @@ class LittlefsVolume:
         self._config = self._configuration()
         self._fs = lfs.LFSFilesystem()
         self._files = {}
-        self._room = self._context.room = Room(self._config.block_count)
+        reserve = RESERVE_BYTES // BLOCK if self.keeps_reserve else 0
+        self._room = self._context.room = Room(self._config.block_count, reserve)
 
     def _configuration(self) -> Any:
         return lfs.LFSConfig(
@@ -181,7 +185,7 @@ class LittlefsVolume:
 
         return bytes(await self._run(work))
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         """Change a file."""
         self._need_writable()
 
@@ -191,33 +195,38 @@ class LittlefsVolume:
             lfs.file_write(self._fs, file, data)
 
         if data:
-            await self._change(path, offset, offset + len(data), work)
+            await self._change(path, offset, offset + len(data), work, into_reserve)
 
-    async def resize(self, path: str, size: int) -> None:
+    async def resize(self, path: str, size: int, *, into_reserve: bool = False) -> None:
         """Cut off, or add zeros."""
         self._need_writable()
-        await self._change(path, size, size, lambda: lfs.file_truncate(self._fs, self._file(path), size))
+        await self._change(path, size, size, lambda: lfs.file_truncate(self._fs, self._file(path), size), into_reserve)
 
-    async def _change(self, path: str, start: int, end: int, work: Callable[[], Any]) -> None:
+    async def _change(self, path: str, start: int, end: int, work: Callable[[], Any], into_reserve: bool) -> None:
         """Change a file from ``start`` on, up to ``end``; before that, zeros may have to be added to it."""
         old = await self._run(lambda: lfs.file_size(self._fs, self._file(path)))
         size, gap = max(old, end), min(start, old)
         if end > start or end > old:
             # Else it is cut off, for which there is always room.
-            await self._need_room(blocks_of(size - gap), path, start)
+            await self._need_room(blocks_of(size - gap), path, start, into_reserve=into_reserve)
         self._unsynced.changed(path)
         room, before = self._room, self._room.used
         room.owe(path, end, size)
         await self._run(work)
         room.changed()
         room.hold(path, room.used - before, size)
+        if room.reserve and not into_reserve and not await self._has_room(0):
+            await self._settle(path)
 
-    async def _need_room(self, blocks: int, path: str = "", start: int = -1) -> None:
+    async def _need_room(self, blocks: int, path: str = "", start: int = -1, *, into_reserve: bool = False) -> None:
         """Raises NoSpace unless there are so many for a change of a file, or of a directory; then nothing happens."""
-        if not self._room.has(blocks, path, start):
+        if not await self._has_room(blocks, path, start, into_reserve=into_reserve):
+            raise NoSpace(_WORDS[_NO_SPACE])
+
+    async def _has_room(self, blocks: int, path: str = "", start: int = -1, *, into_reserve: bool = False) -> bool:
+        if not self._room.has(blocks, path, start, into_reserve=into_reserve):
             await self._count()
-            if not self._room.has(blocks, path, start):
-                raise NoSpace(_WORDS[_NO_SPACE])
+        return self._room.has(blocks, path, start, into_reserve=into_reserve)
 
     async def _count(self) -> None:
         """See what is in use, if anything has changed since, with another littlefs, which has no file open."""
@@ -273,10 +282,10 @@ class LittlefsVolume:
         file = self._files.get(path)
         return entry if file is None else evolve(entry, size=lfs.file_size(self._fs, file))
 
-    async def create(self, path: str, kind: Kind) -> None:
+    async def create(self, path: str, kind: Kind, *, into_reserve: bool = False) -> None:
         """Make something."""
         self._need_writable()
-        await self._need_room(PAIR)
+        await self._need_room(PAIR, into_reserve=into_reserve)
         if kind is Kind.DIRECTORY:
             await self._run(lambda: lfs.mkdir(self._fs, path))
         else:
@@ -301,7 +310,8 @@ class LittlefsVolume:
     async def space(self) -> Space:
         """Room."""
         await self._count()
-        return Space(self._room.blocks * BLOCK, self._room.used * BLOCK)
+        room = self._room
+        return Space(room.blocks * BLOCK, room.used * BLOCK, room.available, room.reserve * BLOCK)
 
     async def close(self) -> None:
         """Make everything last. Raises DeviceError if that cannot be, or a loss is still to be told."""

@@ -54,10 +54,13 @@ class WholeContent:
 
 
 class RamVolume:
-    """Files and directories, ``limit`` bytes in all; a name counts as 64 bytes more than it has."""
+    """Files and directories, ``limit`` bytes in all, of which ``reserve`` are kept back; a name counts as 64 bytes more
+    than it has.
+    """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, reserve: int = 0) -> None:
         self.limit = limit
+        self.reserve = reserve
         self.used = 0
         self._things: dict[str, Content | None] = {"": None}
 
@@ -76,17 +79,17 @@ class RamVolume:
         """Bytes of a file."""
         return self._file(path).read(offset, size)
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         """Change a file."""
         content = self._file(path)
-        self._charge(max(0, offset + len(data) - len(content)) if data else 0)
+        self._charge(max(0, offset + len(data) - len(content)) if data else 0, into_reserve)
         if data:
             content.write(offset, data)
 
-    async def resize(self, path: str, size: int) -> None:
+    async def resize(self, path: str, size: int, *, into_reserve: bool = False) -> None:
         """Cut off, or add zeros."""
         content = self._file(path)
-        self._charge(size - len(content))
+        self._charge(size - len(content), into_reserve)
         content.resize(size)
 
     async def sync(self, path: str) -> None:
@@ -102,9 +105,9 @@ class RamVolume:
         names = [each for each in self._things if each and each.startswith(prefix) and "/" not in each[len(prefix) :]]
         return [Entry(name[len(prefix) :], *await self._known(name)) for name in names]
 
-    async def create(self, path: str, kind: Kind) -> None:
+    async def create(self, path: str, kind: Kind, *, into_reserve: bool = False) -> None:
         """Make something."""
-        self._charge(_cost(path))
+        self._charge(_cost(path), into_reserve)
         self._things[path] = self.new_content() if kind is Kind.FILE else None
 
     async def remove(self, path: str) -> None:
@@ -125,7 +128,7 @@ class RamVolume:
 
     async def space(self) -> Space:
         """Room."""
-        return Space(self.limit, self.used)
+        return Space(self.limit, self.used, max(0, self.limit - self.reserve - self.used), self.reserve)
 
     async def close(self) -> None:
         """Nothing to do."""
@@ -144,9 +147,10 @@ class RamVolume:
             raise WrongKind(f"{path} is a directory")
         return found
 
-    def _charge(self, size: int) -> None:
-        if self.used + size > self.limit:
-            raise NoSpace(f"{self.limit - self.used} bytes are left, and {size} are needed")
+    def _charge(self, size: int, into_reserve: bool) -> None:
+        left = self.limit - self.used - (0 if into_reserve else self.reserve)
+        if size > max(0, left):
+            raise NoSpace(f"{left} bytes are left, and {size} are needed")
         self.used += size
 
 

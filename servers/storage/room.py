@@ -8,12 +8,18 @@ there is not is refused, and nothing has happened.
 Blocks in use are those that are reached on the disk, which takes a walk through everything, and those that files have
 taken since they were synced. After a walk each block that littlefs takes is counted, though it may have given others
 back, and there is a new walk only when that count leaves no room.
+
+Some blocks can be kept back for who has a right to them (``RESERVE``), as other file systems keep blocks back for one
+user: for all others the disk is full that much earlier. What is never refused must not use them up little by little; so
+a change after which there is no room for what its file's sync may take is synced at once.
 """
 
 from collections import Counter
 from typing import Final
 
 from attrs import frozen
+
+from capkernel.protocols.failures import Corrupt
 
 BLOCK: Final = 4096
 _POINTERS: Final = 96
@@ -28,6 +34,18 @@ _INLINE: Final = BLOCK // 8
 """Bytes of a content that may be in the entry."""
 _RESERVE: Final = 3 * PAIR
 """Blocks for the directory that is changed next, for the one above, and for what must always be possible: a removal."""
+RESERVE_BYTES: Final = 8 * BLOCK
+"""What a file system keeps back, if it is to: it holds the largest record that says that records are missing, the head
+of that trail, and a new pair of blocks for the directory of both.
+"""
+SMALLEST_BYTES: Final = 24 * BLOCK
+"""A smaller file system cannot keep it back."""
+
+
+def check_reserve(size: int) -> None:
+    """Raises Corrupt unless a file system of so many bytes can keep a reserve."""
+    if size < SMALLEST_BYTES:
+        raise Corrupt(f"a file system that keeps a reserve has {SMALLEST_BYTES} bytes at least, not {size}")
 
 
 def blocks_of(size: int) -> int:
@@ -36,10 +54,11 @@ def blocks_of(size: int) -> int:
 
 
 class Room:
-    """Counts the blocks of a volume that has so many."""
+    """Counts the blocks of a volume that has so many, of which some are kept back."""
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, reserve: int = 0) -> None:
         self.blocks = blocks
+        self.reserve = reserve
         self.is_counted = False
         """Whether nothing has changed since the blocks on the disk were counted."""
         self.used = blocks
@@ -72,13 +91,23 @@ class Room:
         self._held.pop(path, None)
         self._owed.pop(path, None)
 
-    def has(self, blocks: int, path: str = "", start: int = -1) -> bool:
+    def has(self, blocks: int, path: str = "", start: int = -1, *, into_reserve: bool = False) -> bool:
         """Whether there is room for so many more; a file that is changed on from where it was has not to copy yet."""
+        return blocks <= self.free(path, start) + (self.reserve if into_reserve else 0)
+
+    def free(self, path: str = "", start: int = -1) -> int:
+        """Blocks for whoever may not go into the reserve; less than none if something is in there."""
         own = self._owed.get(path)
         copies = sum(owed.copy for owed in self._owed.values()) - (own.copy if own and own.end == start else 0)
         growth = sum(owed.entry for owed in self._owed.values())
         directories = len({each.rpartition("/")[0] for each in self._owed})
-        return self.used + blocks + copies + PAIR * (directories + growth // _SPLIT) + _RESERVE <= self.blocks
+        claimed = copies + PAIR * (directories + growth // _SPLIT) + _RESERVE + self.reserve
+        return self.blocks - self.used - claimed
+
+    @property
+    def available(self) -> int:
+        """Bytes by which one file may grow at once, for whoever may not go into the reserve."""
+        return max(0, (self.free() - 1) * (BLOCK - _POINTERS))
 
 
 @frozen

@@ -10,8 +10,10 @@ from typing import Final, Protocol
 from capkernel.protocols.client import Stub
 from capkernel.protocols.failures import AlreadyExists, Gone, Malformed, NotFound, NotPermitted, WrongKind
 from capkernel.protocols.files import (
+    ALL_RIGHTS,
     READ,
     READ_WRITE,
+    RESERVE,
     WRITE,
     Directory,
     Entry,
@@ -29,7 +31,10 @@ MAX_SIZE: Final = (1 << 31) - 1
 
 
 class Volume(Protocol):
-    """A file system. A path is names with "/" between them, "" the root. All may raise failures."""
+    """A file system. A path is names with "/" between them, "" the root. All may raise failures.
+
+    What needs room may go into what is kept back if it is told so.
+    """
 
     async def info(self, path: str) -> tuple[Kind, int] | None:
         """What is there, and its size; None if nothing is."""
@@ -39,11 +44,11 @@ class Volume(Protocol):
         """Bytes of a file."""
         ...
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         """Write into a file; a gap is filled with zeros."""
         ...
 
-    async def resize(self, path: str, size: int) -> None:
+    async def resize(self, path: str, size: int, *, into_reserve: bool = False) -> None:
         """Cut a file off, or add zeros."""
         ...
 
@@ -59,7 +64,7 @@ class Volume(Protocol):
         """What is in a directory."""
         ...
 
-    async def create(self, path: str, kind: Kind) -> None:
+    async def create(self, path: str, kind: Kind, *, into_reserve: bool = False) -> None:
         """Make something where nothing is."""
         ...
 
@@ -192,15 +197,20 @@ class _Open:
         """Raise NotPermitted unless the cap has these rights."""
         missing = rights & ~self.rights
         if missing:
-            words = " and ".join(word for bit, word in ((READ, "read"), (WRITE, "write")) if missing & bit)
-            raise NotPermitted(f"this cap does not allow to {words}")
+            raise NotPermitted(f"this cap does not allow to {' and '.join(_words(missing))}")
 
     def limited(self, rights: int) -> int:
         """Rights that were asked for. Raises Malformed, NotPermitted."""
-        if not 0 <= rights <= READ_WRITE:
-            raise Malformed(f"rights are {READ} (read), {WRITE} (write) or both, not {rights}")
+        if not 0 <= rights <= ALL_RIGHTS:
+            known = f"{READ} (read), {WRITE} (write), {RESERVE} (reserve)"
+            raise Malformed(f"rights are {known} or a sum of these, not {rights}")
         self.need(rights)
         return rights
+
+    @property
+    def into_reserve(self) -> bool:
+        """Whether what is written through it may go into what is kept back."""
+        return bool(self.rights & RESERVE)
 
     async def closed(self) -> None:
         """No cap leads here any more."""
@@ -230,12 +240,14 @@ class TreeFile(_Open, File):
         """Change it."""
         self.need(WRITE)
         _bounded(offset + len(data))
-        await self.tree.change(self.tree.volume.write(self.node.path, _bounded(offset), data))
+        path, volume = self.node.path, self.tree.volume
+        await self.tree.change(volume.write(path, _bounded(offset), data, into_reserve=self.into_reserve))
 
     async def resize(self, size: int) -> None:
         """Change its size."""
         self.need(WRITE)
-        await self.tree.change(self.tree.volume.resize(self.node.path, _bounded(size)))
+        path, volume = self.node.path, self.tree.volume
+        await self.tree.change(volume.resize(path, _bounded(size), into_reserve=self.into_reserve))
 
     async def sync(self) -> None:
         """Make it last."""
@@ -349,8 +361,15 @@ class TreeDirectory(_Open, Directory):
         path = _join(self.node.path, checked_name(name))
         if await self.tree.volume.info(path) is not None:
             raise AlreadyExists(f"there is a {name} already")
-        await self.tree.change(self.tree.volume.create(path, kind))
+        await self.tree.change(self.tree.volume.create(path, kind, into_reserve=self.into_reserve))
         return self.tree.add(self.node, name, kind)
+
+
+def _words(rights: int) -> list[str]:
+    """What rights allow."""
+    return [
+        word for bit, word in ((READ, "read"), (WRITE, "write"), (RESERVE, "use what is kept back")) if rights & bit
+    ]
 
 
 def _join(path: str, name: str) -> str:

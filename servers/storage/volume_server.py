@@ -1,7 +1,8 @@
 """A file server: a file system on a disk, given out as caps to directories and files.
 
 It maps the transfer region that the disk's driver passes on to the device, and calls the driver. It holds no device.
-A client's cap leads to the root, or to the directory that the table ``files`` of ``names`` has for his channel.
+A client's cap leads to the root, or to the directory that the table ``files`` of ``names`` has for his channel. If
+the table ``reserve`` names anybody, room is kept back that only he may use, with the right ``RESERVE``.
 
 With memory that outlives it (``state``) it can be replaced while its clients have files open (``handover``); with a
 second disk, also by one for another kind of file system (``homes``).
@@ -13,11 +14,11 @@ from typing import Any, ClassVar, Final
 from capkernel.protocols.block import Block
 from capkernel.protocols.client import Connection
 from capkernel.protocols.failures import AlreadyExists, Corrupt, Failure
-from capkernel.protocols.files import READ, READ_WRITE, Directory
+from capkernel.protocols.files import ALL_RIGHTS, READ, READ_WRITE, RESERVE, Directory
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
 from capkernel.user.allocators import SlotAllocator
-from capkernel.user.channel_names import read_channel_names
+from capkernel.user.channel_names import ChannelNameError, read_channel_names
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
@@ -41,6 +42,14 @@ DISK, SUPERVISOR, CLIENTS, SECOND_DISK, UPDATE = 0, 1, range(2, 10), 10, 20
 FIRST_READER = 6
 HOMES: Final[tuple[type[FileSystem], ...]] = (LittlefsVolume, FatVolume)
 """What is on the first disk and on the second, if there are two."""
+
+
+def read_reserved(text: str) -> frozenset[int]:
+    """Channels of clients who may use what is kept back: the table ``reserve``. Raises ChannelNameError."""
+    channels = frozenset(read_channel_names(text, "reserve"))
+    if wrong := sorted(channels - set(range(CLIENTS.start, FIRST_READER))):
+        raise ChannelNameError(f"reserve: on channel {wrong[0]} is no client who may write")
+    return channels
 
 
 class VolumeServer:
@@ -81,13 +90,16 @@ class VolumeServer:
         self.refusing: Directory | None = None
         """In place of every directory, if what is on the disk cannot be read. The server's next life looks again."""
         self.shares: dict[int, TreeDirectory] = {}
+        self.reserved: frozenset[int] = frozenset()
+        """Channels of those who may go into what is kept back."""
 
     async def init(self, pd: PD) -> None:
         """Mount the disk, and serve; or go on where the program before stopped."""
+        table = (await pd.read(self.names, self.names_size)).rstrip(b"\0").decode() if self.names else ""
+        self.reserved = read_reserved(table)
         try:
             self.tree = Tree(await self._volume(pd))
-            if self.names:
-                await self._share((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+            await self._share(table)
         except Corrupt as failure:
             self.refusing = unreadable(failure)
         shared = {
@@ -112,11 +124,15 @@ class VolumeServer:
             second = SharedRegion(self.second_transfer, self.second_transfer_size)
             disks = ((DISK, transfer), (SECOND_DISK, second))
             homes = [
-                Home(LabelledDisk(block(channel), region, complain=complaints_of(pd, SUPERVISOR, place)), kind)
+                Home(
+                    LabelledDisk(block(channel), region, complain=complaints_of(pd, SUPERVISOR, place)), kind,
+                    bool(self.reserved),
+                )
                 for place, ((channel, region), kind) in enumerate(zip(disks, HOMES, strict=True))
-            ]
+            ]  # fmt: skip
             return await open_home(homes, HOMES.index(self.kind))
-        volume = self.kind(CachedDisk(Disk(block(DISK), transfer, complain=complaints_of(pd, SUPERVISOR, 0))))
+        disk = CachedDisk(Disk(block(DISK), transfer, complain=complaints_of(pd, SUPERVISOR, 0)))
+        volume = self.kind(disk, keeps_reserve=bool(self.reserved))
         await volume.open()
         return volume
 
@@ -131,6 +147,8 @@ class VolumeServer:
         if self.refusing is not None:
             return self.refusing
         rights = READ if session >= FIRST_READER else READ_WRITE
+        if session in self.reserved:
+            rights |= RESERVE
         share = self.shares.get(session)
         directory: Interface = (
             TreeDirectory(self.tree, share.node, rights) if share else self.tree.root_directory(rights)
@@ -139,7 +157,7 @@ class VolumeServer:
 
     async def _share(self, table: str) -> None:
         """Find the directories of the clients who get less than everything, or make them."""
-        root = self.tree.root_directory()
+        root = self.tree.root_directory(ALL_RIGHTS)
         for channel, name in read_channel_names(table, "files").items():
             with suppress(AlreadyExists):
                 await (await root.make_directory(name)).closed()

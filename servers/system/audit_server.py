@@ -4,22 +4,28 @@ A record is acknowledged when its batch, its seal and the new head have been syn
 entropy server at the first start, and lies in the directory that the system's description gives to this server alone:
 whoever else reads that directory can forge. What is found at a start is verified first. Behind the last seal there may
 be what a crash left: nothing there was acknowledged, it is cut off, and a record says so. Anything else that does not
-verify is left as it is, and every request answered with ``Corrupt``. Records that could not be written, as on a full
-disk, or came too fast are counted, in memory that outlives the server if it has some (``gaps``): the next that can be
-written are sealed together with one that says what is missing before it. The trail is whole in its files whenever a
-request was answered, so who gives way to another (``state``) hands over little: who may write how much, and caps.
+verify is left as it is, and every request answered with ``Corrupt``.
+
+Records that cannot be written, as on a full disk, or come too fast are not lost in silence: before the first is, a
+record says that from there on some are missing. For that one record, and for the trail's beginning, there is room that
+the file system keeps back (the right ``RESERVE``, if the system's description gives it). How many they are is counted,
+in memory that outlives the server if it has some (``gaps``): the next that can be written without the reserve are
+sealed together with one that says what is missing before it; then the reserve is free again.
+
+The trail is whole in its files whenever a request was answered, so who gives way to another (``state``) hands over
+little: who may write how much, and caps.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from capkernel.protocols.audit import MAX_BATCH, MAX_TEXT, Audit, AuditReader, TrailInfo
-from capkernel.protocols.audit_trail import OWN, Chain, Record, verify
+from capkernel.protocols.audit_trail import OWN, Chain, Gap, Record, verify
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.entropy import Entropy
 from capkernel.protocols.failures import (
@@ -32,7 +38,7 @@ from capkernel.protocols.failures import (
     ServerDied,
     TooLarge,
 )
-from capkernel.protocols.files import INLINE, Directory, File
+from capkernel.protocols.files import INLINE, READ_WRITE, RESERVE, Directory, File
 from capkernel.protocols.given import GivenCap, given_caps, restore_given
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.service import Service
@@ -74,7 +80,13 @@ class Trail:
         self.directory = directory
         self.key: Ed25519PrivateKey | None = None
         self.chain = Chain(0, b"")
+        self.open_gap: tuple[int, Gap] | None = None
+        """The gap that the trail ends with, and the record that opens it."""
+        self.rights = READ_WRITE
+        """With the one to go into what is kept back, if the directory's cap has it."""
         self.trail: File | None = None
+        self.into_reserve: File | None = None
+        """The trail again, with that right."""
         self.head: File | None = None
         self.size = 0
         self.head_line = b""
@@ -83,15 +95,19 @@ class Trail:
     async def open(self, entropy: Entropy) -> int:
         """Find everything, or make it; how many bytes were cut off. Raises Corrupt, or a failure of the files."""
         await self.close()
+        self.rights = READ_WRITE | (await self.directory.info("")).rights & RESERVE
         files: list[File] = []
         try:
             for name in (TRAIL, HEAD, KEY):
-                files.append(await open_or_create(self.directory, name))
-            trail, head, key = files
-            return await self._verified(trail, head, key, entropy)
+                files.append(await open_or_create(self.directory, name, self.rights))
+            files.append(await self.directory.open(TRAIL, READ_WRITE))
+            into_reserve, head, key, trail = files
+            cut = await self._verified(trail, head, key, entropy)
+            self.into_reserve = into_reserve
+            return cut
         finally:
             for file in files:
-                if file is not self.trail and file is not self.head:
+                if all(file is not each for each in (self.trail, self.head, self.into_reserve)):
                     await close(file)
 
     async def _verified(self, trail: File, head: File, key: File, entropy: Entropy) -> int:
@@ -107,6 +123,7 @@ class Trail:
         await trail.sync()
         await head.sync()
         self.chain, self.size, self.head_line = verdict.chain, verdict.size, head_line
+        self.open_gap = verdict.open_gap
         self.trail, self.head = trail, head
         await self._write_head()
         self.is_open = True
@@ -115,10 +132,10 @@ class Trail:
     async def close(self) -> None:
         """Give up the files; they are found again."""
         self.is_open = False
-        for file in (self.trail, self.head):
+        for file in (self.trail, self.head, self.into_reserve):
             if file is not None:
                 await close(file)
-        self.trail = self.head = None
+        self.trail = self.head = self.into_reserve = None
 
     async def _key(self, file: File, entropy: Entropy, *, is_new: bool) -> Ed25519PrivateKey:
         secret = await read_all(file)
@@ -131,7 +148,7 @@ class Trail:
         # Nothing may be signed with a key that is lost with the file server.
         await file.sync()
         key = Ed25519PrivateKey.from_private_bytes(secret)
-        public = await open_or_create(self.directory, PUBLIC_KEY)
+        public = await open_or_create(self.directory, PUBLIC_KEY, self.rights)
         line = key.public_key().public_bytes_raw().hex().encode() + b"\n"
         if await read_all(public) != line:
             # Else there need be no room for it: a full disk's trail can be read.
@@ -165,13 +182,28 @@ class Trail:
             raise
 
     async def write(self, lines: bytes, chain: Chain) -> None:
-        """Write a batch; it lasts when this returns. Raises failures; then the files are to be opened again."""
-        if self.trail is None or not self.is_open:
+        """Write a batch, which closes a gap; it lasts when this returns. Raises failures; then the files are to be
+        opened again.
+        """
+        await self._write(self.trail, lines, chain, None)
+
+    async def begin(self, record: Record) -> None:
+        """Write the first record, if need be into the reserve."""
+        await self._write(self.into_reserve, *self.sealed([record]), None)
+
+    async def open_the_gap(self, gap: Gap, now_us: int) -> None:
+        """Say that records are missing from here on, if need be into the reserve; as ``write``."""
+        number = self.chain.number + 1
+        lines, chain = self.sealed([Record(number, now_us, OWN, gap.announcement)])
+        await self._write(self.into_reserve, lines, chain, (number, gap))
+
+    async def _write(self, file: File | None, lines: bytes, chain: Chain, gap: tuple[int, Gap] | None) -> None:
+        if file is None or not self.is_open:
             raise Corrupt("the trail is not open")
         self.is_open = False
-        await write_all(self.trail, self.size, lines)
-        await self.trail.sync()
-        self.chain, self.size = chain, self.size + len(lines)
+        await write_all(file, self.size, lines)
+        await file.sync()
+        self.chain, self.size, self.open_gap = chain, self.size + len(lines), gap
         await self._write_head()
         self.is_open = True
 
@@ -204,6 +236,8 @@ class Auditor:
     trail: Trail
     entropy: Entropy
     missing: MissingRecords = field(factory=MissingRecords)
+    cut: int = 0
+    """Bytes without a seal that were cut off, which no record says yet."""
 
     async def ready(self) -> Trail:
         """The trail, open; it says what is missing, if it can. Raises Corrupt, DeviceError."""
@@ -211,9 +245,11 @@ class Auditor:
         async def nothing(trail: Trail) -> Trail:
             return trail
 
-        if self.missing.value.gap.count:
-            with suppress(Failure):
-                await self.record(OWN, [])
+        trail = await self._again(nothing, DIED)
+        if not self.missing.value.gap.count and not self.cut:
+            return trail
+        with suppress(Failure):
+            await self.record(OWN, [])
         return await self._again(nothing, DIED)
 
     async def _opened(self) -> Trail:
@@ -223,17 +259,18 @@ class Auditor:
             except DeviceError:
                 # What was written before may have been lost, which is told once; what is there now is read again.
                 cut = await self.trail.open(self.entropy)
-            await self.missing.become(self.missing.value.seen(self.trail.chain))
+            await self.missing.become(self.missing.value.seen(self.trail.chain, self.trail.open_gap))
             now = await self.pd.clock() // TICKS_PER_US
-            said = f"{cut} bytes were cut off, which had no seal" if cut else ""
+            self.cut += cut
             if not self.trail.chain.number:
                 said = f"the trail begins; public key {self.trail.public_key.hex()}"
-            if said:
-                await self.trail.write(*self.trail.sealed([Record(self.trail.chain.number + 1, now, OWN, said)]))
+                await self.trail.begin(Record(1, now, OWN, said))
         return self.trail
 
     async def record(self, author: str, texts: list[str]) -> int:
-        """Write records, and before them what is missing; the number of the last. Raises failures."""
+        """Write records, and before them what was cut off and what is missing; the number of the last. Raises failures,
+        after the trail has said that records are missing, if it can.
+        """
         now = await self.pd.clock() // TICKS_PER_US
         target: Chain | None = None
 
@@ -245,6 +282,8 @@ class Auditor:
                 said = [(author, visible(text)) for text in texts]
                 if gap.count:
                     said.insert(0, (OWN, gap.text))
+                if self.cut:
+                    said.insert(0, (OWN, f"{self.cut} bytes were cut off, which had no seal"))
                 if not said:
                     return trail.chain.number
                 records = [Record(first + n, now, *each) for n, each in enumerate(said)]
@@ -258,12 +297,24 @@ class Auditor:
             await self.miss(len(texts), author, target)
             raise
         await self.missing.become(Missing())
+        self.cut = 0
         return number
 
     async def miss(self, count: int, author: str, end: Chain | None = None) -> None:
-        """Records were not written; or they were, if the trail turns out to have that end."""
+        """Records were not written; or they were, if the trail turns out to have that end. The trail says that some are
+        missing from here on, unless it does already; if nothing at all can be written, the next time that it is tried.
+        """
         now = await self.pd.clock() // TICKS_PER_US
         await self.missing.become(self.missing.value.with_failed(count, author, now, end))
+
+        async def announce(trail: Trail) -> None:
+            missing = self.missing.value
+            if missing.gap.count and trail.open_gap is None:
+                await self.missing.become(evolve(missing, opening=trail.chain.number + 1))
+                await trail.open_the_gap(missing.gap, now)
+
+        with suppress(Failure):
+            await self._again(announce, DIED)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes of the trail. Raises failures."""

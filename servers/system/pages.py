@@ -5,10 +5,10 @@ from capkernel.protocols.failures import Failure, NotFound
 from capkernel.protocols.files import INLINE, READ_WRITE, Directory, File
 
 
-async def open_or_create(directory: Directory, name: str) -> File:
-    """A file, empty if it is new."""
+async def open_or_create(directory: Directory, name: str, rights: int = READ_WRITE) -> File:
+    """A file, empty if it is new; that one has the rights of the directory's cap."""
     try:
-        return await directory.open(name, READ_WRITE)
+        return await directory.open(name, rights)
     except NotFound:
         return await directory.create(name)
 

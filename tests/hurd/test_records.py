@@ -48,17 +48,17 @@ class Failing(RamVolume):
         if self.left < 0:
             raise DeviceError("no more")
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         self._count()
-        await super().write(path, offset, data)
+        await super().write(path, offset, data, into_reserve=into_reserve)
 
-    async def resize(self, path: str, size: int) -> None:
+    async def resize(self, path: str, size: int, *, into_reserve: bool = False) -> None:
         self._count()
-        await super().resize(path, size)
+        await super().resize(path, size, into_reserve=into_reserve)
 
-    async def create(self, path: str, kind: Kind) -> None:
+    async def create(self, path: str, kind: Kind, *, into_reserve: bool = False) -> None:
         self._count()
-        await super().create(path, kind)
+        await super().create(path, kind, into_reserve=into_reserve)
 
     async def rename(self, path: str, new_path: str) -> None:
         self._count()

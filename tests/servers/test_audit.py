@@ -281,9 +281,9 @@ class Unsynced(RamVolume):
         if self.left < 0:
             raise End
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         self.step()
-        await super().write(path, offset, data)
+        await super().write(path, offset, data, into_reserve=into_reserve)
 
     async def sync(self, path: str) -> None:
         self.step()
@@ -336,13 +336,13 @@ def test_a_batch_is_there_once_although_files_fail_for_a_while(good: int, bad: i
             if good < self.steps <= good + bad:
                 raise kind("for a while")
 
-        async def write(self, path: str, offset: int, data: bytes) -> None:
+        async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
             if self.steps % 2:
-                await super().write(path, offset, data)
+                await super().write(path, offset, data, into_reserve=into_reserve)
                 self.fail()
             else:
                 self.fail()
-                await super().write(path, offset, data)
+                await super().write(path, offset, data, into_reserve=into_reserve)
 
         async def sync(self, path: str) -> None:
             self.fail()

@@ -161,10 +161,10 @@ class Flaky(RamVolume):
 
     is_failing = False
 
-    async def write(self, path: str, offset: int, data: bytes) -> None:
+    async def write(self, path: str, offset: int, data: bytes, *, into_reserve: bool = False) -> None:
         if self.is_failing:
             raise DeviceError("for a while")
-        await super().write(path, offset, data)
+        await super().write(path, offset, data, into_reserve=into_reserve)
 
 
 @settings(max_examples=40)

@@ -49,7 +49,7 @@ class ReadOnly(Directory):
 
     async def space(self) -> Space:
         """None."""
-        return Space(0, 0)
+        return Space(0, 0, 0, 0)
 
     async def restrict(self, rights: int) -> Directory:
         """The same: there is nothing to take away."""
