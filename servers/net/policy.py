@@ -16,10 +16,13 @@ streams = 16          # that it may have open at a time
 """
 
 import tomllib
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Final
 
 from attrs import field, frozen
+
+from capkernel.user.tables import WrongTable
 
 STREAMS: Final = 16
 _KEYS: Final = {
@@ -31,7 +34,7 @@ _NEEDS: Final = {
 }  # fmt: skip
 
 
-class PolicyError(ValueError):
+class PolicyError(WrongTable):
     """The policy says what cannot be; says where."""
 
 
@@ -68,34 +71,39 @@ def read_policy(text: str) -> Policy:
     entries = data.pop("client", [])
     wrong = set(data) - {"address", "gateway", "nameserver", "seed"}
     if wrong or not isinstance(entries, list):
-        raise PolicyError(f"unknown: {', '.join(sorted(wrong)) or 'client'}")
+        unknown = sorted(wrong) or ["client"]
+        raise PolicyError(f"unknown: {', '.join(unknown)}", unknown[:1])
     seed = data.get("seed", 0)
     if type(seed) is not int:
-        raise PolicyError(f"seed is a number, not {seed!r}")
+        raise PolicyError(f"seed is a number, not {seed!r}", ["seed"])
     clients = tuple(_client(number, entry) for number, entry in enumerate(entries, 1))
     channels = [client.channel for client in clients]
-    if len(set(channels)) < len(channels):
-        raise PolicyError("two clients have the same channel")
+    for number, channel in enumerate(channels, 1):
+        if channel in channels[: number - 1]:
+            raise PolicyError("two clients have the same channel", ("client", number, "channel"))
+    kinds = {"address": IPv4Interface, "gateway": IPv4Address, "nameserver": IPv4Address}
+    address, gateway, nameserver = (_address(data, key, kind) for key, kind in kinds.items())
+    return Policy(address, gateway, nameserver, seed, clients)
+
+
+def _address(data: dict[str, Any], key: str, kind: Callable[[Any], object]) -> str:
     try:
-        return Policy(
-            str(IPv4Interface(data.get("address", ""))), str(IPv4Address(data.get("gateway", ""))),
-            str(IPv4Address(data.get("nameserver", ""))), seed, clients,
-        )  # fmt: skip
-    except (AddressValueError, ValueError) as error:
-        raise PolicyError(f"address, gateway and nameserver are IPv4: {error}") from None
+        return str(kind(data.get(key, "")))
+    except ValueError as error:
+        raise PolicyError(f"address, gateway and nameserver are IPv4: {error}", [key]) from None
 
 
 def _client(number: int, entry: Any) -> Client:
-    where = f"client {number}"
+    where, at = f"client {number}", ("client", number)
     if not isinstance(entry, dict):
-        raise PolicyError(f"{where} is no table")
+        raise PolicyError(f"{where} is no table", ("client",))
     for key, value in entry.items():
         if key not in _KEYS or type(value) is not _KEYS[key]:
-            raise PolicyError(f"{where}: {key} = {value!r} makes no sense")
+            raise PolicyError(f"{where}: {key} = {value!r} makes no sense", (*at, key))
     gives = entry.get("gives", "")
     if gives not in _NEEDS:
-        raise PolicyError(f"{where} gives {gives!r}; there is {', '.join(_NEEDS)}")
+        raise PolicyError(f"{where} gives {gives!r}; there is {', '.join(_NEEDS)}", (*at, "gives"))
     missing = [key for key in ("channel", *_NEEDS[gives]) if key not in entry]
     if missing:
-        raise PolicyError(f"{where}: {missing[0]} is missing")
+        raise PolicyError(f"{where}: {missing[0]} is missing", at)
     return Client(**entry)

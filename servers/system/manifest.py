@@ -19,11 +19,17 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from capkernel.user.loop import MAX_CHANNELS
+from capkernel.user.tables import WrongTable
 from servers.system.reincarnation import STEADY, Service
 
 FIRST_CHANNEL: Final = 10
 FIRST_LIFECYCLE: Final = 330
 MAX_CHILD: Final = 39
+_RANGES: Final = {
+    "child": range(MAX_CHILD + 1), "patience": range(1 << 32), "steady": range(1 << 32), "alternatives": range(256),
+    "update_channel": range(MAX_CHANNELS),
+}  # fmt: skip
 _KEYS: Final = {
     "label": str, "child": int, "patience": int, "asks": bool, "steady": int, "alternatives": int,
     "update_channel": int, "relies_on": list, "beats": bool,
@@ -31,7 +37,7 @@ _KEYS: Final = {
 }  # fmt: skip
 
 
-class ManifestError(ValueError):
+class ManifestError(WrongTable):
     """The manifest says what cannot be; says where."""
 
 
@@ -79,32 +85,40 @@ def read_manifest(text: str) -> list[Watched]:
     watched = [_watched(number, entry) for number, entry in enumerate(entries, 1)]
     for what in ("label", "child"):
         values = [getattr(each, what) for each in watched]
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise ManifestError(f"two services have the {what} {twice[0]!r}")
+        for number, value in enumerate(values, 1):
+            if value in values[: number - 1]:
+                raise ManifestError(f"two services have the {what} {value!r}", ("service", number, what))
     for what in ("beats", "stands_in"):
-        if sum(getattr(each, what) for each in watched) > 1:
-            raise ManifestError(f"two services say {what} = true; there is one metronome, and one understudy")
+        said = [number for number, each in enumerate(watched, 1) if getattr(each, what)]
+        if len(said) > 1:
+            is_one = "there is one metronome, and one understudy"
+            raise ManifestError(f"two services say {what} = true; {is_one}", ("service", said[1], what))
     labels = {each.label for each in watched}
     for number, each in enumerate(watched, 1):
         for label in each.relies_on:
             if label not in labels or label == each.label:
-                raise ManifestError(f"service {number}: it relies on {label!r}, which is no other service")
+                others = ", ".join(sorted(labels - {each.label})) or "none"
+                raise ManifestError(
+                    f"service {number}: it relies on {label!r}, which is no other service",
+                    ("service", number, "relies_on"), f"others are {others}",
+                )  # fmt: skip
     return watched
 
 
-def _watched(number: int, entry: dict[str, Any]) -> Watched:
-    where = f"service {number}"
+def _watched(number: int, entry: Any) -> Watched:
+    where, at = f"service {number}", ("service", number)
+    if not isinstance(entry, dict):
+        raise ManifestError(f"{where} is no table", ("service",))
     for key, value in entry.items():
         if key not in _KEYS:
-            raise ManifestError(f"{where}: {key} is unknown; there is {', '.join(_KEYS)}")
+            raise ManifestError(f"{where}: {key} is unknown; there is {', '.join(_KEYS)}", (*at, key))
         if type(value) is not _KEYS[key]:
-            raise ManifestError(f"{where}: {key} is {value!r}, not of type {_KEYS[key].__name__}")
+            raise ManifestError(f"{where}: {key} is {value!r}, not of type {_KEYS[key].__name__}", (*at, key))
+        if key in _RANGES and value not in _RANGES[key]:
+            raise ManifestError(f"{where}: {key} is {value}; it is 0 to {_RANGES[key].stop - 1}", (*at, key))
     for key in ("label", "child"):
         if key not in entry:
-            raise ManifestError(f"{where}: {key} is missing")
-    if not 0 <= entry["child"] <= MAX_CHILD:
-        raise ManifestError(f"{where}: child is {entry['child']}; it is 0 to {MAX_CHILD}")
+            raise ManifestError(f"{where}: {key} is missing", at)
     return Watched(
         entry["label"], entry["child"], entry.get("patience", 2), entry.get("asks", False),
         entry.get("steady", STEADY), entry.get("alternatives", 0), entry.get("update_channel"),

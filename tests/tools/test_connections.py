@@ -150,6 +150,76 @@ def test_who_is_connected_so_that_he_cannot_work_is_refused_with_his_place(
         assert says.startswith("'") or said[0].startswith(f"error: {path}:{says}"), said[0]
 
 
+def line_with(file: Path, text: str) -> int:
+    """The first line that has it."""
+    return next(number for number, line in enumerate(file.read_text().splitlines(), 1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("system", "old", "new", "says"),
+    [
+        (
+            "storage", "child = 1\n", "child = 7\n",
+            "'supervisor\': service 2: child 7 is nobody whose lifecycle cap is in slot 337 (there is 0, disk; 1, f",
+        ),
+        ("storage", "patience = 2\n", "patience = -1\n", "'supervisor\': service 1: patience is -1; it is 0 to"),
+        (
+            "storage", "alternatives = 1", "alternatives = 2",
+            "'supervisor\': service 1: alternatives is 2; the description gives disk 1 (as in <?capkernel altern",
+        ),
+        (
+            "storage", '["disk"]', '["nix"]',
+            "'supervisor\': service 2: it relies on 'nix', which is no other service (others are disk)",
+        ),
+        (
+            "replace_network", "update_channel = 22", "update_channel = 13 ",
+            "'supervisor': service 3: channel 13, by which network would be asked for it, leads to files (a channel",
+        ),
+        (
+            "replace_network", "update_channel = 22", "update_channel = 30",
+            "'supervisor': service 3: channel 30, by which network would be asked for it, leads nowhere (a channel to",
+        ),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_what_is_not_described_is_refused(
+    tmp_path: Path, system: str, old: str, new: str, says: str
+) -> None:
+    path, answer = changed(tmp_path, system, f"{system}.toml", old, new)
+    (said,) = (line for line in answer.stderr.splitlines() if says in line)
+    assert said.startswith(f"error: {path}:{line_with(path, new.strip())}: "), said
+
+
+@pytest.mark.parametrize(
+    ("system", "file", "old", "new", "says"),
+    [
+        (
+            "monolith_network", "network_policy.toml", 'gives = "listener"', 'gives = "lister"',
+            "'monolith\': network: in its table policy: client 1 gives 'lister'; there is network, listener, dialer",
+        ),
+        (
+            "monolith_network", "network_policy.toml", 'gives = "listener"', "gives = ",
+            "'monolith\': network: in its table policy: the policy is no TOML: ",
+        ),
+        (
+            "network", "network_policy.toml", "channel = 4", "channel = 3 # twice",
+            "'network': two clients have the same channel",
+        ),
+        ("network", "network_policy.toml", 'gateway = "', 'gateway = "x', "'network': address, gateway and nameserver"),
+        ("os", "os_network.toml", 'gives = "listener"', 'gives = "xlistener"', "'network': client 1 gives 'xlistener'"),
+        (
+            "monolith", "monolith_parts.toml", "[client]", "[clyent]",
+            "'monolith\': the description sets client_report, but no part has that name (parts: disk, files, clyent",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_table_is_told_with_its_own_file_and_line(
+    tmp_path: Path, system: str, file: str, old: str, new: str, says: str
+) -> None:
+    path, answer = changed(tmp_path, system, file, old, new)
+    (said,) = (line for line in answer.stderr.splitlines() if says in line)
+    assert said.startswith(f"error: {path}:{line_with(path, new)}: "), said
+
+
 def test_of_a_program_of_ones_own_nothing_is_known(tmp_path: Path) -> None:
     for name in ("storage.system", "storage.toml"):
         copy(SYSTEMS / name, tmp_path)
