@@ -2,8 +2,11 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +19,28 @@ from typer.testing import CliRunner
 
 from capkernel.protocols.audit_trail import OWN, Chain, Gap, Record, Verdict, verify
 from capkernel.protocols.entropy import Entropy
-from capkernel.protocols.failures import AlreadyExists, DeviceError, Failure, NoSpace, QuotaExceeded, ServerDied
+from capkernel.protocols.failures import (
+    AlreadyExists,
+    Corrupt,
+    DeviceError,
+    Failure,
+    NoSpace,
+    NotPermitted,
+    QuotaExceeded,
+    ServerDied,
+)
 from capkernel.protocols.files import ALL_RIGHTS, READ, READ_WRITE
 from capkernel.tools.audit import audit
+from capkernel.user.channel_names import ChannelNameError
 from capkernel.user.messages import SharedRegion
 from hwmodel.block import RamDisk
 from servers.storage.cache import CachedDisk
 from servers.storage.disk import Disk
+from servers.storage.fat_volume import FatVolume
 from servers.storage.littlefs_volume import LittlefsVolume
 from servers.storage.ram_volume import RamVolume
 from servers.storage.tree import Tree
+from servers.storage.volume_server import read_reserved
 from servers.system.audit_gap import MissingRecords
 from servers.system.audit_server import BURST, Auditor, AuditServant, ReaderServant, Trail
 from servers.system.pages import open_or_create, read_all
@@ -428,6 +443,19 @@ def test_nobody_but_the_server_can_say_that_something_is_missing() -> None:
     assert verify(unsealed, PUBLIC, check).gaps == []
 
 
+def test_the_command_says_that_a_gap_is_open_at_the_end(tmp_path: Any) -> None:
+    app = typer.Typer()
+    app.command()(audit)
+    file, chain = tmp_path / "trail", Chain.begin(PUBLIC)
+    file.write_bytes(chain.sealed([Record(1, 5, OWN, GAP.announcement)], KEY.sign)[0])
+    answer = CliRunner().invoke(app, [str(file), "--key", PUBLIC.hex()])
+    assert answer.exit_code == 3
+    assert f"{file}: record 1: {GAP.announcement}; no later record says how many" in answer.output
+    assert "at least 3 records are missing" in answer.output
+    data = json.loads(CliRunner().invoke(app, [str(file), "--key", PUBLIC.hex(), "--json"]).output)
+    assert (data["missing"], data["missing_is_at_least"], data["gaps"][0]["is_open"]) == (3, True, True)
+
+
 def test_the_command_says_what_is_missing_and_it_is_neither_intact_in_silence_nor_changed(tmp_path: Any) -> None:
     app = typer.Typer()
     app.command()(audit)
@@ -474,6 +502,93 @@ def test_of_an_empty_file_it_is_said_that_nothing_was_verified(tmp_path: Any) ->
     (tmp_path / "trail").write_bytes(b"")
     answer = CliRunner().invoke(app, [str(tmp_path / "trail"), "--key", PUBLIC.hex()])
     assert (answer.exit_code, "is empty: there is nothing in it that could be verified" in answer.output) == (0, True)
+
+
+@pytest.mark.parametrize("kind", [LittlefsVolume, FatVolume])
+def test_who_has_the_right_still_writes_when_the_disk_is_full_for_all_others(kind: Any) -> None:
+    disk = FakeDisk(8 * 48)
+    volume = kind(CachedDisk(Disk(disk, REGION)), keeps_reserve=True)
+    disk.run(volume.open())
+    root = Tree(volume).root_directory(ALL_RIGHTS)
+
+    async def story() -> None:
+        plain = await root.restrict(READ_WRITE)
+        file = await plain.create("file")
+
+        async def fill() -> None:
+            for offset in range(0, 1 << 20, 1000):
+                await file.write(offset, b"x" * 1000)
+
+        async def make_directories() -> None:
+            for number in range(1000):
+                await (await plain.make_directory(f"directory {number}")).closed()
+
+        with pytest.raises(NoSpace):
+            await fill()
+        await file.sync()
+        with pytest.raises(NoSpace):
+            await make_directories()
+        with pytest.raises(NotPermitted, match="use what is kept back"):
+            await plain.open("file", ALL_RIGHTS)
+        space = await root.space()
+        assert space.reserve == 32 << 10
+        assert space.total - space.used >= space.reserve
+        mine = await root.create("mine")
+        for offset in range(0, 6000, 500):
+            await mine.write(offset, b"y" * 500)
+        await mine.sync()
+        await root.remove("file")
+        await (await plain.create("file again")).write(0, b"z" * 9000)
+
+    disk.run(story())
+
+
+@pytest.mark.parametrize("kind", [LittlefsVolume, FatVolume])
+def test_a_disk_that_is_too_small_to_keep_a_reserve_is_refused_and_left_as_it_is(kind: Any) -> None:
+    disk = FakeDisk(8 * 23)
+    with pytest.raises(Corrupt, match="98304 bytes at least, not 94208"):
+        disk.run(kind(CachedDisk(Disk(disk, REGION)), keeps_reserve=True).open())
+    assert not any(disk.durable)
+
+
+def test_only_a_client_who_may_write_can_be_given_the_reserve() -> None:
+    assert read_reserved('[reserve]\n5 = "audit"') == {5}
+    assert read_reserved("") == frozenset()
+    for channel in (0, 6, 11):
+        with pytest.raises(ChannelNameError, match=f"channel {channel} is no client"):
+            read_reserved(f'[reserve]\n{channel} = "audit"')
+
+
+def played(image: Path, place: Path, *lines: str) -> str:
+    """What `capkernel shell` puts out for a script."""
+    script = place / "script"
+    script.write_text("\n".join([*lines, "exit", ""]))
+    command = [sys.executable, "-m", "capkernel", "shell", "--seed", "1"]
+    files = ["--disk", str(image), "--script", str(script)]
+    return subprocess.run([*command, *files], check=True, capture_output=True, text=True, timeout=200).stdout
+
+
+@pytest.mark.slow
+def test_a_disk_that_was_full_until_the_machine_was_switched_off_has_its_mark(tmp_path: Path) -> None:
+    image, x = tmp_path / "disk.img", "x" * 400
+    image.write_bytes(bytes(256 << 10))
+    copies = [f"cp a {name}{number}" for number in range(14) for name in "bce"]
+    small = [f"append f{number} {x}" for number in range(8)]
+    said = played(image, tmp_path, *[f"append a {x}"] * 6, *copies, *small, "kill timer")
+    assert "this could not be written down: NoSpace" in said
+    played(image, tmp_path, *[f"rm b{number}" for number in range(8)], "kill timer")
+    disk = FakeDisk(512)
+    disk.durable[:] = image.read_bytes()
+    volume = LittlefsVolume(CachedDisk(Disk(disk, REGION)))
+    disk.run(volume.open(may_format=False))
+    for name in ("trail", "public_key"):
+        (tmp_path / name).write_bytes(disk.run(volume.read(f"audit/{name}", 0, 1 << 20)))
+    app = typer.Typer()
+    app.command()(audit)
+    answer = CliRunner().invoke(app, [str(tmp_path / "trail"), "--key", str(tmp_path / "public_key")])
+    assert answer.exit_code == 3
+    assert "at least 1 records are missing: they were not written, as the trail says" in answer.output
+    assert "records missing before this one: at least 1, of shell" in answer.output
 
 
 @pytest.mark.slow
