@@ -601,6 +601,7 @@ def test_a_full_disk_leaves_its_mark_in_the_shells_trail() -> None:
         files += 1
     while not terminal.do(f"append filler{fillers} {'x' * 400}"):
         fillers += 1
+    assert "0 are available, 32768 are kept back" in terminal.do("df")
     for service in ("timer", "audit", "timer"):
         assert "could not be written down" in terminal.do(f"kill {service}")
     assert "MISSING: at least 3 records" in terminal.do("audit")
