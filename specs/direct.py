@@ -8,8 +8,8 @@ from capkernel.kernel.objects import TCB
 from capkernel.runtime.loop import Loop
 from capkernel.runtime.scripted import ScriptedGlue
 from hwmodel.cpu.trap import STOP_ECALL
-from specs.programs.execute import load_syscall
 from specs.programs.layout import CODE_TABLE, INSN_PC
+from specs.programs.loading import load_syscall
 from specs.programs.model import Layout, Syscall
 from specs.programs.worlds import world_of
 from specs.structure import Structure, structure

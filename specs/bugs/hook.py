@@ -1,8 +1,8 @@
 """An import hook that plants a defect: it edits the source of a module as that is imported.
 
 Nothing on disk changes, and edited modules neither read nor leave byte code. All of ``capkernel.kernel`` is then
-loaded from source, as a compiled kernel would not see the edit, and so are the invariants, which are compiled together
-with it. So it must come first, in a process of its own.
+loaded from source, as a compiled kernel would not see the edit, and so is all else that is compiled together with it.
+So it must come first, in a process of its own.
 """
 
 import linecache
@@ -14,7 +14,10 @@ from types import CodeType, ModuleType
 
 from specs.bugs.model import Bug, Edit
 
-_COMPILED = ("capkernel.kernel.", "specs.invariants.")
+_COMPILED = (
+    "capkernel.kernel.", "specs.invariants.", "specs.programs.loading",
+    "specs.fuzz.coverage", "specs.fuzz.decoder", "specs.fuzz.records", "specs.fuzz.rewind",
+)  # fmt: skip
 """What may have been compiled together: what of it was not edited must not know the compiled rest."""
 _PLANTING = "from specs.bugs.catalogue import BUGS\nfrom specs.bugs.hook import plant\n\n"
 
@@ -52,7 +55,7 @@ class _Planter(SourceFileLoader):
 
 
 class Planting(MetaPathFinder):
-    """Finds the modules of kernel and invariants as source, the edited ones with their edits."""
+    """Finds the modules that may be compiled as source, the edited ones with their edits."""
 
     def __init__(self, bug: type[Bug]) -> None:
         self.row = bug.id()
@@ -63,7 +66,7 @@ class Planting(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Only modules of kernel and invariants, and those that are edited, are found here."""
+        """Only modules that may be compiled, and those that are edited, are found here."""
         edits = self._edits.get(fullname)
         if path is None or (edits is None and not fullname.startswith(_COMPILED)):
             return None

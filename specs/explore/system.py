@@ -19,8 +19,8 @@ from specs.explore.model import Configuration
 from specs.explore.states import ECALL, StateKey, States
 from specs.invariants import regions
 from specs.programs import SLOTS, Compute, Interrupt, Layout, Program, Step, Syscall
-from specs.programs.execute import load_syscall
 from specs.programs.layout import IRQ_LINE, World
+from specs.programs.loading import load_syscall
 from specs.programs.worlds import build
 
 Choice = int

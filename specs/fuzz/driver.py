@@ -15,8 +15,9 @@ from hwmodel.tlb import BY_BUS
 from specs.fuzz.coverage import Coverage
 from specs.fuzz.decoder import Steps
 from specs.fuzz.records import Fields
-from specs.programs.execute import Session, Watcher, harmless_number, load_fields
+from specs.programs.execute import Session, Watcher
 from specs.programs.layout import ASK, CODE, INSN_PC, World
+from specs.programs.loading import harmless_number, load_fields
 
 _ECALL = INSN_PC["ecall"]
 _BACK = frozenset((ASK + 4, _ECALL + 4))

@@ -108,7 +108,10 @@ class Invocation:
 
     _NUMBERS = (sc.CALL,) * 12 + (sc.SEND, sc.NBSEND, sc.REPLY_RECV, sc.NBSEND_RECV)
     """By the low four bits of the form."""
-    _SHORT, _FEW, _EMPTY, _LONG = 12, 13, 14, 15
+    _SHORT = 12
+    _FEW = 13
+    _EMPTY = 14
+    _LONG = 15
     """The high four bits: the message info says a word less, a cap less, nothing, 127 words; below: what is there."""
 
     def __init__(self, spec: InvocationSpec) -> None:
