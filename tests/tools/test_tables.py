@@ -248,7 +248,7 @@ def test_a_right_table_boots_and_a_table_of_ones_own_program_is_not_judged(direc
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"[[service]]\nlabel = 3\n", "monolith.toml: 'supervisor': service 1: label is 3, not of type str"),
+    (b"[[service]]\nlabel = 3\n", "monolith.toml:2: 'supervisor': service 1: label is 3, not of type str"),
     (b"[[service]]\nlabel =\n", "monolith.toml:2: 'supervisor': the manifest is no TOML"),
     (b"\n\nlabel = '\xff'\n", "monolith.toml:3: 'supervisor': the table is no UTF-8"),
 ])  # fmt: skip
