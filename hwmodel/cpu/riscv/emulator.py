@@ -211,10 +211,10 @@ def layout() -> Layout:
     address = -(-ctypes.addressof(ram) // 4096) * 4096
     code = (ctypes.c_uint32 * 4).from_address(address)
     code[:3] = [*_LOOP, _RDCYCLE]
-    handle = Handle(None, _RAM, 4096 * _PAGES, address)
+    handle, another = (Handle(None, _RAM, 4096 * _PAGES, address) for _ in range(2))
     with _OwnMemory() as memory:
         executed = _find_counter(handle, memory)
-        cpu, state = _find_state(handle, memory)
+        cpu, state = _find_state(handle, another, memory)
         base = memory.word(handle.pointer + cpu)
         features = memory.read(base + state, _SEARCHED).find(_FEATURES)
     if features < 0:
@@ -258,8 +258,10 @@ def _find_counter(handle: Handle, memory: _OwnMemory) -> int:
     return _only(places or set(), "count of instructions")
 
 
-def _find_state(handle: Handle, memory: _OwnMemory) -> tuple[int, int]:
-    """A pointer in the handle behind which the integer registers lie."""
+def _find_state(handle: Handle, another: Handle, memory: _OwnMemory) -> tuple[int, int]:
+    """A pointer in the handle behind which the integer registers lie; in another handle, too, where other things
+    happen to lie in front of them.
+    """
     _write_registers(handle, _PATTERN)
     wanted = struct.pack("<31Q", *_PATTERN[1:])
     places: list[tuple[int, int]] = []
@@ -270,8 +272,9 @@ def _find_state(handle: Handle, memory: _OwnMemory) -> tuple[int, int]:
             places += [(at, start - 8) for start in starts if start >= 8]
     # Our own memory holds copies of the pattern, ``wanted`` for one. The registers are where other values appear next.
     other = [value ^ (1 << 63) for value in _PATTERN]
-    _write_registers(handle, other)
-    places = [place for place in places if _registers_behind(handle, memory, *place) == other[1:]]
+    for each in (handle, another):
+        _write_registers(each, other)
+        places = [place for place in places if _registers_behind(each, memory, *place) == other[1:]]
     # Several pointers lead to the same CPU; the one nearest to it is the pointer to the CPU itself.
     nearest = min((offset for _, offset in places), default=-1)
     return _only({at for at, offset in places if offset == nearest}, "state of the CPU"), nearest
