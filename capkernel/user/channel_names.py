@@ -5,11 +5,12 @@ import tomllib
 from typing import Final
 
 from capkernel.user.loop import MAX_CHANNELS
+from capkernel.user.tables import WrongTable
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
-class ChannelNameError(ValueError):
+class ChannelNameError(WrongTable):
     """The table says what cannot be; says where."""
 
 
@@ -20,12 +21,13 @@ def read_channel_names(text: str, table: str) -> dict[int, str]:
     except tomllib.TOMLDecodeError as error:
         raise ChannelNameError(f"this is no TOML: {error}") from None
     if not isinstance(entries, dict):
-        raise ChannelNameError(f"{table} is no table")
+        raise ChannelNameError(f"{table} is no table", (table,))
     names: dict[int, str] = {}
     for key, name in entries.items():
         if not key.isdecimal() or int(key) >= MAX_CHANNELS:
-            raise ChannelNameError(f"{table}: {key!r} is no channel; they are 0 to {MAX_CHANNELS - 1}")
+            raise ChannelNameError(f"{table}: {key!r} is no channel; they are 0 to {MAX_CHANNELS - 1}", (table, key))
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ChannelNameError(f"{table}: {name!r} is no name of 1 to 32 letters, digits, '-' and '_'")
+            what = f"{table}: {name!r} is no name of 1 to 32 letters, digits, '-' and '_'"
+            raise ChannelNameError(what, (table, key))
         names[int(key)] = name
     return names

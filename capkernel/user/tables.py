@@ -82,8 +82,9 @@ def line_of(text: str, keys: Sequence[str | int]) -> int:
             said = [*table, *_words(key[1])]
         else:
             continue
-        if len(said) > best and list(keys[: len(said)]) == said:
-            best, found = len(said), number
+        common = min(len(said), len(keys))
+        if common > best and list(keys[:common]) == said[:common]:
+            best, found = common, number
     return found
 
 

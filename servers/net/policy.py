@@ -24,9 +24,14 @@ from attrs import field, frozen
 
 from capkernel.user.tables import WrongTable
 
+CLIENTS: Final = range(2, 14)
+"""Channels of the server's clients."""
 STREAMS: Final = 16
 _KEYS: Final = {
     "channel": int, "gives": str, "address": str, "port": int, "local_port": int, "shared": bool, "streams": int,
+}  # fmt: skip
+_RANGES: Final = {
+    "channel": CLIENTS, "port": range(1, 1 << 16), "local_port": range(1 << 16), "streams": range(1 << 16),
 }  # fmt: skip
 _NEEDS: Final = {
     "network": (), "listener": ("port",), "dialer": ("address", "port"), "datagrams": ("address", "port"),
@@ -74,8 +79,8 @@ def read_policy(text: str) -> Policy:
         unknown = sorted(wrong) or ["client"]
         raise PolicyError(f"unknown: {', '.join(unknown)}", unknown[:1])
     seed = data.get("seed", 0)
-    if type(seed) is not int:
-        raise PolicyError(f"seed is a number, not {seed!r}", ["seed"])
+    if type(seed) is not int or not 0 <= seed < 1 << 64:
+        raise PolicyError(f"seed is a number of 64 bits, not {seed!r}", ["seed"])
     clients = tuple(_client(number, entry) for number, entry in enumerate(entries, 1))
     channels = [client.channel for client in clients]
     for number, channel in enumerate(channels, 1):
@@ -87,10 +92,12 @@ def read_policy(text: str) -> Policy:
 
 
 def _address(data: dict[str, Any], key: str, kind: Callable[[Any], object]) -> str:
+    if not isinstance(data.get(key), str):
+        raise PolicyError(f"{key} is missing, or no text; it is IPv4", [key])
     try:
-        return str(kind(data.get(key, "")))
+        return str(kind(data[key]))
     except ValueError as error:
-        raise PolicyError(f"address, gateway and nameserver are IPv4: {error}", [key]) from None
+        raise PolicyError(f"{key} is IPv4: {error}", [key]) from None
 
 
 def _client(number: int, entry: Any) -> Client:
@@ -100,7 +107,17 @@ def _client(number: int, entry: Any) -> Client:
     for key, value in entry.items():
         if key not in _KEYS or type(value) is not _KEYS[key]:
             raise PolicyError(f"{where}: {key} = {value!r} makes no sense", (*at, key))
-    gives = entry.get("gives", "")
+        if key in _RANGES and value not in _RANGES[key]:
+            least, end = _RANGES[key].start, _RANGES[key].stop
+            raise PolicyError(f"{where}: {key} is {value}; it is {least} to {end - 1}", (*at, key))
+    if "gives" not in entry:
+        raise PolicyError(f"{where}: gives is missing", at, f"there is {', '.join(_NEEDS)}")
+    if "address" in entry:
+        try:
+            IPv4Address(entry["address"])
+        except ValueError as error:
+            raise PolicyError(f"{where}: address is IPv4: {error}", (*at, "address")) from None
+    gives = entry["gives"]
     if gives not in _NEEDS:
         raise PolicyError(f"{where} gives {gives!r}; there is {', '.join(_NEEDS)}", (*at, "gives"))
     missing = [key for key in ("channel", *_NEEDS[gives]) if key not in entry]

@@ -36,7 +36,7 @@ from servers.net.lwip import WHY_NOT as WHY_NOT
 from servers.net.lwip.kept import KeptStack, take_up_stack
 from servers.net.lwip.stack import Stack
 from servers.net.node import DATAGRAMS, LISTENERS, Account, Begun, Node
-from servers.net.policy import Policy, PolicyError, read_policy
+from servers.net.policy import CLIENTS, Policy, PolicyError, read_policy
 from servers.net.sockets import Listening, given
 from servers.system.complaints import complaints_of
 from servers.system.lasting_slots import LastingSlots
@@ -55,7 +55,7 @@ state: int = 0
 state_size: int = 0x20_0000
 """Memory for the server after this one; who gives it that gives it slots that last, and memory for reply objects."""
 
-LINK, METRONOME, CLIENTS, SUPERVISOR, UPDATE = 0, 1, range(2, 14), 20, 21
+LINK, METRONOME, SUPERVISOR, UPDATE = 0, 1, 20, 21
 """Channels."""
 REGION: Final = 0x1_0000
 SHARED_ANSWER: Final = 0x8000
@@ -272,9 +272,6 @@ class Program:
 
 def check(rules: Policy) -> None:
     """Whether the server can do what the policy says. Raises PolicyError."""
-    wrong = [client.channel for client in rules.clients if client.channel not in CLIENTS]
-    if wrong:
-        raise PolicyError(f"channel {wrong[0]} is not a client's; those are {CLIENTS.start} to {CLIENTS.stop - 1}")
     watchers = sum(client.streams + LISTENERS + DATAGRAMS for client in rules.clients)
     if watchers > END_SLOT - FIRST_SLOT - SPARE_SLOTS:
         raise PolicyError(f"the clients may watch {watchers} streams and ports, and there are not so many slots")

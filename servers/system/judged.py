@@ -11,7 +11,9 @@ from capkernel.user.tables import Given, Wrong, wrong_by
 from servers.net.policy import read_policy
 from servers.system.authors import read_authors
 from servers.system.manifest import FIRST_LIFECYCLE, ManifestError, Watched, read_manifest
-from servers.system.quotas import read_quotas
+from servers.system.quotas import QuotaError, read_quotas
+
+MEMORY_SERVER, PROCESS_SERVER = "memory_server", "process_server"
 
 
 def _read(read: Callable[[str], object], given: Given) -> Iterable[Wrong]:
@@ -55,7 +57,17 @@ def _unwatchable(given: Given, watched: Watched) -> Iterator[tuple[str, str, str
             yield key, f"channel {channel}, by which {name} would be asked for it, {leads}", f"a channel to {name}"
 
 
-quotas = partial(_read, read_quotas)
+def quotas(given: Given) -> Iterable[Wrong]:
+    """What is wrong with quotas: by themselves, and if launchers are promised more than the process server has."""
+    wanted = read_quotas(given.text)
+    for way in given.system[given.domain].ways.values() if given.domain in given.system else ():
+        if way.asks and MEMORY_SERVER in given.system[way.domain].programs and way.channel in wanted.accounts:
+            promised, has = sum(each.pages for each in wanted.launchers.values()), wanted.accounts[way.channel]
+            if PROCESS_SERVER in given.system[given.domain].programs and promised > has:
+                what = f"launchers have {promised} pages, and the process server's account has {has}"
+                yield wrong_by(given.text, QuotaError(what, ("processes", "launchers")))
+
+
 policy = partial(_read, read_policy)
 authors = partial(_read, read_authors)
 log = _names("log")

@@ -80,8 +80,8 @@ def read_manifest(text: str) -> list[Watched]:
     except tomllib.TOMLDecodeError as error:
         raise ManifestError(f"the manifest is no TOML: {error}") from None
     entries = data.get("service", [])
-    if set(data) - {"service"} or not isinstance(entries, list):
-        raise ManifestError("a manifest has nothing but [[service]] tables")
+    if (unknown := sorted(set(data) - {"service"})) or not isinstance(entries, list):
+        raise ManifestError("a manifest has nothing but [[service]] tables", unknown[:1] or ("service",))
     watched = [_watched(number, entry) for number, entry in enumerate(entries, 1)]
     for what in ("label", "child"):
         values = [getattr(each, what) for each in watched]
@@ -114,6 +114,8 @@ def _watched(number: int, entry: Any) -> Watched:
             raise ManifestError(f"{where}: {key} is unknown; there is {', '.join(_KEYS)}", (*at, key))
         if type(value) is not _KEYS[key]:
             raise ManifestError(f"{where}: {key} is {value!r}, not of type {_KEYS[key].__name__}", (*at, key))
+        if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+            raise ManifestError(f"{where}: relies_on is {value!r}, not a list of labels", (*at, key))
         if key in _RANGES and value not in _RANGES[key]:
             raise ManifestError(f"{where}: {key} is {value}; it is 0 to {_RANGES[key].stop - 1}", (*at, key))
     for key in ("label", "child"):

@@ -291,7 +291,7 @@ class Program:
         serves=ByTable("manifest", served),
         signals=dict.fromkeys(range(MAX_CHANNELS), Role.ANY) | dict.fromkeys((METRONOME, UNDERSTUDY), Role.METRONOME),
         plays=ByTable("manifest", watches),
-        needs=frozenset({"manifest", "table"}),
+        required=frozenset({METRONOME}), needs=frozenset({"manifest", "table"}),
     )
 
     def __init__(self) -> None:

@@ -204,7 +204,7 @@ def test_a_manifest_of_what_is_not_described_is_refused(
             "network", "network_policy.toml", "channel = 4", "channel = 3 # twice",
             "'network': two clients have the same channel",
         ),
-        ("network", "network_policy.toml", 'gateway = "', 'gateway = "x', "'network': address, gateway and nameserver"),
+        ("network", "network_policy.toml", 'gateway = "', 'gateway = "x', "'network': gateway is IPv4: "),
         ("os", "os_network.toml", 'gives = "listener"', 'gives = "xlistener"', "'network': client 1 gives 'xlistener'"),
         (
             "monolith", "monolith_parts.toml", "[client]", "[clyent]",

@@ -258,6 +258,39 @@ def test_so_is_a_wrong_manifest_of_the_supervisor(directory: Path, content: byte
     assert (answer.exit_code, says in answer.stderr) == (1, True), answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("system", "file", "old", "new", "says"),
+    [
+        ("network", "network_policy.toml", "port = 80", "port = 70000", ":{line}: 'network': client 1: port is 70000;"),
+        ("network", "network_policy.toml", "port = 80", "port = -1", ":{line}: 'network': client 1: port is -1"),
+        ("network", "network_policy.toml", "channel = 2", "channel = -1", "{line}: 'network': client 1: channel is -1"),
+        ("network", "network_policy.toml", "port = 80", 'port = 80\nstreams = -1', "client 1: streams is -1; it is 0"),
+        ("network", "network_policy.toml", "port = 80", 'port = 80\naddress = "zzz"', "client 1: address is IPv4:"),
+        ("network", "network_policy.toml", 'gives = "listener"\n', "", ": 'network': client 1: gives is missing"),
+        ("network", "network_policy.toml", "[[client]]", "[[qqq]]", ":{line}: 'network': unknown: qqq"),
+        ("processes", "processes_quotas.toml", "pages = 640", "pages = 3", "launchers have 576 pages, and the process"),
+        ("processes", "processes_quotas.toml", "pages = 640", "pages = 999", "accounts have 1191 pages, and there"),
+        ("processes", "processes_quotas.toml", "channel = 3, pages = 64, p", "channel = 99, pages = 6, p", "is 99; it"),
+        ("processes", "processes_quotas.toml", "{ channel = 4", "{ channel = 3", "two of accounts are of channel 3"),
+        ("processes", "processes_quotas.toml", "times = 12", "times = -1", ":{line}: 'memory': times is -1; it is a"),
+        ("storage", "storage.toml", 'relies_on = ["disk"]', "relies_on = [[]]", "relies_on is [[]], not a list of lab"),
+        ("storage", "storage.toml", "[[service]]", "[[services]]", ":{line}: 'supervisor': a manifest has nothing but"),
+    ],
+)  # fmt: skip
+def test_a_table_of_a_server_that_cannot_be_is_refused_with_its_line(
+    tmp_path: Path, system: str, file: str, old: str, new: str, says: str
+) -> None:
+    for found in (SYSTEMS / f"{system}.system", *SYSTEMS.glob("*.toml")):
+        copy(found, tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    line = text[: text.index(old)].count("\n") + 1
+    (tmp_path / file).write_text(text.replace(old, new, 1))
+    answer = told(check, str(tmp_path / f"{system}.system"), "--board", "virt_iommu")
+    assert (answer.exit_code, says.format(line=line) in answer.stderr) == (1, True), answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_every_judge_is_of_an_installed_program_and_can_be_loaded() -> None:
     programs = entry_points(group="capkernel.programs").names
     for point in entry_points(group="capkernel.tables"):
