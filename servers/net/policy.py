@@ -87,17 +87,17 @@ def read_policy(text: str) -> Policy:
         if channel in channels[: number - 1]:
             raise PolicyError("two clients have the same channel", ("client", number, "channel"))
     kinds = {"address": IPv4Interface, "gateway": IPv4Address, "nameserver": IPv4Address}
-    address, gateway, nameserver = (_address(data, key, kind) for key, kind in kinds.items())
+    address, gateway, nameserver = (_address(data.get(key), key, kind) for key, kind in kinds.items())
     return Policy(address, gateway, nameserver, seed, clients)
 
 
-def _address(data: dict[str, Any], key: str, kind: Callable[[Any], object]) -> str:
-    if not isinstance(data.get(key), str):
-        raise PolicyError(f"{key} is missing, or no text; it is IPv4", [key])
+def _address(said: Any, key: str, kind: Callable[[Any], object], where: str = "", at: tuple[Any, ...] = ()) -> str:
+    if not isinstance(said, str):
+        raise PolicyError(f"{where}{key} is missing, or no text; it is IPv4", (*at, key))
     try:
-        return str(kind(data[key]))
+        return str(kind(said))
     except ValueError as error:
-        raise PolicyError(f"{key} is IPv4: {error}", [key]) from None
+        raise PolicyError(f"{where}{key} is IPv4: {error}", (*at, key)) from None
 
 
 def _client(number: int, entry: Any) -> Client:
@@ -113,10 +113,7 @@ def _client(number: int, entry: Any) -> Client:
     if "gives" not in entry:
         raise PolicyError(f"{where}: gives is missing", at, f"there is {', '.join(_NEEDS)}")
     if "address" in entry:
-        try:
-            IPv4Address(entry["address"])
-        except ValueError as error:
-            raise PolicyError(f"{where}: address is IPv4: {error}", (*at, "address")) from None
+        _address(entry["address"], "address", IPv4Address, f"{where}: ", at)
     gives = entry["gives"]
     if gives not in _NEEDS:
         raise PolicyError(f"{where} gives {gives!r}; there is {', '.join(_NEEDS)}", (*at, "gives"))

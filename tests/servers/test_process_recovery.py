@@ -200,9 +200,10 @@ class Player:
 
         if launcher is None or not await self._have_room(owner, 2 if kind == "parent" else 1):
             return "no room"
-        process = await self.surely(do)
-        if isinstance(process, str):
-            return process
+        made = await self.surely(lambda: self.known(do, lambda made: made.info()))
+        if isinstance(made, str):
+            return made
+        process, _ = made
         self.children.append(Child(process, kind, owner, set() if kind == "watch_caps" else None))
         return "started"
 
