@@ -386,3 +386,6 @@ class Child:
             badged, self.badged = self.badged, 0
             await self.workshop.places.discard(badged)
         await self.objects.destroy()
+        # It may be written down like this, while what it started is ended: then it has nothing any more.
+        self.tcb = self.cnode = 0
+        self.vspace, self.startup = None, []

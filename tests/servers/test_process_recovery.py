@@ -416,6 +416,15 @@ def test_many_histories_in_which_the_server_dies_are_those_in_which_it_does_not(
     check(monkeypatch, steps, deaths)
 
 
+def test_a_death_while_what_a_dead_parent_started_is_ended_costs_nobody_anything(monkeypatch: Any) -> None:
+    """The parent has been taken apart, and is still in the table when its child's end is written down."""
+    steps: list[Any] = [("parent", "hang"), ("parent", "end_with"), ("paged",), ("wait", 2)]
+    calm, left, count, _ = history(monkeypatch, steps)
+    for step in range(count * 9 // 10, count, 4):
+        seen, after, _, happened = history(monkeypatch, steps, (Fault("processes", step, Kind.CRASH),))
+        assert (happened, seen, after) == (1, calm, left), step
+
+
 def test_processes_run_on_while_the_server_is_down_and_how_they_end_meanwhile_is_known_later(monkeypatch: Any) -> None:
     """It dies twice in a row, so that the supervisor waits for a while before the last start."""
     lives: list[Lives] = []
