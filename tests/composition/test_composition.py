@@ -97,7 +97,7 @@ def test_the_bound_of_leases_follows_from_the_manifest() -> None:
 
 @pytest.mark.slow
 def test_a_lease_ends_in_time_while_the_broker_waits_for_a_server_that_hangs() -> None:
-    outcome = play((Fault("audit", 157, Kind.HANG),))
+    outcome = play((Fault("audit", 160, Kind.HANG),))
     promised(outcome, SILENT_US)
     assert outcome.late_us > LATENCY_US
 
