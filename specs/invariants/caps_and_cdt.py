@@ -6,7 +6,6 @@ that gives the same memory out twice, a zombie made of an object that others can
 """
 
 from itertools import chain, pairwise
-from operator import itemgetter
 
 from capkernel.abi import objects as obj
 from capkernel.abi.words import WORD_MASK
@@ -136,13 +135,11 @@ def _enclosing(view: View) -> list[tuple[Slot, Slot]]:
     Left out are caps, other than to untypeds, that have as many untypeds above them as they begin in: these are the
     same, for the memory of what is derived lies in that of what it is derived from (G5).
     """
-    extents, places = view.of_caps(_extent), view.tree.places
+    places = view.tree.places
     found: list[tuple[Slot, Slot]] = []
     open_untypeds: list[tuple[int, Slot]] = []
     first_end = 0
-    held = [(extents[slot], slot) for slot in view.slots if slot in extents]
-    held.sort(key=itemgetter(0))
-    for (start, end, is_other), slot in held:
+    for slot, (start, end, is_other) in view.in_order(_extent):
         if open_untypeds:
             if first_end <= start:
                 open_untypeds = [item for item in open_untypeds if item[0] > start]

@@ -107,6 +107,20 @@ class _Group:
         new = self._get(item)
         return self._renew(place, self._seen[place], new, changed) if new != self._seen[place] else 0
 
+    def compare_fields(self, item: Any, numbers: tuple[int, ...], changed: Changed) -> int:
+        """The same of some fields alone, by their places among the kind's."""
+        place = self._places[item]
+        mask, seen = 0, self._seen[place]
+        for number in numbers:
+            field, part = self._parts[number]
+            now = getattr(item, field)
+            if now != seen[number]:
+                mask |= part
+                changed.setdefault(item, set()).add(field)
+                seen = (*seen[:number], _copied(now), *seen[number + 1 :])
+        self._seen[place] = seen
+        return mask
+
     def compare_also(self, changed: Changed) -> int:
         """The same of what the field leads to that is compared beside the fields, of all objects."""
         mask = 0
@@ -244,13 +258,13 @@ class Look:
         for place, thread in enumerate(self._threads):
             old = group.seen(place)
             if thread.registers != old[registers] or thread.fp_registers != old[fp_registers]:
-                mask |= group.compare_one(thread, changed)
+                mask |= group.compare_fields(thread, _REGISTERS, changed)
         return mask
 
     def refresh(self, thread: ko.TCB) -> Changed:
-        """Look at a thread: nobody but this one has changed."""
+        """Look at a thread's registers: nothing else has changed while its code ran."""
         changed: Changed = {}
-        self.mask |= self._groups[ko.TCB].compare_one(thread, changed)
+        self.mask |= self._groups[ko.TCB].compare_fields(thread, _REGISTERS, changed)
         self.objects.update(changed)
         return changed
 

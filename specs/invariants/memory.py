@@ -4,6 +4,7 @@ Catches: use after free, an object that nothing can name or delete any more, ove
 behind what was given out, kernel memory that nobody paid for, numbers that no 64-bit kernel could hold.
 """
 
+from array import array
 from itertools import pairwise
 from typing import Any
 
@@ -184,9 +185,11 @@ def _overfull(container: ko.SlotContainer, size: int) -> list[str]:
 
 def _unfit_numbers(item: Any, numbers: list[int]) -> list[str]:
     """What does not fit into a 64-bit word."""
-    if not numbers or (min(numbers) >= 0 and max(numbers) <= WORD_MASK):
-        return []
-    return [f"{name_of(item)} holds {min(numbers):#x} .. {max(numbers):#x}"]
+    try:
+        array("Q", numbers)
+    except OverflowError:
+        return [f"{name_of(item)} holds {min(numbers):#x} .. {max(numbers):#x}"]
+    return []
 
 
 def _overgrown_kernel(view: View) -> list[str]:

@@ -27,6 +27,10 @@ _EVENTS = {"claim_irq": LINES, "complete_irq": LINES, "mask_irq": LINES, "clear"
 """By the effect on the machine."""
 Values = dict[str, Any]
 Buffers = dict[TCB, tuple[int, bool]]
+Flags = tuple[bool, bool, Slot | None, Slot | None]
+"""Of a slot: original, begins a subtree, its neighbours in the list."""
+Recapped = dict[Slot, tuple[Cap, Cap]]
+"""Slots with the caps that they held and hold; ``NULL`` for none."""
 
 
 def _plain(value: Any) -> Any:
@@ -55,8 +59,16 @@ def _caps(view: View) -> dict[Slot, Cap]:
     return {slot: slot.cap for slot in view.slots}
 
 
-def _flags(view: View) -> dict[Slot, tuple[Any, ...]]:
-    return {slot: (slot.revocable, slot.first_badged, slot.prev, slot.next) for slot in view.slots}
+def _flags_of(slot: Slot) -> Flags:
+    return slot.revocable, slot.first_badged, slot.prev, slot.next
+
+
+def _flags(view: View) -> dict[Slot, Flags]:
+    return {slot: _flags_of(slot) for slot in view.slots}
+
+
+def _by_place(slot: Slot) -> tuple[int, int]:
+    return slot.container.paddr, slot.index
 
 
 def _mapped(view: View) -> dict[tuple[int, int], int]:
@@ -68,14 +80,16 @@ class Picture:
     """A copy of all that can change: each object's fields, each slot's cap and flags, the kernel's variables.
 
     ``touched`` are the objects that were copied anew, if the rest is shared with the picture before; else None.
+    ``slots`` are those that may have changed since that one, None if nothing is known of that.
     """
 
     def __init__(
-        self, objects: dict[Any, Values], caps: dict[Slot, Cap], flags: dict[Slot, tuple[Any, ...]], kernel: Values,
+        self, objects: dict[Any, Values], caps: dict[Slot, Cap], flags: dict[Slot, Flags], kernel: Values,
         refusal: Any, mapped: dict[tuple[int, int], int], touched: tuple[Any, ...] | None = None,
+        slots: tuple[Slot, ...] | None = None,
     ) -> None:  # fmt: skip
         self.objects, self.caps, self.flags, self.kernel = objects, caps, flags, kernel
-        self.refusal, self.mapped, self.touched = refusal, mapped, touched
+        self.refusal, self.mapped, self.touched, self.slots = refusal, mapped, touched, slots
 
     @staticmethod
     def of_view(view: View) -> "Picture":
@@ -92,7 +106,9 @@ class Picture:
 
     def copy(self) -> "Picture":
         """Another of the same."""
-        return Picture(dict(self.objects), self.caps, self.flags, self.kernel, self.refusal, self.mapped, self.touched)
+        return Picture(
+            dict(self.objects), self.caps, self.flags, self.kernel, self.refusal, self.mapped, self.touched, self.slots
+        )
 
     def later(self, view: View, parts_changed: int, changed: Mapping[Any, Iterable[str]]) -> "Picture":
         """The next picture, of the same objects: of their fields only these have changed, and who is in which queue."""
@@ -102,18 +118,36 @@ class Picture:
             for item, values in self.objects.items():
                 if type(item) in _WITH_QUEUE and (values["queue"] or item.queue.head is not None):
                     fresh[item] = fresh.get(item, values) | _some(item, ("queue",))
-        caps, flags = (_caps(view), _flags(view)) if parts_changed & CAPS else (self.caps, self.flags)
+        caps, flags = self._slots_later(view) if parts_changed & CAPS else (self.caps, self.flags)
         kernel = self.kernel | _some(state, [name for name in changed.get(state, ()) if name != "ready"])
         if self.kernel["release"] or state.release.head is not None:
             kernel["release"] = _plain(state.release)
         mapped = _mapped(view) if parts_changed & TABLES else self.mapped
-        return Picture(self.objects | fresh, caps, flags, kernel, state.refusal, mapped, tuple(fresh))
+        return Picture(
+            self.objects | fresh, caps, flags, kernel, state.refusal, mapped, tuple(fresh), view.changed
+        )
 
-    def same_caps(self, other: "Picture") -> bool:
-        """Whether all caps are the same, in the same slots, with the same links and flags, and so are the objects."""
-        if self.caps is other.caps and self.flags is other.flags:
-            return True
-        return self.caps == other.caps and self.flags == other.flags and self.objects.keys() == other.objects.keys()
+    def _slots_later(self, view: View) -> tuple[dict[Slot, Cap], dict[Slot, Flags]]:
+        """The caps of the next picture, and their flags: only some slots have changed, if the view knows which."""
+        if view.changed is None:
+            return _caps(view), _flags(view)
+        caps, flags = dict(self.caps), dict(self.flags)
+        for slot in view.changed:
+            if slot.cap is NULL:
+                caps.pop(slot, None)
+                flags.pop(slot, None)
+            else:
+                caps[slot], flags[slot] = slot.cap, _flags_of(slot)
+        return caps, flags
+
+    def recapped(self, before: "Picture") -> Recapped:
+        """The slots that hold another cap than in an earlier picture, by place: what they held, and what they hold."""
+        if self.caps is before.caps:
+            return {}
+        slots = before.caps.keys() | self.caps.keys() if self.slots is None else self.slots
+        found = [slot for slot in slots if before.cap(slot) is not self.cap(slot)]
+        found.sort(key=_by_place)
+        return {slot: (before.cap(slot), self.cap(slot)) for slot in found}
 
     def of(self, item: Any, field: str) -> Any:
         """A field's value then; None if the object did not exist."""
@@ -211,7 +245,7 @@ class Step:
     ) -> None:  # fmt: skip
         self.trap = trap
         self.changed = ALL
-        self._same_caps: bool | None = None
+        self._recapped: Recapped | None = None
         self.recorder = recorder
         self.state: State = view.state
         self.caller = view.state.current
@@ -278,11 +312,11 @@ class Step:
         return self.after.touched(kind)
 
     @property
-    def same_caps(self) -> bool:
-        """Whether no cap changed, nor any place in the tree."""
-        if self._same_caps is None:
-            self._same_caps = self.now.same_caps(self.before)
-        return self._same_caps
+    def recapped(self) -> Recapped:
+        """The slots that hold another cap now."""
+        if self._recapped is None:
+            self._recapped = self.now.recapped(self.before)
+        return self._recapped
 
     def _was_executed(self) -> bool:
         if not self.is_syscall or not self.recorder.times:

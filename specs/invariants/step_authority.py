@@ -117,16 +117,11 @@ def _only_begins(step: Step, thread: TCB, changed: set[str]) -> bool:
 
 
 def _slots(actor: _Actor) -> Iterator[str]:
-    step = actor.step
-    old, new = step.before.caps, step.now.caps
-    if old is new:
-        return
-    for slot in {slot for slot in old.keys() | new.keys() if old.get(slot, NULL) != new.get(slot, NULL)}:
+    for slot, (old, new) in actor.step.recapped.items():
         owner = actor.policy.label(slot.container.paddr)
-        if actor.may(CONTROL, owner) or owner == actor.policy.default:
+        if old == new or actor.may(CONTROL, owner) or owner == actor.policy.default:
             continue
-        gone = new.get(slot, NULL) is NULL
-        if not (_may_take(actor, owner) if gone else _may_give(actor, owner)):
+        if not (_may_take(actor, owner) if new is NULL else _may_give(actor, owner)):
             yield f"the cap in {_place(slot)} of {owner}"
 
 

@@ -82,17 +82,13 @@ def _is_made(source: Cap, new: Cap) -> bool:
 
 def _origin(step: Step, slot: Slot, new: Cap, named: list[Cap]) -> str | None:
     """Why a new cap is where it is; None if nothing explains it."""
-    before, after = step.before.caps, step.now.caps
-    if _is_same(before.get(slot, ko.NULL), new):
+    if _is_same(step.before.cap(slot), new):
         return "changed in place"
     if any(_is_copy(source, new) for source in named):
         return "copied"
     if any(_is_made(source, new) for source in named):
         return "made"
-    for old_slot, old in before.items():
-        if after.get(old_slot) is not old and _is_same(old, new):
-            return "moved"
-    return None
+    return "moved" if any(_is_same(old, new) for old, _ in step.recapped.values()) else None
 
 
 def authority_is_named(step: Step) -> str | None:
@@ -101,16 +97,14 @@ def authority_is_named(step: Step) -> str | None:
     Its rights are no more, its badge is set at most once, and its mapping information is cleared. A cap that only
     moved, or whose mapping, guard or watermark changed in place, is not new.
     """
-    if step.before.caps is step.now.caps:
-        return None
-    changed = [(slot, cap) for slot, cap in step.now.caps.items() if step.before.caps.get(slot) is not cap]
+    changed = {slot: cap for slot, (_, cap) in step.recapped.items() if cap is not ko.NULL}
     if not changed:
         return None
     named = named_caps(step) if step.executed else []
-    exceeding = _exceeds_mask(step, [cap for slot, cap in changed if slot not in step.before.caps])
+    exceeding = _exceeds_mask(step, [cap for old, cap in step.recapped.values() if old is ko.NULL])
     if exceeding is not None:
         return exceeding
-    for slot, cap in changed:
+    for slot, cap in changed.items():
         if _origin(step, slot, cap, named) is None:
             return f"{name_of(slot)} now holds {describe(cap)}, which nobody named; named: " + ", ".join(
                 describe(source) for source in named
@@ -133,11 +127,8 @@ def _exceeds_mask(step: Step, new: list[Cap]) -> str | None:
 
 def watermark_drops_only_at_reset(step: Step) -> str | None:
     """G10b: an untyped's watermark drops only while it has no children (a reset)."""
-    if step.same_caps:
-        return None
-    for slot, cap in step.now.caps.items():
-        old = step.before.caps.get(slot)
-        if old is cap or not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)):
+    for slot, (old, cap) in step.recapped.items():
+        if not (isinstance(cap, kc.UntypedCap) and isinstance(old, kc.UntypedCap)):
             continue
         # A cap that was already there has only moved here, in exchange for another to the same memory.
         moved = any(cap is other for other in step.before.caps.values())
@@ -161,14 +152,8 @@ def mappings_do_not_vanish(step: Step) -> str | None:
     gone = [(place, paddr) for place, paddr in step.before.mapped.items() if step.now.mapped.get(place) != paddr]
     if not gone:
         return None
-    touched = [
-        old for slot, old in step.before.caps.items()
-        if isinstance(old, kc.FrameCap | kc.PageTableCap | kc.ASIDPoolCap) and step.now.caps.get(slot) is not old
-    ]  # fmt: skip
-    remapped = {
-        (cap.asid, cap.vaddr) for slot, cap in step.now.caps.items()
-        if isinstance(cap, kc.FrameCap) and step.before.caps.get(slot) is not cap
-    }  # fmt: skip
+    touched = [old for old, _ in step.recapped.values()]
+    remapped = {(cap.asid, cap.vaddr) for _, cap in step.recapped.values() if isinstance(cap, kc.FrameCap)}
     for (asid, vaddr), paddr in gone:
         replaced = (asid, vaddr) in step.now.mapped or (asid, vaddr) in remapped
         if not any(_unmaps(cap, asid, vaddr, paddr, replaced=replaced) for cap in touched):
@@ -190,18 +175,15 @@ def badges_are_set_once(step: Step) -> str | None:
 
     A word that is asked for is the sixth of a Mint, whose source has no badge.
     """
-    if step.same_caps:
-        return None
-    before = step.before.caps
-    new = [(slot, cap) for slot, cap in step.now.caps.items() if before.get(slot) is not cap and badge(cap)]
+    new = [(slot, old, cap) for slot, (old, cap) in step.recapped.items() if badge(cap)]
     if not new:
         return None
-    known = {(id(regions.referent(cap)), badge(cap)) for cap in before.values() if badge(cap)}
-    for slot, cap in new:
+    known = {(id(regions.referent(cap)), badge(cap)) for cap in step.before.caps.values() if badge(cap)}
+    for slot, old, cap in new:
         if (id(regions.referent(cap)), badge(cap)) in known:
             continue
-        old, words = before.get(slot), step.request.words
-        if old is not None and regions.referent(old) is regions.referent(cap):
+        words = step.request.words
+        if old is not ko.NULL and regions.referent(old) is regions.referent(cap):
             return f"the badge of {name_of(slot)} became {badge(cap):#x}"
         if step.request.label != labels.CNODE_MINT or len(words) < 6 or words[5] != badge(cap):
             return f"{name_of(slot)} {describe(cap)} has a badge that nobody asked for"

@@ -10,7 +10,7 @@ from typing import Any
 from capkernel.abi import labels
 from capkernel.kernel import caps as kc
 from capkernel.kernel import objects as ko
-from capkernel.kernel.objects import Cap, Slot
+from capkernel.kernel.objects import NULL, Cap, Slot
 from specs.invariants import regions
 from specs.invariants.parts import CAPS, REFERENCES, parts
 from specs.invariants.regions import describe
@@ -48,9 +48,9 @@ _OWN_SLOTS = (ko.TCB, ko.SlotContainer)
 
 def caps_vanish_only_when_asked(step: Step) -> str | None:
     """T6b: a cap goes only if somebody deletes it, revokes what it was derived from, or destroys what it lies in."""
-    if step.same_caps:
+    gone = [(slot, cap) for slot, (cap, new) in step.recapped.items() if new is NULL]
+    if not gone:
         return None
-    gone = [(slot, cap) for slot, cap in step.before.caps.items() if slot.cap is not cap and slot not in step.now.caps]
     kept = {id(cap) for cap in step.now.caps.values()}
     for slot, cap in gone:
         if id(cap) in kept or _has_moved(step, cap) or type(slot.container) in _OWN_SLOTS:
@@ -65,9 +65,8 @@ def _has_moved(step: Step, cap: Cap) -> bool:
     if not step.completed or step.request.label not in _MOVES:
         return False
     return any(
-        type(new) is type(cap) and regions.region(new) == regions.region(cap)
-        for slot, new in step.now.caps.items() if step.before.caps.get(slot) is not new
-    )  # fmt: skip
+        type(new) is type(cap) and regions.region(new) == regions.region(cap) for _, new in step.recapped.values()
+    )
 
 
 def _may_go(step: Step, slot: Slot) -> bool:
@@ -138,8 +137,8 @@ def new_memory_is_zero(step: Step) -> str | None:
     if not isinstance(step.invoked, kc.UntypedCap):
         return None
     memory = step.after.machine.memory
-    for slot, cap in step.now.caps.items():
-        if slot in step.before.caps or not isinstance(cap, kc.FrameCap | kc.PageTableCap | kc.IOPageTableCap):
+    for slot, (old, cap) in step.recapped.items():
+        if old is not NULL or not isinstance(cap, kc.FrameCap | kc.PageTableCap | kc.IOPageTableCap):
             continue
         start, end = regions.region(cap) or (0, 0)
         if not getattr(cap, "is_device", False) and memory.read(start, end - start).strip(b"\0"):

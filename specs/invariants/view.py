@@ -5,7 +5,7 @@ Gathered afresh by following references from the kernel's variables, as a debugg
 """
 
 from collections.abc import Callable, Iterable
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from capkernel.kernel import objects as ko
@@ -44,7 +44,7 @@ _REFERENCES = {kind: _references(names) for kind, names in _NAMES.items()}
 _OF_STATES = {kind: _references(names) for kind, names in _STATE_NAMES.items()}
 """The same for what a thread's state carries."""
 _CONTAINERS = (TCB, ko.CNode, SlotContainer)
-_PADDR = attrgetter("paddr")
+_PADDR, _SAID = attrgetter("paddr"), itemgetter(1)
 
 
 def name_of(item: Any) -> str:
@@ -85,7 +85,7 @@ class View:
         """Objects by kind that have changed since all invariants held; None if nothing is known of that."""
         self._made: dict[Any, Any] = {}
         self._by_caps: dict[Callable[[Cap], Any], dict[Slot, Any]] = {}
-        self._changed: tuple[Slot, ...] | None = None
+        self.changed: tuple[Slot, ...] | None = None
         """Slots that have changed since all invariants held; None if nothing is known of that."""
         self._by_slots: dict[Any, Any] = {}
         """What slots lead to."""
@@ -203,7 +203,7 @@ class View:
         self._asids, self._spaces, self._io_spaces = other._asids, other._spaces, other._io_spaces
         if changed is None:
             return
-        self._changed = changed
+        self.changed = changed
         self._tree = regrow(other.tree, self.slots, changed)
         for say, said in other._by_caps.items():
             self._by_caps[say] = found = dict(said)
@@ -233,9 +233,15 @@ class View:
             _tell(say, self.slots, self._by_caps[say])
         return self._by_caps[say]
 
+    def in_order(self, say: Callable[[Cap], T | None]) -> list[tuple[Slot, T]]:
+        """The same, put in order by what is said. It is kept so: there is little to be sorted in the next view."""
+        found = sorted(self.of_caps(say).items(), key=_SAID)
+        self._by_caps[say] = dict(found)
+        return found
+
     def slots_changed(self) -> list[Slot]:
         """Of the slots that hold caps, those that may have changed."""
-        return self.slots if self._changed is None else [slot for slot in self._changed if slot.cap is not NULL]
+        return self.slots if self.changed is None else [slot for slot in self.changed if slot.cap is not NULL]
 
     def touched(self, kind: type) -> list[Any]:
         """Of the objects of that class, the kernel's idle ones excepted, those that may have changed."""
