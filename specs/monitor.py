@@ -91,15 +91,15 @@ class Monitor:
         elif seen is None:
             self._step = Step(View(self.state, self.machine, self._cnodes), trap, self.recorder)
         else:
-            seen.picture.refresh(self.state, seen.look.refresh(self.state.current))
-            self._step = Step(seen.view, trap, self.recorder, seen.picture, seen.buffers)
+            self._step = seen.begin(trap, self.recorder)
 
     def after(self, trap: Trap) -> None:
         """The kernel has dealt with a trap."""
         if not self._is_due():
             return
         self.checked += 1
-        found = self._incremental() if self._seen is not None and self._step is not None else None
+        seen, step = self._seen, self._step
+        found = None if seen is None or step is None else seen.judge(step, self.policy(), self.also)
         if found is None:
             found = self._from_scratch()
         self.violations += [self.said(violation) for violation in found]
@@ -116,16 +116,6 @@ class Monitor:
             found += check_step(self._step, self.also)
             if self.every == 1 and self.incremental:
                 self._seen = Seen(view, self._step.now)
-        return found
-
-    def _incremental(self) -> list[Violation] | None:
-        """Look at what has changed, and evaluate what depends on that; None if everything has to be gathered anew."""
-        seen, step = self._seen, self._step
-        if seen is None or step is None or not seen.renew(self.policy()):
-            return None
-        step.finish(seen.view, seen.picture, seen.changed)
-        found = check_view(seen.view, seen.look.mask) + check_step(step, self.also)
-        seen.look.settle()
         return found
 
     def said(self, violation: Violation) -> str:

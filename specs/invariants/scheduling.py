@@ -76,22 +76,20 @@ def valid_refills(view: View) -> str | None:
 
 
 def _wrong_refills(sc: SchedContext, least: int) -> list[str]:
-    name, refills = name_of(sc), sc.refills
-    shown = [(r.time, r.amount) for r in refills]
+    refills = sc.refills
     if not refills or (sc.period == 0 and len(refills) != 2):
-        return [f"{name} has {len(refills)} refills"]
-    problems = []
+        return [f"{name_of(sc)} has {len(refills)} refills"]
+    wrong = []
     if refills[0].amount < least:
-        problems.append(f"{name}: the first refill is below the minimum: {shown}")
-    if sc.period == 0:
-        return problems
-    if any(a.time + a.amount > b.time for a, b in pairwise(refills)):
-        problems.append(f"{name}: refills overlap or are out of order: {shown}")
-    if sum(r.amount for r in refills) > sc.period:
-        problems.append(f"{name}: more budget than the period {sc.period}: {shown}")
-    if any(r.amount <= 0 for r in refills):
-        problems.append(f"{name}: an empty refill: {shown}")
-    return problems
+        wrong.append("the first refill is below the minimum")
+    if sc.period:
+        if any(a.time + a.amount > b.time for a, b in pairwise(refills)):
+            wrong.append("refills overlap or are out of order")
+        if sum([r.amount for r in refills]) > sc.period:
+            wrong.append(f"more budget than the period {sc.period}")
+        if any(r.amount <= 0 for r in refills):
+            wrong.append("an empty refill")
+    return [f"{name_of(sc)}: {what}: {[(r.time, r.amount) for r in refills]}" for what in wrong]
 
 
 CHECKS = (

@@ -1,9 +1,14 @@
 """What was seen of a state: a view, a picture, and what to compare with, brought up to date from entry to entry."""
 
+from hwmodel.cpu.trap import Trap
 from specs.invariants.authority import AUTHORITY
 from specs.invariants.changes import Look
+from specs.invariants.model import Violation
+from specs.invariants.oracle import check_step, check_view
 from specs.invariants.parts import CAPS, CONSTANTS, REFERENCES, parts
-from specs.invariants.step import Picture, buffers_of
+from specs.invariants.recorder import Recorder
+from specs.invariants.step import Picture, Step, buffers_of
+from specs.invariants.step_model import StepInvariant
 from specs.invariants.view import View, by_kind
 
 _OF_BUFFERS = CAPS | parts("TCB.ipc_buffer TCB.buffer_slot")
@@ -27,7 +32,25 @@ class Seen:
         view = self.view.copy()
         return Seen(view, self.picture.copy(), self.look.copy(view))
 
-    def renew(self, policy: object) -> bool:
+    def begin(self, trap: Trap, recorder: Recorder) -> Step:
+        """The step that a trap begins: since the last look nothing but the running thread's code has run."""
+        state = self.view.state
+        self.picture.refresh(state, self.look.refresh(state.current))
+        return Step(self.view, trap, recorder, self.picture, self.buffers)
+
+    def judge(self, step: Step, policy: object, also: tuple[StepInvariant, ...]) -> list[Violation] | None:
+        """What does not hold after a step, of what depends on that which has changed.
+
+        None if everything has to be gathered anew.
+        """
+        if not self._renew(policy):
+            return None
+        step.finish(self.view, self.picture, self.changed)
+        found = check_view(self.view, self.look.mask) + check_step(step, also)
+        self.look.settle()
+        return found
+
+    def _renew(self, policy: object) -> bool:
         """Look at what has changed; false if that is so much that everything has to be gathered anew."""
         view, look = self.view, self.look
         changed, objects = look.changes()

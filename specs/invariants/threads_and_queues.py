@@ -44,10 +44,18 @@ def sym_refs(view: View) -> str | None:
     for notification in view.of_kind(Notification):
         problems += _asymmetric_queue(notification, "notification")
     for tcb in view.threads:
-        target = getattr(tcb.state, "endpoint", None) or getattr(tcb.state, "notification", None)
-        if target is not None and tcb not in members(target.queue)[0]:
-            problems.append(f"{name_of(tcb)} is blocked on {name_of(target)} but not in its queue")
+        state = tcb.state
+        if isinstance(state, ko.BlockedOnSend | ko.BlockedOnReceive):
+            problems += _unqueued(tcb, state.endpoint)
+        elif isinstance(state, ko.BlockedOnNotification):
+            problems += _unqueued(tcb, state.notification)
     return first(problems)
+
+
+def _unqueued(tcb: TCB, target: Endpoint | Notification) -> list[str]:
+    if tcb in members(target.queue)[0]:
+        return []
+    return [f"{name_of(tcb)} is blocked on {name_of(target)} but not in its queue"]
 
 
 def _asymmetric_queue(item: Any, field: str) -> list[str]:
@@ -102,7 +110,8 @@ def valid_replies(view: View) -> str | None:
         if tcb is not None and getattr(tcb.state, "reply", None) is not reply:
             problems.append(f"{name_of(reply)} is linked to {name_of(tcb)}, which is {type(tcb.state).__name__}")
     for tcb in view.threads:
-        reply = getattr(tcb.state, "reply", None)
+        state = tcb.state
+        reply = state.reply if isinstance(state, ko.BlockedOnReceive | ko.BlockedOnReply) else None
         if reply is not None and reply.tcb is not tcb:
             problems.append(f"{name_of(tcb)} waits with {name_of(reply)}, which is linked to another thread or none")
     return first(problems)
@@ -150,18 +159,12 @@ def _broken_links(reply: Reply) -> list[str]:
 def _places(view: View) -> dict[TCB, list[str]]:
     """Each queue in which each thread is found, by walking all queues."""
     found: dict[TCB, list[str]] = {}
-
-    def enter(queue: ko.TCBQueue, name: str) -> None:
+    queues = {f"ready {index}": queue for index, queue in view.state.ready.items() if queue.head is not None}
+    queues["release"] = view.state.release
+    waited_on = [item for item in view.of_kind(Endpoint) + view.of_kind(Notification) if item.queue.head is not None]
+    for name, queue in [*queues.items(), *[(name_of(item), item.queue) for item in waited_on]]:
         for tcb in members(queue)[0]:
             found.setdefault(tcb, []).append(name)
-
-    for index, queue in view.state.ready.items():
-        if queue.head is not None:
-            enter(queue, f"ready {index}")
-    enter(view.state.release, "release")
-    for item in view.of_kind(Endpoint) + view.of_kind(Notification):
-        if item.queue.head is not None:
-            enter(item.queue, name_of(item))
     return found
 
 
