@@ -1,10 +1,12 @@
 """``capkernel invariants``: every statement that is checked, its name in the proofs, and what it has caught."""
 
+import ast
 import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +63,14 @@ def _statement(item: Any, how: str) -> Statement:
 
 
 def _story(check: Callable[..., Any]) -> str:
-    return inspect.getdoc(check) or ""
+    """What its docstring says. A compiled function has none, but its source stands beside it."""
+    said = inspect.getdoc(check)
+    if said:
+        return said
+    package, _, module = check.__module__.rpartition(".")
+    source = ast.parse((files(package) / f"{module}.py").read_text())
+    functions = (node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == check.__name__)
+    return next((ast.get_docstring(function) or "" for function in functions), "")
 
 
 def invariants(
