@@ -254,8 +254,8 @@ def test_what_came_too_fast_is_missing_as_well() -> None:
 class Machine:
     """A file server and an audit server on a disk, and a client who fills it."""
 
-    def __init__(self, *, keeps_reserve: bool) -> None:
-        self.disk, self.keeps_reserve, self.records = FakeDisk(8 * 32), keeps_reserve, 0
+    def __init__(self, kind: Any = LittlefsVolume, *, keeps_reserve: bool) -> None:
+        self.disk, self.kind, self.keeps_reserve, self.records = FakeDisk(8 * 32), kind, keeps_reserve, 0
         self.root: Any = None
         self.writer: Any = None
         self.auditor: Any = None
@@ -264,12 +264,16 @@ class Machine:
 
     def boot(self) -> None:
         """Power is there again; nothing in memory is left."""
-        volume = LittlefsVolume(CachedDisk(Disk(self.disk, REGION)), keeps_reserve=self.keeps_reserve)
-        self.disk.run(volume.open())
-        self.root = Tree(volume).root_directory(ALL_RIGHTS)
+        self.mount()
         with suppress(AlreadyExists):
             self.disk.run(self.root.make_directory("audit"))
         self.serve(MissingRecords())
+
+    def mount(self) -> None:
+        """Another life of the file server."""
+        volume = self.kind(CachedDisk(Disk(self.disk, REGION)), keeps_reserve=self.keeps_reserve)
+        self.disk.run(volume.open())
+        self.root = Tree(volume).root_directory(ALL_RIGHTS)
 
     def serve(self, missing: MissingRecords) -> None:
         """Another life of the audit server, with that in its memory."""
@@ -340,7 +344,7 @@ STEPS = st.one_of(
     st.tuples(st.just("free"), st.integers(0, 3), st.just(0)),
     st.tuples(st.just("record"), st.integers(1, 24), st.just(0)),
     st.tuples(st.just("record"), st.integers(1, 24), st.just(0)),
-    st.tuples(st.just("die"), st.just(0), st.just(0)), st.tuples(st.just("cut"), st.integers(0, 40), st.integers(0, 9)),
+    st.tuples(st.sampled_from(["die", "files die"]), st.just(0), st.just(0)), st.tuples(st.just("cut"), st.integers(0, 40), st.integers(0, 9)),
     st.tuples(st.just("off"), st.just(0), st.just(0)),
 )  # fmt: skip
 
@@ -358,6 +362,9 @@ def lived(machine: Machine, steps: list[tuple[str, int, int]]) -> Machine:
                     machine.record()
             case "die":
                 machine.serve(machine.auditor.missing)
+            case "files die":
+                machine.mount()
+                machine.serve(machine.auditor.missing)
             case "cut":
                 machine.disk.writes_left = number
                 machine.record()
@@ -372,12 +379,31 @@ def lived(machine: Machine, steps: list[tuple[str, int, int]]) -> Machine:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(STEPS, min_size=2, max_size=14))
-@example([("fill", 0, 300), ("record", 2, 0)])
-def test_no_record_is_lost_in_silence_however_full_the_disk_is_and_whenever_the_power_goes(
-    steps: list[tuple[str, int, int]],
+@given(st.sampled_from([LittlefsVolume, FatVolume]), st.lists(STEPS, min_size=2, max_size=14))
+@example(LittlefsVolume, [("fill", 0, 300), ("record", 2, 0)])
+def test_no_record_is_lost_in_silence_however_full_the_disk_is_and_whoever_dies_or_the_power_goes(
+    kind: Any, steps: list[tuple[str, int, int]]
 ) -> None:
-    lived(Machine(keeps_reserve=True), steps)
+    lived(Machine(kind, keeps_reserve=True), steps)
+
+
+@pytest.mark.parametrize("kind", [LittlefsVolume, FatVolume])
+def test_a_gap_that_is_open_when_the_file_server_dies_is_closed_when_there_is_room(kind: Any) -> None:
+    machine = Machine(kind, keeps_reserve=True)
+    lived(machine, [("record", 1, 0), ("fill", 0, 300), ("record", 40, 0)])
+    assert machine.auditor.trail.open_gap is not None
+    missing = machine.auditor.missing
+    for _ in range(2):
+        machine.mount()
+        machine.serve(missing)
+        machine.record()
+    assert machine.auditor.trail.open_gap is not None
+    machine.free(0)
+    machine.mount()
+    machine.serve(missing)
+    machine.record()
+    assert machine.auditor.trail.open_gap is None
+    machine.check()
 
 
 def test_without_the_reserve_records_are_lost_in_silence() -> None:
