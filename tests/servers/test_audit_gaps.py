@@ -344,7 +344,8 @@ STEPS = st.one_of(
     st.tuples(st.just("free"), st.integers(0, 3), st.just(0)),
     st.tuples(st.just("record"), st.integers(1, 24), st.just(0)),
     st.tuples(st.just("record"), st.integers(1, 24), st.just(0)),
-    st.tuples(st.sampled_from(["die", "files die"]), st.just(0), st.just(0)), st.tuples(st.just("cut"), st.integers(0, 40), st.integers(0, 9)),
+    st.tuples(st.sampled_from(["die", "files die"]), st.just(0), st.just(0)),
+    st.tuples(st.just("cut"), st.integers(0, 40), st.integers(0, 9)),
     st.tuples(st.just("off"), st.just(0), st.just(0)),
 )  # fmt: skip
 
