@@ -25,6 +25,8 @@ class Role(Enum):
     """Who wants signs of life."""
     UPDATE = "supervisor for updates"
     METRONOME = "metronome"
+    WARD = "ward"
+    """Who is watched over by a guardian, and says to it that he lives."""
     ANY = "anybody"
     """Not declared here, or known only as it runs."""
 
@@ -33,12 +35,14 @@ class Role(Enum):
 class Asks:
     """What a program asks through a cap: an interface, and whether it wants to change what it finds, or only reads.
 
-    If it asks only when the description gives it a variable, ``given`` is that variable's name.
+    If it asks only when the description gives it a variable, ``given`` is that variable's name; ``optional`` says that
+    it also works where the cap leads nowhere.
     """
 
     interface: Callable[..., Interface]
     to_change: bool = False
     given: str = ""
+    optional: bool = False
 
 
 @frozen
@@ -80,7 +84,7 @@ class Uses:
     is itself to those at the other ends. ``required`` are channels without which it does not work.
 
     ``needs`` are variables that have to be set; ``shares`` those that have to be, for memory that it shares with whom
-    it asks, if it has a domain of its own.
+    it asks, if it has a domain of its own. ``holds`` are slots of endpoints and of lifecycles that it has to have then.
     """
 
     asks: Mapping[int, Asks] | ByTable[Asks] = field(factory=dict)
@@ -91,6 +95,7 @@ class Uses:
     required: frozenset[int] = frozenset()
     needs: frozenset[str] = frozenset()
     shares: frozenset[str] = frozenset()
+    holds: frozenset[int] = frozenset()
 
 
 def with_readers(interface: Callable[..., Interface], clients: Iterable[int], first_reader: int) -> dict[int, Serves]:

@@ -32,6 +32,7 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.line_editor import LineEditor
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
 from servers.text import harmless
@@ -483,6 +484,11 @@ class ConsoleProgram(ABC):
     it slots that last, and memory for reply objects.
     """
 
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(WRITERS, Serves(Console)) | {INPUT: Serves(ConsoleInput)}, interrupts=frozenset({IRQ}),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers"}), holds=frozenset({ENDPOINT}),
+    )
     state: int = 0
     state_size: int = 0x1_0000
 

@@ -3,16 +3,17 @@
 With memory that outlives it (``state``) it can give way to its next version, if the content fits there.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import frozen
 
-from capkernel.protocols.block import SECTOR, BlockInfo
+from capkernel.protocols.block import SECTOR, Block, BlockInfo
 from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.drivers.sectors import CheckedBlock
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 
 registers: int = 0
@@ -23,8 +24,8 @@ sectors: int = 2048
 state: int = 0
 state_size: int = 0x20_1000
 
-SUPERVISOR, UPDATE = 1, 20
-"""Channels."""
+IRQ, SUPERVISOR, CLIENTS, UPDATE = 0, 1, range(2, 10), 20
+"""Channels; the interrupt is that of a disk in whose driver's place it is."""
 
 
 @frozen
@@ -71,6 +72,12 @@ class RamDisk(CheckedBlock):
 
 class Program:
     """The driver without a device."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(CLIENTS, Serves(Block)),
+        signals={IRQ: Role.ANY, SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"transfer"}),
+    )
 
     def __init__(self) -> None:
         self.service: Any = None

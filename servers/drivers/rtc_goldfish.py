@@ -1,7 +1,7 @@
 """The wall clock on the registers of the Goldfish platform's: time of day, and alarms by it."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from capkernel.protocols.clocks import MAX_NS, RealTimeClock
 from capkernel.protocols.failures import DeviceError, Malformed, NotPermitted
@@ -11,6 +11,7 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from servers.drivers.deadlines import Alarms, Deadlines, KeptAlarms
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 
 registers: int = 0
@@ -95,6 +96,12 @@ def _check(ns: int) -> None:
 
 class Program:
     """The driver."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves={channel: Serves(RealTimeClock, read_only=channel != SETTER) for channel in (*CLIENTS, SETTER)},
+        interrupts=frozenset({IRQ}), signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers"}),
+    )
 
     def __init__(self) -> None:
         self.deadlines = Deadlines()

@@ -10,7 +10,7 @@ sleeps on until his moment.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from attrs import define, frozen
 
@@ -23,6 +23,7 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
 from servers.drivers.deadlines import Alarms, Deadlines, KeptAlarms
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 from servers.system.waiting import Callers, KeptRequest, LastingReplies, keep_request
 
@@ -193,6 +194,11 @@ class TimerProgram(ABC):
     it slots that last, and memory for reply objects.
     """
 
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(CLIENTS, Serves(Timer)), interrupts=frozenset({IRQ}),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers"}),
+    )
     state: int = 0
     state_size: int = 0x1000
 

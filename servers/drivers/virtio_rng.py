@@ -9,7 +9,7 @@ What this does not do: it mixes nothing, estimates nothing, and does not make a 
 out are forgotten, but Python does not wipe the memory in which they were.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from capkernel.protocols.entropy import MAX_COUNT, Entropy
 from capkernel.protocols.failures import Malformed
@@ -18,7 +18,8 @@ from capkernel.protocols.service import Service
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
 from capkernel.user.tasks import Condition
-from servers.drivers.virtio import PATIENCE, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.drivers.virtio import IRQ, PATIENCE, SUPERVISOR, Buffer, Device, DeviceMisbehaved, Layout, Queue
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import decline, retire
 
 registers: int = 0
@@ -123,6 +124,12 @@ class EntropyServant(Entropy):
 
 class Program:
     """The driver."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(CLIENTS, Serves(Entropy)), interrupts=frozenset({IRQ}),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"registers", "rings"}),
+    )
 
     def __init__(self) -> None:
         self.source: Any = None

@@ -17,9 +17,12 @@ def judge(system: Mapping[str, DescribedDomain]) -> Iterator[Misfit]:
     """Everything that is wrong, with any of the programs that a domain can have."""
     others = [wired(system, domain, _OWN) for domain in system.values()]
     for domain in system.values():
+        told = set[str]()
         for number in range(len(domain.programs)):
             for error in wrong_with(wired(system, domain, number), others):
-                yield _misfit(domain, error)
+                if str(error) not in told:
+                    told.add(str(error))
+                    yield _misfit(domain, error)
 
 
 def wired(system: Mapping[str, DescribedDomain], domain: DescribedDomain, number: int) -> Wired:
@@ -38,7 +41,10 @@ def wired(system: Mapping[str, DescribedDomain], domain: DescribedDomain, number
     asks = {BASE_ENDPOINT_CAP + channel: end for channel, end in channels.items()} | slots
     described = Described(domain.name, domain.programs[number], {each: each for each in outside}, channels, asks)
     granted = frozenset(domain.asks)
-    return Wired(described, program, domain.variables, domain.tables, outside, is_alone=True, granted=granted)
+    return Wired(
+        described, program, domain.variables, domain.tables, outside, is_alone=True, granted=granted,
+        held=granted | domain.lifecycles.keys(),
+    )  # fmt: skip
 
 
 def outside_of(system: Mapping[str, DescribedDomain], way: Way) -> Outside:

@@ -34,7 +34,8 @@ class Wired:
     """A part, its program's class, which of its variables are set, and the texts of the tables that it is given.
 
     ``outside`` is where its channels that lead outside lead, as far as that is known. ``is_alone`` says that it has a
-    domain of its own; ``granted`` are the caps by which it can ask in a way that is no channel's.
+    domain of its own; ``granted`` are the caps by which it can ask in a way that is no channel's, ``held`` these and
+    those to lifecycles.
     """
 
     part: Described
@@ -44,6 +45,7 @@ class Wired:
     outside: Mapping[int, Outside] = field(factory=dict)
     is_alone: bool = False
     granted: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
 
     @property
     def uses(self) -> Uses | None:
@@ -82,6 +84,7 @@ def wrong_with(wired: Wired, others: Sequence[Wired]) -> Iterator[TableError]:
         yield from _unset(wired, uses)
         yield from _outside(wired, uses)
         yield from _missing(wired, uses)
+        yield from _empty(wired, uses)
         if asks is not None:
             yield from _unused(wired, uses, asks)
             yield from _unconnected(wired, asks, others)
@@ -135,11 +138,20 @@ def _missing(wired: Wired, uses: Uses) -> Iterator[TableError]:
         alone, linked = f'as in <irq irq="..." id="{channel}" />', f"as in outside = {{ {channel} = 0 }}, if 0 is the"
         yield TableError(what, (part.name,), alone if wired.is_alone else f"{linked} domain's interrupt")
     for channel in sorted(uses.required - set(part.outside)):
-        role = uses.signals[channel].value
-        what = f"{part.name}: channel {channel}, by which a {role} signals {part.program}, leads nowhere"
+        role = uses.signals[channel]
+        who = "somebody" if role is Role.ANY else f"a {role.value}"
+        what = f"{part.name}: channel {channel}, by which {who} signals {part.program}, leads nowhere"
         alone = f'as in <channel> with <end pd="{part.name}" id="{channel}" />'
-        linked = f"as in outside = {{ {channel} = 3 }}, if 3 of the domain leads to a {role}"
+        linked = f"as in outside = {{ {channel} = 3 }}, if 3 of the domain leads to {who}"
         yield TableError(what, (part.name,), alone if wired.is_alone else linked)
+
+
+def _empty(wired: Wired, uses: Uses) -> Iterator[TableError]:
+    """Slots without a cap that it has to have."""
+    part = wired.part
+    for slot in sorted(uses.holds - wired.held if wired.is_alone else ()):
+        what = f"{part.name}: slot {slot}, in which {part.program} needs a cap of its own, is empty"
+        yield TableError(what, (part.name,), f'as in <?capkernel grant pd="{part.name}" ... slot="{slot}"?>')
 
 
 def _unused(wired: Wired, uses: Uses, asks: Mapping[int, Asks]) -> Iterator[TableError]:
@@ -155,7 +167,7 @@ def _unused(wired: Wired, uses: Uses, asks: Mapping[int, Asks]) -> Iterator[Tabl
 def _unconnected(wired: Wired, asked: Mapping[int, Asks], above: Sequence[Wired]) -> Iterator[TableError]:
     part = wired.part
     for cap, asks in asked.items():
-        if cap not in part.asks and cap not in wired.granted:
+        if cap not in part.asks and cap not in wired.granted and not asks.optional:
             what = f"{part.name}: {named(cap)}, through which {part.program} asks a {_name(asks)}, leads nowhere"
             yield TableError(what, (part.name,), _who_serves(asks, above))
 
@@ -164,7 +176,7 @@ def _asked(
     part: Described, cap: int, end: End, asks: Asks | None, asked: Wired, above: Sequence[Wired]
 ) -> Iterator[TableError]:  # fmt: skip
     serves = asked.serves()
-    if serves is None or not hasattr(asked.program, "root"):
+    if serves is None or not (asked.is_alone or hasattr(asked.program, "root")):
         return
     at, leads = part.key_of(cap), f"{part.name}: {named(cap)} leads to {end.part}'s channel {end.channel}"
     if end.channel not in serves:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -40,6 +40,7 @@ from capkernel.user.codec import MessageError
 from capkernel.user.loop import BASE_ENDPOINT_CAP, INPUT_CAP, PD, REPLY_CAP
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, Uses
 from servers.shell import commands, process_commands
 from servers.shell import system_commands as system_commands
 from servers.shell.commands import COMMANDS, describe, end_of
@@ -117,8 +118,24 @@ class Places:
     description_size: int
 
 
+_ASKS: Final = {
+    CONSOLE: Asks(Console), INPUT: Asks(ConsoleInput), COMPLAINTS: Asks(Supervision, optional=True),
+    SUPERVISOR: Asks(Supervision), TIMER: Asks(Timer), NETWORK: Asks(Network, optional=True), LAUNCHER: Asks(Launcher),
+    MEMORY: Asks(Account), LOG: Asks(Log), LOG_READER: Asks(LogReader), AUDIT: Asks(Audit),
+    AUDIT_READER: Asks(AuditReader), CLOCK: Asks(RealTimeClock), ENTROPY: Asks(Entropy), PAGER: Asks(Pager),
+    USAGE: Asks(Usage),
+}  # fmt: skip
+"""What the shell asks, by channel."""
+
+
 class Program:
     """The shell for a terminal: lines are edited key by key, with history and completion."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + channel: asks for channel, asks in _ASKS.items()}
+        | {ROOT: Asks(Mounts), NAMES: Asks(NameSpace)},
+        needs=frozenset({"status", "description"}), shares=frozenset({"services_region"}),
+    )
 
     def __init__(self) -> None:
         self.editor = Editor()

@@ -7,7 +7,7 @@ it waited in vain several times in a row is not asked for a while (``mirror_note
 
 import tomllib
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from capkernel.protocols.block import Block, BlockInfo
 from capkernel.protocols.client import Connection, connect
@@ -20,6 +20,7 @@ from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
 from servers.drivers.sectors import CheckedBlock
+from servers.neighbours import Asks, Role, Uses, with_readers
 from servers.storage.disk import Disk
 from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
@@ -114,6 +115,11 @@ class Program:
     what outlives it; what it tells others of its disks (``mirror_status``).
     """
 
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + channel: Asks(Block, to_change=True) for channel in DISKS},
+        serves=with_readers(Block, CLIENTS, FIRST_READER), signals={SUPERVISOR: Role.SUPERVISOR},
+        needs=frozenset({"transfer"}), shares=frozenset({"first_transfer", "second_transfer"}),
+    )
     transfer: int = 0
     transfer_size: int = 0x1_0000
     reader_transfer: int = 0

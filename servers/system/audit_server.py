@@ -18,7 +18,7 @@ little: who may write how much, and caps.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from attrs import define, evolve, field, frozen
 from cryptography.exceptions import InvalidSignature
@@ -47,6 +47,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, ByTable, Role, Serves, Uses
 from servers.system.audit_gap import Missing, MissingRecords
 from servers.system.authors import read_authors
 from servers.system.pages import close, open_or_create, read_all, write_all
@@ -410,8 +411,23 @@ def restore_audit(kept: KeptAudit, servants: Mapping[int, Interface], service: S
     restore_given(service, [servants[channel] for channel in kept.channels], kept.caps)
 
 
+def served(text: str) -> dict[int, Serves]:
+    """Whom it serves, by channel, with this table of names. Raises ChannelNameError."""
+    writers = [channel for channel in read_authors(text) if channel in WRITERS]
+    return dict.fromkeys(writers, Serves(Audit)) | dict.fromkeys(READERS, Serves(AuditReader))
+
+
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={
+            BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True), BASE_ENDPOINT_CAP + ENTROPY: Asks(Entropy),
+        },
+        serves=ByTable("names", served),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"names"}), holds=frozenset({ENDPOINT}),
+    )
 
     def __init__(self) -> None:
         self.auditor: Any = None

@@ -5,9 +5,12 @@ outlives it. In a ring of three (``warden``, guardian, supervisor) each watches 
 even if another one dies in just that moment; whoever starts that one again finds what was left undone.
 """
 
+from typing import ClassVar
+
 from capkernel.user import lifecycle
 from capkernel.user.loop import PD
 from capkernel.user.syscalls import Message
+from servers.neighbours import Role, Uses
 from servers.system.retiring import retire
 
 METRONOME, SUPERVISOR, WATCHER, UPDATE = 0, 1, 2, 3
@@ -28,6 +31,13 @@ ORDINARY = 0
 
 class Program:
     """The guardian's hooks."""
+
+    uses: ClassVar[Uses] = Uses(
+        signals=dict.fromkeys((WATCHER, *ORDERS, WORKS, FELL_BACK, ASK), Role.ANY)
+        | {METRONOME: Role.METRONOME, SUPERVISOR: Role.WARD, UPDATE: Role.UPDATE},
+        plays=dict.fromkeys((SUPERVISOR, *ORDERS, WORKS, FELL_BACK, ASK), Role.ANY) | {WATCHER: Role.WARD},
+        required=frozenset({METRONOME, SUPERVISOR}), holds=frozenset({LIFECYCLE}),
+    )
 
     def __init__(self) -> None:
         self.silent = 0

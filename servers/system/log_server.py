@@ -11,7 +11,7 @@ memory that outlives it (``state``) the server can give way to another, which re
 import re
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, field, frozen
 
@@ -28,6 +28,7 @@ from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, ByTable, Role, Serves, Uses
 from servers.system.pages import close, open_or_create, read_all, write_all
 from servers.system.rate import TICKS_PER_US, Rate
 from servers.system.retiring import Handover, decline
@@ -311,8 +312,21 @@ def _fitting(entries: list[LogEntry]) -> list[LogEntry]:
     return fitting
 
 
+def served(text: str) -> dict[int, Serves]:
+    """Whom it serves, by channel, with this table of names. Raises ChannelNameError."""
+    writers = [channel for channel in read_channel_names(text, "log") if channel in WRITERS]
+    return dict.fromkeys(writers, Serves(Log)) | dict.fromkeys(READERS, Serves(LogReader))
+
+
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True)},
+        serves=ByTable("names", served),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"names"}), holds=frozenset({ENDPOINT}),
+    )
 
     def __init__(self) -> None:
         self.journal: Any = None

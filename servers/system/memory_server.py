@@ -7,7 +7,7 @@ What is to be done is written down before it is done; a new life finishes what t
 """
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -28,6 +28,7 @@ from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message, Syscalls
+from servers.neighbours import ByTable, Role, Serves, Uses
 from servers.system.accounts import Book, MemoryRow
 from servers.system.quotas import read_quotas
 from servers.system.retiring import Handover, decline
@@ -301,8 +302,19 @@ def restore_holdings(kept: KeptHoldings, bank: Bank, service: Service) -> None:
     restore_given(service, servants, kept.caps)
 
 
+def served(text: str) -> dict[int, Serves]:
+    """Whom it serves, by channel, with these quotas. Raises QuotaError."""
+    return dict.fromkeys(read_quotas(text).accounts, Serves(Account))
+
+
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves=ByTable("quotas", served),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"quotas", "table"}), holds=frozenset({ENDPOINT}),
+    )
 
     def __init__(self) -> None:
         self.bank: Any = None

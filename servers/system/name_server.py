@@ -11,7 +11,7 @@ one asks again who gave it to him. When the server gives way to another (``state
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -39,6 +39,7 @@ from capkernel.user.kept import KeptValue
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message
+from servers.neighbours import Role, Serves, Uses
 from servers.system.lasting_slots import LastingSlots
 from servers.system.name_table import (
     Account,
@@ -309,6 +310,11 @@ class Program:
     that gives it slots that last, too.
     """
 
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(CLIENTS, Serves(NameSpace)),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        holds=frozenset({ENDPOINT}),
+    )
     table: int = 0
     table_size: int = 0x1_0000
     state: int = 0

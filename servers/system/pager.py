@@ -12,7 +12,7 @@ its endpoint. Frames, the disk's places and (in slots that last) the caps to pro
 """
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -38,6 +38,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, FAULT_BADGE, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read, write
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, Role, Serves, Uses
 from servers.system.funds import Refound
 from servers.system.page_table import (
     FIXED_WORDS,
@@ -541,6 +542,17 @@ def _restored(kept: KeptObject, paging: Paging) -> Interface:
 
 class Program:
     """The pager's hooks."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={
+            BASE_ENDPOINT_CAP + FILES: Asks(Directory, to_change=True, optional=True),
+            BASE_ENDPOINT_CAP + MEMORY: Asks(Account),
+            BASE_ENDPOINT_CAP + DISK: Asks(Block, to_change=True, given="swap_transfer"),
+        },
+        serves={CONTROL: Serves(PagingControl)} | dict.fromkeys(CLIENTS, Serves(Pager)),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"table"}), holds=frozenset({ENDPOINT}),
+    )
 
     def __init__(self) -> None:
         self.paging: Any = None

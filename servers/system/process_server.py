@@ -14,7 +14,7 @@ it, too: all that is needed to go on with them is written down (``process_table`
 Otherwise they end with it, and all is taken back.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -26,7 +26,7 @@ from capkernel.protocols.given import given_caps
 from capkernel.protocols.interface import Interface
 from capkernel.protocols.memory import PAGE, Account
 from capkernel.protocols.paging import Lost, PagingControl
-from capkernel.protocols.processes import MAX_PROGRAM, State, Status
+from capkernel.protocols.processes import MAX_PROGRAM, Launcher, State, Status
 from capkernel.protocols.service import FIRST_OPENED, OBJECT_LIMIT, Service
 from capkernel.user import process as user
 from capkernel.user import stubs
@@ -37,6 +37,7 @@ from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import read
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, ByTable, Role, Serves, Uses
 from servers.system.funds import Fund, Refound, let_go
 from servers.system.process_child import ENDPOINT, Child
 from servers.system.process_objects import OWN_CNODE, Purse, Workshop
@@ -342,8 +343,24 @@ class Left:
     version: int
 
 
+def served(text: str) -> dict[int, Serves]:
+    """Whom it serves, by channel, with these quotas. Raises QuotaError."""
+    return dict.fromkeys(read_quotas(text).launchers, Serves(Launcher))
+
+
 class Program:
     """The server's hooks."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={
+            BASE_ENDPOINT_CAP + FILES: Asks(Directory), BASE_ENDPOINT_CAP + MEMORY: Asks(Account),
+            BASE_ENDPOINT_CAP + PAGER: Asks(PagingControl, optional=True),
+            **{BASE_ENDPOINT_CAP + channel: Asks(Directory, optional=True) for channel in MORE_FILES},
+        },
+        serves=ByTable("quotas", served),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"quotas", "programs"}), holds=frozenset({ENDPOINT}),
+    )
 
     def __init__(self) -> None:
         self.server: Any = None

@@ -272,11 +272,11 @@ class SupervisionServant(Supervision):
 
 
 def watches(text: str) -> dict[int, Role]:
-    """What the supervisor is to those whom a manifest names, by channel. Raises ManifestError."""
+    """What the supervisor is to its guardian, and to those whom a manifest names, by channel. Raises ManifestError."""
     watched = read_manifest(text)
-    return {each.channel: Role.SUPERVISOR if each.patience else Role.ANY for each in watched} | {
-        each.update_channel: Role.UPDATE for each in watched if each.update_channel is not None
-    }
+    signs = {each.channel: Role.SUPERVISOR if each.patience else Role.ANY for each in watched}
+    updates = {each.update_channel: Role.UPDATE for each in watched if each.update_channel is not None}
+    return {GUARDIAN: Role.WARD} | signs | updates
 
 
 def served(text: str) -> dict[int, Serves]:

@@ -6,7 +6,7 @@ sums are kept here, so they begin anew with this server, unless it gives way to 
 one could also spend a domain's time, which is why so small a program has them, and nobody who asks it.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -19,6 +19,7 @@ from capkernel.user.errors import KernelError
 from capkernel.user.loop import PD
 from capkernel.user.messages import SharedRegion
 from capkernel.user.syscalls import Message, Syscalls
+from servers.neighbours import Role, Serves, Uses
 from servers.system.retiring import Handover, decline
 
 names: int = 0
@@ -72,6 +73,12 @@ class UsageServant(Usage):
 
 class Program:
     """The server."""
+
+    uses: ClassVar[Uses] = Uses(
+        serves=dict.fromkeys(CLIENTS, Serves(Usage)),
+        signals={SUPERVISOR: Role.SUPERVISOR, UPDATE: Role.UPDATE},
+        needs=frozenset({"names"}),
+    )
 
     def __init__(self) -> None:
         self.servant: Any = None

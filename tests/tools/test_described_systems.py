@@ -1,5 +1,6 @@
 """Every description in the repository is accepted as ``capkernel check`` reads it, with the tables that it names."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -53,3 +54,32 @@ def test_every_description_is_accepted_for_a_board(path: Path, tmp_path: Path) -
 def test_the_descriptions_that_a_stage_takes_in_place_of_others_are_among_them() -> None:
     names = {str(path.relative_to(ROOT / "servers" / "systems")) for path in SYSTEMS if "servers/systems" in str(path)}
     assert {"alone/monolith.system", "campaign/monolith_network.system", "no_iommu/storage.system"} <= names
+
+
+OS: Final = ROOT / "servers" / "systems" / "os.system"
+MOVED: Final = [
+    ("every end of a channel", r'<end pd="\w+" id="(\d+)"', "59"), ("interrupts", r'<irq irq="\d+" id="(\d+)"', "58"),
+    ("slots of lifecycles and endpoints", r'kind="(?:lifecycle|endpoint)" of="\w+" slot="(\d+)"', "505"),
+    ("variables", r'setvar_vaddr="(\w+)"', "nonsense"),
+]  # fmt: skip
+OPTIONAL: Final = {"files", "network", "scratch", "mounts", "bin"}
+"""Servers that can do without a slot of their own endpoint: they are not given caps in every system."""
+
+
+@pytest.mark.parametrize(("what", "pattern", "instead"), MOVED, ids=[each[0] for each in MOVED])
+def test_whatever_of_the_operating_system_is_moved_is_refused(
+    what: str, pattern: str, instead: str, tmp_path: Path
+) -> None:
+    text, silent = OS.read_text(), []
+    found = list(re.finditer(pattern, text))
+    assert len(found) > 5
+    for each in found[:: 1 if len(found) < 40 else 5]:
+        start, end = each.span(1)
+        path = tmp_path / OS.name
+        path.write_text(text[:start] + instead + text[end:])
+        why = refused(path, [tmp_path, OS.parent], "virt_iommu")
+        own = re.search(r'kind="endpoint" of="(\w+)" slot="300"', each.group())
+        if not why and not (own and own[1] in OPTIONAL):
+            silent.append(each.group())
+        assert not why or re.search(r"\bos\.(system|toml):\d+", why)
+    assert silent == []
