@@ -10,7 +10,7 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt
@@ -24,7 +24,12 @@ between them on one disk alone if its label is one step behind; two steps mean t
 """
 IDENTITY: Final = 16
 """Bytes by which a mirror knows its disks."""
-_LABEL: Final = struct.Struct("<8s16sQQQQQQ")
+_LABEL: Final = struct.Struct("<8s16sQQQQQQ8sQ")
+_FORMER: Final = struct.Struct("<8sQ")
+REMEMBERED: Final = 20
+"""Former lines that a label tells of. A disk whose line is older than all of them is refused."""
+LINE: Final = 8
+"""Bytes by which a line of content is known. A mirror's first one is zero."""
 _MAGIC: Final = b"capkmirr"
 TABLE_MAGIC: Final = b"capkvers"
 """How a table begins, behind the labels: a disk that has one was a mirror's, though its labels be spoilt."""
@@ -50,6 +55,9 @@ class State(IntEnum):
 class Label:
     """A disk's label. ``number`` counts labels written there, ``epoch`` how often one of the two was left or joined,
     ``life`` how often the mirror was opened, in steps (``STEPS``).
+
+    ``line`` says whose content it holds: whoever goes on without the other begins a line of its own, and who joins it
+    takes that over. ``past`` are the lines from which it comes, the last one first, each with the last life in it.
     """
 
     identity: bytes
@@ -59,24 +67,37 @@ class Label:
     groups: int
     side: int
     state: State
+    line: bytes = bytes(LINE)
+    past: tuple[tuple[bytes, int], ...] = ()
 
     def pack(self) -> bytes:
         """A sector."""
-        return sealed(
-            _LABEL.pack(
-                _MAGIC, self.identity, self.number, self.epoch, self.life, self.groups, self.side, self.state
-            )
+        head = _LABEL.pack(
+            _MAGIC, self.identity, self.number, self.epoch, self.life, self.groups, self.side, self.state, self.line,
+            len(self.past),
         )  # fmt: skip
+        return sealed(head + b"".join(_FORMER.pack(*each) for each in self.past))
+
+    def alone(self, last: int, chance: bytes) -> "Label":
+        """The beginning of a line of its own; ``last`` is the last life that the other disk may know of.
+
+        ``chance`` tells lines apart that begin with the same label: that of a disk, and that of a copy of it.
+        """
+        said = b"".join(number.to_bytes(8, "little") for number in (self.side, self.epoch, self.life)) + chance
+        line = blake2b(self.line + said, digest_size=LINE).digest()
+        past = ((self.line, last), *self.past)[:REMEMBERED]
+        return evolve(self, state=State.ALONE, line=line, past=past)
 
 
 def read_label(data: bytes) -> Label | None:
     """The label in a sector, if there is one."""
-    magic, identity, number, epoch, life, groups, side, state = _LABEL.unpack_from(data)
+    magic, identity, number, epoch, life, groups, side, state, line, lines = _LABEL.unpack_from(data)
     if not is_sealed(data) or magic != _MAGIC or side not in (0, 1) or state not in list(State):
         return None
-    if max(number, epoch, first_of(life)) >= ENDLESS:
+    if max(number, epoch, first_of(life)) >= ENDLESS or lines > REMEMBERED:
         return None
-    return Label(identity, number, epoch, life, groups, side, State(state))
+    past = tuple(_FORMER.unpack_from(data, _LABEL.size + place * _FORMER.size) for place in range(lines))
+    return Label(identity, number, epoch, life, groups, side, State(state), line, past)
 
 
 def label_of(start: bytes) -> Label | None:
@@ -97,12 +118,15 @@ def check_pair(labels: Sequence[Label | None]) -> None:
         return
     if one.identity != other.identity:
         raise Corrupt("the disks belong to two mirrors")
-    if one.side == other.side:
+    if one.line == other.line and one.side == other.side:
         raise Corrupt(f"both disks are disk {one.side} of a mirror")
     if one.groups != other.groups:
         raise Corrupt(f"the disks are of mirrors of {one.groups} and of {other.groups} groups")
+    are_past = _is_past(one, other), _is_past(other, one)
     went_on = one.state is other.state is State.ALONE and one.epoch == other.epoch
-    if went_on or (_is_past(one, other) and _is_past(other, one)):
+    if one.line != other.line:
+        went_on = not any(are_past) and State.BEHIND not in (one.state, other.state)
+    if went_on or all(are_past):
         raise Corrupt("each disk went on without the other")
 
 
@@ -115,6 +139,8 @@ def is_behind(own: Label | None, other: Label | None) -> bool:
 
 def _is_past(own: Label, other: Label) -> bool:
     """Whether one label is from before what the other one tells: that its disk was left, or that both were opened."""
+    if own.line != other.line:
+        return own.life <= dict(other.past).get(own.line, -1)
     was_left = other.state is State.ALONE and other.epoch > own.epoch
     return was_left or other.life - own.life >= STEPS
 

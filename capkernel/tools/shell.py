@@ -328,7 +328,8 @@ def build(
         for overlay in overlays:
             laid = lay_over(laid, path.parent / overlay, place)
         if isinstance(disk, Mirrored):
-            (place / "mirror_name.toml").write_text(f'identity = "{disk.identity.hex()}"\n', encoding="utf-8")
+            known = f'identity = "{disk.identity.hex()}"\nchance = "{disk.chance.hex()}"\n'
+            (place / "mirror_name.toml").write_text(known, encoding="utf-8")
         return _described(laid, [place, path.parent], board, terminal, programs, devices)
 
 

@@ -24,6 +24,8 @@ SMALLEST_HALF: Final = 2 * SMALLEST_DISK
 SUPERBLOCKS: Final = 8192
 """Bytes at the start of an image where littlefs says that it is one, and a mirror that it is one of its halves."""
 LITTLEFS_MAGIC: Final = b"littlefs"
+CHANCE: Final = 16
+"""Bytes."""
 
 
 class DiskError(Exception):
@@ -32,11 +34,12 @@ class DiskError(Exception):
 
 @frozen
 class Mirrored:
-    """A mirror's two disks, and by what they are known."""
+    """A mirror's two disks, and by what they are known; ``chance`` is other each time, but for who asks for a seed."""
 
     first: BlockBacking
     second: BlockBacking
     identity: bytes
+    chance: bytes = b""
 
 
 def one_disk(path: Path) -> FileDisk:
@@ -70,7 +73,7 @@ def two_disks(paths: Sequence[Path], seed: int | None) -> Mirrored:
             raise _unusable(path, f"it is empty and smaller than the other half, which has {size} bytes")
     disks = [disk or _made(path, size or NEW_DISK) for path, disk, size in zip(paths, found, sizes[::-1], strict=True)]
     identity = next((label.identity for label in labels if label), None) or new_identity(seed, paths)
-    return Mirrored(disks[0], disks[1], identity)
+    return Mirrored(disks[0], disks[1], identity, os.urandom(CHANCE) if seed is None else b"")
 
 
 def new_identity(seed: int | None, paths: Sequence[Path]) -> bytes:

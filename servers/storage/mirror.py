@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
-from capkernel.protocols.mirror_label import STEPS, Label, State, check_pair, first_of, is_behind
+from capkernel.protocols.mirror_label import LINE, STEPS, Label, State, check_pair, first_of, is_behind
 from servers.storage.mirror_copy import Found, Image, MirrorCopy
 from servers.storage.mirror_layout import MEMBERS, Version, checksum_of
 from servers.storage.mirror_notes import Notes
@@ -40,7 +40,7 @@ class Part:
 
 class Mirror:
     """The two disks as one. ``notes`` outlive it; ``rest`` is awaited now and then in what takes long; ``say`` tells
-    people.
+    people; ``chance`` is another one each time, as far as anybody can see to that.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Mirror:
         notes: Notes,
         rest: Callable[[], Awaitable[None]],
         say: Callable[[str], Awaitable[None]],
+        chance: bytes = b"",
     ) -> None:
         self.copies = copies
         self.groups = 0
@@ -58,7 +59,13 @@ class Mirror:
         self._notes = notes
         self._rest = rest
         self._say = say
-        self._epoch = self._life = 0
+        self._chance = chance
+        self._epoch = self._life = self._last = 0
+        """Of the last life both disks may know, unless one was left in it."""
+        self._line: bytes = bytes(LINE)
+        self._past: tuple[tuple[bytes, int], ...] = ()
+        self._sides = (0, 1)
+        """Which disk of the mirror each copy is by its label: they may have changed places."""
         self._owed = False
         """Whether a label must still say that a disk was left."""
         self._known: dict[int, list[Version]] = {}
@@ -122,6 +129,8 @@ class Mirror:
         behind = [side in noted or is_behind(labels[side], labels[1 - side]) for side in range(2)]
         if all(behind):
             raise DeviceError("what is on the one disk is older than what is on the other, which does not answer")
+        self._last = latest
+        self._follow(behind.index(False))
         for copy, counts_not in zip(self.copies, behind, strict=True):
             copy.is_there = copy.is_believed = not counts_not and copy.room >= self.groups
         if not any(copy.is_there for copy in self.copies):
@@ -139,6 +148,13 @@ class Mirror:
             for part in _parts(*doubted, self.sectors):
                 await self._settle(part.group, part.members)
 
+    def _follow(self, side: int) -> None:
+        """Go on with what that copy's label says."""
+        label = self.copies[side].label
+        if label is not None:
+            self._line, self._past = label.line, label.past
+            self._sides = (label.side, 1 - label.side) if side == 0 else (1 - label.side, label.side)
+
     async def _found(self, copy: MirrorCopy, is_unasked: bool = False) -> Found | None:
         """What a disk is; None if that cannot be said. Raises Corrupt if it is another mirror's."""
         if is_unasked:
@@ -154,7 +170,9 @@ class Mirror:
 
     async def _make(self) -> None:
         """Let two blank disks be a mirror."""
-        self.groups, self._epoch, self._life = min(copy.room for copy in self.copies), 1, 1
+        self.groups, self._epoch = min(copy.room for copy in self.copies), 1
+        self._life = self._last = 1
+        self._line, self._past, self._sides = bytes(LINE), (), (0, 1)
         for copy in self.copies:
             await copy.set_label(self._label(copy, State.NEW))
             await copy.format(self.groups, self._rest)
@@ -168,6 +186,7 @@ class Mirror:
 
         Step by step, and first the one that is a step behind, so that a loss of power never lets them be two apart.
         """
+        self._last = self._life
         for life in range(latest + 1, self._life + 1):
             for copy in sorted(self.copies, key=lambda each: each.label.life if each.label else 0):
                 if copy.is_there and copy.label and copy.label.life < life:
@@ -295,7 +314,10 @@ class Mirror:
         self._settled.discard(group)
 
     def _label(self, copy: MirrorCopy, state: State, step: int = 0) -> Label:
-        return copy.new_label(self._epoch + step, self._life, self.groups, state)
+        side = self._sides[copy.side]
+        return copy.new_label(
+            Label(copy.identity, 0, self._epoch + step, self._life, self.groups, side, state, self._line, self._past)
+        )
 
     # Failing, and coming back
 
@@ -325,8 +347,10 @@ class Mirror:
     async def _go_on_alone(self) -> None:
         """Let the label of the disk that is believed say that the other one is behind."""
         copy = next(copy for copy in self.copies if copy.is_believed)
-        await copy.set_label(self._label(copy, State.ALONE, 1))
+        label = self._label(copy, State.ALONE, 1).alone(self._last, self._chance)
+        await copy.set_label(label)
         self._epoch += 1
+        self._line, self._past = label.line, label.past
         self._owed = False
 
     async def look_on(self) -> None:
@@ -361,6 +385,7 @@ class Mirror:
             found = await copy.open()
             if found is Found.STRANGE or copy.room < self.groups:
                 raise DeviceError(f"it is {_words(found)}, or too small")
+            check_pair((copy.label, self.copies[1 - copy.side].label))
             await copy.set_label(self._label(copy, State.BEHIND))
         except (DeviceError, Corrupt) as failure:
             copy.leave()

@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
-from capkernel.protocols.mirror_label import PLACES, Label, State, label_of
+from capkernel.protocols.mirror_label import PLACES, Label, label_of
 from servers.storage.disk import Disk
 from servers.storage.mirror_layout import (
     EMPTY,
@@ -283,10 +283,9 @@ class MirrorCopy:
                 found.append(bytes(SECTOR))
         return b"".join(found)
 
-    def new_label(self, epoch: int, life: int, groups: int, state: State) -> Label:
-        """The label to be written next."""
-        number = self.label.number if self.label else 0
-        return Label(self.identity, number + 1, epoch, life, groups, self.side, state)
+    def new_label(self, label: Label) -> Label:
+        """That label, as the next one to be written here."""
+        return evolve(label, number=(self.label.number if self.label else 0) + 1)
 
 
 def _kept(held: Mapping[Version, bytes], versions: list[Version]) -> int:

@@ -111,7 +111,8 @@ class Program:
     """The server.
 
     Regions: shared with the clients, with those who only read (without it they can read nothing), with each disk's
-    driver; by what its disks are known (TOML: ``name = "…"``, or ``identity = "…"``, 16 bytes in hexadecimal digits);
+    driver; by what its disks are known (TOML: ``name = "…"``, or ``identity = "…"``, 16 bytes in hexadecimal digits;
+    and ``chance = "…"``, digits that are others at each start);
     what outlives it; what it tells others of its disks (``mirror_status``).
     """
 
@@ -144,7 +145,7 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Open both disks, and serve."""
-        identity = await self._identity(pd)
+        identity, chance = await self._names(pd)
         self.notes, self.page = Notes(self.state), StatusPage(self.status)
         unasked = await self.notes.in_vain()
         copies = []
@@ -165,7 +166,7 @@ class Program:
         async def say(text: str) -> None:
             await pd.print(f"{pd.name}: {text}\n")
 
-        self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say)
+        self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say, chance)
         await self.page.tell(self.mirror, Stage.OPENING)
         try:
             await self.mirror.open(unasked, await self.notes.unwritten())
@@ -179,16 +180,18 @@ class Program:
     async def _tell(self) -> None:
         await self.page.tell(self.mirror, Stage.REFUSING if self.refusing else Stage.OPEN)
 
-    async def _identity(self, pd: PD) -> bytes:
+    async def _names(self, pd: PD) -> tuple[bytes, bytes]:
+        """By what its disks are known, and chance. Raises ValueError."""
         if not self.names:
-            return identity_of(pd.name)
+            return identity_of(pd.name), b""
         table = tomllib.loads((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
+        chance = bytes.fromhex(str(table.get("chance", "")))
         if "identity" not in table:
-            return identity_of(str(table["name"]))
+            return identity_of(str(table["name"])), chance
         identity = bytes.fromhex(str(table["identity"]))
         if len(identity) != IDENTITY:
             raise ValueError(f"a mirror's identity has {IDENTITY} bytes, not {len(identity)}")
-        return identity
+        return identity, chance
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:

@@ -139,6 +139,7 @@ class MirrorBench:
             disk.power = self.power
         self.notes = Notes(0)
         self.said: list[str] = []
+        self.lives = 0
         self.mirror: Any = None
 
     def lose_power(self, *survivors: list[bool]) -> None:
@@ -160,7 +161,8 @@ class MirrorBench:
             place = 1 - side if swapped else side
             region = SharedRegion(REGION.vaddr + place * APART, REGION.size)
             copies.append(MirrorCopy(Disk(self.disks[place], region, driver_tries=3), identity_of(name), side))
-        self.mirror = Mirror(copies, self.notes, self._rest, self._say)
+        self.lives += 1
+        self.mirror = Mirror(copies, self.notes, self._rest, self._say, self.lives.to_bytes(4, "little"))
         self.mirror.piece = 1
         return self.mirror
 

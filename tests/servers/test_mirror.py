@@ -2,16 +2,19 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capkernel.protocols.block import SECTOR
 from capkernel.protocols.failures import Corrupt, DeviceError
+from capkernel.protocols.mirror_label import REMEMBERED, Label, State, is_behind, read_label
 from servers.storage.mirror import PIECE
 from servers.storage.mirror_layout import FIRST, MEMBERS, SPAN, place_of
+from servers.storage.mirror_notes import Notes
 from servers.storage.mirror_status import MirrorStatus, Stage
 from tests.servers.mirror_bench import LIES, Killed, MirrorBench
 
@@ -483,17 +486,19 @@ def test_a_disk_of_an_earlier_life_comes_back_when_all_was_compared() -> None:
 
 @settings(max_examples=200)
 @given(
-    cuts=st.lists(st.tuples(st.integers(1, 30), st.lists(st.booleans(), min_size=1, max_size=4)), max_size=5),
+    cuts=st.lists(
+        st.tuples(st.integers(1, 30), st.lists(st.booleans(), min_size=1, max_size=4), st.booleans()), max_size=5
+    ),
     side=st.integers(0, 1),
 )
 def test_a_loss_of_power_while_it_is_opened_makes_neither_disk_an_older_one(
-    cuts: list[tuple[int, list[bool]]], side: int
+    cuts: list[tuple[int, list[bool], bool]], side: int
 ) -> None:
     bench = written()
-    for writes, survivors in cuts:
+    for writes, survivors, swapped in cuts:
         bench.power.left = writes
         with suppress(DeviceError):
-            bench.open()
+            bench.open(swapped=swapped)
         bench.lose_power(survivors, survivors[::-1])
     bench.disks[1 - side].failing = True
     bench.open()
@@ -526,6 +531,132 @@ def test_disks_that_each_went_on_without_the_other_are_not_joined() -> None:
     bench.disks[1].failing = False
     with pytest.raises(Corrupt, match="each disk went on without the other"):
         bench.open()
+
+
+class Shelf:
+    """Disks of one mirror, of which any two are put into the machine; and what is known of each.
+
+    ``chains`` are the writes that a disk holds, None while it is behind or blank.
+    """
+
+    def __init__(self) -> None:
+        self.bench = written()
+        one, other = [bytes(disk.durable) for disk in self.bench.disks]
+        self.images = [one, other, bytes(len(one)), bytes(len(one))]
+        self.chains: list[tuple[int, ...] | None] = [(), (), None, None]
+        self.writes = 0
+
+    def use(self, places: tuple[int, int], *, writes: bool, whole: bool) -> str:
+        """Open two of them; why they are refused, if they are."""
+        before = [self.images[place] for place in places]
+        chains = [self.chains[place] for place in places]
+        held = sorted((chain for chain in chains if chain is not None), key=len)
+        for disk, image in zip(self.bench.disks, before, strict=True):
+            disk.durable[:] = image.ljust(len(disk.durable), b"\0")
+        self.bench.notes = Notes(0)
+        try:
+            self.bench.open()
+        except Corrupt as failure:
+            now = [bytes(disk.durable[: len(image)]) for disk, image in zip(self.bench.disks, before, strict=True)]
+            assert now == before
+            return str(failure)
+        except DeviceError as failure:
+            self._keep(places, chains)
+            return str(failure)
+        if len(held) == 2:
+            assert held[1][: len(held[0])] == held[0], "what one of them has written would vanish"
+        latest = held[-1] if held else ()
+        assert self.bench.read(3) == (self._content(latest[-1]) if latest else OLD)
+        if writes:
+            self.writes += 1
+            self.bench.write(3, self._content(self.writes))
+            latest = (*latest, self.writes)
+        if whole:
+            self.bench.look_on()
+        self.bench.flush()
+        self._keep(places, [latest if copy.is_believed else None for copy in self.bench.mirror.copies])
+        return ""
+
+    def _keep(self, places: tuple[int, int], chains: Sequence[tuple[int, ...] | None]) -> None:
+        for place, disk, chain in zip(places, self.bench.disks, chains, strict=True):
+            self.images[place], self.chains[place] = bytes(disk.durable), chain
+
+    def _content(self, number: int) -> bytes:
+        return number.to_bytes(4, "little").ljust(SECTOR, b"w")
+
+
+PAIRS = st.permutations(range(4)).map(lambda order: (order[0], order[1]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(PAIRS, st.booleans(), st.booleans()), max_size=9), st.integers(0, 9), st.integers(0, 9),
+    st.integers(0, 3),
+)  # fmt: skip
+@example([((0, 2), True, True), ((3, 1), True, True), ((0, 1), False, True)], 9, 9, 0)
+def test_whichever_two_disks_of_a_mirror_are_put_together_nothing_that_was_flushed_vanishes_in_silence(
+    uses: list[tuple[tuple[int, int], bool, bool]], saved_at: int, restored_at: int, which: int
+) -> None:
+    shelf = Shelf()
+    saved: tuple[bytes, tuple[int, ...] | None] | None = None
+    for number, (places, writes, whole) in enumerate(uses):
+        if number == saved_at:
+            saved = shelf.images[which], shelf.chains[which]
+        if number == restored_at and saved is not None:
+            shelf.images[which], shelf.chains[which] = saved
+        if any(shelf.chains[place] is not None for place in places):
+            # (Two blank ones would become another mirror.)
+            shelf.use(places, writes=writes, whole=whole)
+
+
+@pytest.mark.parametrize("lives", [0, 1, 3])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_disks_that_each_went_on_with_another_one_are_not_joined(lives: int, order: tuple[int, int]) -> None:
+    shelf = Shelf()
+    assert shelf.use((0, 2), writes=True, whole=True) == ""
+    for _ in range(1 + lives):
+        assert shelf.use((3, 1), writes=True, whole=True) == ""
+    assert shelf.use(order, writes=False, whole=True) == "each disk went on without the other"
+    assert shelf.use((3, 2), writes=False, whole=True) == "each disk went on without the other"
+    assert shelf.use((0, 2), writes=False, whole=True) == shelf.use((1, 3), writes=False, whole=True) == ""
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 2), (2, 0)])
+def test_an_older_disk_comes_back_though_the_other_one_has_changed_its_place_meanwhile(order: tuple[int, int]) -> None:
+    shelf = Shelf()
+    assert shelf.use((1, 2), writes=True, whole=True) == ""
+    assert shelf.use(order, writes=False, whole=True) == ""
+    assert shelf.chains[order[0]] == shelf.chains[order[1]] == (1,)
+
+
+def test_a_disk_that_went_on_elsewhere_while_it_did_not_answer_stays_away() -> None:
+    shelf = Shelf()
+    assert shelf.use((3, 1), writes=True, whole=True) == ""
+    bench, elsewhere = written(), shelf.images[1]
+    bench.disks[1].failing = True
+    bench.open()
+    bench.write(3, NEW)
+    bench.disks[1].failing = False
+    bench.disks[1].durable[: len(elsewhere)] = elsewhere
+    bench.look_on()
+    assert bytes(bench.disks[1].durable[: len(elsewhere)]) == elsewhere
+    assert "disk 1 stays away: each disk went on without the other" in bench.said
+    assert bench.read(3) == NEW
+
+
+@given(
+    st.lists(st.tuples(st.binary(min_size=8, max_size=8), st.integers(0, 1 << 22)), min_size=1,
+             max_size=REMEMBERED + 1, unique_by=lambda each: each[0]), st.sampled_from(list(State)), st.integers(0, 1),
+)  # fmt: skip
+def test_a_label_is_read_as_it_was_written(past: list[tuple[bytes, int]], state: State, side: int) -> None:
+    line = past.pop()[0]
+    label = Label(bytes(16), 3, 4, 5, 6, side, state, line, tuple(past))
+    assert read_label(label.pack()) == label
+    alone = label.alone(5, b"")
+    assert read_label(alone.pack()) == alone
+    assert alone.line not in (label.line, label.alone(5, b"x").line)
+    assert is_behind(label, alone)
+    assert not is_behind(alone, label)
 
 
 def test_disks_of_other_mirrors_are_told_and_not_touched() -> None:
