@@ -4,6 +4,7 @@ It decides about drivers and holds no device. What it must not do it tries, once
 """
 
 from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure, ServerDied
@@ -11,6 +12,7 @@ from capkernel.protocols.supervision import Order, Supervision
 from capkernel.user import lifecycle
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.syscalls import Message
+from servers.neighbours import Asks, Uses
 
 report: int = 0
 
@@ -22,6 +24,8 @@ ALERT, DENIED, TRIED = 0, 8, 16
 
 class Program:
     """The script."""
+
+    uses: ClassVar[Uses] = Uses(asks={BASE_ENDPOINT_CAP + SUPERVISOR: Asks(Supervision)}, needs=frozenset({"report"}))
 
     def __init__(self) -> None:
         self.tried = self.denied = 0

@@ -7,7 +7,7 @@ report.
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure, Gone, Malformed, NotPermitted, TimedOut
@@ -16,6 +16,7 @@ from capkernel.user.allocators import SlotAllocator
 from capkernel.user.inbox import Inbox
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
+from servers.neighbours import Asks, Uses
 from servers.net.closing import let_go
 from servers.net.http_client import fetch, send_all
 
@@ -39,6 +40,14 @@ PINGS, PING_PATIENCE = 5, 1000
 
 class Program:
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={
+            BASE_ENDPOINT_CAP + PINGER: Asks(Pinger), BASE_ENDPOINT_CAP + RESOLVER: Asks(Resolver),
+            BASE_ENDPOINT_CAP + ECHO: Asks(Dialer), BASE_ENDPOINT_CAP + WEB: Asks(Dialer),
+        },
+        needs=frozenset({"report"}), shares=frozenset({"region"}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.errors = 0

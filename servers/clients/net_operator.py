@@ -1,11 +1,12 @@
 """Who may take ports away: looks at each beat whether a number of a port was put into its memory, and withdraws it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Failure
 from capkernel.protocols.network import Network
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
+from servers.neighbours import Asks, Role, Uses
 
 orders: int = 0
 
@@ -16,6 +17,11 @@ PORT, WITHDRAWN, FAILED = 0, 8, 16
 
 class Program:
     """The operator."""
+
+    uses: ClassVar[Uses] = Uses(
+        asks={BASE_ENDPOINT_CAP + NETWORK: Asks(Network)}, signals={METRONOME: Role.METRONOME},
+        required=frozenset({METRONOME}), needs=frozenset({"orders"}),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.network: Any = None

@@ -1,11 +1,16 @@
 """Works a little at each beat of the metronome, and notes how late: the client that must miss no deadline."""
 
+from typing import ClassVar
+
 from capkernel.user.loop import PD
+from servers.neighbours import Role, Uses
 
 report: int = 0
 period: int = 100_000
 """Ticks between two beats, as in the system's description."""
 
+METRONOME = 0
+"""Channel."""
 BEATS, LATEST, MISSED = 0, 8, 16
 """Offsets of the words in the report: beats so far, the greatest lateness in ticks, beats whose work came too late.
 
@@ -18,6 +23,10 @@ WORK = 500
 
 class Program:
     """The client."""
+
+    uses: ClassVar[Uses] = Uses(
+        signals={METRONOME: Role.METRONOME}, required=frozenset({METRONOME}), needs=frozenset({"report"})
+    )
 
     def __init__(self) -> None:
         self.beats = self.latest = self.missed = self.done = 0
