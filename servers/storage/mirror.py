@@ -129,7 +129,8 @@ class Mirror:
         behind = [side in noted or is_behind(labels[side], labels[1 - side]) for side in range(2)]
         if all(behind):
             raise DeviceError("what is on the one disk is older than what is on the other, which does not answer")
-        self._last = latest
+        # A disk that does not answer may be a step ahead.
+        self._last = latest + STEPS - 1
         self._follow(behind.index(False))
         for copy, counts_not in zip(self.copies, behind, strict=True):
             copy.is_there = copy.is_believed = not counts_not and copy.room >= self.groups

@@ -489,10 +489,10 @@ def test_a_disk_of_an_earlier_life_comes_back_when_all_was_compared() -> None:
     cuts=st.lists(
         st.tuples(st.integers(1, 30), st.lists(st.booleans(), min_size=1, max_size=4), st.booleans()), max_size=5
     ),
-    side=st.integers(0, 1),
-)
+    side=st.integers(0, 1), reopened=st.booleans(),
+)  # fmt: skip
 def test_a_loss_of_power_while_it_is_opened_makes_neither_disk_an_older_one(
-    cuts: list[tuple[int, list[bool], bool]], side: int
+    cuts: list[tuple[int, list[bool], bool]], side: int, reopened: bool,
 ) -> None:
     bench = written()
     for writes, survivors, swapped in cuts:
@@ -503,6 +503,11 @@ def test_a_loss_of_power_while_it_is_opened_makes_neither_disk_an_older_one(
     bench.disks[1 - side].failing = True
     bench.open()
     assert bench.read(3) == OLD
+    bench.disks[1 - side].failing = False
+    if reopened:
+        bench.open()
+    bench.look_on()
+    assert bench.mirror.is_whole, bench.said
 
 
 def test_disks_of_which_the_one_went_on_and_the_other_was_opened_later_are_not_joined() -> None:
