@@ -492,7 +492,9 @@ def test_a_disk_of_an_earlier_life_comes_back_when_all_was_compared() -> None:
     side=st.integers(0, 1), reopened=st.booleans(),
 )  # fmt: skip
 def test_a_loss_of_power_while_it_is_opened_makes_neither_disk_an_older_one(
-    cuts: list[tuple[int, list[bool], bool]], side: int, reopened: bool,
+    cuts: list[tuple[int, list[bool], bool]],
+    side: int,
+    reopened: bool,
 ) -> None:
     bench = written()
     for writes, survivors, swapped in cuts:
