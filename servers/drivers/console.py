@@ -451,7 +451,7 @@ class KeptKeys:
 def keep_keys(keys: Keys, service: Service, waiting: list[KeptRequest]) -> KeptKeys:
     """What was typed and given out."""
     servants, caps = given_caps(service)
-    editors = [reader.editor.text for reader in keys.focus if reader.editor is not None]
+    editors = [reader.editor.typed for reader in keys.focus if reader.editor is not None]
     # A cap that was taken back while it was lent leads to a reader who has nothing.
     readers = [*keys.focus, *(each for each in servants if isinstance(each, InputServant) and each not in keys.focus)]
     objects = [readers.index(each) if isinstance(each, InputServant) else WRITER for each in servants]

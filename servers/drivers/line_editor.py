@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from capkernel.protocols.console import END_KEY, INTERRUPT_KEY, MAX_LINE, Ending, Line
+from servers.drivers.key_sequences import KeySequence
 
 ERASE_KEYS: Final = "\b\x7f"
 KILL_KEY: Final = "\x15"
 ENTER_KEYS: Final = "\n\r"
-_ESCAPE: Final = "\x1b"
 
 
 @define
@@ -19,12 +19,17 @@ class LineEditor:
     text: str = ""
     is_full: bool = False
     """Whether the last key found no room any more."""
-    _escape: str = ""
+    _sequence: KeySequence = field(factory=KeySequence)
+
+    @property
+    def typed(self) -> str:
+        """Keys that lead to where it is now, also in the middle of an arrow."""
+        return self.text + self._sequence.begun
 
     def key(self, key: str) -> Line | None:
         """One key; the line, if that ends it."""
         self.is_full = False
-        if self._is_escape(key):
+        if self._sequence.take(key) is not None:
             return None
         if key in ENTER_KEYS:
             return Line(Ending.ENTERED, self.text)
@@ -41,14 +46,3 @@ class LineEditor:
         elif key.isprintable():
             self.is_full = True
         return None
-
-    def _is_escape(self, key: str) -> bool:
-        """Whether a key is part of an escape sequence: ESC and a character, or ESC [ up to a final one, @ to ~."""
-        before, self._escape = self._escape, ""
-        if before == _ESCAPE:
-            self._escape = "[" if key == "[" else ""
-        elif before and " " <= key <= "?":
-            self._escape = before
-        elif key == _ESCAPE:
-            self._escape = _ESCAPE
-        return key == _ESCAPE or (before == _ESCAPE and key.isprintable()) or (bool(before) and " " <= key <= "~")

@@ -6,6 +6,8 @@ from enum import Enum
 
 from attrs import define, field
 
+from servers.drivers.key_sequences import KeySequence
+
 
 class Outcome(Enum):
     """What a key did to the line."""
@@ -17,7 +19,7 @@ class Outcome(Enum):
     ENDED = "ended"
 
 
-_ESCAPES = {"[A": "up", "[B": "down", "[C": "right", "[D": "left", "[H": "home", "[F": "end", "[3~": "delete"}
+_SEQUENCES = {"[A": "up", "[B": "down", "[C": "right", "[D": "left", "[H": "home", "[F": "end", "[3~": "delete"}
 SPECIAL = " '\"\\#"
 """Characters for which a name is put into quotation marks."""
 MAX_HISTORY = 200
@@ -40,12 +42,12 @@ class Editor:
     history: list[str] = field(factory=list)
     _place: int = 0
     _kept: str = ""
-    _escape: str | None = None
+    _sequence: KeySequence = field(factory=KeySequence)
 
     def begin(self, prompt: str) -> None:
         """Start a new line."""
         self.prompt, self.text, self.cursor = prompt, "", 0
-        self._place, self._kept, self._escape = len(self.history), "", None
+        self._place, self._kept, self._sequence = len(self.history), "", KeySequence()
 
     def picture(self) -> str:
         """What to put out so that the terminal shows the line as it is now; of a long one, a part with the cursor."""
@@ -69,11 +71,11 @@ class Editor:
 
     def key(self, key: str) -> Outcome:
         """One character as it comes from the terminal; arrows come as several."""
-        if self._escape is not None:
-            return self._in_escape(key)
+        sequence = self._sequence.take(key)
+        if sequence is not None:
+            self._move(sequence)
+            return Outcome.EDITED
         match key:
-            case "\x1b":
-                self._escape = ""
             case "\r" | "\n":
                 return Outcome.ENTERED
             case "\x03":
@@ -116,7 +118,7 @@ class Editor:
 
     def words(self) -> list[str]:
         """The words up to the cursor, without quotation marks; the last is the one that is being typed."""
-        found, rest = [], self.text[: self.cursor]
+        found, rest = [], self.text[: self.cursor].lstrip(" ")
         while (parted := _first_word(rest)) is not None:
             found.append(_bare(parted[0]))
             rest = parted[1]
@@ -124,7 +126,7 @@ class Editor:
 
     def _argument(self) -> tuple[int, str]:
         """Where the word at the cursor begins, and what it says so far."""
-        rest = self.text[: self.cursor]
+        rest = self.text[: self.cursor].lstrip(" ")
         while (parted := _first_word(rest)) is not None:
             rest = parted[1]
         return self.cursor - len(rest), _bare(rest)
@@ -147,12 +149,8 @@ class Editor:
     def _cut(self, start: int, end: int) -> None:
         self.text, self.cursor = self.text[:start] + self.text[end:], start
 
-    def _in_escape(self, key: str) -> Outcome:
-        self._escape = (self._escape or "") + key
-        if self._escape in ("[", "[3", "O"):
-            return Outcome.EDITED
-        move, self._escape = _ESCAPES.get(self._escape.replace("O", "[", 1)), None
-        match move:
+    def _move(self, sequence: str) -> None:
+        match move := _SEQUENCES.get(sequence.replace("O", "[", 1)):
             case "up" | "down":
                 self._recall(-1 if move == "up" else 1)
             case "left" | "right":
@@ -161,7 +159,6 @@ class Editor:
                 self.cursor = 0 if move == "home" else len(self.text)
             case "delete":
                 self._cut(self.cursor, min(self.cursor + 1, len(self.text)))
-        return Outcome.EDITED
 
     def _recall(self, step: int) -> None:
         """A line of before, or the one that was being typed."""
@@ -173,7 +170,7 @@ class Editor:
 
 
 def _first_word(text: str) -> tuple[str, str] | None:
-    """What comes before the first blank that is not quoted, and behind it; None if there is none."""
+    """What comes before the first blank that is not quoted, and behind that and those after it; None without one."""
     mark = ""
     for place, each in enumerate(text):
         if each == mark:
@@ -181,7 +178,7 @@ def _first_word(text: str) -> tuple[str, str] | None:
         elif not mark and each in "'\"":
             mark = each
         elif not mark and each == " ":
-            return text[:place], text[place + 1 :]
+            return text[:place], text[place:].lstrip(" ")
     return None
 
 

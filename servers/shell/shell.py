@@ -443,7 +443,9 @@ class Program:
             await self.say("  ".join(fitting))
 
     async def _choices(self, words: list[str]) -> list[str]:
-        """Numbers of processes, services, or names of files."""
+        """Commands, numbers of processes, services, or names of files."""
+        if words[0] == "help" and len(words) == 2:
+            return sorted(COMMANDS)
         if words[0] in OF_JOBS and len(words) == 2:
             jobs = [str(number) for number in self.jobs.running]
             try:

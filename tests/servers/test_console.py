@@ -105,6 +105,15 @@ def test_a_line_is_edited_echoed_and_read(make: Any) -> None:
     assert shown.endswith(ERASE + "$ hälfe\n")
 
 
+def test_a_key_that_comes_in_pieces_and_means_nothing_is_not_in_the_line(make: Any) -> None:
+    bench = make()
+    asked = bench.ask(bench.client(ConsoleInput, INPUT).read_line("$ "))
+    for piece in ("wo\x1b", "[15~r", "\x1b[3;", "5~", "d\x1b[2", "~\x1b", "O", "P", "s\x1b[1\r"):
+        bench.type(piece)
+        bench.shown()
+    assert asked.result == entered("words")
+
+
 def test_text_comes_above_the_line_that_is_being_typed(make: Any) -> None:
     bench = make()
     asked = bench.ask(bench.client(ConsoleInput, INPUT).read_line("$ "))
@@ -272,6 +281,21 @@ def test_the_editor_keeps_only_what_can_be_seen_and_has_room(keys: list[str]) ->
         if line is not None:
             assert line.text in ("", editor.text)
             editor = LineEditor()
+
+
+@given(KEYS, st.text("0123456789;<=>?", max_size=20), st.text(" !#$%*+-./", max_size=4), st.sampled_from("@AHMRu{|}~"))
+def test_the_keys_typed_so_far_lead_to_the_same_line(keys: list[str], parameters: str, between: str, final: str) -> None:
+    """So a driver that takes over knows, too, that it is in the middle of a key."""
+    first = LineEditor()
+    for key in [*keys, *"\x1b[", *parameters, *between]:
+        if first.key(key) is not None:
+            first = LineEditor()
+    second = LineEditor()
+    assert all(second.key(key) is None for key in first.typed)
+    assert second == first
+    text = first.text
+    assert second.key(final) is None
+    assert second.text == text
 
 
 @settings(max_examples=30, deadline=None)

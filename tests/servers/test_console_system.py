@@ -225,7 +225,10 @@ def test_the_command_verifies_what_the_system_wrote(tmp_path: Path) -> None:
 
 # LX-4: how much another board costs
 
-SHARED = ("console", "timer", "deadlines", "line_editor", "rtc_goldfish", "virtio", "virtio_blk", "virtio_rng")
+SHARED = (
+    "console", "timer", "deadlines", "line_editor", "key_sequences", "rtc_goldfish", "virtio", "virtio_blk",
+    "virtio_rng",
+)  # fmt: skip
 OWN = {"virt_iommu": ("console_ns16550", "timer_capkernel"), "virt_sifive": ("console_sifive", "timer_sifive")}
 
 
