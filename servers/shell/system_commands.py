@@ -6,20 +6,22 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from capkernel.protocols.audit_trail import verify
+from capkernel.protocols.audit_trail import Check, Kind, verify
 from capkernel.protocols.entropy import MAX_COUNT
-from capkernel.protocols.failures import Malformed
+from capkernel.protocols.failures import Failure, Malformed, NotFound
 from capkernel.protocols.files import INLINE
 from capkernel.protocols.interface import Cap
 from capkernel.protocols.log import LogEntry
 from capkernel.protocols.names import NameKind
-from servers.shell.commands import Shell, command
+from servers.shell.commands import Shell, command, content, describe
 from servers.shell.gifts import Gift
 from servers.text import visible
 
 SHOWN: Final = 16
 """Entries of a log that are shown if nobody says how many."""
 NS: Final = 10**9
+TRAIL, HEAD = "/audit/trail", "/audit/head"
+"""Where the audit server has its files."""
 
 
 @command("date")
@@ -59,14 +61,68 @@ async def log(shell: Shell, count: str = str(SHOWN)) -> None:
 
 @command("audit")
 async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
-    """Show the last records of the audit trail, and verify all of it: every seal, every record."""
+    """Show the last records of the audit trail, and verify all of it, as it lies in /audit.
+
+    Every record and every seal; that nothing stands behind the last seal; that the head is this trail's, and the one
+    that the audit server wrote. If /audit cannot be read, what the audit server reads is verified, and that is said.
+    """
+    wanted = _count(count)
     info, key = await shell.audit_reader.info(), await shell.audit_reader.public_key()
-    content = b""
-    while len(content) < info.size:
-        more = await shell.audit_reader.read(len(content), min(INLINE, info.size - len(content)))
+    wrong: list[str] = []
+    unseen = ""
+    try:
+        # The head first: a trail may go on behind its head, but a head not behind its trail.
+        head, trail = await _lying(shell, HEAD, wrong), await _lying(shell, TRAIL, wrong) or b""
+    except Failure as failure:
+        unseen = describe(failure)
+        head, trail = info.head.encode(), await _read_by_server(shell, info.size)
+    verdict = verify(trail, key, _checker(key), head=head, at_least=info.number)
+    wrong += [finding.text for finding in verdict.findings]
+    is_foreign = any(finding.kind is Kind.OTHER_TRAIL for finding in verdict.findings)
+    if head is not None and head != info.head.encode() and not is_foreign:
+        wrong.append("the head is not the one that the audit server wrote last")
+    records = [line for line in trail[: verdict.size].decode(errors="replace").split("\n") if line.startswith("R ")]
+    rows = [_shown(line) for line in records[-wanted:]]
+    rows += [f"WRONG: {each}" for each in wrong]
+    if unseen:
+        rows.append(f"NOT SEEN: what lies in /audit cannot be read: {unseen}")
+    # The server knows how many are missing by now in a gap that the trail has only opened.
+    known = sum(gap.count for _, gap in verdict.gaps)
+    missing = max(verdict.missing, known + info.missing)
+    if missing:
+        least = "at least " if verdict.is_missing_more else ""
+        rows.append(f"MISSING: {least}{missing} records, which were not written")
+    right = "every seal is right" + " in what the audit server reads" * bool(unseen)
+    rows.append(f"{info.number} records; {'NOT INTACT' if wrong else right}")
+    await shell.say("\n".join(rows))
+
+
+async def _lying(shell: Shell, path: str, wrong: list[str]) -> bytes | None:
+    """What is in a file; None if there is none, which is wrong."""
+    try:
+        file = await shell.paths.file(path)
+    except NotFound:
+        wrong.append(f"there is no {path}")
+        return None
+    try:
+        return await content(file)
+    finally:
+        await file.drop()
+
+
+async def _read_by_server(shell: Shell, size: int) -> bytes:
+    """The trail, as far as the audit server knows it."""
+    found = b""
+    while len(found) < size:
+        more = await shell.audit_reader.read(len(found), min(INLINE, size - len(found)))
         if not more:
-            break  # Somebody has cut the trail off: what is missing is found below.
-        content += more
+            break  # Somebody has cut the trail off: what is missing is found when it is verified.
+        found += more
+    return found
+
+
+def _checker(key: bytes) -> Check:
+    """Whether signatures are of this key."""
 
     def check(signature: bytes, data: bytes) -> bool:
         try:
@@ -75,18 +131,7 @@ async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
             return False
         return True
 
-    verdict = verify(content, key, check, head=info.head.encode() or None)
-    records = [line for line in content.decode(errors="replace").splitlines() if line.startswith("R ")]
-    rows = [_shown(line) for line in records[-_count(count) :]]
-    rows += [f"WRONG: {finding.text}" for finding in verdict.findings]
-    # The server knows how many are missing by now in a gap that the trail has only opened.
-    known = sum(gap.count for _, gap in verdict.gaps)
-    missing = max(verdict.missing, known + info.missing)
-    if missing:
-        least = "at least " if verdict.is_missing_more else ""
-        rows.append(f"MISSING: {least}{missing} records, which were not written")
-    rows.append(f"{info.number} records; " + ("every seal is right" if not verdict.findings else "NOT INTACT"))
-    await shell.say("\n".join(rows))
+    return check
 
 
 def _shown(line: str) -> str:

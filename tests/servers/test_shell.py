@@ -16,6 +16,7 @@ from capkernel.tools.shell import WITHOUT_STACK, build, status
 from hwmodel.backend import BufferBackend
 from hwmodel.block import FileDisk, RamDisk
 from hwmodel.network import NoPeer
+from servers.drivers.key_sequences import MAX_SEQUENCE
 from servers.shell.editor import COLUMNS, Editor, Outcome
 from servers.shell.shell import Program
 from tests.servers.net.wire import needs_curl, needs_lwip
@@ -120,6 +121,58 @@ def test_a_directory_s_name_with_a_blank_leaves_its_quotation_mark_open() -> Non
     assert editor.text == "cat 'my papers/list' "
 
 
+SEQUENCES = st.one_of(
+    st.builds(
+        "\x1b[{}{}{}".format,
+        st.text("0123456789:;<=>?", max_size=20),
+        st.text(" !\"#$%&'()*+,-./", max_size=4),
+        st.sampled_from([chr(code) for code in range(0x40, 0x7F)]),
+    ),
+    st.builds("\x1bO{}".format, st.sampled_from([chr(code) for code in range(0x20, 0x7F)])),
+)
+MEANT = {f"\x1b{kind}{final}" for kind in "[O" for final in "ABCDHF"} | {"\x1b[3~"}
+
+
+@given(st.lists(KEYS, max_size=20), SEQUENCES.filter(lambda each: each not in MEANT), st.data())
+def test_a_key_that_means_nothing_changes_nothing_wherever_it_is_typed(
+    keys: list[str], sequence: str, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(keys)))
+    plain = typed("".join(keys), ["one", "two"])
+    other = typed("".join([*keys[:place], sequence, *keys[place:]]), ["one", "two"])
+    assert (other.text, other.cursor, other.picture()) == (plain.text, plain.cursor, plain.picture())
+
+
+@given(st.text("ab ", max_size=8), SEQUENCES, st.data())
+def test_a_key_that_is_cut_off_leaves_the_line_as_it_is(text: str, sequence: str, data: st.DataObject) -> None:
+    """Enter and ^C do what they do, and the next line begins with nothing."""
+    begun = sequence[: data.draw(st.integers(1, len(sequence) - 1))]
+    for key, outcome in (("\r", Outcome.ENTERED), ("\x03", Outcome.INTERRUPTED), ("\t", Outcome.COMPLETE)):
+        editor = typed(text + begun)
+        assert editor.key(key) is outcome
+        assert editor.text == text
+        editor.key("5")
+        assert editor.text == text + "5"
+    editor = typed(text + begun)
+    editor.begin("> ")
+    editor.key("5")
+    assert editor.text == "5"
+
+
+def test_a_sequence_without_end_does_not_swallow_the_line() -> None:
+    assert typed("\x1b[" + "1" * 100).text == "1" * (100 - (MAX_SEQUENCE - 2))
+
+
+@pytest.mark.parametrize("blanks", [" ", "  ", "     "])
+def test_words_are_completed_however_many_blanks_are_between_them(blanks: str) -> None:
+    editor = typed(f"{blanks}kill{blanks}d")
+    assert editor.words() == ["kill", "d"]
+    editor.complete(["disk", "files"])
+    assert editor.text == f"{blanks}kill{blanks}disk "
+    assert typed(f"kill{blanks}").words() == ["kill", ""]
+    assert typed(f"cat 'a{blanks}b'{blanks}c").words() == ["cat", f"a{blanks}b", "c"]
+
+
 def test_a_line_ends_in_one_of_three_ways() -> None:
     editor = typed("ls")
     assert [editor.key(key) for key in "\r\x03\t"] == [Outcome.ENTERED, Outcome.INTERRUPTED, Outcome.COMPLETE]
@@ -171,6 +224,70 @@ def test_files_services_and_refusals() -> None:
         "/n\n/tmp", "NotFound: there is no x",
     ):  # fmt: skip
         assert expected in output, expected
+    terminal.close()
+
+
+def test_keys_that_mean_nothing_and_completion_at_the_prompt() -> None:
+    terminal = Terminal(is_plain=False)
+    for piece in ("\x1b[1", "5~mou", "\x1b", "[3;", "5~nts", "\x1b[2\r"):
+        terminal.type(piece)
+        terminal.run(5_000)
+    assert terminal.line.text.endswith("/bin\n/tmp\n\r\x1b[K/> ")
+    terminal.type("help   kil\t\r")
+    terminal.until("which the supervisor starts anew")
+    terminal.type("kill   dis\t\r")
+    terminal.until("disk: life 1 ended, life 2 has begun")
+    terminal.close()
+
+
+def test_the_audit_command_says_of_the_files_what_the_tool_says() -> None:
+    terminal = Terminal()
+    terminal.do("run hello")
+    sound = terminal.do("audit 1")
+    assert sound.endswith("2 records; every seal is right")
+    terminal.do("cp /audit/trail t")
+    terminal.do("cp /audit/head h")
+    found = []
+    for line in (
+        "append /audit/trail junk", "append /audit/trail R 3", "write /audit/head x", "write /audit/trail x",
+        "rm /audit/head", "rm /audit/trail",
+    ):  # fmt: skip
+        terminal.do("rm /audit/trail")
+        terminal.do("rm /audit/head")
+        terminal.do("cp t /audit/trail")
+        terminal.do("cp h /audit/head")
+        assert terminal.do("audit 1") == sound
+        assert terminal.do(line) == ""
+        found.append(terminal.do("audit 1"))
+    assert all(each.endswith("2 records; NOT INTACT") for each in found)
+    assert "WRONG: nobody vouches for the last 5 bytes, after record 2: they have no seal" in found[0]
+    assert "WRONG: nobody vouches for the last 4 bytes" in found[1]
+    assert "WRONG: the head is not this key's" in found[2]
+    assert "WRONG: records 1 to 2 are missing at the end: they are in the head" in found[3]
+    assert "WRONG: there is no /audit/head" in found[4]
+    assert "WRONG: there is no /audit/trail" in found[5]
+    terminal.close()
+
+
+def test_a_head_of_before_is_not_the_one_that_the_audit_server_wrote() -> None:
+    terminal = Terminal()
+    terminal.do("run hello")
+    terminal.do("cp /audit/head old")
+    terminal.do("run hello")
+    terminal.do("rm /audit/head")
+    terminal.do("cp old /audit/head")
+    said = terminal.do("audit 1").splitlines()
+    assert said[1:] == ["WRONG: the head is not the one that the audit server wrote last", "3 records; NOT INTACT"]
+    terminal.close()
+
+
+def test_the_audit_command_says_if_it_cannot_look_at_the_files() -> None:
+    terminal = Terminal()
+    terminal.do("rm /audit/head")
+    terminal.do("mkdir /audit/head")
+    said = terminal.do("audit 1").splitlines()
+    assert said[1].startswith("NOT SEEN: what lies in /audit cannot be read: ")
+    assert said[2] == "1 records; every seal is right in what the audit server reads"
     terminal.close()
 
 
