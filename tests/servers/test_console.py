@@ -284,7 +284,7 @@ def test_the_editor_keeps_only_what_can_be_seen_and_has_room(keys: list[str]) ->
 
 
 @given(KEYS, st.text("0123456789;<=>?", max_size=20), st.text(" !#$%*+-./", max_size=4), st.sampled_from("@AHMRu{|}~"))
-def test_the_keys_typed_so_far_lead_to_the_same_line(keys: list[str], parameters: str, between: str, final: str) -> None:
+def test_the_keys_typed_so_far_lead_to_one_line(keys: list[str], parameters: str, between: str, final: str) -> None:
     """So a driver that takes over knows, too, that it is in the middle of a key."""
     first = LineEditor()
     for key in [*keys, *"\x1b[", *parameters, *between]:
