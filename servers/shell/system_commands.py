@@ -79,10 +79,10 @@ async def audit(shell: Shell, count: str = str(SHOWN)) -> None:
     verdict = verify(trail, key, _checker(key), head=head, at_least=info.number)
     wrong += [finding.text for finding in verdict.findings]
     is_foreign = any(finding.kind is Kind.OTHER_TRAIL for finding in verdict.findings)
-    if head is not None and head != info.head.encode() and not is_foreign:
-        # Unless somebody has recorded something meanwhile.
-        if (await shell.audit_reader.info()).head == info.head:
-            wrong.append("the head is not the one that the audit server wrote last")
+    has_others = head is not None and head != info.head.encode() and not is_foreign
+    # (If nobody has recorded anything meanwhile.)
+    if has_others and (await shell.audit_reader.info()).head == info.head:
+        wrong.append("the head is not the one that the audit server wrote last")
     records = [line for line in trail[: verdict.size].decode(errors="replace").split("\n") if line.startswith("R ")]
     rows = [_shown(line) for line in records[-wanted:]]
     rows += [f"WRONG: {each}" for each in wrong]
