@@ -395,8 +395,13 @@ def take_all_memory() -> None:
 def test_a_batch_whose_process_the_host_ends_is_no_failure_of_the_batch(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
+    def end() -> None:
+        if number is not signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)  # Tests that run in the background may have been told to ignore it.
+        os.kill(os.getpid(), number)
+
     with pytest.raises(HostKilled, match=f"the host ended its process by {number.name}"):
-        played_alone(monkeypatch, lambda: os.kill(os.getpid(), number))
+        played_alone(monkeypatch, end)
 
 
 def test_a_batch_that_uses_up_its_processor_time_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
