@@ -13,7 +13,7 @@ PATIENCE = 120
 
 
 def capkernel(*arguments: str, before: str = "") -> "subprocess.CompletedProcess[str]":
-    """Run a command, after some Python, by somebody who hears interrupts, though the tests may run in the background."""
+    """Run a command, after some Python, by somebody who hears interrupts, in whichever way the tests are run."""
     hears = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{hears}\nimport sys\nfrom capkernel import cli\n{before}\nsys.argv[1:] = {list(arguments)!r}\ncli.main()"
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE)
