@@ -176,7 +176,10 @@ class Program:
         while self.is_open and len(self.connections) < STREAMS:
             try:
                 stream: Stream = await self.listener.accept(0)
-            except (TimedOut, QuotaExceeded, ServerDied):
+            except QuotaExceeded:
+                # What was closed counts until its browser knows of it: with the next beat, again.
+                return
+            except (TimedOut, ServerDied):
                 self.is_crowded = False
                 return
             except Gone:
@@ -213,7 +216,7 @@ class Program:
             late = [place for place in silent[:1] if self.beats - self.connections[place].moved_at > CROWDED_BEATS]
         for place in late:
             await self._close(place)
-        if late:
+        if late or (self.is_crowded and len(self.connections) < STREAMS):
             await self._accept(pd)
 
     async def _close(self, place: int) -> None:

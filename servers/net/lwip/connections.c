@@ -53,6 +53,9 @@ static err_t acknowledged(void *argument, struct tcp_pcb *pcb, u16_t size) {
 
 err_t connected(void *argument, struct tcp_pcb *pcb, err_t error) {
     ((net_socket *)argument)->was_connected = true;
+    /* With a SYN that it repeats, lwIP sends what is queued behind it, without an acknowledgement, so nobody takes it. */
+    if (pcb->unacked != NULL)
+        tcp_rexmit_rto(pcb);
     note(argument, NET_CONNECTED);
     return ERR_OK;
 }

@@ -139,6 +139,20 @@ def test_slow_browsers_do_not_hold_up_others(played: Played) -> None:
         each.abort()
 
 
+@pytest.mark.parametrize(("half", "longest_ms"), [(4, 20), (32, 3_000), (100, 3_000)])
+def test_who_says_half_of_a_request_keeps_no_honest_browser_waiting(played: Played, half: int, longest_ms: int) -> None:
+    """With more than 22 his own SYN is one of those that find no place, and he says it again after 2.6 s."""
+    stack = played.outside.stack
+    slow = [stack.connect(MACHINE, PORT) for _ in range(half)]
+    for each in slow:
+        each.send(b"GET / HT")
+    browser = Browser(played, ("GET", "/"))
+    assert played.run(lambda: browser.is_over, longest_ms)
+    assert browser.statuses == [200]
+    for each in slow:
+        each.abort()
+
+
 def test_too_long_a_header_is_refused(played: Played) -> None:
     head, _ = answer(played, "GET", "/", ("X", "y" * 20_000))
     assert head.status_code == 431

@@ -88,6 +88,19 @@ def test_many_connections_at_once() -> None:
         assert [used(stack) for stack in net.ends] == before
 
 
+def test_what_is_queued_before_the_connection_stands_comes_with_it_though_the_syn_was_lost() -> None:
+    with wire(faults=Faults(loss=1.0)) as net:
+        listener = net.server.listen(80)
+        ours = net.client.connect(SERVER, 80)
+        ours.send(b"hello")
+        net.run(limit=1000)
+        net.faults = Faults()
+        assert net.run(lambda: bool(listener.waiting), 10_000)
+        theirs = listener.accept()
+        assert theirs is not None
+        assert net.run(lambda: theirs.unread == 5, 10)
+
+
 def test_after_a_half_close_the_other_direction_goes_on() -> None:
     with wire() as net:
         ours, theirs, _ = net.connected()
