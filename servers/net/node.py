@@ -128,10 +128,15 @@ class Account:
         if have >= {"streams": self.most_streams, "listeners": LISTENERS, "datagrams": DATAGRAMS}[what]:
             raise QuotaExceeded(f"this client has {have} {what} open; close some")
 
-    @property
-    def allowance(self) -> int:
-        """How many bytes more may be queued."""
-        return max(0, BUFFERED - sum(holder.buffered for holder in self.holders))
+    def allowance(self, buffered: int) -> int:
+        """How many bytes more may be queued where so many are.
+
+        Half of all are streams' in equal shares, the other half is whose it is first: so peers who take nothing cannot
+        keep others from being sent something.
+        """
+        share = BUFFERED // 2 // max(1, self.most_streams)
+        taken = sum(max(0, holder.buffered - share) for holder in self.holders)
+        return max(0, share - buffered) + max(0, BUFFERED // 2 - taken)
 
     @contextmanager
     def one_waiting(self) -> Iterator[None]:

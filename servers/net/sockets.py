@@ -98,7 +98,7 @@ class StackStream(Watched, Stream):
         if self.is_shut:
             raise Gone("this end was shut down")
         with told():
-            return connection.send(data[: self.account.allowance]) or None
+            return connection.send(data[: self.account.allowance(self.buffered)]) or None
 
     async def shutdown(self) -> None:
         """Send no more."""

@@ -153,6 +153,21 @@ def test_who_says_half_of_a_request_keeps_no_honest_browser_waiting(played: Play
         each.abort()
 
 
+@pytest.mark.parametrize("greedy", [6, 14, 20])
+def test_who_reads_nothing_of_what_he_asked_for_keeps_no_honest_browser_waiting(played: Played, greedy: int) -> None:
+    slow = []
+    for _ in range(greedy):
+        each = played.outside.stack.connect(MACHINE, PORT)
+        each.send(b"GET /big.bin HTTP/1.1\r\nHost: m\r\n\r\n")
+        slow.append(each)
+        played.run(lambda: False, 30)
+    browser = Browser(played, ("GET", "/big.bin"))
+    assert played.run(lambda: browser.is_over, 1_000)
+    assert browser.answers[0][1] == BIG
+    for each in slow:
+        each.abort()
+
+
 def test_too_long_a_header_is_refused(played: Played) -> None:
     head, _ = answer(played, "GET", "/", ("X", "y" * 20_000))
     assert head.status_code == 431
