@@ -125,47 +125,38 @@ def test_a_connection_is_kept_for_several_requests(played: Played) -> None:
     assert [body for _, body in browser.answers] == [INDEX, b"", BIG, NOTE]
 
 
-def test_slow_browsers_do_not_hold_up_others(played: Played) -> None:
-    """Some say half of a request, some never read what they asked for; all places are taken."""
-    stack = played.outside.stack
-    slow = [stack.connect(MACHINE, PORT) for _ in range(20)]
-    for number, each in enumerate(slow):
-        each.send(b"GET /big.bin HTTP/1.1\r\nHost: m\r\n" + (b"\r\n" if number % 2 else b"X: "))
-    played.run(lambda: False, 100)
-    browser = Browser(played, ("GET", "/big.bin"))
-    assert played.run(lambda: browser.is_over, 8_000)
-    assert browser.answers[0][1] == BIG
+def answered_behind(played: Played, said: list[bytes], target: str, longest_ms: int, apart_ms: int = 0) -> bytes:
+    """What an honest browser is sent who comes after others who say that, and who neither go on nor read anything."""
+    slow = []
+    for request in said:
+        slow.append(played.outside.stack.connect(MACHINE, PORT))
+        slow[-1].send(request)
+        played.run(lambda: False, apart_ms)
+    browser = Browser(played, ("GET", target))
+    assert played.run(lambda: browser.is_over, longest_ms)
+    assert browser.statuses == [200]
     for each in slow:
         each.abort()
+    return browser.answers[0][1]
+
+
+WHOLE, HALF = [b"GET /big.bin HTTP/1.1\r\nHost: m\r\n" + end for end in (b"\r\n", b"X: ")]
+
+
+def test_slow_browsers_do_not_hold_up_others(played: Played) -> None:
+    """Some say half of a request, some never read what they asked for; all places are taken."""
+    assert answered_behind(played, [HALF, WHOLE] * 10, "/big.bin", 8_000, apart_ms=5) == BIG
 
 
 @pytest.mark.parametrize(("half", "longest_ms"), [(4, 20), (32, 3_000), (100, 3_000)])
 def test_who_says_half_of_a_request_keeps_no_honest_browser_waiting(played: Played, half: int, longest_ms: int) -> None:
     """With more than 22 his own SYN is one of those that find no place, and he says it again after 2.6 s."""
-    stack = played.outside.stack
-    slow = [stack.connect(MACHINE, PORT) for _ in range(half)]
-    for each in slow:
-        each.send(b"GET / HT")
-    browser = Browser(played, ("GET", "/"))
-    assert played.run(lambda: browser.is_over, longest_ms)
-    assert browser.statuses == [200]
-    for each in slow:
-        each.abort()
+    assert answered_behind(played, [b"GET / HT"] * half, "/", longest_ms) == INDEX
 
 
 @pytest.mark.parametrize("greedy", [6, 14, 20])
 def test_who_reads_nothing_of_what_he_asked_for_keeps_no_honest_browser_waiting(played: Played, greedy: int) -> None:
-    slow = []
-    for _ in range(greedy):
-        each = played.outside.stack.connect(MACHINE, PORT)
-        each.send(b"GET /big.bin HTTP/1.1\r\nHost: m\r\n\r\n")
-        slow.append(each)
-        played.run(lambda: False, 30)
-    browser = Browser(played, ("GET", "/big.bin"))
-    assert played.run(lambda: browser.is_over, 1_000)
-    assert browser.answers[0][1] == BIG
-    for each in slow:
-        each.abort()
+    assert answered_behind(played, [WHOLE] * greedy, "/big.bin", 1_000, apart_ms=30) == BIG
 
 
 def test_too_long_a_header_is_refused(played: Played) -> None:
