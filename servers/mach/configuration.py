@@ -15,11 +15,14 @@
 """
 
 import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 from attrs import field, frozen
 
 from capkernel.user.channel_names import read_channel_names
+from capkernel.user.tables import Given, Wrong, WrongTable
 
 SHARED: Final = 0x6000_0000
 """Where the port server maps the memory that it shares with tasks."""
@@ -27,9 +30,10 @@ STRIDE: Final = 0x1_0000
 DEFAULT_MEMORY: Final = 2048
 MAX_LIVES: Final = 1 << 15
 MAX_STORE: Final = 1 << 24
+TABLES: Final = ("tasks", "memory", "shared", "lives", "services")
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(WrongTable):
     """The table says what cannot be; says where."""
 
 
@@ -47,32 +51,49 @@ class Configuration:
 def read_configuration(text: str, store_bytes: int = MAX_STORE) -> Configuration:
     """The table. Raises ConfigurationError, also if the tasks' memory is more than the store; ChannelNameError."""
     tasks = read_channel_names(text, "tasks")
-    channels = {name: channel for channel, name in tasks.items()}
-    if len(channels) < len(tasks):
-        raise ConfigurationError("two tasks have the same name")
+    channels: dict[str, int] = {}
+    for channel, name in tasks.items():
+        if name in channels:
+            what = f"tasks: {channel} has the name of {channels[name]}, {name!r}"
+            raise ConfigurationError(what, ("tasks", str(channel)), "each task has a name of its own")
+        channels[name] = channel
     tables = tomllib.loads(text)
+    for which in tables:
+        if which not in TABLES:
+            near = get_close_matches(which, TABLES, 1)
+            hint = f"there is {near[0]}" if near else f"there are {', '.join(TABLES)}"
+            raise ConfigurationError(f"nobody reads a table {which!r}", (which,), hint)
 
     def table(which: str) -> dict[str, object]:
         found = tables.get(which, {})
         if not isinstance(found, dict):
-            raise ConfigurationError(f"{which} is no table")
+            raise ConfigurationError(f"{which} is no table", (which,))
         return found
 
-    def channel_of(which: str, name: object) -> int:
+    def channel_of(which: str, key: str, name: object) -> int:
         if not isinstance(name, str) or name not in channels:
-            raise ConfigurationError(f"{which}: there is no task {name!r}")
+            what = f"{which}: there is no task {name!r}"
+            raise ConfigurationError(what, (which, key), f"tasks: {', '.join(channels) or 'none'}")
         return channels[name]
 
     def numbers(which: str, largest: int) -> dict[int, int]:
         found: dict[int, int] = {}
         for name, number in table(which).items():
-            if not isinstance(number, int) or not 0 < number <= largest:
-                raise ConfigurationError(f"{which}: {name} has 1 to {largest}, not {number!r}")
-            found[channel_of(which, name)] = number
+            if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= largest:
+                what = f"{which}: {name} cannot have {number!r}"
+                raise ConfigurationError(what, (which, name), f"a number from 1 to {largest}")
+            found[channel_of(which, name, name)] = number
         return found
 
     memory = dict.fromkeys(tasks, DEFAULT_MEMORY) | numbers("memory", store_bytes)
     if sum(memory.values()) > store_bytes:
-        raise ConfigurationError(f"the tasks have {sum(memory.values())} bytes, and the store has {store_bytes}")
-    services = {key: channel_of("services", name) for key, name in table("services").items()}
+        what = f"the tasks have {sum(memory.values())} bytes, and the store has {store_bytes}"
+        raise ConfigurationError(what, ("memory",), f"a task of which nothing is said has {DEFAULT_MEMORY}")
+    services = {key: channel_of("services", key, name) for key, name in table("services").items()}
     return Configuration(tasks, memory, numbers("shared", STRIDE), numbers("lives", MAX_LIVES), services)
+
+
+def judge(given: Given) -> Iterable[Wrong]:
+    """What is wrong with a table of tasks, before the boot; how large the store is, only the run shows."""
+    read_configuration(given.text)
+    return ()
