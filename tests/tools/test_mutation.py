@@ -46,13 +46,14 @@ def work():
     return counter.up(2, 3), counter.half, spin(5), [n * 2 for n in range(4) if n != 2]
 '''
 RIGHT = 10, 5, 0, [0, 2, 6]
+WORKER = "capkernel_pd_worker"
 
 
 @pytest.fixture(name="text", scope="module")
 def _text(tmp_path_factory: pytest.TempPathFactory) -> Text:
     path: Path = tmp_path_factory.mktemp("programs") / "worker.py"
     path.write_text(SOURCE)
-    return Text(load_module(path, "capkernel_pd_worker"))
+    return Text(load_module(path, WORKER))
 
 
 def outcome(work: Callable[[], object]) -> object:
@@ -65,15 +66,14 @@ def outcome(work: Callable[[], object]) -> object:
 
 def comparable(value: object) -> object:
     """The same, but for objects of the program's own, which a mistake may hand out: their kind, and what they hold."""
+    if type(value).__module__ == WORKER:
+        return type(value).__name__, {name: comparable(each) for name, each in vars(value).items()}
     match value:
         case tuple():
             return tuple(comparable(each) for each in value)
         case list():
             return [comparable(each) for each in value]
-        case int() | str() | type() | None:
-            return value
-    held = {name: comparable(each) for name, each in getattr(value, "__dict__", {}).items()}
-    return type(value).__name__, held
+    return value
 
 
 def work_of(text: Text) -> Callable[[], object]:
