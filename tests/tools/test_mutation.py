@@ -121,7 +121,7 @@ def test_a_loop_without_end_is_given_up_and_said_to_be_one(text: Text) -> None:
 
 
 def test_a_domain_runs_its_own_program_and_no_mistake_reaches_another(text: Text) -> None:
-    assert sys.modules["capkernel_pd_worker"] is text.module
+    assert sys.modules[WORKER] is text.module
     mutant = text.mutant(1, 30)
     before = {function: function.__code__ for function in mutant.codes}
     mutant.run(lambda: outcome(lambda: None))
