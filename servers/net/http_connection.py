@@ -113,6 +113,11 @@ class HttpConnection:
         """Begin to answer a request."""
         self.method = method = request.method.decode("latin-1")
         target = request.target.decode("latin-1")
+        if _header(request, b"transfer-encoding") and _header(request, b"content-length"):
+            # Who stands between might see the request's end elsewhere, and another request in what follows (RFC 9112,
+            # 6.1).
+            self._say(400, close=True)
+            return
         if method not in ("GET", "HEAD"):
             self._say(405, [("Allow", "GET, HEAD")], close=True)
             return

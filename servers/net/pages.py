@@ -5,6 +5,7 @@ and a name with a slash, a zero or only dots in it is none.
 """
 
 import html
+import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -18,6 +19,9 @@ INDEX: Final = "index.html"
 MAX_ENTRIES: Final = 500
 """Names in a list that is made for a directory."""
 MAX_DEPTH: Final = 32
+
+
+_WHOLE_URL: Final = re.compile("http://[^/?#@]+", re.IGNORECASE)
 
 
 class Moved(Exception):
@@ -51,10 +55,11 @@ class Pages:
 
     async def find(self, target: str) -> Page:
         """What a request's target leads to. Raises Moved, Malformed, NotFound, and what the directory raises."""
-        names = names_in(target)
+        path = path_in(target)
+        names = names_in(path)
         opened: list[File | Directory] = []
         try:
-            return await self._find(names, target.partition("?")[0].endswith("/"), opened)
+            return await self._find(names, path.endswith("/"), opened)
         except WrongKind:
             await _close(opened)
             raise NotFound("a name in the middle is no directory") from None
@@ -90,11 +95,22 @@ async def _close(opened: list[File | Directory]) -> None:
         await let_go(opened.pop())
 
 
-def names_in(target: str) -> list[str]:
-    """The names in a request's target. Raises Malformed for what is no path, or tries to be another one."""
-    path = target.split("?")[0]
+def path_in(target: str) -> str:
+    """The path in a request's target, without its query. Raises Malformed for a target that has none.
+
+    A target is a path, or a whole URL (RFC 9112, 3.2.2), of whatever host: there is one site here.
+    """
+    whole = _WHOLE_URL.match(target)
+    path = (target[whole.end() :] if whole else target).partition("?")[0]
+    if whole and not path:
+        return "/"
     if not path.startswith("/"):
         raise Malformed("the target is no path")
+    return path
+
+
+def names_in(path: str) -> list[str]:
+    """The names in a path that begins with a slash. Raises Malformed for one that tries to be another."""
     parts = path[1:].split("/")
     if parts[-1] == "":
         parts.pop()

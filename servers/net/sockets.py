@@ -1,6 +1,7 @@
 """Caps to the network: streams, listeners, datagrams, pings, over one stack. ``Node`` says who waits and who may."""
 
 from ipaddress import IPv4Address
+from typing import Final
 
 from capkernel.protocols.failures import Gone, Malformed, NotFound, TooLarge
 from capkernel.protocols.interface import Interface
@@ -32,6 +33,9 @@ from servers.net.node import (
 )
 from servers.net.policy import Client
 from servers.net.resolver import StackResolver
+
+BACKLOG: Final = 32
+"""Peers that may wait to be accepted at a listener, those whose connection is half made among them."""
 
 
 class StackStream(Watched, Stream):
@@ -381,7 +385,7 @@ class Listening:
         """Listen. Raises AlreadyExists, QuotaExceeded."""
         account.need("listeners")
         with told():
-            listener = StackListener(self.node, account, self.node.stack.listen(port))
+            listener = StackListener(self.node, account, self.node.stack.listen(port, BACKLOG))
         self.add(listener)
         return listener
 

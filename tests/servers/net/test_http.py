@@ -102,10 +102,34 @@ def test_pages_and_what_is_none(played: Played) -> None:
     assert b'<a href="./note.txt">' in answer(played, "GET", "/notes/")[1]
     for target in ("/nothing", "/nothing/", "/index.html/", "/index.html/x"):
         assert answer(played, "GET", target)[0].status_code == 404
-    for target in ("/../x", "/%2e%2e/x", "/a%2fb", "/%00", "//", "*"):
+    for target in ("/../x", "/%2e%2e/x", "/a%2fb", "/%00", "//", "*", "http:///", "http://m/../x", "ftp://m/", "m:80"):
         assert answer(played, "GET", target)[0].status_code == 400
     assert answer(played, "HEAD", "/nothing")[1] == b""
     assert answer(played, "POST", "/")[0].status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "there"),
+    [
+        ("http://machine/notes/note.txt", 200, NOTE), ("HTTP://10.0.2.15:8080/notes/note.txt?x=/", 200, NOTE),
+        ("http://another", 200, INDEX), ("http://another?x=/notes/", 200, INDEX),
+        ("http://machine/notes?x", 301, b"http://machine/notes/"), ("http://machine/nothing", 404, b""),
+    ],
+)  # fmt: skip
+def test_a_target_may_be_a_whole_url_of_whatever_host(played: Played, target: str, status: int, there: bytes) -> None:
+    head, body = answer(played, "GET", target)
+    assert head.status_code == status
+    assert there in (body, header(head, b"location"))
+
+
+def test_a_request_whose_end_is_said_in_two_ways_is_refused_and_nothing_more_is_heard(played: Played) -> None:
+    connection = played.outside.stack.connect(MACHINE, PORT)
+    head = b"GET / HTTP/1.1\r\nHost: m\r\nContent-Length: 30\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.send(head + b"0\r\n\r\nGET /big.bin HTTP/1.1\r\nHost: m\r\n\r\n")
+    heard = bytearray()
+    assert played.run(lambda: heard.extend(connection.receive()) or connection.at_end)
+    assert heard.startswith(b"HTTP/1.1 400")
+    assert heard.count(b"HTTP/1.1") == 1
 
 
 def test_ranges(played: Played) -> None:
@@ -148,9 +172,9 @@ def test_slow_browsers_do_not_hold_up_others(played: Played) -> None:
     assert answered_behind(played, [HALF, WHOLE] * 10, "/big.bin", 8_000, apart_ms=5) == BIG
 
 
-@pytest.mark.parametrize(("half", "longest_ms"), [(4, 20), (32, 3_000), (100, 3_000)])
+@pytest.mark.parametrize(("half", "longest_ms"), [(4, 20), (20, 700), (32, 3_000), (100, 3_000)])
 def test_who_says_half_of_a_request_keeps_no_honest_browser_waiting(played: Played, half: int, longest_ms: int) -> None:
-    """With more than 22 his own SYN is one of those that find no place, and he says it again after 2.6 s."""
+    """With more than ``BACKLOG`` at once his own SYN finds no place, and he says it again after 2.6 s."""
     assert answered_behind(played, [b"GET / HT"] * half, "/", longest_ms) == INDEX
 
 

@@ -27,7 +27,7 @@ from capkernel.protocols.link import BATCH, SLOT, Exchanged, Frame, Link, LinkIn
 from capkernel.user.messages import SharedRegion
 from capkernel.user.operations import READ
 from servers.net.http_connection import range_in
-from servers.net.pages import names_in
+from servers.net.pages import names_in, path_in
 from servers.net.policy import PolicyError, read_policy
 from servers.net.resolver import addresses_in, read_answer
 from servers.net.resolver import checked_name as checked_host
@@ -90,7 +90,7 @@ def test_what_is_no_host(name: str) -> None:
 @given(st.text(max_size=40).map(lambda text: "/" + text))
 def test_a_path_gives_names_that_are_names(target: str) -> None:
     try:
-        names = names_in(target)
+        names = names_in(path_in(target))
     except Malformed:
         return
     for name in names:
