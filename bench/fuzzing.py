@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.timing import Figure, least
 from specs.fuzz.decoder import HEADER
+from specs.fuzz.drawing import BACKEND
 from specs.fuzz.records import RECORD
 from specs.fuzz.running import Checking, Runner
 
@@ -29,7 +30,7 @@ def drawn(use: Callable[[bytes], object]) -> None:
     @seed(1)
     @settings(
         max_examples=EXAMPLES, database=None, deadline=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck), backend=BACKEND,
     )  # fmt: skip
     @given(st.binary(min_size=size, max_size=size))
     def one(data: bytes) -> None:

@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def by_hypothesis(task: Task) -> None:
     quick = hypothesis.settings(
         max_examples=_EXAMPLES, database=None, deadline=None, phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck), print_blob=False,
+        backend=import_module("specs.fuzz.drawing").BACKEND,
     )  # fmt: skip
 
     shown: list[FoundError] = []
