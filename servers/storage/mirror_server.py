@@ -5,7 +5,6 @@ for their silence; so it writes down whom it waits for, in memory that outlives 
 it waited in vain several times in a row is not asked for a while (``mirror_notes``).
 """
 
-import tomllib
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -13,7 +12,6 @@ from capkernel.protocols.block import Block, BlockInfo
 from capkernel.protocols.client import Connection, connect
 from capkernel.protocols.failures import Corrupt, DeviceError, Failure, NotPermitted, ServerDied
 from capkernel.protocols.interface import Interface
-from capkernel.protocols.mirror_label import IDENTITY
 from capkernel.protocols.service import Service
 from capkernel.user.loop import BASE_ENDPOINT_CAP, PD
 from capkernel.user.messages import SharedRegion
@@ -25,6 +23,7 @@ from servers.storage.disk import Disk
 from servers.storage.mirror import Mirror
 from servers.storage.mirror_copy import MirrorCopy
 from servers.storage.mirror_layout import identity_of
+from servers.storage.mirror_name import MirrorName, read_mirror_name
 from servers.storage.mirror_notes import Notes, WatchedBlock
 from servers.storage.mirror_status import Stage, StatusPage
 from servers.system.complaints import complaints_of
@@ -145,7 +144,7 @@ class Program:
 
     async def init(self, pd: PD) -> None:
         """Open both disks, and serve."""
-        identity, chance = await self._names(pd)
+        name = await self._name(pd)
         self.notes, self.page = Notes(self.state), StatusPage(self.status)
         unasked = await self.notes.in_vain()
         copies = []
@@ -161,12 +160,12 @@ class Program:
                 await self.notes.pardon(side)
             complain = complaints_of(pd, SUPERVISOR, side)
             disk = Disk(watched, region, driver_tries=DRIVER_TRIES, complain=complain)
-            copies.append(MirrorCopy(disk, identity, side))
+            copies.append(MirrorCopy(disk, name.identity, side))
 
         async def say(text: str) -> None:
             await pd.print(f"{pd.name}: {text}\n")
 
-        self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say, chance)
+        self.mirror = Mirror(copies, self.notes, lambda: pd.notify(SUPERVISOR), say, name.chance)
         await self.page.tell(self.mirror, Stage.OPENING)
         try:
             await self.mirror.open(unasked, await self.notes.unwritten())
@@ -180,18 +179,11 @@ class Program:
     async def _tell(self) -> None:
         await self.page.tell(self.mirror, Stage.REFUSING if self.refusing else Stage.OPEN)
 
-    async def _names(self, pd: PD) -> tuple[bytes, bytes]:
-        """By what its disks are known, and chance. Raises ValueError."""
+    async def _name(self, pd: PD) -> MirrorName:
+        """By what its disks are known. Raises MirrorNameError."""
         if not self.names:
-            return identity_of(pd.name), b""
-        table = tomllib.loads((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
-        chance = bytes.fromhex(str(table.get("chance", "")))
-        if "identity" not in table:
-            return identity_of(str(table["name"])), chance
-        identity = bytes.fromhex(str(table["identity"]))
-        if len(identity) != IDENTITY:
-            raise ValueError(f"a mirror's identity has {IDENTITY} bytes, not {len(identity)}")
-        return identity, chance
+            return MirrorName(identity_of(pd.name))
+        return read_mirror_name((await pd.read(self.names, self.names_size)).rstrip(b"\0").decode())
 
     def _root(self, session: int) -> Interface | None:
         if session not in CLIENTS:

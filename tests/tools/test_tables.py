@@ -274,6 +274,13 @@ def test_so_is_a_wrong_manifest_of_the_supervisor(directory: Path, content: byte
         ("processes", "processes_quotas.toml", "{ channel = 4", "{ channel = 3", "two of accounts are of channel 3"),
         ("processes", "processes_quotas.toml", "times = 12", "times = -1", ":{line}: 'memory': times is -1; it is a"),
         ("storage", "storage.toml", 'relies_on = ["disk"]', "relies_on = [[]]", "relies_on is [[]], not a list of lab"),
+        ("mirror", "mirror_name.toml", "name =", "nmae =", ":{line}: 'mirror': nobody reads 'nmae' (there are name, i"),
+        ("mirror", "mirror_name.toml", '"mirror"', '""', ":{line}: 'mirror': name is '' (text, which is not empty)"),
+        ("mirror", "mirror_name.toml", '"mirror"', "7", ":{line}: 'mirror': name is 7 (text"),
+        ("mirror", "mirror_name.toml", 'name = "mirror"', "", "'mirror': neither name nor identity is said (as in"),
+        ("mirror", "mirror_name.toml", 'name = "mirror"', "name", ":{line}: 'mirror': this is no TOML: "),
+        ("mirror", "mirror_name.toml", 'name = "mi', 'identity = "zi', ":{line}: 'mirror': identity is 'zirror' (hex"),
+        ("mirror", "mirror_name.toml", 'name = "mirror"', 'identity = "0a"', "'mirror': identity has 1 bytes (16"),
         ("storage", "storage.toml", "[[service]]", "[[services]]", ":{line}: 'supervisor': a manifest has nothing but"),
     ],
 )  # fmt: skip
