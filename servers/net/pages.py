@@ -21,7 +21,10 @@ MAX_ENTRIES: Final = 500
 MAX_DEPTH: Final = 32
 
 
-_WHOLE_URL: Final = re.compile("http://[^/?#@]+", re.IGNORECASE)
+_WHOLE_URL: Final = re.compile(
+    r"http://(?:\[[0-9A-F:.]+\]|[\w.~%!$&'()*+,;=-]+)(?::\d*)?(?=[/?]|$)", re.IGNORECASE | re.ASCII
+)
+"""Scheme, host and port (RFC 3986); no user, whom nothing here would ask for."""
 
 
 class Moved(Exception):

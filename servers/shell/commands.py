@@ -180,7 +180,7 @@ async def pwd(shell: Shell) -> None:
 
 @command("cat")
 async def cat(shell: Shell, path: str) -> None:
-    """Show a file."""
+    """Show a file. A line of 800 bytes and more comes out as several."""
     file = await shell.paths.file(path)
     try:
         text = (await content(file)).decode(errors="replace")

@@ -1,7 +1,7 @@
 """The shell's program: a prompt, a line, a command, for ever."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -475,10 +475,14 @@ def _prompt(here: Sequence[str]) -> str:
     return (path if len(path) <= PROMPT_LIMIT else f"/…{path[2 - PROMPT_LIMIT :]}") + "> "
 
 
-def _pieces(line: str) -> list[str]:
-    """A line in pieces that can be put out; a character has at most four bytes."""
-    size = WRITE_LIMIT // 4
-    return [line[start : start + size] for start in range(0, len(line), size)] or [""]
+def _pieces(line: str) -> Iterator[str]:
+    """A line in pieces that can be put out, each below the one before: one piece, if it is no longer than that."""
+    data = line.encode()
+    while len(data) >= WRITE_LIMIT:
+        piece = data[: WRITE_LIMIT - 1].decode(errors="ignore")  # A character that is cut goes into the next piece.
+        yield piece
+        data = data[len(piece.encode()) :]
+    yield data.decode()
 
 
 def _cut(text: str) -> str:

@@ -18,7 +18,7 @@ from hwmodel.block import FileDisk, RamDisk
 from hwmodel.network import NoPeer
 from servers.drivers.key_sequences import MAX_SEQUENCE
 from servers.shell.editor import COLUMNS, Editor, Outcome
-from servers.shell.shell import Program
+from servers.shell.shell import WRITE_LIMIT, Program, _pieces
 from tests.servers.net.wire import needs_curl, needs_lwip
 from tests.servers.shell_bench import DISK_BYTES, Terminal
 
@@ -354,3 +354,13 @@ def test_the_hosts_curl_gets_what_was_written_at_the_prompt_also_after_the_netwo
     assert "network: life 1 ended, life 2 has begun" in output
     assert "from the inside" in output.partition("run fetch")[2].partition("exited with 0")[0]
     assert "fetch: " in output.rpartition("run fetch")[2]
+
+
+@given(st.text(alphabet=st.sampled_from("aä€🙂 "), max_size=900).map(lambda text: text * 3))
+def test_a_line_is_put_out_whole_or_in_as_few_pieces_as_fit(line: str) -> None:
+    pieces = list(_pieces(line))
+    assert "".join(pieces) == line
+    sizes = [len(piece.encode()) for piece in pieces]
+    assert all(size < WRITE_LIMIT for size in sizes)
+    assert all(size > WRITE_LIMIT - 5 for size in sizes[:-1])
+    assert len(pieces) == 1 or sizes[-1]

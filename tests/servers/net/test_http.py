@@ -102,7 +102,9 @@ def test_pages_and_what_is_none(played: Played) -> None:
     assert b'<a href="./note.txt">' in answer(played, "GET", "/notes/")[1]
     for target in ("/nothing", "/nothing/", "/index.html/", "/index.html/x"):
         assert answer(played, "GET", target)[0].status_code == 404
-    for target in ("/../x", "/%2e%2e/x", "/a%2fb", "/%00", "//", "*", "http:///", "http://m/../x", "ftp://m/", "m:80"):
+    for target in ("/../x", "/%2e%2e/x", "/a%2fb", "/%00", "//", "*"):
+        assert answer(played, "GET", target)[0].status_code == 400
+    for target in ("http:///", "http://[", "http://u@m/", "http://m:x/", "http://m/../x", "ftp://m/", "m:80"):
         assert answer(played, "GET", target)[0].status_code == 400
     assert answer(played, "HEAD", "/nothing")[1] == b""
     assert answer(played, "POST", "/")[0].status_code == 405
@@ -112,7 +114,8 @@ def test_pages_and_what_is_none(played: Played) -> None:
     ("target", "status", "there"),
     [
         ("http://machine/notes/note.txt", 200, NOTE), ("HTTP://10.0.2.15:8080/notes/note.txt?x=/", 200, NOTE),
-        ("http://another", 200, INDEX), ("http://another?x=/notes/", 200, INDEX),
+        ("http://another", 200, INDEX),
+        ("http://another?x=/notes/", 200, INDEX), ("http://[::1]:80/", 200, INDEX),
         ("http://machine/notes?x", 301, b"http://machine/notes/"), ("http://machine/nothing", 404, b""),
     ],
 )  # fmt: skip
