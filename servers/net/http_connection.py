@@ -23,6 +23,7 @@ _REASONS: Final = {
     200: "OK", 206: "Partial Content", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable",
     431: "Request Header Fields Too Large", 501: "Not Implemented", 503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }  # fmt: skip
 Headers = list[tuple[str, str]]
 
@@ -113,6 +114,9 @@ class HttpConnection:
         """Begin to answer a request."""
         self.method = method = request.method.decode("latin-1")
         target = request.target.decode("latin-1")
+        if not request.http_version.startswith(b"1."):
+            self._say(505, close=True)
+            return
         if _header(request, b"transfer-encoding") and _header(request, b"content-length"):
             # Who stands between might see the request's end elsewhere, and another request in what follows (RFC 9112,
             # 6.1).

@@ -125,14 +125,25 @@ def test_a_target_may_be_a_whole_url_of_whatever_host(played: Played, target: st
     assert there in (body, header(head, b"location"))
 
 
-def test_a_request_whose_end_is_said_in_two_ways_is_refused_and_nothing_more_is_heard(played: Played) -> None:
+def answered_raw(played: Played, said: bytes) -> bytes:
+    """All that comes until the server closes the connection."""
     connection = played.outside.stack.connect(MACHINE, PORT)
-    head = b"GET / HTTP/1.1\r\nHost: m\r\nContent-Length: 30\r\nTransfer-Encoding: chunked\r\n\r\n"
-    connection.send(head + b"0\r\n\r\nGET /big.bin HTTP/1.1\r\nHost: m\r\n\r\n")
+    connection.send(said)
     heard = bytearray()
     assert played.run(lambda: heard.extend(connection.receive()) or connection.at_end)
+    return bytes(heard)
+
+
+def test_a_request_whose_end_is_said_in_two_ways_is_refused_and_nothing_more_is_heard(played: Played) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: m\r\nContent-Length: 30\r\nTransfer-Encoding: chunked\r\n\r\n"
+    heard = answered_raw(played, head + b"0\r\n\r\nGET /big.bin HTTP/1.1\r\nHost: m\r\n\r\n")
     assert heard.startswith(b"HTTP/1.1 400")
     assert heard.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0", b"9.9"])
+def test_another_version_is_not_supported(played: Played, version: bytes) -> None:
+    assert answered_raw(played, b"GET / HTTP/" + version + b"\r\nHost: m\r\n\r\n").startswith(b"HTTP/1.1 505")
 
 
 def test_ranges(played: Played) -> None:
