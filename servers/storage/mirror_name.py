@@ -2,7 +2,7 @@
 
     name = "mirror"         # its name, of which its disks' labels have a digest
     identity = "0a0b…"      # or that digest itself, of 16 bytes
-    chance = "0c0d…"        # what makes a line of its own another than anybody else's; nothing if it is not said
+    chance = "0c0d…"        # what makes a line of its own another than anybody else's; none is "", or not said
 """
 
 import tomllib
@@ -39,7 +39,7 @@ def read_mirror_name(text: str) -> MirrorName:
     for key, value in said.items():
         if key not in KEYS:
             raise MirrorNameError(f"nobody reads {key!r}", (key,), f"there are {', '.join(KEYS)}")
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not (value or key == "chance"):
             raise MirrorNameError(f"{key} is {value!r}", (key,), "text, which is not empty")
     chance = _bytes(said, "chance") if "chance" in said else b""
     if "identity" not in said:
