@@ -9,7 +9,7 @@ import h11
 from capkernel.protocols.failures import Failure, Malformed, NotFound, NotPermitted, TimedOut, TooLarge
 from capkernel.protocols.network import Stream
 from servers.net.closing import let_go
-from servers.net.pages import Moved, Page, Pages
+from servers.net.pages import Moved, Page, Pages, path_in
 
 CHUNK: Final = 24_000
 """Bytes of a page in one piece."""
@@ -128,7 +128,7 @@ class HttpConnection:
         try:
             page = await self.pages.find(target)
         except Moved:
-            self._say(301, [("Location", target.partition("?")[0] + "/")])
+            self._say(301, [("Location", path_in(target) + "/")])
         except Failure as failure:
             self._say(_status_of(failure))
         else:

@@ -19,8 +19,6 @@ INDEX: Final = "index.html"
 MAX_ENTRIES: Final = 500
 """Names in a list that is made for a directory."""
 MAX_DEPTH: Final = 32
-
-
 _WHOLE_URL: Final = re.compile(
     r"http://(?:\[[0-9A-F:.]+\]|[\w.~%!$&'()*+,;=-]+)(?::\d*)?(?=[/?]|$)", re.IGNORECASE | re.ASCII
 )

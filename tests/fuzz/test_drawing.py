@@ -12,7 +12,7 @@ QUIET = settings(
 )  # fmt: skip
 
 
-def drawn(number: int, least: int, most: int) -> list[bytes]:
+def drawn(number: int, least: int, most: int | None) -> list[bytes]:
     found: list[bytes] = []
 
     @seed(number)
@@ -41,3 +41,7 @@ def test_a_seed_says_which_strings_there_are_and_all_lengths_occur(least: int, m
 def test_what_is_wrong_is_shrunk() -> None:
     strings = st.binary(min_size=2, max_size=400)
     assert find(strings, lambda data: 0xC8 in data[10:], settings=QUIET) == bytes(10) + b"\xc8"
+
+
+def test_strings_of_any_length_are_short_ones() -> None:
+    assert max(map(len, drawn(3, 0, None))) < 1000

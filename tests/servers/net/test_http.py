@@ -116,7 +116,7 @@ def test_pages_and_what_is_none(played: Played) -> None:
         ("http://machine/notes/note.txt", 200, NOTE), ("HTTP://10.0.2.15:8080/notes/note.txt?x=/", 200, NOTE),
         ("http://another", 200, INDEX),
         ("http://another?x=/notes/", 200, INDEX), ("http://[::1]:80/", 200, INDEX),
-        ("http://machine/notes?x", 301, b"http://machine/notes/"), ("http://machine/nothing", 404, b""),
+        ("http://machine/notes?x", 301, b"/notes/"), ("http://machine/nothing", 404, b""),
     ],
 )  # fmt: skip
 def test_a_target_may_be_a_whole_url_of_whatever_host(played: Played, target: str, status: int, there: bytes) -> None:
